@@ -1,0 +1,1 @@
+"""Planners: one file per kind of plan."""
