@@ -1,0 +1,3 @@
+"""How well two masks of one structure agree: overlap from counts, distances between surfaces."""
+
+from __future__ import annotations
