@@ -1,0 +1,1 @@
+"""Networks: what a plan's shape becomes."""

@@ -1,0 +1,89 @@
+"""Parts that several networks share, in two and three dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.01  # of LeakyReLU, as in nnU-Net
+CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+
+
+class InstanceNorm(nn.Module):
+    """Affine instance norm: each channel of each sample to mean 0 and variance 1, then scaled and shifted.
+
+    It is computed by whichever of PyTorch's two kernels is quick for the layout. Two convolutions of 32
+    channels on 8 x 160 x 96, forward and backward in bf16 autocast on two cores with AVX512-BF16, took with
+    group norm of one channel per group 31 ms contiguous and 128 ms channels-last, with `instance_norm` 48 and
+    37 ms; group norm with 8 groups or 1 (other statistics) 31 and 30 ms, so nothing is lost by keeping
+    nnU-Net's norm. A single voxel is its own mean and becomes the shift, where PyTorch's module refuses.
+
+    Shape:
+        (B, C, *spatial) to the same.
+    """
+
+    def __init__(self, channels: int, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises."""
+        if x.is_contiguous():
+            return torch.group_norm(x, len(self.weight), self.weight, self.bias, self.epsilon)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.epsilon)
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution with "same" padding, instance norm, LeakyReLU.
+
+    The convolution has no bias, since the norm would take it away again.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        in_channels: int,
+        out_channels: int,
+        kernel: Sequence[int],
+        stride: Sequence[int] | int = 1,
+    ) -> None:
+        padding = tuple(size // 2 for size in kernel)
+        stride = stride if isinstance(stride, int) else tuple(stride)
+        super().__init__(
+            CONVOLUTION[dimension](in_channels, out_channels, tuple(kernel), stride, padding, bias=False),
+            InstanceNorm(out_channels),
+            nn.LeakyReLU(SLOPE, inplace=True),
+        )
+
+
+def initialise_he(module: nn.Module) -> None:
+    """He's initialisation for LeakyReLU, for `Module.apply`; biases become zero."""
+    if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        nn.init.kaiming_normal_(module.weight, a=SLOPE)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def pad_to_multiple(x: Tensor, multiple: Sequence[int]) -> Tensor:
+    """Repeats the last voxel of each spatial axis until the size is a multiple.
+
+    Shape:
+        (B, C, *spatial) to (B, C, *padded spatial).
+    """
+    missing = [-size % of for size, of in zip(x.shape[2:], multiple, strict=True)]
+    if not any(missing):
+        return x
+    return F.pad(x, [amount for last in reversed(missing) for amount in (0, last)], mode="replicate")
+
+
+def crop_to(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Takes off what `pad_to_multiple` put on: the first `size` voxels of each spatial axis."""
+    for axis, length in enumerate(size, start=2):
+        x = x.narrow(axis, 0, length)
+    return x
