@@ -1,0 +1,133 @@
+"""Figures of one image and one mask: intensities, label counts, centroids, boxes, checksums."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+SAMPLE = 200_000  # voxels that percentiles are taken from; 1 % of them is still 2000 voxels
+PILE = 0.001  # share of voxels at one value from which an end of the range counts as a pile
+BAND = 0.01  # part of the intensity range just below the maximum that a pile must outweigh
+LARGE_LABEL = 4096  # above it labels are renumbered before they are measured
+
+
+@dataclass(frozen=True)
+class IntensityStatistics:
+    """Intensities of an image or of its annotated part, in the file's own units."""
+
+    minimum: float
+    percentile_1: float
+    median: float
+    percentile_99: float
+    maximum: float
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class LabelFigures:
+    """Where one label lies, in canonical voxel indices.
+
+    Attributes:
+        voxels: How many voxels carry it.
+        slices: How many sagittal slices show it.
+        centroid: Mean index (slice, row, column).
+        box: First and last index, inclusive: s0, r0, c0, s1, r1, c1.
+    """
+
+    voxels: int
+    slices: int
+    centroid: tuple[float, float, float]
+    box: tuple[int, int, int, int, int, int]
+
+
+def _sample(values: np.ndarray) -> np.ndarray:
+    """About SAMPLE evenly spaced values; the step is odd, or it could hit one column only."""
+    flat = values.ravel()  # (voxels,)
+    return flat[:: max(1, flat.size // SAMPLE) | 1]
+
+
+def intensity_statistics(values: np.ndarray) -> IntensityStatistics:
+    """Statistics of values of any shape, at least one.
+
+    Extremes, mean and deviation are exact; percentiles come from about 200 000 evenly spaced values.
+    """
+    low, middle, high = np.percentile(_sample(values), (1, 50, 99))
+    return IntensityStatistics(
+        minimum=float(values.min()),
+        percentile_1=float(low),
+        median=float(middle),
+        percentile_99=float(high),
+        maximum=float(values.max()),
+        mean=float(values.mean(dtype=np.float64)),
+        deviation=float(values.std(dtype=np.float32)),
+    )
+
+
+def clipped_share(values: np.ndarray, minimum: float, maximum: float) -> float:
+    """Share of voxels at exactly the minimum or maximum, if both pile up as if clipped; else 0.
+
+    An unclipped scan has one or a few voxels at its maximum; zero-filled air alone piles up at the
+    minimum only. So both ends must hold 0.1 % of the voxels, and the maximum more than the values
+    just below it.
+    """
+    lowest = np.count_nonzero(values == minimum) / values.size
+    highest = np.count_nonzero(values == maximum) / values.size
+    if minimum == maximum or lowest < PILE or highest < PILE:
+        return 0.0
+    upper = np.count_nonzero(values >= maximum - BAND * (maximum - minimum)) / values.size
+    return float(lowest + highest) if highest > upper - highest else 0.0
+
+
+def label_figures(mask: np.ndarray) -> dict[int, LabelFigures]:
+    """Measures every positive label.
+
+    Args:
+        mask: Integers (slices, rows, columns), none negative.
+
+    Returns:
+        Figures by label, ascending.
+    """
+    from scipy.ndimage import find_objects
+
+    names: Mapping[int, int] | None = None
+    if mask.size and int(mask.max()) > LARGE_LABEL:
+        values, renumbered = np.unique(mask, return_inverse=True)
+        offset = 0 if values[0] == 0 else 1
+        names = {index + offset: int(value) for index, value in enumerate(values)}
+        mask = renumbered.reshape(mask.shape) + offset
+    found = {}
+    for label, box in enumerate(find_objects(mask), start=1):
+        if box is not None:
+            found[label if names is None else names[label]] = _figures(mask[box] == label, box)
+    return found
+
+
+def _figures(inside: np.ndarray, box: tuple[slice, slice, slice]) -> LabelFigures:
+    plane = inside.sum(axis=2, dtype=np.int64)  # (slices, rows) of the crop
+    sums = (plane.sum(axis=1), plane.sum(axis=0), inside.sum(axis=(0, 1), dtype=np.int64))
+    voxels = int(sums[0].sum())
+    along = [
+        float(part.start + np.dot(counts, np.arange(counts.size)) / voxels)
+        for part, counts in zip(box, sums, strict=True)
+    ]
+    first, last = [part.start for part in box], [part.stop - 1 for part in box]
+    return LabelFigures(
+        voxels=voxels,
+        slices=int(np.count_nonzero(sums[0])),
+        centroid=(along[0], along[1], along[2]),
+        box=(first[0], first[1], first[2], last[0], last[1], last[2]),
+    )
+
+
+def checksum(*arrays: np.ndarray) -> str:
+    """16 hexadecimal digits of the arrays' shapes and values; integers count by value, not by type."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        plain = array if array.dtype.kind == "f" else array.astype(np.int32)
+        digest.update(np.ascontiguousarray(plain).data)
+    return digest.hexdigest()
