@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from autospine.anatomy import Kind
 from autospine.chains import AGREEMENT, agreement, height_order, row_overlap
 from autospine.dataset import Case, listed
 from autospine.errors import UserError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from autospine.volumes import Geometry
 
 SIDE_BY_SIDE = 0.9  # row overlap from which two levels of one kind cannot be neighbours along the spine
+NEARLY = 0.02  # schemes whose agreement differs by less are both suggested
 OWN_SCHEME = "describe the labels in dataset.json"
 
 
@@ -130,6 +132,9 @@ def contradiction(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> str 
     neighbouring levels of one kind must not cover the same rows.
     """
     ranks = height_order(scheme)
+    beside = [overlap for case in cases for overlap in _neighbour_overlaps(case, scheme, ranks)]
+    if beside and sum(overlap >= SIDE_BY_SIDE for overlap in beside) > len(beside) / 2:
+        return f"do not fit the label scheme {scheme.name}: labels that should lie above each other lie side by side"
     share = agreement(cases, ranks)
     if share < AGREEMENT:
         how = (
@@ -138,18 +143,16 @@ def contradiction(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> str 
             else "follow another order"
         )
         return f"do not fit the label scheme {scheme.name}: the labels {how} ({share:.0%} of pairs fit)"
-    beside = [overlap for case in cases for overlap in _neighbour_overlaps(case, scheme)]
-    if beside and sum(overlap >= SIDE_BY_SIDE for overlap in beside) > len(beside) / 2:
-        return f"do not fit the label scheme {scheme.name}: labels that should lie above each other lie level"
     return None
 
 
-def _neighbour_overlaps(case: CaseFingerprint, scheme: LabelScheme) -> Iterable[float]:
+def _neighbour_overlaps(
+    case: CaseFingerprint, scheme: LabelScheme, ranks: Mapping[int, int]
+) -> Iterable[float]:
     by_kind: dict[str, list[tuple[int, int]]] = {}
     for value in case.boxes:
-        anatomy = scheme.anatomies.get(value)
-        if anatomy is not None and value in height_order(scheme):
-            by_kind.setdefault(anatomy.kind.value, []).append((anatomy.level or 0, value))
+        if value in ranks:
+            by_kind.setdefault(scheme.anatomies[value].kind.value, []).append((ranks[value], value))
     for members in by_kind.values():
         for (_, low), (_, high) in pairwise(sorted(members)):
             yield row_overlap(case.boxes[low], case.boxes[high])
@@ -158,16 +161,20 @@ def _neighbour_overlaps(case: CaseFingerprint, scheme: LabelScheme) -> Iterable[
 def fitting_schemes(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> list[str]:
     """Built-in schemes that hold every label and agree with the labels' places, best first.
 
-    Schemes that give the labels an order come before those that give none; at most three.
+    Of those, the ones that agree best; schemes that leave fewest labels without a height come first. At
+    most three.
     """
     from autospine.labels import SCHEMES
 
     values = {value for case in cases for value in case.centroids}
     fitting = []
     for name, other in SCHEMES.items():
-        if name == scheme.name or not values <= set(other.anatomies) or contradiction(cases, other):
+        named = {value for value, anatomy in other.anatomies.items() if anatomy.kind is not Kind.STRUCTURE}
+        if name == scheme.name or not values <= named or contradiction(cases, other):
             continue
         ranks = height_order(other)
         unordered = len(values) - len(values & set(ranks))
-        fitting.append((round(1 - agreement(cases, ranks), 3), unordered, len(other.anatomies), name))
-    return [name for *_, name in sorted(fitting)[:3]]
+        fitting.append((agreement(cases, ranks), unordered, len(other.anatomies), name))
+    best = max((share for share, *_ in fitting), default=0.0)
+    near = sorted(rest for share, *rest in fitting if share >= best - NEARLY)
+    return [str(name) for *_, name in near[:3]]
