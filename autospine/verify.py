@@ -134,7 +134,7 @@ def contradiction(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> str 
     ranks = height_order(scheme)
     beside = [overlap for case in cases for overlap in _neighbour_overlaps(case, scheme, ranks)]
     if beside and sum(overlap >= SIDE_BY_SIDE for overlap in beside) > len(beside) / 2:
-        return f"do not fit the label scheme {scheme.name}: labels that should lie above each other lie side by side"
+        return f"do not fit the label scheme {scheme.name}: levels of one kind lie side by side"
     share = agreement(cases, ranks)
     if share < AGREEMENT:
         how = (
