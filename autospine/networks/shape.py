@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """Stages of an encoder-decoder network.
+    """What a plan decides about an encoder-decoder network.
 
     Attributes:
-        dimension: 2 or 3.
-        in_channels: Image channels.
-        out_channels: Output channels.
-        widths: Feature channels of each stage, finest first.
-        kernels: Kernel of each stage, one number per axis.
-        strides: Down-sampling into each stage, one number per axis; the first stage's are ones.
+        dimension: 2 or 3 spatial axes.
+        in_channels: Channels of the image.
+        out_channels: Classes, background included.
+        widths: Channels of each stage, from the finest.
+        kernels: Kernel of each stage, one odd size per axis.
+        strides: Stride into each stage, one per axis; stage 0's are ones.
         blocks: Convolutions per encoder stage.
         decoder_blocks: Convolutions per decoder stage.
-        deep_supervision: Whether training also supervises the coarser decoder stages.
+        deep_supervision: Whether coarser decoder stages give outputs in training too.
+
+    Raises:
+        ValueError: The stages disagree in number or dimension.
     """
 
     dimension: int
@@ -30,3 +34,20 @@ class NetworkShape:
     blocks: int = 2
     decoder_blocks: int = 1
     deep_supervision: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dimension not in (2, 3):
+            raise ValueError(f"dimension is {self.dimension}, should be 2 or 3")
+        if not 1 < len(self.widths) == len(self.kernels) == len(self.strides):
+            raise ValueError("widths, kernels and strides should have one entry per stage, two or more")
+        if any(len(axes) != self.dimension for axes in self.kernels + self.strides):
+            raise ValueError(f"every kernel and stride should have {self.dimension} axes")
+        if any(size % 2 == 0 for kernel in self.kernels for size in kernel):
+            raise ValueError("kernel sizes should be odd")
+        if set(self.strides[0]) != {1}:
+            raise ValueError("the first stage's stride should be ones")
+
+    @property
+    def scale_factor(self) -> tuple[int, ...]:
+        """Input voxels per voxel of the deepest stage, one per axis."""
+        return tuple(math.prod(axis) for axis in zip(*self.strides, strict=True))

@@ -1,0 +1,23 @@
+"""autospine: prints the table of commands."""
+
+from __future__ import annotations
+
+import sys
+
+COMMANDS = {
+    "autospine_phantom OUT": "make a synthetic data set to try everything on",
+    "autospine_plan DATASET WORK": "verify, fingerprint, plan with reasons, split, preprocess",
+    "autospine_train WORK": "train a network and validate it on whole scans",
+    "autospine_predict -i IN -o OUT -m MODEL": "segment scans on their own grids",
+    "autospine_evaluate PRED REF": "score masks: Dice, distances, per level and case",
+}
+
+
+def main() -> int:
+    """Entry point."""
+    width = max(map(len, COMMANDS))
+    lines = ["AutoSpine: segmentation of lumbar-spine MRI that configures itself.", ""]
+    lines += [f"  {command:<{width}}  {what}" for command, what in COMMANDS.items()]
+    lines += ["", "Each command explains itself with --help. For research, not a medical device."]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0

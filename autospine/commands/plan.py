@@ -1,0 +1,59 @@
+"""autospine_plan: looks at a data set, decides, says why, and preprocesses."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from autospine.commands.shared import add_device, add_workers, parser, run
+
+DESCRIPTION = (
+    "Verifies a data set, writes its fingerprint, plans with their reasons and patient-grouped splits into "
+    "WORK, and preprocesses. Interrupted, the same command continues."
+)
+EXAMPLES = """  autospine_plan spider work
+  autospine_plan spider work --plans 2d_sagittal 3d_volume --explain
+  autospine_plan spider work --dry-run"""
+
+
+def main() -> int:
+    """Entry point."""
+    made = parser(DESCRIPTION, EXAMPLES)
+    made.add_argument("dataset", type=Path, help="folder with images/ and masks/")
+    made.add_argument("work", type=Path, help="folder that gets everything that is made")
+    made.add_argument(
+        "--plans", nargs="+", metavar="PLAN", default=["2d_sagittal"], help="default: 2d_sagittal"
+    )
+    made.add_argument(
+        "--labels", metavar="SCHEME", help="what the masks' integers mean: a scheme's name or file"
+    )
+    add_device(made)
+    made.add_argument("--memory", type=float, metavar="GiB", help="memory that training may use")
+    made.add_argument("--minutes", type=float, metavar="M", help="say what a training of M minutes would do")
+    made.add_argument("--folds", type=int, default=5, metavar="N", help="default: 5")
+    made.add_argument("--splits", type=Path, metavar="FILE", help="your own folds (JSON)")
+    add_workers(made)
+    made.add_argument("--explain", action="store_true", help="show the figures behind each decision")
+    made.add_argument("--dry-run", action="store_true", help="say what would be done, and how long it takes")
+    return run(made, _plan)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from autospine.planning import PlanRequest, make_plans
+
+    request = PlanRequest(
+        dataset=options.dataset,
+        work=options.work,
+        plans=tuple(dict.fromkeys(options.plans)),
+        labels=options.labels,
+        device=options.device,
+        memory_gib=options.memory,
+        minutes=options.minutes,
+        folds=options.folds,
+        splits=options.splits,
+        workers=options.workers,
+        dry_run=options.dry_run,
+    )
+    outcome = make_plans(request)
+    print(outcome.describe(options.explain))
+    return 0

@@ -1,0 +1,65 @@
+"""autospine_train: trains one fold, every fold, or on every case."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from autospine.commands.shared import add_device, parser, run
+
+DESCRIPTION = (
+    "Trains a network on a planned data set and validates it on whole scans. Interrupted, the same command with "
+    "--continue goes on; on a CPU it ends in the same weights. Several processes: "
+    "torchrun --nproc-per-node N -m autospine.commands.train WORK ..."
+)
+EXAMPLES = """  autospine_train work --trainer unet --plan 2d_sagittal --fold 0
+  autospine_train work --trainer unet --plan 2d_sagittal --fold cv --minutes 30
+  autospine_train work --trainer unet --plan 2d_sagittal --fold 0 --continue"""
+
+
+def main() -> int:
+    """Entry point."""
+    made = parser(DESCRIPTION, EXAMPLES)
+    made.add_argument("work", type=Path, help="folder that autospine_plan filled")
+    made.add_argument("--trainer", default="unet", help="default: unet")
+    made.add_argument("--plan", help="default: the only plan, or 2d_sagittal")
+    made.add_argument(
+        "--fold", default="0", metavar="K|cv|all", help="a fold, every fold, or every case (default: 0)"
+    )
+    made.add_argument("--recipe", help="default: the trainer's first")
+    length = made.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    length.add_argument(
+        "--minutes", type=float, metavar="M", help="fit each fold, validation included, to this time"
+    )
+    made.add_argument("--seed", type=int, default=0)
+    add_device(made)
+    made.add_argument("--continue", dest="resume", action="store_true", help="go on where a training stopped")
+    made.add_argument("--compile", action="store_true", help="use torch.compile")
+    made.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
+    return run(made, _train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from autospine.training.run import TrainRequest, train
+
+    request = TrainRequest(
+        work=options.work,
+        trainer=options.trainer,
+        plan=options.plan,
+        fold=options.fold,
+        recipe=options.recipe,
+        epochs=options.epochs,
+        minutes=options.minutes,
+        seed=options.seed,
+        device=options.device,
+        resume=options.resume,
+        compile=options.compile,
+        tensorboard=options.tensorboard,
+    )
+    print(train(request))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""The same work on many cases, in processes, so that one failure names its case and spares the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from autospine.errors import UserError
+
+log = logging.getLogger(__name__)
+Job = TypeVar("Job")
+Answer = TypeVar("Answer")
+FEW = 3  # jobs that are not worth the start of other processes
+
+
+def run_cases(
+    work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], doing: str, workers: int
+) -> list[Answer]:
+    """Runs `work` on every job.
+
+    Args:
+        work: A module-level function.
+        jobs: What it gets.
+        names: A case's name for each job.
+        doing: Label of the progress bar.
+        workers: Processes at once.
+
+    Returns:
+        Answers in the jobs' order.
+
+    Raises:
+        UserError: After all jobs have had their turn: the first failure, and how many more there are.
+    """
+    answers: dict[int, Answer] = {}
+    failures: dict[int, UserError] = {}
+    pairs = _in_turn(work, jobs) if workers == 1 or len(jobs) <= FEW else _in_pool(work, jobs, names, workers)
+    with tqdm(total=len(jobs), desc=doing, unit="case", disable=None, leave=False) as bar:
+        for index, answer in pairs:
+            if isinstance(answer, UserError):
+                failures[index] = answer
+            else:
+                answers[index] = answer
+            bar.update()
+    if failures:
+        raise together([failures[index] for index in sorted(failures)])
+    return [answers[index] for index in range(len(jobs))]
+
+
+def together(failures: Sequence[UserError]) -> UserError:
+    """One error for several: the first in full, the rest logged and counted."""
+    first = failures[0]
+    if len(failures) == 1:
+        return first
+    for failure in failures:
+        log.error("%s", failure)
+    return UserError(first.subject, f"{first.fault} (and {len(failures) - 1} more, listed above)", first.mend)
+
+
+def _attempt(work: Callable[[Job], Answer], job: Job) -> Answer | UserError:
+    try:
+        return work(job)
+    except UserError as error:
+        return error
+
+
+def _in_turn(work: Callable[[Job], Answer], jobs: Sequence[Job]) -> Iterator[tuple[int, Answer | UserError]]:
+    for index, job in enumerate(jobs):
+        yield index, _attempt(work, job)
+
+
+def _in_pool(
+    work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], workers: int
+) -> Iterator[tuple[int, Answer | UserError]]:
+    count = min(workers, len(jobs))
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(_attempt, work, job): index for index, job in enumerate(jobs)}
+        for done in as_completed(waiting):
+            index = waiting[done]
+            try:
+                yield index, done.result()
+            except BrokenProcessPool as error:
+                raise UserError(
+                    names[index],
+                    "its worker process ended (most likely the machine ran out of memory)",
+                    "use fewer --workers",
+                ) from error

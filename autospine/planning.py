@@ -1,0 +1,127 @@
+"""Planning as one call: verify, fingerprint, plan, split, preprocess."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from autospine import registry
+from autospine.dataset import Case, load_dataset
+from autospine.errors import UserError
+from autospine.fingerprint import Fingerprint, make_fingerprint
+from autospine.labels import get_scheme
+from autospine.machine import Machine, find_machine, workers_for
+from autospine.plan import Plan, Plans
+from autospine.preprocess import preprocess, preprocessing_key
+from autospine.splits import Splits, make_splits, read_splits
+from autospine.storage import CaseStore
+from autospine.work import WorkFolder
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What autospine_plan is asked; see its --help."""
+
+    dataset: Path
+    work: Path
+    plans: tuple[str, ...] = ("2d_sagittal",)
+    labels: str | None = None
+    device: str = "auto"
+    memory_gib: float | None = None
+    minutes: float | None = None
+    folds: int = 5
+    splits: Path | None = None
+    workers: int = 0
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class PlanOutcome:
+    """What was decided.
+
+    Attributes:
+        request: What was asked.
+        fingerprint, plans, splits: What came of it.
+        machine: Planned for.
+        to_preprocess: Cases that lack a stored array for at least one plan.
+        seconds_per_case: Of reading and measuring one case, as measured.
+    """
+
+    request: PlanRequest
+    fingerprint: Fingerprint
+    plans: tuple[Plan, ...]
+    splits: Splits
+    machine: Machine
+    to_preprocess: int
+    seconds_per_case: float
+
+    def describe(self, explain: bool = False) -> str:
+        """What a person reads at the end of the command."""
+        from autospine.planning_report import describe
+
+        return describe(self, explain)
+
+
+def make_plans(request: PlanRequest) -> PlanOutcome:
+    """Does what autospine_plan says.
+
+    Raises:
+        UserError: The data set, an option or the machine does not allow it. Nothing half-written is left.
+    """
+    planners = [registry.load("planners", name) for name in request.plans]
+    machine, workers = find_machine(request.device, request.memory_gib), workers_for(request.workers)
+    _check_numbers(request)
+    dataset = load_dataset(request.dataset)
+    work = WorkFolder(request.work)
+    scheme = get_scheme(request.labels) if request.labels else None
+    started = time.monotonic()
+    cache = None if request.dry_run else work.cache
+    fingerprint = make_fingerprint(dataset, workers, scheme, cache)
+    seconds = (time.monotonic() - started) / max(len(fingerprint.cases), 1)
+    plans = tuple(planner(fingerprint, machine).plan() for planner in planners)
+    if request.splits:
+        splits = read_splits(request.splits, fingerprint.cases)
+    else:
+        splits = make_splits(fingerprint.cases, request.folds)
+    missing = _missing(dataset.annotated, plans, work)
+    if not request.dry_run:
+        _write(work, request, fingerprint, plans, splits, dataset.annotated)
+        preprocess(dataset.annotated, plans, work.root, workers)
+    return PlanOutcome(request, fingerprint, plans, splits, machine, missing, seconds)
+
+
+def _check_numbers(request: PlanRequest) -> None:
+    if request.folds < 2:
+        raise UserError("--folds", f"is {request.folds}", "ask for at least 2, or train with --fold all")
+    if request.minutes is not None and request.minutes <= 0:
+        raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
+
+
+def _missing(cases: tuple[Case, ...], plans: tuple[Plan, ...], work: WorkFolder) -> int:
+    return sum(
+        any(
+            not CaseStore(work.preprocessed(plan.name), case.id).done(preprocessing_key(case, plan))
+            for plan in plans
+        )
+        for case in cases
+    )
+
+
+def _write(
+    work: WorkFolder,
+    request: PlanRequest,
+    fingerprint: Fingerprint,
+    plans: tuple[Plan, ...],
+    splits: Splits,
+    cases: tuple[Case, ...],
+) -> None:
+    """Plans of other names that are already there stay."""
+    fingerprint.save(work.fingerprint)
+    splits.save(work.splits)
+    work.save_sources(request.dataset, cases)
+    others: tuple[Plan, ...] = ()
+    if work.plans.exists():
+        names = {plan.name for plan in plans}
+        others = tuple(plan for plan in Plans.load(work.plans).plans if plan.name not in names)
+    Plans((*others, *plans)).save(work.plans)

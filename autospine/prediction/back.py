@@ -1,0 +1,68 @@
+"""The way back to the input's grid, a few planes at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from autospine.resampling import resize, source_positions
+
+PLANES = 8  # resized at once
+
+
+def resize_stream(
+    slabs: Iterable[tuple[int, np.ndarray]], axis: int, before: tuple[int, ...], after: tuple[int, ...]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Linear interpolation of a volume that arrives in slabs.
+
+    Args:
+        slabs: (first plane, `(channels, slices, rows, columns)`) in order along `axis`, without gaps.
+        axis: Streamed axis, 0 to 2.
+        before: Voxels of the whole grid that arrives.
+        after: Voxels of the grid that is wanted.
+
+    Yields:
+        (first plane, values) on the wanted grid, in order along `axis`.
+    """
+    across = [n for a, n in enumerate(after) if a != axis]
+    if before[axis] == after[axis]:
+        for first, values in slabs:
+            for k in range(0, values.shape[axis + 1], PLANES):
+                part = _take(values, axis, slice(k, k + PLANES))
+                yield first + k, _resize_across(part, axis, across)
+        return
+    positions = np.clip(source_positions(before[axis], after[axis]), 0, before[axis] - 1)
+    held, start, made = None, 0, 0
+    for first, values in slabs:
+        held = values if held is None else np.concatenate([held, values], axis=axis + 1)
+        end = first + values.shape[axis + 1]
+        ready = int(np.searchsorted(positions, end - 1, side="right"))
+        for k in range(made, ready, PLANES):
+            wanted = positions[k : min(k + PLANES, ready)] - start
+            yield k, _resize_across(_interpolate(held, axis, wanted), axis, across)
+        made = ready
+        if made < len(positions):
+            keep = min(int(positions[made]), end - 1)
+            held, start = _take(held, axis, slice(keep - start, None)), keep
+
+
+def _take(values: np.ndarray, axis: int, part: slice) -> np.ndarray:
+    return values[(slice(None),) * (axis + 1) + (part,)]
+
+
+def _interpolate(values: np.ndarray, axis: int, positions: np.ndarray) -> np.ndarray:
+    low = np.floor(positions).astype(np.intp)
+    share = (positions - low).astype(np.float32)
+    share = share.reshape([-1 if a == axis + 1 else 1 for a in range(4)])
+    below = values.take(low, axis=axis + 1)
+    above = values.take(np.minimum(low + 1, values.shape[axis + 1] - 1), axis=axis + 1)
+    return below * (1 - share) + above * share
+
+
+def _resize_across(values: np.ndarray, axis: int, across: list[int]) -> np.ndarray:
+    """Resizes the two axes that are not streamed."""
+    moved = np.moveaxis(values, axis + 1, 1)  # (channels, planes, a, b)
+    if list(moved.shape[2:]) == across:
+        return values
+    return np.moveaxis(resize(np.ascontiguousarray(moved), tuple(across)), 1, axis + 1)

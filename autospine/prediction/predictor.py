@@ -1,0 +1,262 @@
+"""From an image to labels on its own grid."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autospine.encoding import Encoding
+from autospine.levels.decode import Decoded, Evidence, decode
+from autospine.model import Model
+from autospine.normalisation import visible_rows
+from autospine.prediction.back import resize_stream
+from autospine.prediction.windows import Slab, stream_slices, stream_volume
+from autospine.preprocess import bring_to_grid
+from autospine.steps import Prepared, Shape, apply_steps, make_steps, undo_steps
+from autospine.training.precision import Precision
+
+log = logging.getLogger(__name__)
+
+BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000}  # windows at once
+QUICK_CASES = 0.9  # another number format must take at most this share of float32's time
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was predicted of one image.
+
+    Attributes:
+        decoded: Labels on the image's own grid.
+        confidence: Mean soft-max probability of each label's class, by label.
+        network_seconds: Spent in networks.
+    """
+
+    decoded: Decoded
+    confidence: dict[int, float]
+    network_seconds: float
+
+
+class Predictor:
+    """One or more models of one plan, averaged.
+
+    Args:
+        models: Alike in plan, labels and preprocessing.
+        device: Where.
+    """
+
+    def __init__(self, models: Sequence[Model], device: torch.device) -> None:
+        card = models[0].card
+        self.plan, self.encoding, self.patch = card.plan, card.encoding, card.patch
+        self.device, self.dimension = device, card.plan.dimension
+        self.steps = make_steps(card.recipe.steps)
+        self.networks = [model.network(device) for model in models]
+        self.precision = self._quickest()
+        for network in self.networks:
+            self.precision.arrange(network, self.dimension)
+        self.batch = max(BATCH_VOXELS[device.type] // int(np.prod(self.patch)), 1)
+        self.seconds = 0.0
+
+    def _quickest(self) -> Precision:
+        """float32 or a half-width format, whichever answers one window sooner on this machine."""
+        if self.device.type == "cuda":
+            return Precision("float16")
+        window = torch.zeros(1, len(self.plan.channels), *self.patch)
+        times = {}
+        for precision in (Precision(), Precision("bfloat16")):
+            for _ in range(2):
+                start = time.perf_counter()
+                self._forward(window, precision)
+                times[precision] = time.perf_counter() - start
+        chosen = min(times, key=lambda p: times[p] * (QUICK_CASES if p.dtype == "float32" else 1))
+        log.debug("networks run in %s", chosen.dtype)
+        return chosen
+
+    def _forward(self, windows: Tensor, precision: Precision) -> Tensor:
+        """Averaged answer of all networks, `(B, channels, *window)` float32 on the CPU."""
+        images = windows.to(self.device).contiguous(memory_format=precision.layout(self.dimension))
+        total = None
+        with torch.inference_mode(), precision.autocast(self.device):
+            for network in self.networks:
+                answer = self._activate(network(images).float())
+                total = answer if total is None else total + answer
+        assert total is not None  # noqa: S101 (there is at least one network)
+        return (total / len(self.networks)).cpu()
+
+    def _activate(self, logits: Tensor) -> Tensor:
+        """Soft-max over classes and over levels; offsets stay."""
+        classes = self.encoding.semantic_channels
+        parts = [logits[:, :classes].softmax(dim=1)]
+        if self.encoding.chained:
+            levels = classes + len(self.encoding.offset_axes)
+            parts += [logits[:, classes:levels], logits[:, levels:].softmax(dim=1)]
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def _timed(self, windows: Tensor) -> Tensor:
+        start = time.perf_counter()
+        answer = self._forward(windows, self.precision)
+        self.seconds += time.perf_counter() - start
+        return answer
+
+    def predict(self, image: np.ndarray, spacing: tuple[float, float, float]) -> Answer:
+        """Segments one canonical image.
+
+        Args:
+            image: `(channels, slices, rows, columns)` float32.
+            spacing: mm along (slices, rows, columns).
+
+        Returns:
+            Labels of shape (slices, rows, columns) in the models' scheme.
+        """
+        self.seconds = 0.0
+        moved = bring_to_grid(image, spacing, self.plan)
+        shape: Shape = (moved.shape[1], moved.shape[2], moved.shape[3])
+        real = tuple(s * old / new for s, old, new in zip(spacing, image.shape[1:], shape, strict=True))
+        grid_spacing = (real[0], real[1], real[2])
+        collector = Collector(self.encoding, shape, image.shape[1:], self._stream_axis())
+        collector.run(self._slabs(moved, grid_spacing, shape))
+        evidence = collector.evidence(grid_spacing, visible_rows(moved[0]))
+        decoded = decode(evidence, self.encoding)
+        labels = collector.on_input_grid(decoded.labels)
+        answer = Decoded(labels, decoded.findings, decoded.ambiguous)
+        return Answer(answer, collector.confidences(labels), self.seconds)
+
+    def _stream_axis(self) -> int:
+        return 1 if self.plan.view_axis is None else self.plan.view_axis
+
+    def _slabs(
+        self, moved: np.ndarray, spacing: tuple[float, float, float], shape: Shape
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Averaged outputs on the plan's grid, in order along the streamed axis."""
+        prepared, shapes = apply_steps(self.steps, Prepared(moved, None, spacing))
+        slabs = self._windows(torch.from_numpy(np.ascontiguousarray(prepared.image)))
+        if not self.steps:
+            for slab in slabs:
+                yield slab.first, slab.values.numpy()
+            return
+        fill = np.zeros(self.encoding.channels, np.float32)
+        fill[0] = 1  # outside a crop there is background
+        parts = [slab.values.numpy() for slab in slabs]
+        yield 0, undo_steps(self.steps, shapes, np.concatenate(parts, axis=self._stream_axis() + 1), fill)
+
+    def _windows(self, image: Tensor) -> Iterator[Slab]:
+        if self.plan.view_axis is None:
+            return stream_volume(image, self.patch, self.batch, self._timed)
+        return stream_slices(image, self.plan.view_axis, self.patch, self.batch, self._timed)
+
+
+class Collector:
+    """Takes outputs plane by plane; keeps classes and the few voxels that chains need.
+
+    Args:
+        encoding: Which channels mean what.
+        shape: Of the plan's grid.
+        target: Of the input's grid.
+        axis: Streamed axis.
+    """
+
+    def __init__(self, encoding: Encoding, shape: Shape, target: tuple[int, ...], axis: int) -> None:
+        self.encoding, self.axis = encoding, axis
+        self.shape, self.target = shape, target
+        self.same = tuple(shape) == tuple(target)
+        self.semantic = np.zeros(shape, np.uint8)
+        self.answer = self.semantic if self.same else np.zeros(target, np.uint8)
+        self.certainty = np.zeros(target, np.uint8)  # of the class, in 1/255
+        self.voxels: list[np.ndarray] = []
+        self.offsets: list[np.ndarray] = []
+        self.levels: list[np.ndarray] = []
+        self.weights: list[np.ndarray] = []
+
+    def run(self, slabs: Iterator[tuple[int, np.ndarray]]) -> None:
+        """Reads all slabs."""
+        classes = self.encoding.semantic_channels
+        back = resize_stream(self._tee(slabs), self.axis, self.shape, self.target)
+        for first, values in back:
+            where = self._planes(first, values.shape[self.axis + 1])
+            probabilities = values[:classes]
+            self.answer[where] = probabilities.argmax(axis=0)
+            self.certainty[where] = np.round(probabilities.max(axis=0) * 255)
+
+    def _tee(self, slabs: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+        """Notes what the chains need, and passes only the classes on."""
+        classes = self.encoding.semantic_channels
+        for first, values in slabs:
+            if self.encoding.chained:
+                self._note(first, values, classes)
+            yield first, values[:classes]
+
+    def _note(self, first: int, values: np.ndarray, classes: int) -> None:
+        semantic = values[:classes].argmax(axis=0).astype(np.uint8)
+        self.semantic[self._planes(first, semantic.shape[self.axis])] = semantic
+        chained = np.array([False, *(each.chained for each in self.encoding.classes)])
+        voxels = np.argwhere(chained[semantic])  # (N, 3) in the slab
+        places = tuple(voxels.T)
+        last = classes + len(self.encoding.offset_axes)
+        picked = values[(slice(None), *places)]  # (channels, N)
+        self.offsets.append((picked[classes:last].T * self.encoding.pitch_mm).astype(np.float32))
+        self.levels.append(picked[last:].T.astype(np.float16))
+        self.weights.append(picked[semantic[places], np.arange(len(voxels))].astype(np.float32))
+        voxels[:, self.axis] += first
+        self.voxels.append(voxels.astype(np.int32))
+
+    def _planes(self, first: int, count: int) -> tuple[slice, ...]:
+        return (slice(None),) * self.axis + (slice(first, first + count),)
+
+    def evidence(self, spacing: tuple[float, float, float], rows: tuple[int, int]) -> Evidence:
+        """What was collected, on the plan's grid."""
+
+        def joined(parts: list[np.ndarray], width: int) -> np.ndarray:
+            return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
+
+        semantic = self.semantic if self.encoding.chained or self.same else np.zeros(self.shape, np.uint8)
+        weights = np.concatenate(self.weights) if self.weights else np.zeros(0, np.float32)
+        return Evidence(
+            semantic=semantic,
+            voxels=joined(self.voxels, 3).astype(np.int64),
+            offsets=joined(self.offsets, len(self.encoding.offset_axes)),
+            levels=joined(self.levels, len(self.encoding.levels)).astype(np.float32),
+            weights=weights,
+            spacing=spacing,
+            visible_rows=rows,
+        )
+
+    def on_input_grid(self, labels: np.ndarray) -> np.ndarray:
+        """Labels of the plan's grid, on the input's: the class as interpolated, the level of the nearest instance."""
+        if self.same:
+            return labels
+        result = np.zeros(self.target, labels.dtype)
+        for k, each in enumerate(self.encoding.classes, start=1):
+            mine = self.answer == k
+            if not each.chained:
+                result[mine] = each.values[0]
+            elif mine.any():
+                result[mine] = self._nearest_level(labels, mine, each.values)
+        return result
+
+    def _nearest_level(self, labels: np.ndarray, mine: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
+        from scipy import ndimage
+
+        known = np.isin(labels, values)
+        if not known.any():
+            return np.zeros(int(mine.sum()), labels.dtype)
+        voxels = np.argwhere(mine)  # (N, 3)
+        scale = np.array(self.shape) / np.array(self.target)
+        places = np.clip(np.round((voxels + 0.5) * scale - 0.5).astype(int), 0, np.array(self.shape) - 1)
+        box = tuple(slice(max(v.min() - 3, 0), v.max() + 4) for v in places.T)
+        distance, nearest = ndimage.distance_transform_edt(~known[box], return_indices=True)
+        inner = tuple((places - np.array([part.start for part in box])).T)
+        source = tuple(axis[inner] + part.start for axis, part in zip(nearest, box, strict=True))
+        found = labels[source]
+        found[distance[inner] > 3] = 0  # belongs to an instance that was left out
+        return found
+
+    def confidences(self, labels: np.ndarray) -> dict[int, float]:
+        """Mean certainty of the class inside each label, 0 to 1."""
+        counts = np.bincount(labels.ravel())
+        sums = np.bincount(labels.ravel(), self.certainty.ravel())
+        return {int(v): float(sums[v] / counts[v] / 255) for v in np.flatnonzero(counts) if v}

@@ -1,0 +1,167 @@
+"""Preprocessed cases on disk: blosc2 arrays that are read in parts, and a JSON record beside each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from autospine.errors import UserError
+from autospine.files import read_json, write_json, write_with
+from autospine.serial import from_plain, to_plain
+
+BLOCK_VOXELS = 2**18
+
+
+@dataclass(frozen=True)
+class LabelRecord:
+    """Where one label lies on the plan's grid.
+
+    Attributes:
+        value: In the data set's scheme.
+        voxels: How many.
+        centroid: Voxel index along (slices, rows, columns).
+        low, high: First and last index of its box along each axis, inclusive.
+    """
+
+    value: int
+    voxels: int
+    centroid: tuple[float, float, float]
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """What the loader and the scorer must know of a preprocessed case.
+
+    Attributes:
+        id, patient, sequence: As in the data set.
+        shape: Of the plan's grid, (slices, rows, columns).
+        spacing: mm, same order.
+        labels: One record per label present.
+        slices: Slices along the view axis that take part in training; None for all. A recipe's filter may drop some.
+        key: Of everything that the preprocessed arrays depend on.
+    """
+
+    id: str
+    patient: str
+    sequence: str
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    labels: tuple[LabelRecord, ...]
+    slices: tuple[int, ...] | None
+    key: str
+
+
+def describe_labels(mask: np.ndarray) -> tuple[LabelRecord, ...]:
+    """Records of all labels of a canonical mask, in one pass over each label's box."""
+    from scipy import ndimage
+
+    from autospine.resampling import present_labels
+
+    values = present_labels(mask)
+    table = np.zeros(max(values, default=0) + 1, np.int32)
+    table[values] = np.arange(1, len(values) + 1)
+    records = []
+    for index, box in enumerate(ndimage.find_objects(table[mask], len(values))):
+        where = np.argwhere(mask[box] == values[index])  # (voxels, 3)
+        start = np.array([part.start for part in box])
+        low, high = where.min(axis=0) + start, where.max(axis=0) + start
+        middle = where.mean(axis=0) + start
+        records.append(
+            LabelRecord(
+                values[index], len(where), _three(middle.round(3)), _three(low, int), _three(high, int)
+            )
+        )
+    return tuple(records)
+
+
+def _three(values: np.ndarray, kind: type = float) -> tuple:
+    return tuple(kind(v) for v in values)
+
+
+class CaseStore:
+    """One preprocessed case.
+
+    Args:
+        folder: preprocessed/<configuration>.
+        case_id: Its id.
+    """
+
+    def __init__(self, folder: str | Path, case_id: str) -> None:
+        self.folder, self.id = Path(folder), case_id
+
+    @property
+    def image_path(self) -> Path:
+        """The image's array."""
+        return self.folder / f"{self.id}.b2nd"
+
+    @property
+    def mask_path(self) -> Path:
+        """The mask's array."""
+        return self.folder / f"{self.id}.mask.b2nd"
+
+    @property
+    def record_path(self) -> Path:
+        """The record; written last, so its presence means that the case is whole."""
+        return self.folder / f"{self.id}.json"
+
+    def write(self, image: np.ndarray, mask: np.ndarray, record: CaseRecord, view_axis: int | None) -> None:
+        """Stores the arrays and then the record.
+
+        Args:
+            image: `(channels, slices, rows, columns)`, kept as float16.
+            mask: `(slices, rows, columns)` labels.
+            record: Of the case.
+            view_axis: Slices along it are read one by one.
+        """
+        _write_array(self.image_path, image.astype(np.float16), None if view_axis is None else view_axis + 1)
+        _write_array(self.mask_path, mask, view_axis)
+        write_json(self.record_path, to_plain(record))
+
+    @cached_property
+    def record(self) -> CaseRecord:
+        """The record."""
+        data = read_json(self.record_path, "run autospine_plan again")
+        return from_plain(CaseRecord, data, str(self.record_path))
+
+    def done(self, key: str) -> bool:
+        """Whether the case is stored and made from the same input by the same rules."""
+        return self.record_path.exists() and self.record.key == key
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """`(channels, slices, rows, columns)` float16, read where it is sliced."""
+        return _open(self.image_path)
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """`(slices, rows, columns)` labels, read where it is sliced."""
+        return _open(self.mask_path)
+
+
+def _write_array(path: Path, array: np.ndarray, slice_axis: int | None) -> None:
+    import blosc2
+
+    chunks = list(array.shape)
+    if slice_axis is not None:
+        chunks[slice_axis] = 1
+    else:
+        chunks = [1 if axis < array.ndim - 3 else min(n, 64) for axis, n in enumerate(array.shape)]
+    settings = {"codec": blosc2.Codec.LZ4, "clevel": 1, "nthreads": 1}
+    data = np.ascontiguousarray(array)
+    write_with(
+        path, lambda p: blosc2.asarray(data, urlpath=str(p), mode="w", chunks=tuple(chunks), cparams=settings)
+    )
+
+
+def _open(path: Path) -> np.ndarray:
+    import blosc2
+
+    try:
+        return blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(path, "is missing or damaged", "run autospine_plan again") from error

@@ -1,0 +1,1 @@
+"""Training: recipes, the loop, its batches and its checkpoints."""

@@ -1,0 +1,201 @@
+"""Looks how fast this machine trains, and chooses format, layout, network and number of updates by that."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from autospine.errors import UserError
+from autospine.networks.shape import NetworkShape
+from autospine.training.batches import Batch, Batches
+from autospine.training.precision import Precision, Updater
+from autospine.training.trainer import Context, Trainer
+
+if TYPE_CHECKING:
+    from autospine.training.job import Job
+
+log = logging.getLogger(__name__)
+
+WARM, TIMED = 1, 3
+LOADING = 1.06  # a step in the loop over a bare one: batches, augmentation, logging
+VALIDATION_SHARE = 0.05  # of the training time, for the epochs' looks at validation patches
+EPOCHS_OF_A_BUDGET = 20
+FORWARD_SHARE = 0.4  # of a training step's time, one forward pass and its surroundings
+SECONDS_PER_CASE = 1.5  # reading, resampling, scoring, writing
+WORTH = 0.97  # a layout or format must be this much faster to be taken
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured and chosen; stored, so that a continued training does the same.
+
+    Attributes:
+        shape: Of the network.
+        precision: Number format and layout.
+        steps: Updates of the whole training.
+        steps_per_epoch: Updates between validations.
+        seconds_per_step: Measured.
+    """
+
+    shape: NetworkShape
+    precision: Precision
+    steps: int
+    steps_per_epoch: int
+    seconds_per_step: float
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """The validation after the training.
+
+    Attributes:
+        windows: To be predicted.
+        cases: To be read, scored and written.
+    """
+
+    windows: int
+    cases: int
+
+    def seconds(self, seconds_per_step: float, batch: Batch) -> float:
+        """Predicted time of it."""
+        forward = FORWARD_SHARE * seconds_per_step / len(batch.images)
+        return self.windows * forward + self.cases * SECONDS_PER_CASE
+
+
+def precisions(device: torch.device) -> Iterable[Precision]:
+    """Number formats and layouts that this device can use."""
+    if device.type == "cuda":
+        dtype = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+        return (Precision(dtype), Precision(dtype, True), Precision("float32"))
+    return (Precision("float32"), Precision("bfloat16"), Precision("bfloat16", True))
+
+
+def time_step(
+    trainer: Trainer, shape: NetworkShape, precision: Precision, batch: Batch, device: torch.device
+) -> float:
+    """Median seconds of a training step, forward and backward and update."""
+    context = prepare(trainer, shape, precision, device)
+    batch = batch.with_images(
+        batch.images.to(memory_format=precision.layout(shape.dimension)), batch.labels, batch.points
+    )
+    times = []
+    for _ in range(WARM + TIMED):
+        _wait(device)
+        start = time.perf_counter()
+        trainer.training_step(context, batch)
+        _wait(device)
+        times.append(time.perf_counter() - start)
+    return sorted(times[WARM:])[TIMED // 2]
+
+
+def prepare(
+    trainer: Trainer, shape: NetworkShape, precision: Precision, device: torch.device, step: int = 0
+) -> Context:
+    """Fresh networks with their optimisers."""
+    networks = trainer.build_all(shape)
+    for network in networks.values():
+        precision.arrange(network.to(device), shape.dimension).train()
+    clips = {name: trainer.recipe.optimisers[name].clip_norm for name in networks}
+    updater = Updater(networks, trainer.optimisers(networks), clips, precision)
+    return Context(networks, trainer.objective().to(device), updater, precision, device, step)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards) -> Calibration:
+    """Measures and chooses.
+
+    Args:
+        trainer: With its candidates.
+        batches: Of the training.
+        job: With the budget, if there is one.
+        after: The validation that follows the training.
+    """
+    batch = batches.make(0).to(job.device)
+    candidates = list(trainer.candidates()) if job.minutes is not None else [trainer.shape()]
+    precision = _fastest_precision(trainer, candidates[0], batch, job.device)
+    if job.minutes is None:
+        seconds = time_step(trainer, candidates[0], precision, batch, job.device)
+        return _by_epochs(trainer, candidates[0], precision, seconds, batches, job)
+    return _by_minutes(trainer, candidates, precision, batch, job, after)
+
+
+def _fastest_precision(
+    trainer: Trainer, shape: NetworkShape, batch: Batch, device: torch.device
+) -> Precision:
+    best, fastest = Precision(), float("inf")
+    said = []
+    for precision in precisions(device):
+        seconds = time_step(trainer, shape, precision, batch, device)
+        layout = "channels last" if precision.channels_last else "contiguous"
+        said.append(f"{precision.dtype} {layout} {seconds * 1000:.0f} ms")
+        if seconds < WORTH * fastest:
+            best, fastest = precision, seconds
+    layout = "channels last" if best.channels_last else "contiguous"
+    log.info("a training step takes %s; %s %s is taken", ", ".join(said), best.dtype, layout)
+    return best
+
+
+def epoch_length(trainer: Trainer, batches: Batches) -> int:
+    """Updates per epoch: the recipe's, or one pass over the training slices or volumes."""
+    return trainer.recipe.steps_per_epoch or max(-(-batches.sampler.pass_length() // batches.size), 1)
+
+
+def _by_epochs(
+    trainer: Trainer,
+    shape: NetworkShape,
+    precision: Precision,
+    seconds: float,
+    batches: Batches,
+    job: Job,
+) -> Calibration:
+    per_epoch = epoch_length(trainer, batches)
+    epochs = job.epochs or trainer.recipe.epochs
+    total = epochs * per_epoch * seconds * LOADING * (1 + VALIDATION_SHARE)
+    log.info("%d epochs of %d updates, %.2f s each: about %s", epochs, per_epoch, seconds, duration(total))
+    return Calibration(shape, precision, epochs * per_epoch, per_epoch, seconds)
+
+
+def _by_minutes(
+    trainer: Trainer,
+    candidates: list[NetworkShape],
+    precision: Precision,
+    batch: Batch,
+    job: Job,
+    after: Afterwards,
+) -> Calibration:
+    """The widest network that gets enough updates in the time that is left."""
+    factor = LOADING * (1 + VALIDATION_SHARE)
+    chosen: tuple[NetworkShape, float] | None = None
+    for shape in candidates:
+        seconds = time_step(trainer, shape, precision, batch, job.device)
+        updates = int((job.seconds_left() - after.seconds(seconds, batch)) / (seconds * factor))
+        enough = updates >= trainer.recipe.smallest_updates
+        log.info("widths %s: %.2f s a step, time for %d updates", shape.widths, seconds, max(updates, 0))
+        if chosen is None or enough:
+            chosen = (shape, seconds)
+        if not enough:
+            break
+    if chosen is None:
+        raise UserError(f"--trainer {trainer.name}", "offers no network to calibrate", "use another trainer")
+    shape, seconds = chosen
+    steps = max(int((job.seconds_left() - after.seconds(seconds, batch)) / (seconds * factor)), 2)
+    per_epoch = max(steps // EPOCHS_OF_A_BUDGET, 1)
+    steps = steps // per_epoch * per_epoch
+    log.info("%g minutes: widths %s, %d updates", job.minutes or 0, shape.widths, steps)
+    return Calibration(shape, precision, steps, per_epoch, seconds)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,36 @@
+"""Checkpoints: one dictionary of tensors and plain values, whole or not there, never unpickled."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autospine.errors import UserError
+from autospine.files import write_with
+
+VERSION = 1
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Writes a checkpoint atomically."""
+    write_with(path, lambda temporary: torch.save({"version": VERSION, **content}, temporary))
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """Reads a checkpoint without unpickling code.
+
+    Raises:
+        UserError: It is missing, cut short, damaged or from a newer version.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(path, "does not exist", "train without --continue") from error
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise UserError(path, "is damaged or cut short", "delete it and train this fold again") from error
+    if not isinstance(content, dict) or content.get("version", 0) > VERSION:
+        raise UserError(path, "was written by another AutoSpine", "update AutoSpine, or train again")
+    return content

@@ -1,0 +1,62 @@
+"""Several processes under torchrun: who am I, and how gradients are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import distributed
+from torch.nn import Parameter
+
+
+def rank() -> int:
+    """Of this process; 0 when alone."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def processes() -> int:
+    """How many train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes the files."""
+    return rank() == 0
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[torch.device]:
+    """Joins the processes that torchrun started, and gives this one's device."""
+    if not distributed.is_torchelastic_launched():
+        yield torch.device(device)
+        return
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        chosen = torch.device(device)
+        if device == "cuda":
+            chosen = torch.device("cuda", rank() % torch.cuda.device_count())
+            torch.cuda.set_device(chosen)
+        yield chosen
+    finally:
+        distributed.destroy_process_group()
+
+
+def average_gradients(parameters: Sequence[Parameter]) -> None:
+    """Averages gradients over processes, in one message."""
+    if processes() == 1 or not parameters:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= processes()
+    offset = 0
+    for gradient in gradients:
+        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
+        offset += gradient.numel()
+
+
+def wait_for_all() -> None:
+    """Returns when every process is here."""
+    if processes() > 1:
+        distributed.barrier()

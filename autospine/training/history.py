@@ -1,0 +1,128 @@
+"""What happened in each epoch: metrics.csv, progress.png, and TensorBoard for those who want it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autospine.files import write_text, write_with
+from autospine.serial import from_plain, to_plain
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of validation patches: mean over the classes present.
+
+    Attributes:
+        dice, iou: Mean over foreground classes, 0 to 1.
+        accuracy: Share of the annotated voxels that have the right class.
+    """
+
+    dice: float
+    iou: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch.
+
+    Attributes:
+        step: Updates done at its end.
+        learning_rate: At its end.
+        terms: Mean loss terms of its updates.
+        scores: On validation patches.
+        seconds: It took.
+    """
+
+    step: int
+    learning_rate: float
+    terms: dict[str, float]
+    scores: Scores
+    seconds: float
+
+
+@dataclass
+class History:
+    """All epochs so far."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+
+    @property
+    def last(self) -> Epoch:
+        """The latest epoch."""
+        return self.epochs[-1]
+
+    def add(self, epoch: Epoch) -> None:
+        """Appends an epoch."""
+        self.epochs.append(epoch)
+
+    def to_list(self) -> list[Any]:
+        """Plain values, for the checkpoint."""
+        return to_plain(self.epochs)
+
+    @classmethod
+    def from_list(cls, data: list[Any]) -> History:
+        """Reads `to_list`'s values."""
+        return cls([from_plain(Epoch, item, "checkpoint.pt") for item in data])
+
+    def save(self, folder: Path, tensorboard: bool = False) -> None:
+        """Writes metrics.csv and progress.png."""
+        write_text(folder / "metrics.csv", self._csv())
+        write_with(folder / "progress.png", self._draw)
+        if tensorboard:
+            self._tensorboard(folder)
+
+    def _rows(self) -> list[dict[str, float]]:
+        return [
+            {
+                "epoch": number,
+                "step": each.step,
+                "learning_rate": each.learning_rate,
+                **each.terms,
+                "validation_dice": each.scores.dice,
+                "validation_iou": each.scores.iou,
+                "validation_accuracy": each.scores.accuracy,
+                "seconds": each.seconds,
+            }
+            for number, each in enumerate(self.epochs, start=1)
+        ]
+
+    def _csv(self) -> str:
+        rows = self._rows()
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
+        return text.getvalue()
+
+    def _draw(self, path: Path) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2)
+        steps = [each.step for each in self.epochs]
+        for name in self.epochs[0].terms:
+            left.plot(steps, [each.terms[name] for each in self.epochs], label=name)
+        left.set(xlabel="update", ylabel="training loss")
+        for name in ("dice", "iou", "accuracy"):
+            right.plot(steps, [getattr(each.scores, name) for each in self.epochs], label=name)
+        right.set(xlabel="update", ylabel="validation patches", ylim=(0, 1))
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+            axes.legend(frameon=False)
+        figure.savefig(path, format="png", dpi=90)
+
+    def _tensorboard(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        row = self._rows()[-1]
+        with SummaryWriter(str(folder / "tensorboard")) as writer:
+            for name, value in row.items():
+                if name not in ("epoch", "step"):
+                    writer.add_scalar(name, value, int(row["step"]))

@@ -1,0 +1,70 @@
+"""One training: which cases, where, for how long."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from autospine.splits import Fold
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the command line asked for, for one fold.
+
+    Attributes:
+        work: The work folder.
+        folder: The model's folder.
+        cases: Folder of the preprocessed cases.
+        fold: Who trains, who validates.
+        fold_name: "0", "1", ... or "all".
+        device: Where.
+        seed: Of weights and batches.
+        minutes: For the whole fold, validation included; None trains the recipe's epochs.
+        epochs: Instead of the recipe's; None keeps them.
+        resume: Continue what is there.
+        compile: Use torch.compile.
+        tensorboard: Log there too.
+        threads: Of the loader.
+        started: Monotonic seconds at the fold's start.
+    """
+
+    work: Path
+    folder: Path
+    cases: Path
+    fold: Fold
+    fold_name: str
+    device: torch.device
+    seed: int = 0
+    minutes: float | None = None
+    epochs: int | None = None
+    resume: bool = False
+    compile: bool = False
+    tensorboard: bool = False
+    threads: int = 2
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Everything that a continued training needs."""
+        return self.folder / "checkpoint.pt"
+
+    def seconds_left(self) -> float:
+        """Of the budget; infinite without one."""
+        if self.minutes is None:
+            return float("inf")
+        return self.minutes * 60 - (time.monotonic() - self.started)
+
+
+def seed_everything(seed: int, step: int, rank: int) -> None:
+    """Makes whatever is drawn in a step (dropout, augmentation) a function of the seed and the step."""
+    text = f"{seed} {step} {rank}".encode()
+    torch.manual_seed(int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big"))
+
+
+Progress = Callable[[str], None]

@@ -1,0 +1,281 @@
+"""The training loop: reads top to bottom, knows nothing of any paper."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from autospine.augmentation import apply, sample
+from autospine.errors import UserError
+from autospine.model import save_model
+from autospine.serial import from_plain, to_plain
+from autospine.steps import prepared_folder
+from autospine.training import distributed
+from autospine.training.batches import Batch, Batches, PatchSampler
+from autospine.training.calibration import Calibration, calibrate, prepare
+from autospine.training.checkpoint import load_checkpoint, save_checkpoint
+from autospine.training.history import Epoch, History
+from autospine.training.job import Job, seed_everything
+from autospine.training.schedule import Schedule
+from autospine.training.scores import patch_scores
+from autospine.training.trainer import Context, Trainer
+
+log = logging.getLogger(__name__)
+
+VALIDATION_BATCHES = 6
+VALIDATION_SEED = 1_000_003  # validation patches are the same in every epoch
+CHECKPOINT_SECONDS = 30.0  # an epoch that ends sooner after the last checkpoint writes none
+
+
+@dataclass
+class State:
+    """What changes while training.
+
+    Attributes:
+        step: Updates done.
+        best: Best validation score so far, with the weights of that epoch.
+        waited: Epochs since.
+        average: Running average of the weights, if the recipe keeps one.
+        history: One entry per epoch.
+    """
+
+    step: int = 0
+    best: float = -1.0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    waited: int = 0
+    average: dict[str, Tensor] = field(default_factory=dict)
+    history: History = field(default_factory=History)
+
+
+def fit(trainer: Trainer, job: Job) -> Path:
+    """Trains one fold.
+
+    Args:
+        trainer: Networks, loss, recipe.
+        job: Cases, place, time.
+
+    Returns:
+        The model's folder, with weights.safetensors and model.json.
+    """
+    content = load_checkpoint(job.checkpoint, job.device) if job.resume and job.checkpoint.exists() else None
+    training = make_batches(trainer, job, job.fold.train, job.seed)
+    validation = make_batches(trainer, job, job.fold.validation or job.fold.train, VALIDATION_SEED)
+    calibration = _calibration(trainer, training, job, content)
+    seed_everything(job.seed, 0, 0)
+    context = prepare(trainer, calibration.shape, calibration.precision, job.device)
+    schedule = Schedule(trainer.recipe.schedule, calibration.steps)
+    state = State()
+    if content is not None:
+        _restore(content, context, schedule, state)
+    elif distributed.is_main():
+        _save(job, context, schedule, state, calibration)
+    if job.compile:
+        for network in context.networks.values():
+            network.compile()
+    _run(trainer, job, context, schedule, state, calibration, training, validation)
+    if distributed.is_main():
+        weights = _kept_weights(trainer, context, state)
+        save_model(job.folder, trainer, calibration, weights, job)
+    distributed.wait_for_all()
+    return job.folder
+
+
+def make_batches(trainer: Trainer, job: Job, ids: tuple[str, ...], seed: int) -> Batches:
+    """The batches of some cases, on the recipe's preprocessing."""
+    folder = prepared_folder(trainer, job.cases, job.fold.train + job.fold.validation)
+    sampler = PatchSampler(
+        folder,
+        ids,
+        trainer.plan,
+        trainer.label_scheme,
+        trainer.encoding,
+        trainer.patch,
+        trainer.recipe.foreground,
+    )
+    return Batches(sampler, trainer.batch, seed, distributed.rank(), job.threads)
+
+
+def _calibration(
+    trainer: Trainer, training: Batches, job: Job, content: dict[str, Any] | None
+) -> Calibration:
+    """The stored one when continuing (its length moved by --epochs), else a new one."""
+    if content is None:
+        from autospine.training.validation import afterwards
+
+        return calibrate(trainer, training, job, afterwards(trainer, job))
+    stored = from_plain(Calibration, content["calibration"], str(job.checkpoint))
+    if job.epochs is None or job.minutes is not None:
+        return stored
+    steps = job.epochs * stored.steps_per_epoch
+    if steps < content["step"]:
+        raise UserError(
+            f"--epochs {job.epochs}",
+            f"is less than the {content['step'] // stored.steps_per_epoch} epochs already done",
+            "ask for more epochs",
+        )
+    return replace(stored, steps=steps)
+
+
+def _run(
+    trainer: Trainer,
+    job: Job,
+    context: Context,
+    schedule: Schedule,
+    state: State,
+    calibration: Calibration,
+    training: Batches,
+    validation: Batches,
+) -> None:
+    per_epoch, saved = calibration.steps_per_epoch, time.monotonic()
+    batches = training.iterate(state.step, calibration.steps)
+    with _bar(job, calibration.steps, state.step) as bar:
+        while state.step < calibration.steps:
+            started, terms = time.monotonic(), []
+            for _ in range(per_epoch):
+                terms.append(_step(trainer, job, context, schedule, state, next(batches)))
+                bar.update()
+            score = _validate(trainer, context, validation)
+            schedule.observe(score.dice)
+            _remember(trainer, context, state, score.dice if trainer.recipe.score == "dice" else score.iou)
+            rate = context.updater.optimisers[trainer.inference].param_groups[0]["lr"]
+            seconds = time.monotonic() - started
+            state.history.add(Epoch(state.step, rate, _means(terms), score, round(seconds, 2)))
+            bar.set_postfix(loss=f"{state.history.last.terms['loss']:.3f}", dice=f"{score.dice:.3f}")
+            done = state.step >= calibration.steps or _stops(trainer, state)
+            if distributed.is_main():
+                state.history.save(job.folder, job.tensorboard)
+                if done or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    _save(job, context, schedule, state, calibration)
+                    saved = time.monotonic()
+            if done:
+                break
+
+
+def _step(
+    trainer: Trainer, job: Job, context: Context, schedule: Schedule, state: State, batch: Batch
+) -> dict[str, Tensor]:
+    seed_everything(job.seed, state.step, distributed.rank())
+    for name, optimiser in context.updater.optimisers.items():
+        rate = trainer.recipe.optimisers[name].learning_rate * schedule.factor(state.step)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+    batch = augmented(trainer, batch.to(job.device), context)
+    terms = trainer.training_step(replace(context, step=state.step), batch)
+    state.step += 1
+    _average(trainer, context, state)
+    return terms
+
+
+def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
+    """The batch as the recipe's augmentation and the memory layout make it."""
+    settings = trainer.recipe.augmentation
+    images, labels, points = batch.images, batch.labels, batch.points
+    if settings is not None:
+        generator = torch.Generator().manual_seed(torch.initial_seed())
+        drawn = sample(generator, images.shape, settings)
+        images, labels, points = apply(images, labels, drawn, points, trainer.encoding.ignored)
+    layout = context.precision.layout(trainer.plan.dimension)
+    return batch.with_images(images.contiguous(memory_format=layout), labels, points)
+
+
+def _average(trainer: Trainer, context: Context, state: State) -> None:
+    """Running average of the weights; short at first, so that early weights are forgotten."""
+    if not trainer.recipe.average:
+        return
+    weights = context.networks[trainer.inference].state_dict()
+    if not state.average:
+        state.average = {name: value.clone() for name, value in weights.items()}
+        return
+    decay = min(trainer.recipe.average, (1 + state.step) / (10 + state.step))
+    for name, value in weights.items():
+        if value.is_floating_point():
+            state.average[name].lerp_(value, 1 - decay)
+        else:
+            state.average[name].copy_(value)
+
+
+def _validate(trainer: Trainer, context: Context, validation: Batches) -> Any:
+    """Scores on fixed patches, with the weights that would be kept."""
+    network = context.networks[trainer.inference]
+    network.eval()
+    with torch.inference_mode():
+        score = patch_scores(
+            network, trainer.encoding, context, (validation.make(k) for k in range(VALIDATION_BATCHES))
+        )
+    network.train()
+    return score
+
+
+def _remember(trainer: Trainer, context: Context, state: State, score: float) -> None:
+    if score > state.best:
+        state.best, state.waited = score, 0
+        if trainer.recipe.keep == "best":
+            state.best_weights = copy.deepcopy(context.networks[trainer.inference].state_dict())
+    else:
+        state.waited += 1
+
+
+def _stops(trainer: Trainer, state: State) -> bool:
+    if trainer.recipe.patience and state.waited >= trainer.recipe.patience:
+        log.info("no better validation score for %d epochs: stopped", state.waited)
+        return True
+    return False
+
+
+def _kept_weights(trainer: Trainer, context: Context, state: State) -> dict[str, Tensor]:
+    if trainer.recipe.keep == "best" and state.best_weights:
+        return state.best_weights
+    return state.average or context.networks[trainer.inference].state_dict()
+
+
+def _means(terms: list[dict[str, Tensor]]) -> dict[str, float]:
+    return {name: float(np.mean([float(each[name]) for each in terms])) for name in terms[0]}
+
+
+def _bar(job: Job, steps: int, done: int) -> Any:
+    hidden = None if distributed.is_main() else True
+    return tqdm(
+        total=steps, initial=done, desc=f"fold {job.fold_name}", unit="update", disable=hidden, leave=False
+    )
+
+
+def _save(job: Job, context: Context, schedule: Schedule, state: State, calibration: Calibration) -> None:
+    save_checkpoint(
+        job.checkpoint,
+        {
+            "step": state.step,
+            "networks": {name: network.state_dict() for name, network in context.networks.items()},
+            "optimisers": {name: o.state_dict() for name, o in context.updater.optimisers.items()},
+            "scaler": context.updater.scaler.state_dict(),
+            "schedule": schedule.state(),
+            "best": state.best,
+            "best_weights": state.best_weights,
+            "waited": state.waited,
+            "average": state.average,
+            "history": state.history.to_list(),
+            "calibration": to_plain(calibration),
+            "seed": job.seed,
+        },
+    )
+
+
+def _restore(content: dict[str, Any], context: Context, schedule: Schedule, state: State) -> None:
+    for name, network in context.networks.items():
+        network.load_state_dict(content["networks"][name])
+    for name, optimiser in context.updater.optimisers.items():
+        optimiser.load_state_dict(content["optimisers"][name])
+    if content["scaler"]:
+        context.updater.scaler.load_state_dict(content["scaler"])
+    schedule.restore(content["schedule"])
+    state.step, state.best, state.waited = content["step"], content["best"], content["waited"]
+    state.best_weights, state.average = content["best_weights"], content["average"]
+    state.history = History.from_list(content["history"])

@@ -1,0 +1,62 @@
+"""Quick scores of a network on validation patches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from autospine.encoding import Encoding
+from autospine.training.batches import Batch
+from autospine.training.history import Scores
+from autospine.training.trainer import Context
+
+
+def patch_scores(
+    network: nn.Module, encoding: Encoding, context: Context, batches: Iterable[Batch]
+) -> Scores:
+    """Overlap of classes over all patches together.
+
+    Args:
+        network: In evaluation mode.
+        encoding: Which channels are classes.
+        context: Device and precision.
+        batches: Of validation patches.
+    """
+    classes = encoding.semantic_channels
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=context.device)
+    for batch in batches:
+        moved = batch.to(context.device)
+        with context.precision.autocast(context.device):
+            logits = network(moved.images.contiguous(memory_format=_layout(context, moved.images)))
+        predicted = logits[:, :classes].argmax(dim=1)  # (B, *spatial)
+        reference = context.objective.class_of[moved.labels.long()]
+        known = reference >= 0
+        pairs = reference[known] * classes + predicted[known]
+        confusion += torch.bincount(pairs, minlength=classes * classes)
+    return scores_of(confusion.view(classes, classes))
+
+
+def _layout(context: Context, images: Tensor) -> torch.memory_format:
+    return context.precision.layout(images.ndim - 2)
+
+
+def scores_of(confusion: Tensor) -> Scores:
+    """Scores from counts.
+
+    Args:
+        confusion: `(classes, classes)`, rows reference, columns prediction; class 0 is background.
+
+    Returns:
+        Means over the foreground classes that reference or prediction show; 0 if neither shows any.
+    """
+    counts = confusion.double()
+    hit = counts.diagonal()[1:]
+    reference, predicted = counts.sum(dim=1)[1:], counts.sum(dim=0)[1:]
+    shown = (reference + predicted) > 0
+    if not shown.any():
+        return Scores(0.0, 0.0, float(counts.diagonal().sum() / counts.sum().clamp(min=1)))
+    dice = (2 * hit / (reference + predicted).clamp(min=1))[shown].mean()
+    iou = (hit / (reference + predicted - hit).clamp(min=1))[shown].mean()
+    return Scores(float(dice), float(iou), float(counts.diagonal().sum() / counts.sum()))

@@ -1,0 +1,185 @@
+"""The base of every trainer: a paper's networks, loss and recipes, plugged into one loop.
+
+A trainer of one's own subclasses `Trainer`, sets `name` and `recipes`, and gives `build`. A network with a partner
+(a critic) overrides `training_step`; a group of networks trained one after another overrides `train`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from autospine.encoding import Encoding, plain_encoding
+from autospine.errors import UserError
+from autospine.labels import conversion, get_scheme
+from autospine.losses import DiceCrossEntropy
+from autospine.networks.shape import NetworkShape
+from autospine.plan import Plan
+from autospine.recipe import OptimiserSettings, Recipe
+from autospine.schemes import LabelScheme
+from autospine.training.batches import Batch
+from autospine.training.objective import Objective
+from autospine.training.precision import Precision, Updater
+
+if TYPE_CHECKING:
+    from autospine.evaluation import Evaluation
+    from autospine.training.job import Job
+
+NETWORK = "network"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a training step works with."""
+
+    networks: dict[str, nn.Module]
+    objective: Objective
+    updater: Updater
+    precision: Precision
+    device: torch.device
+    step: int
+
+
+class Trainer(ABC):
+    """One way to train.
+
+    Class attributes:
+        name: What --trainer takes.
+        recipes: By name; the first is the default.
+        plans: Plans that it takes; empty for all.
+        scheme: The labels that it learns; None for the data set's own.
+        inference: Which of its networks segments.
+    """
+
+    name: ClassVar[str]
+    recipes: ClassVar[dict[str, Recipe]]
+    plans: ClassVar[tuple[str, ...]] = ()
+    scheme: ClassVar[str | None] = None
+    inference: ClassVar[str] = NETWORK
+
+    def __init__(self, plan: Plan, recipe: Recipe) -> None:
+        if self.plans and plan.name not in self.plans:
+            raise UserError(
+                f"--trainer {self.name}", f"does not take the plan {plan.name}", f"use {self.plans[0]}"
+            )
+        self.plan, self.recipe = plan, recipe
+        self.encoding = self.choose_encoding()
+
+    @classmethod
+    def recipe_named(cls, name: str | None) -> Recipe:
+        """A recipe by name, or the default.
+
+        Raises:
+            UserError: There is none of that name.
+        """
+        chosen = name or next(iter(cls.recipes))
+        if chosen not in cls.recipes:
+            known = ", ".join(cls.recipes)
+            raise UserError(f"--recipe {chosen}", f"is no recipe of {cls.name}", f"choose from {known}")
+        return cls.recipes[chosen]
+
+    # What the network learns.
+
+    @property
+    def label_scheme(self) -> LabelScheme:
+        """The scheme of the labels that come out."""
+        return get_scheme(self.scheme) if self.scheme else self.plan.scheme
+
+    def choose_encoding(self) -> Encoding:
+        """The plan's, or one class per label where the recipe or the trainer's own scheme asks for it.
+
+        Raises:
+            UserError: No label of the data set has a place in the trainer's scheme.
+        """
+        if self.scheme is None:
+            return self.plan.encoding if self.recipe.learns == "chain" else self.plan.encoding.plain()
+        table = conversion(self.plan.scheme, self.label_scheme).table
+        values = tuple(sorted({table[v] for v in self.plan.encoding.values if table.get(v)}))
+        if not values:
+            raise UserError(
+                f"--trainer {self.name}",
+                f"finds no label of its scheme {self.scheme} in the data set",
+                "plan again",
+            )
+        return plain_encoding(self.label_scheme, values)
+
+    def shape(self) -> NetworkShape:
+        """The network's shape on this plan."""
+        return replace(self.plan.network, out_channels=self.encoding.channels)
+
+    def candidates(self) -> Sequence[NetworkShape]:
+        """Shapes from the narrowest to the widest, among which --minutes chooses."""
+        return (self.shape(),)
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Voxels along the network's axes."""
+        return self.recipe.patch or self.plan.network_patch
+
+    @property
+    def batch(self) -> int:
+        """Patches per update."""
+        return self.recipe.batch or self.plan.batch
+
+    # Networks and their updates.
+
+    @abstractmethod
+    def build(self, shape: NetworkShape) -> nn.Module:
+        """The network that segments: `(B, in_channels, *patch)` to `(B, out_channels, *patch)`."""
+
+    def build_all(self, shape: NetworkShape) -> dict[str, nn.Module]:
+        """Every network that is trained, by name."""
+        return {self.inference: self.build(shape)}
+
+    def objective(self) -> Objective:
+        """The loss: Dice and cross-entropy on classes, plus the chain's terms where there is one."""
+        semantic = DiceCrossEntropy(self.recipe.weight("dice"), self.recipe.weight("cross_entropy"))
+        return Objective(
+            self.encoding,
+            self.plan.network_axes,
+            semantic,
+            offset_weight=self.recipe.weight("offset"),
+            level_weight=self.recipe.weight("level", 0.3),
+        )
+
+    def optimisers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
+        """One optimiser per network."""
+        return {name: make_optimiser(self.recipe.optimisers[name], networks[name]) for name in networks}
+
+    def training_step(self, context: Context, batch: Batch) -> dict[str, Tensor]:
+        """One update; gives loss terms to log, "loss" among them."""
+        with context.precision.autocast(context.device):
+            outputs = context.networks[self.inference](batch.images)
+        terms = context.objective(outputs, batch)
+        context.updater.update(self.inference, terms["loss"])
+        return {name: term.detach() for name, term in terms.items()}
+
+    def train(self, job: Job) -> Evaluation | None:
+        """Trains one fold and validates it; gives the scores, None where there is nothing to validate on."""
+        from autospine.training.loop import fit
+        from autospine.training.validation import validate
+
+        fit(self, job)
+        return validate(self, job)
+
+
+def make_optimiser(settings: OptimiserSettings, network: nn.Module) -> Optimizer:
+    """An optimiser for all of a network's weights."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if settings.kind == "sgd":
+        return SGD(
+            parameters,
+            settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.momentum > 0,
+            weight_decay=settings.weight_decay,
+        )
+    kind = AdamW if settings.kind == "adamw" else Adam
+    betas = (settings.momentum, settings.second_beta)
+    return kind(parameters, settings.learning_rate, betas=betas, weight_decay=settings.weight_decay)

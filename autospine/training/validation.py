@@ -1,0 +1,76 @@
+"""After training: the fold's cases as a user would have them, whole, on their own grids, scored."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from tqdm import tqdm
+
+from autospine import volumes
+from autospine.evaluation import CaseScore, Evaluation, complete
+from autospine.model import read_model
+from autospine.prediction import segment
+from autospine.prediction.batch import suffix_of
+from autospine.prediction.predictor import Predictor
+from autospine.prediction.windows import starts
+from autospine.scoring import score_case
+from autospine.storage import CaseStore
+from autospine.training import distributed
+from autospine.training.calibration import Afterwards
+from autospine.training.job import Job
+from autospine.training.trainer import Trainer
+from autospine.work import WorkFolder
+
+log = logging.getLogger(__name__)
+
+
+def afterwards(trainer: Trainer, job: Job) -> Afterwards:
+    """How much there is to validate."""
+    total = 0
+    for case_id in job.fold.validation:
+        shape = CaseStore(job.cases, case_id).record.shape
+        count = 1 if trainer.plan.view_axis is None else shape[trainer.plan.view_axis]
+        for axis, size in zip(trainer.plan.network_axes, trainer.patch, strict=True):
+            count *= len(starts(shape[axis], size))
+        total += count
+    return Afterwards(total, len(job.fold.validation))
+
+
+def validate(trainer: Trainer, job: Job) -> Evaluation | None:
+    """Predicts and scores the fold's validation cases; gives None where there are none.
+
+    Masks lie beside the model in validation/, scores in validation/summary.json, .csv and .md.
+    """
+    if not job.fold.validation or not distributed.is_main():
+        return None
+    folder = job.folder / "validation"
+    model = read_model(job.folder)
+    predictor = Predictor([model], job.device)
+    sources = WorkFolder(job.work).load_sources()
+    scores = []
+    for case_id in tqdm(job.fold.validation, desc="validate", unit="case", disable=None, leave=False):
+        source = sources[case_id]
+        channels = [volumes.read_image(path) for path in source.images]
+        reference = volumes.read_mask(source.mask)
+        found = segment(channels, predictor, [model])
+        found.save(folder / f"{case_id}{suffix_of(Path(source.mask))}", folder / f"{case_id}.json")
+        rows = score_case(
+            found.mask,
+            reference.array,
+            reference.spacing,
+            found.scheme,
+            trainer.plan.scheme,
+            (case_id, source.mask),
+        )
+        scores.append(CaseScore(case_id, tuple(rows)))
+    evaluation = evaluation_of(scores, trainer)
+    evaluation.save(folder)
+    return evaluation
+
+
+def evaluation_of(scores: list[CaseScore], trainer: Trainer) -> Evaluation:
+    """All cases' scores as one evaluation."""
+    completed, one_sided = complete(scores)
+    name = trainer.plan.scheme.name
+    return Evaluation(completed, name, name, one_sided)

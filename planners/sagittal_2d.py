@@ -1,0 +1,12 @@
+"""Sagittal slices, one by one: the plan for thick-slice lumbar series."""
+
+from __future__ import annotations
+
+from autospine.planner import Planner
+
+
+class Sagittal2D(Planner):
+    """Every sagittal slice is segmented on its own; the spine's whole length is in view."""
+
+    name = "2d_sagittal"
+    view_axis = 0

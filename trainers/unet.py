@@ -1,0 +1,63 @@
+"""The baseline: a U-Net that configures itself to the data set, in 2-D and 3-D.
+
+After nnU-Net (Isensee et al., Nature Methods 2021): deep supervision, Dice and cross-entropy, widths and strides from
+the plan. Different from it: levels are numbered by their order, and the widest network is taken that the time allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from torch import nn
+
+from autospine.augmentation import AugmentationSettings
+from autospine.networks.shape import NetworkShape
+from autospine.networks.unet import UNet
+from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings
+from autospine.training.trainer import Trainer
+
+SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of the plan's widths, for a time budget
+
+
+class UNetTrainer(Trainer):
+    """Self-configured U-Net with deep supervision."""
+
+    name = "unet"
+    recipes: ClassVar[dict[str, Recipe]] = {
+        "adapted": Recipe(
+            "adapted",
+            optimisers={"network": OptimiserSettings("adamw", 2e-3, 1e-2)},
+            augmentation=AugmentationSettings(),
+            average=0.99,
+        ),
+        "classification": Recipe(
+            "classification",
+            optimisers={"network": OptimiserSettings("adamw", 2e-3, 1e-2)},
+            augmentation=AugmentationSettings(),
+            average=0.99,
+            learns="classes",
+        ),
+        "published": Recipe(
+            "published",
+            epochs=1000,
+            optimisers={"network": OptimiserSettings("sgd", 1e-2, 3e-5, momentum=0.99)},
+            schedule=ScheduleSettings("poly", warmup=0.0),
+            augmentation=AugmentationSettings(),
+            learns="classes",
+            foreground=0.33,
+        ),
+    }
+
+    def build(self, shape: NetworkShape) -> nn.Module:
+        """A plain-convolution U-Net."""
+        return UNet(shape)
+
+    def candidates(self) -> Sequence[NetworkShape]:
+        """The plan's network at a quarter to all of its widths."""
+        full = self.shape()
+        return tuple(
+            replace(full, widths=tuple(max(int(width * share) // 8 * 8, 8) for width in full.widths))
+            for share in SHARES
+        )
