@@ -1,0 +1,111 @@
+"""SimpleITK as a reader: headers, pixels, silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autospine.errors import UserError
+from autospine.volumes.geometry import Geometry, triple
+
+MAGIC = ((b"ObjectType", ".mha"), (b"NRRD", ".nrrd"), (b"\x1f\x8b", ".nii.gz"))
+
+
+def simpleitk() -> Any:
+    """Loads SimpleITK, which has no types, when first needed."""
+    import SimpleITK
+
+    return SimpleITK
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps ITK's warnings off stderr; those that matter are found and logged by this package."""
+    sitk = simpleitk()
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def header(path: Path) -> Geometry:
+    """Reads a file's grid, without its pixels.
+
+    Raises:
+        UserError: The file is not readable, not one scalar volume, or its grid is impossible.
+    """
+    reader = simpleitk().ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with quiet():
+            reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise damaged(path) from error
+    size = reader.GetSize()
+    check_shape(path, size, reader.GetNumberOfComponents())
+    dimension = len(size)
+    direction = np.reshape(reader.GetDirection(), (dimension, dimension))[:3, :3]
+    geometry = Geometry(
+        (size[0], size[1], size[2]),
+        triple(reader.GetSpacing()[:3]),
+        triple(reader.GetOrigin()[:3]),
+        tuple(float(x) for x in direction.ravel()),
+    )
+    return checked(path, geometry)
+
+
+def pixels(path: Path, geometry: Geometry) -> np.ndarray:
+    """Reads the values in file order, shape `geometry.size`.
+
+    Raises:
+        UserError: The file is truncated or damaged.
+    """
+    sitk = simpleitk()
+    try:
+        with quiet():
+            image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise damaged(path) from error
+    return sitk.GetArrayFromImage(image).T.reshape(geometry.size)
+
+
+def check_shape(path: Path, shape: Sequence[int], components: int = 1) -> None:
+    """Refuses colour and vector volumes, pictures, and more than one volume in a file."""
+    if components > 1:
+        raise UserError(path, f"holds {components} values per voxel", "give a scan with one value per voxel")
+    if len(shape) < 3:
+        raise UserError(path, f"holds a picture of {len(shape)} axes", "give a 3-D volume")
+    count = int(np.prod(shape[3:], dtype=np.int64))
+    if count != 1:
+        raise UserError(path, f"holds {count} volumes ({len(shape)} axes)", "split it into 3-D files")
+
+
+def checked(path: Path, geometry: Geometry) -> Geometry:
+    """Returns the grid if a scan can have it."""
+    fault = geometry.fault()
+    if fault:
+        raise UserError(path, f"states an impossible grid: {fault}", "mend the header or export it again")
+    return geometry
+
+
+def damaged(path: Path) -> UserError:
+    """Says that a file cannot be read, with its true format if the first bytes tell another."""
+    suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".nii.gz") else path.suffix
+    try:
+        with path.open("rb") as file:
+            start = file.read(348)
+    except OSError:
+        start = b""
+    true = next((ending for magic, ending in MAGIC if start.startswith(magic)), None)
+    if start[344:347] in (b"n+1", b"n+2"):
+        true = ".nii"
+    same = true == suffix or {true, suffix} == {".mha", ".mhd"} or true is None
+    if same:
+        return UserError(path, f"is not a readable {suffix} file (truncated or damaged)", "copy it again")
+    return UserError(path, f"is not a {suffix} file; its content looks like {true}", "rename it")

@@ -1,0 +1,149 @@
+"""Reading scans and masks: a right canonical volume, or one line that names the file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from autospine.errors import UserError
+from autospine.volumes import dicom, itk, metaimage, nifti
+from autospine.volumes.folders import KNOWN, volume_suffix
+from autospine.volumes.geometry import Geometry
+from autospine.volumes.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+
+def read_header(path: str | Path) -> Geometry:
+    """Reads the grid of a file or DICOM folder, without pixels.
+
+    Raises:
+        UserError: It does not exist, is not readable, or is not one scalar volume.
+    """
+    return _header(_existing(path))[0]
+
+
+def read_image(path: str | Path) -> Volume:
+    """Reads a scan as float32.
+
+    Some voxels that are NaN or infinite are read as the smallest finite value, with a warning.
+
+    Args:
+        path: A .mha, .mhd, .nii, .nii.gz or .nrrd file, or a folder with one DICOM series.
+
+    Raises:
+        UserError: It does not exist, is truncated, is not one scalar volume, or has no finite voxel.
+    """
+    path = _existing(path)
+    array, geometry = _values(path)
+    volume = Volume.from_file_order(array, geometry, path, np.float32)
+    if array.dtype.kind == "f":
+        _replace_not_finite(path, array, volume.array)
+    return volume
+
+
+def read_mask(path: str | Path) -> Volume:
+    """Reads a mask as uint8, uint16 or int32, the smallest that holds its labels.
+
+    Raises:
+        UserError: As for `read_image`, or a voxel is negative, NaN or not a whole number.
+    """
+    path = _existing(path)
+    array, geometry = _values(path)
+    if array.dtype.kind == "f":
+        _check_whole(path, array)
+    lowest, highest = array.min(), array.max()
+    if lowest < 0:
+        raise UserError(path, f"holds negative labels ({lowest:g} lowest)", "number the labels from 0")
+    if highest > np.iinfo(np.int32).max:
+        raise UserError(path, f"holds labels up to {highest:g}", "number the labels below 2147483648")
+    return Volume.from_file_order(array, geometry, path, _label_type(int(highest)))
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        return path
+    if not path.exists():
+        raise UserError(path, "does not exist", "check the path")
+    suffix = volume_suffix(path)
+    if suffix is None:
+        raise UserError(path, "has no suffix of a volume", f"give a {KNOWN} file or a DICOM folder")
+    if not path.name.endswith(suffix):
+        raise UserError(path, "has a suffix in capitals", f"rename it to end in {suffix}")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+    if empty:
+        raise UserError(path, "is empty", "copy or export it again")
+    return path
+
+
+def _header(path: Path) -> tuple[Geometry, tuple[str, ...], tuple[Path, ...]]:
+    """Returns the grid, remarks about it, and the files of a DICOM series."""
+    if path.is_dir():
+        return dicom.header(path)
+    if volume_suffix(path) in (".nii", ".nii.gz"):
+        return *nifti.header(path), ()
+    return (itk.header(path) if path.suffix == ".nrrd" else metaimage.header(path)), (), ()
+
+
+def _values(path: Path) -> tuple[np.ndarray, Geometry]:
+    """Reads values in file order and their grid, and logs what is doubtful about it."""
+    geometry, remarks, files = _header(path)
+    for remark in remarks:
+        logger.warning("%s: %s", path, remark)
+    if path.is_dir():
+        array = dicom.pixels(path, geometry, files)
+    elif path.suffix in (".mha", ".mhd"):
+        array = metaimage.pixels(path, geometry)
+    elif path.suffix == ".nrrd":
+        array = itk.pixels(path, geometry)
+    else:
+        array = nifti.pixels(path, geometry)
+    if array.dtype.kind not in "iuf":
+        raise UserError(path, f"holds voxels of type {array.dtype}", "give real numbers, one per voxel")
+    return array, geometry
+
+
+def _replace_not_finite(path: Path, array: np.ndarray, canonical: np.ndarray) -> None:
+    """Replaces NaN and infinities in place, or refuses them.
+
+    Args:
+        path: The file to name.
+        array: Values as the file has them.
+        canonical: The same voxels as float32, in canonical order; changed in place.
+    """
+    if np.isfinite(canonical.min()) and np.isfinite(canonical.max()):  # both carry NaN on
+        return
+    finite = np.isfinite(canonical)
+    count = int(canonical.size - finite.sum())
+    if count > int(array.size - np.isfinite(array).sum()):
+        raise UserError(path, "holds values beyond 3e38", "rescale its intensities")
+    if count == canonical.size:
+        raise UserError(path, "holds no finite voxel (NaN or infinite)", "export it again")
+    lowest = canonical[finite].min()
+    canonical[~finite] = lowest
+    logger.warning(
+        "%s: %d voxels are NaN or infinite; read as %g, the smallest of the others", path, count, lowest
+    )
+
+
+def _check_whole(path: Path, array: np.ndarray) -> None:
+    if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        count = int(array.size - np.isfinite(array).sum())
+        raise UserError(path, f"holds {count} voxels that are NaN or infinite", "a mask holds whole numbers")
+    fractions = int((array != np.rint(array)).sum())
+    if fractions:
+        fault = f"holds {fractions} voxels that are no whole numbers"
+        raise UserError(path, fault, "give a mask of labels, resampled with nearest neighbour if at all")
+
+
+def _label_type(highest: int) -> type[np.generic]:
+    if highest <= np.iinfo(np.uint8).max:
+        return np.uint8
+    return np.uint16 if highest <= np.iinfo(np.uint16).max else np.int32

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from autospine.errors import UserError
+from autospine.volumes import find_volumes, volume_id
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("1_t2.nii.gz", "1_t2"),
+        ("1_t2_SPACE.mha", "1_t2_SPACE"),
+        ("a.b.nrrd", "a.b"),
+        ("X.NII", "X"),
+        ("series", "series"),
+    ],
+)
+def test_ids(name, expected):
+    assert volume_id(f"/some/folder/{name}") == expected
+
+
+def test_volumes_are_in_natural_order(tmp_path):
+    for name in (
+        "10_t2.mha",
+        "2_t2.nii.gz",
+        "2_t1.nrrd",
+        "a1.nii",
+        "1_t2.mhd",
+        "1_t2.raw",
+        "notes.txt",
+        ".9.mha",
+    ):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.mha").mkdir()
+    names = [path.name for path in find_volumes(tmp_path)]
+    assert names == ["1_t2.mhd", "2_t1.nrrd", "2_t2.nii.gz", "10_t2.mha", "a1.nii"]
+    assert find_volumes(tmp_path / "a1.nii") == [tmp_path / "a1.nii"]
+
+
+def test_two_files_of_one_id_are_refused(tmp_path):
+    for name in ("1.nii.gz", "1.mha"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"holds 1\.mha and 1\.nii\.gz, which have the same id '1'; keep one"):
+        find_volumes(tmp_path)
+
+
+def test_folders_without_volumes_are_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no volumes"):
+        find_volumes(tmp_path)
+    with pytest.raises(UserError, match="does not exist"):
+        find_volumes(tmp_path / "nowhere")
+
+
+def test_dicom_folders_are_volumes(tmp_path):
+    for name in ("case2", "case10"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "IM0001").write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "other").mkdir()
+    assert [path.name for path in find_volumes(tmp_path)] == ["case2", "case10"]
+    assert find_volumes(tmp_path / "case2") == [tmp_path / "case2"]
+
+
+def test_the_package_is_imported_without_numpy():
+    code = "import sys; from autospine.volumes import find_volumes; print('numpy' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
