@@ -1,0 +1,112 @@
+"""Changes of the intensities of z-scored images, each on the chosen samples only and in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from autospine.augmentation.parameters import KNOTS, NODES, Parameters
+
+TABLE = 256  # entries of a tone curve
+
+
+def bend_tones(images: Tensor, parameters: Parameters) -> None:
+    """Gamma, monotone remap and inversion, joined in one tone curve per sample. Mean and deviation stay.
+
+    Shape:
+        (B, C, [D,] H, W).
+    """
+    straight = parameters.remap.new_tensor([k / (KNOTS - 1) for k in range(KNOTS)])
+    bent = ((parameters.remap - straight).abs() > 1e-6).any(1)
+    chosen = ((parameters.gamma != 1) | parameters.inverted | bent).nonzero()[:, 0]
+    if len(chosen):
+        curves = tone_curves(parameters)[chosen].to(images.device)
+        _rework(images, chosen, lambda tones: _look_up(tones, curves))
+
+
+def tone_curves(parameters: Parameters) -> Tensor:
+    """What becomes of the intensities 0..1, at equal steps: (B, TABLE)."""
+    tones = torch.linspace(0, 1, TABLE) ** parameters.gamma[:, None]
+    place = tones * (KNOTS - 1)
+    knot = place.long().clamp(max=KNOTS - 2)
+    low, high = parameters.remap.gather(1, knot), parameters.remap.gather(1, knot + 1)
+    tones = low + (place - knot) * (high - low)
+    return torch.where(parameters.inverted[:, None], 1 - tones, tones)
+
+
+def _look_up(tones: Tensor, curves: Tensor) -> Tensor:
+    """Linear interpolation in a table per sample: tones (b, N) in 0..1, curves (b, TABLE)."""
+    place = tones * (TABLE - 1)
+    entry = place.to(torch.int32).clamp_(max=TABLE - 2)
+    share = place.sub_(entry)
+    entry += TABLE * torch.arange(len(curves), device=entry.device, dtype=torch.int32)[:, None]
+    steps = curves.diff(dim=1, append=curves[:, -1:])
+    low, step = (x.flatten().index_select(0, entry.flatten()).view_as(share) for x in (curves, steps))
+    return low.addcmul_(share, step)
+
+
+def shade(images: Tensor, parameters: Parameters) -> None:
+    """Multiplies by a smooth field, counted from the darkest value. Mean and deviation stay.
+
+    Shape:
+        (B, C, [D,] H, W).
+    """
+    chosen = (parameters.bias != 0).flatten(1).any(1).nonzero()[:, 0]
+    if not len(chosen):
+        return
+    rows, columns = (_node_weights(n).to(images.device) for n in images.shape[-2:])
+    field = (rows @ parameters.bias[chosen].to(images.device) @ columns.T).exp_()  # (b, H, W)
+    repeats = images[0].numel() // field[0].numel()
+    _rework(images, chosen, lambda tones: tones * field.flatten(1).repeat(1, repeats))
+
+
+def _node_weights(size: int) -> Tensor:
+    """Smooth weights of the nodes along an axis, adding up to one: (size, NODES)."""
+    place = (torch.arange(size) + 0.5) / size * NODES - 0.5
+    distance = place[:, None] - torch.arange(NODES)
+    return (-distance.square()).softmax(1)
+
+
+def _rework(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
+    """Lets `change` see samples scaled to 0..1, (b, N), and gives its result their old mean and deviation."""
+    chosen = chosen.to(images.device)
+    values = images[chosen].flatten(1)  # (b, N)
+    mean = values.mean(1, keepdim=True)
+    deviation = torch.linalg.vector_norm(values - mean, dim=1, keepdim=True)  # 10 times quicker than var_mean
+    low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
+    values = change(values.sub_(low).div_((high - low).clamp_(min=1e-6)))
+    values = values - values.mean(1, keepdim=True)
+    factor = deviation / torch.linalg.vector_norm(values, dim=1, keepdim=True).clamp_(min=1e-6)
+    images[chosen] = values.mul_(factor).add_(mean).view(-1, *images.shape[1:])
+
+
+def stretch(images: Tensor, parameters: Parameters) -> None:
+    """Contrast about the sample's mean, and brightness.
+
+    Shape:
+        (B, C, [D,] H, W).
+    """
+    chosen = ((parameters.contrast != 1) | (parameters.brightness != 0)).nonzero()[:, 0]
+    if not len(chosen):
+        return
+    contrast, brightness = (
+        x[chosen, None].to(images.device) for x in (parameters.contrast, parameters.brightness)
+    )
+    chosen = chosen.to(images.device)
+    values = images[chosen].flatten(1)  # (b, N)
+    offset = values.mean(1, keepdim=True) * (1 - contrast) + brightness
+    images[chosen] = values.mul_(contrast).add_(offset).view(-1, *images.shape[1:])
+
+
+def add_noise(images: Tensor, parameters: Parameters) -> None:
+    """Gaussian noise.
+
+    Shape:
+        (B, C, [D,] H, W).
+    """
+    generator = torch.Generator(images.device).manual_seed(int(parameters.noise_seed))
+    for index in parameters.noise.nonzero()[:, 0].tolist():
+        noise = torch.randn(images.shape[1:], generator=generator, device=images.device)
+        images[index].add_(noise, alpha=float(parameters.noise[index]))

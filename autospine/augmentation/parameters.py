@@ -1,0 +1,165 @@
+"""What happens to each sample of one batch, drawn at random."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from autospine.augmentation.settings import AugmentationSettings
+
+KNOTS = 6  # of the monotone curve
+NODES = 4  # of the bias field, along each in-plane axis
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """One row per sample of the batch, on the CPU. `identity` gives the values that change nothing.
+
+    Attributes:
+        matrix: Linear part of the in-plane map about the middle of the slice, (row, column) voxels. (B, 2, 2)
+        shift: Translation after it, voxels. (B, 2)
+        mirrored_slices: Whether the slices change their order. (B,)
+        visible_rows: First row kept and first row cut off again; 0 and H where all stay. (B, 2)
+        gamma: Exponent. (B,)
+        remap: Heights of the monotone curve at equal steps of 0..1, from 0 to 1. (B, KNOTS)
+        inverted: Whether bright and dark change places. (B,)
+        bias: Logarithm of the bias field at its nodes. (B, NODES, NODES)
+        contrast: Factor about the mean. (B,)
+        brightness: Constant added. (B,)
+        blur: Standard deviation, voxels; 0 for none. (B,)
+        low_resolution: Size of the larger voxels; 1 for none. (B,)
+        noise: Standard deviation; 0 for none. (B,)
+        noise_seed: What the noise is drawn from. ()
+    """
+
+    matrix: Tensor
+    shift: Tensor
+    mirrored_slices: Tensor
+    visible_rows: Tensor
+    gamma: Tensor
+    remap: Tensor
+    inverted: Tensor
+    bias: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    blur: Tensor
+    low_resolution: Tensor
+    noise: Tensor
+    noise_seed: Tensor
+
+    @classmethod
+    def identity(cls, shape: Sequence[int]) -> Parameters:
+        """Parameters under which `apply` changes nothing, for images of `shape` (B, C, [D,] H, W)."""
+        batch, rows = shape[0], shape[-2]
+        ones, zeros = torch.ones(batch), torch.zeros(batch)
+        return cls(
+            matrix=torch.eye(2).repeat(batch, 1, 1),
+            shift=torch.zeros(batch, 2),
+            mirrored_slices=zeros.bool(),
+            visible_rows=torch.tensor([0, rows]).repeat(batch, 1),
+            gamma=ones,
+            remap=torch.linspace(0, 1, KNOTS).repeat(batch, 1),
+            inverted=zeros.bool(),
+            bias=torch.zeros(batch, NODES, NODES),
+            contrast=ones,
+            brightness=zeros,
+            blur=zeros,
+            low_resolution=ones,
+            noise=zeros,
+            noise_seed=torch.zeros((), dtype=torch.int64),
+        )
+
+
+class _Draws:
+    """Random values for the samples of one batch."""
+
+    def __init__(self, generator: torch.Generator, batch: int) -> None:
+        self.generator, self.batch = generator, batch
+
+    def chosen(self, probability: float) -> Tensor:
+        return torch.rand(self.batch, generator=self.generator) < probability
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(self.batch, generator=self.generator)
+
+    def normal(self, *size: int) -> Tensor:
+        return torch.randn((self.batch, *size), generator=self.generator)
+
+    def sometimes(self, probability: float, low: float, high: float, otherwise: float) -> Tensor:
+        value = self.uniform(low, high)
+        return value.where(self.chosen(probability), torch.tensor(otherwise))
+
+
+def sample(generator: torch.Generator, shape: Sequence[int], settings: AugmentationSettings) -> Parameters:
+    """Draws what happens to one batch.
+
+    Args:
+        generator: On the CPU; the same state gives the same parameters whatever device the batch is on.
+        shape: Of the images, (B, C, H, W) or (B, C, D, H, W).
+        settings: Probabilities and ranges.
+    """
+    draws = _Draws(generator, shape[0])
+    parameters = _sample_spatial(draws, Parameters.identity(shape), shape, settings)
+    return _sample_intensity(draws, parameters, settings)
+
+
+def _sample_spatial(
+    draws: _Draws, identity: Parameters, shape: Sequence[int], settings: AugmentationSettings
+) -> Parameters:
+    moved = draws.chosen(settings.affine_probability)
+    limits = settings.translation * torch.tensor(shape[-2:])
+    shift = limits * torch.stack([draws.uniform(-1, 1) for _ in range(2)], 1)  # (B, 2)
+    mirrored = {axis: draws.chosen(0.5 * (axis in settings.mirror_axes)) for axis in (-3, -2, -1)}
+    signs = 1.0 - 2.0 * torch.stack([mirrored[-2], mirrored[-1]], 1).float()  # (B, 2)
+    matrix = _affine(draws, settings).where(moved[:, None, None], identity.matrix)
+    return replace(
+        identity,
+        matrix=matrix * signs[:, None, :],
+        shift=shift * moved[:, None],
+        mirrored_slices=mirrored[-3] & (len(shape) == 5),
+        visible_rows=_visible_rows(draws, shape[-2], settings),
+    )
+
+
+def _affine(draws: _Draws, settings: AugmentationSettings) -> Tensor:
+    """Rotation after shear after scale, drawn in mm and expressed in voxels: (B, 2, 2)."""
+    angle = math.radians(settings.rotation_degrees) * draws.uniform(-1, 1)
+    scale = draws.uniform(math.log(settings.scale[0]), math.log(settings.scale[1])).exp()
+    shear = settings.shear * draws.uniform(-1, 1)
+    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    rotation = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
+    shearing = torch.stack([one, zero, shear, one], 1).view(-1, 2, 2)  # columns move with rows
+    spacing = torch.tensor(settings.pixel_spacing)
+    return rotation @ shearing * scale[:, None, None] * spacing / spacing[:, None]
+
+
+def _visible_rows(draws: _Draws, rows: int, settings: AugmentationSettings) -> Tensor:
+    cut = (draws.uniform(0, settings.cut_share) * rows).round().long()
+    cut = cut * draws.chosen(settings.cut_probability)
+    above = draws.chosen(0.5)
+    return torch.stack([cut * above, rows - cut * ~above], 1)  # (B, 2)
+
+
+def _sample_intensity(draws: _Draws, identity: Parameters, settings: AugmentationSettings) -> Parameters:
+    slopes = (settings.remap_strength * draws.normal(KNOTS - 1)).exp()
+    heights = torch.cat([torch.zeros(draws.batch, 1), slopes.cumsum(1)], 1)  # (B, KNOTS)
+    remapped = draws.chosen(settings.remap_probability)[:, None]
+    strength = draws.sometimes(settings.bias_probability, *settings.bias_strength, 0.0)
+    shades = settings.brightness
+    return replace(
+        identity,
+        gamma=draws.sometimes(settings.gamma_probability, *settings.gamma, 1.0),
+        remap=(heights / heights[:, -1:]).where(remapped, identity.remap),
+        inverted=draws.chosen(settings.inversion_probability),
+        bias=strength[:, None, None] * draws.normal(NODES, NODES),
+        contrast=draws.sometimes(settings.contrast_probability, *settings.contrast, 1.0),
+        brightness=draws.sometimes(settings.brightness_probability, -shades, shades, 0.0),
+        blur=draws.sometimes(settings.blur_probability, *settings.blur, 0.0),
+        low_resolution=draws.sometimes(settings.low_resolution_probability, *settings.low_resolution, 1.0),
+        noise=draws.sometimes(settings.noise_probability, *settings.noise, 0.0),
+        noise_seed=torch.randint(2**62, (), generator=draws.generator),
+    )

@@ -1,0 +1,64 @@
+"""Blur and larger voxels. Both are linear and separable, so each axis of a sample is one small matrix."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autospine.augmentation.parameters import Parameters
+
+
+def lower_resolution(images: Tensor, parameters: Parameters) -> None:
+    """Blurs the chosen samples and shows them at larger voxels, in-plane and in place.
+
+    Shape:
+        (B, C, [D,] H, W).
+    """
+    changed = (parameters.blur != 0) | (parameters.low_resolution != 1)
+    chosen = changed.nonzero()[:, 0]
+    if not len(chosen):
+        return
+    blur, voxel = (x[chosen].to(images.device) for x in (parameters.blur, parameters.low_resolution))
+    rows, columns = (larger_voxels(voxel, n) @ gaussian(blur, n) for n in images.shape[-2:])
+    chosen = chosen.to(images.device)
+    planes = images[chosen].flatten(1, -3)  # (b, C * D, H, W)
+    planes = rows[:, None] @ (planes @ columns.transpose(1, 2)[:, None])
+    images[chosen] = planes.view(-1, *images.shape[1:])
+
+
+def gaussian(deviation: Tensor, size: int) -> Tensor:
+    """Matrices of a Gaussian blur; each row adds up to one, at the edges too.
+
+    Shape:
+        (b,) voxels to (b, size, size).
+    """
+    places = torch.arange(size, device=deviation.device, dtype=deviation.dtype)
+    distance = (places[:, None] - places) / deviation.clamp(min=1e-3)[:, None, None]
+    exponent = -0.5 * distance.square()
+    weights = exponent.clamp(min=-20).exp() * (exponent > -20)  # no subnormal numbers: they are slow
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def larger_voxels(voxel: Tensor, size: int) -> Tensor:
+    """Matrices that average over voxels of another size and interpolate back linearly.
+
+    Shape:
+        (b,) size of the larger voxels, at least 1, to (b, size, size). Each row adds up to one.
+    """
+    width = voxel[:, None]
+    places = torch.arange(size, device=voxel.device, dtype=voxel.dtype)
+    coarse = (places + 0.5) / width - 0.5  # (b, size): where each voxel lies among the larger ones
+    last = (size / width).ceil() - 1
+    lower = coarse.floor()
+    share = (coarse - lower)[..., None]
+    first, second = (_mean_over(k.clamp(min=0).minimum(last), width, places) for k in (lower, lower + 1))
+    return (1 - share) * first + share * second
+
+
+def _mean_over(index: Tensor, width: Tensor, places: Tensor) -> Tensor:
+    """The weights of the fine voxels in the larger voxels `index`: (b, n) to (b, n, size)."""
+    start = (index * width)[..., None]
+    overlap = (torch.minimum(start + width[..., None], places + 1) - torch.maximum(start, places)).clamp(
+        min=0
+    )
+    return overlap / overlap.sum(-1, keepdim=True)

@@ -1,0 +1,84 @@
+"""How often and how far a batch is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autospine.serial import from_plain
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """Probabilities per sample, and ranges that are drawn from uniformly.
+
+    Lengths are voxels in-plane. Intensities are z-scored, so 1 is a standard deviation of the image.
+
+    Attributes:
+        affine_probability: Of rotation, scale, shear and translation together.
+        rotation_degrees: Largest in-plane rotation either way.
+        scale: Smallest and largest magnification, drawn uniformly in its logarithm.
+        shear: Largest shear either way, columns per row.
+        translation: Largest shift either way as a share of the size.
+        pixel_spacing: Row and column spacing, so that rotation keeps shapes where they differ.
+        mirror_axes: Axes that are mirrored with probability 1/2: -3 slices, -2 rows, -1 columns. None by
+            default: levels and sides must stay distinguishable. -3 is passed over in two dimensions.
+        cut_probability: Of a shorter field of view: the rows above or below a random one become padding.
+        cut_share: Largest share of rows cut.
+        gamma_probability: Of an exponent on the intensities scaled to 0..1.
+        gamma: Its range.
+        remap_probability: Of a random monotone curve on the intensities, as another contrast would give.
+        remap_strength: Standard deviation of the logarithm of the curve's slopes.
+        inversion_probability: Of bright and dark changing places, for contrasts not trained on.
+        bias_probability: Of a smooth multiplicative field, as from surface coils.
+        bias_strength: Standard deviation of the field's logarithm, its range.
+        contrast_probability: Of stretching the intensities about their mean.
+        contrast: The factor.
+        brightness_probability: Of an added constant.
+        brightness: The largest, either way.
+        blur_probability: Of Gaussian blur.
+        blur: Its standard deviation.
+        low_resolution_probability: Of averaging over larger voxels and interpolating back.
+        low_resolution: Their size.
+        noise_probability: Of Gaussian noise.
+        noise: Its standard deviation.
+    """
+
+    affine_probability: float = 0.7
+    rotation_degrees: float = 15.0
+    scale: Range = (0.8, 1.25)
+    shear: float = 0.08
+    translation: float = 0.08
+    pixel_spacing: Range = (1.0, 1.0)
+    mirror_axes: tuple[int, ...] = ()
+    cut_probability: float = 0.1
+    cut_share: float = 0.4
+    gamma_probability: float = 0.3
+    gamma: Range = (0.6, 1.7)
+    remap_probability: float = 0.2
+    remap_strength: float = 0.6
+    inversion_probability: float = 0.1
+    bias_probability: float = 0.3
+    bias_strength: Range = (0.1, 0.5)
+    contrast_probability: float = 0.2
+    contrast: Range = (0.7, 1.4)
+    brightness_probability: float = 0.2
+    brightness: float = 0.3
+    blur_probability: float = 0.15
+    blur: Range = (0.5, 1.3)
+    low_resolution_probability: float = 0.2
+    low_resolution: Range = (1.0, 2.5)
+    noise_probability: float = 0.2
+    noise: Range = (0.02, 0.25)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], subject: str = "augmentation") -> AugmentationSettings:
+        """Builds the settings from JSON values; `subject` is the file that an error names.
+
+        Raises:
+            UserError: A key is unknown, or a value of another type.
+        """
+        return from_plain(cls, data, subject)

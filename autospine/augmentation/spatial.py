@@ -1,0 +1,86 @@
+"""Affine maps, mirrored slices and shorter fields of view, of images, labels and points alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from autospine.augmentation.parameters import Parameters
+
+
+def move(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
+    """Moves the chosen samples in place: images bilinearly, labels to the nearest voxel.
+
+    What comes from beyond the image is dark, and labelled `outside`.
+
+    Shape:
+        images (B, C, [D,] H, W), labels (B, [D,] H, W).
+    """
+    mirrored = parameters.mirrored_slices.nonzero()[:, 0].to(images.device)
+    if len(mirrored):
+        images[mirrored] = images[mirrored].flip(-3)
+        labels[mirrored] = labels[mirrored].flip(-3)
+    turned = (parameters.matrix != torch.eye(2)).flatten(1).any(1)
+    chosen = (turned | (parameters.shift != 0).any(1)).nonzero()[:, 0]
+    if not len(chosen):
+        return
+    grid = _sampling_grid(parameters.matrix[chosen], parameters.shift[chosen], images.shape[-2:])
+    grid, chosen = grid.to(images.device), chosen.to(images.device)
+    planes = images[chosen].flatten(1, -3)  # (b, C * D, H, W)
+    darkest = planes.amin((1, 2, 3), keepdim=True)
+    moved = F.grid_sample(planes.sub_(darkest), grid, "bilinear", "zeros", align_corners=False).add_(darkest)
+    images[chosen] = moved.view(-1, *images.shape[1:])
+    maps = labels[chosen].float().view(len(chosen), -1, *labels.shape[-2:]) - outside  # (b, D or 1, H, W)
+    moved = F.grid_sample(maps, grid, "nearest", "zeros", align_corners=False).add_(outside)
+    labels[chosen] = moved.to(labels.dtype).view(-1, *labels.shape[1:])
+
+
+def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor:
+    """For every output voxel where its value comes from, as grid_sample wants it.
+
+    Shape:
+        matrix (b, 2, 2), shift (b, 2); result (b, H, W, 2) of (column, row), -1..1 from edge to edge.
+    """
+    inverse = torch.linalg.inv(matrix)
+    extent = torch.tensor(size, dtype=torch.float32)
+    middle = (extent - 1) / 2
+    rows, columns = (torch.arange(n) - m for n, m in zip(size, middle, strict=True))  # (H,), (W,)
+    scale = 2 / extent  # of voxels to -1..1; the middle is 0
+    grid = torch.empty(len(matrix), *size, 2)
+    for axis in range(2):
+        along_rows = scale[axis] * inverse[:, axis, :1] * (rows - shift[:, :1])  # (b, H)
+        along_columns = scale[axis] * inverse[:, axis, 1:] * (columns - shift[:, 1:])  # (b, W)
+        torch.add(along_rows[:, :, None], along_columns[:, None, :], out=grid[..., 1 - axis])
+    return grid
+
+
+def move_points(points: Tensor, parameters: Parameters, size: Sequence[int]) -> Tensor:
+    """Where points of the old image are in the moved one.
+
+    Shape:
+        (B, N, 2 or 3) voxel coordinates, `size` ([D,] H, W); result the same.
+    """
+    middle = (points.new_tensor(size[-2:]) - 1) / 2
+    matrix, shift = parameters.matrix.to(points), parameters.shift.to(points)
+    in_plane = (points[..., -2:] - middle) @ matrix.transpose(1, 2) + shift[:, None] + middle
+    if points.shape[-1] == 2:
+        return in_plane
+    slices = points[..., :1]
+    mirrored = parameters.mirrored_slices.to(points.device)[:, None, None]
+    return torch.cat([torch.where(mirrored, size[0] - 1 - slices, slices), in_plane], -1)
+
+
+def cut_field_of_view(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
+    """Makes the rows that are not visible dark and labels them `outside`, in place.
+
+    Shape:
+        images (B, C, [D,] H, W), labels (B, [D,] H, W).
+    """
+    for index, (first, end) in enumerate(parameters.visible_rows.tolist()):
+        for hidden in (slice(0, first), slice(end, images.shape[-2])):
+            if hidden.start < hidden.stop:
+                images[index, ..., hidden, :] = images[index].amin()
+                labels[index, ..., hidden, :] = outside
