@@ -14,11 +14,12 @@ import numpy as np
 from autospine.anatomy import Kind
 from autospine.encoding import Encoding, SemanticClass, plain_encoding
 from autospine.errors import UserError
-from autospine.fingerprint import Chain, Fingerprint
+from autospine.fingerprint import CaseFingerprint, Chain, Fingerprint
 from autospine.machine import Machine
 from autospine.memory import training_memory_gib
 from autospine.networks.shape import NetworkShape
 from autospine.plan import Grid, Normalisation, Plan, Reason, TrainingRange, Triple
+from autospine.resampling import resized_shape
 
 CONTEXT_MM = 40.0  # seen around the labelled column
 SMALLEST_SIDE = 4  # voxels at the coarsest stage
@@ -53,7 +54,7 @@ class Planner(ABC):
     def __init__(self, fingerprint: Fingerprint, machine: Machine) -> None:
         self.fingerprint = fingerprint
         self.machine = machine
-        self.cases = [case for case in fingerprint.cases if case.voxels]
+        self.cases = list(fingerprint.training)
         self.reasons: list[Reason] = []
 
     def reason(self, decision: str, because: str, figures: str = "") -> None:
@@ -138,11 +139,9 @@ class Planner(ABC):
         )
         return patch
 
-    def shape_on(self, grid: Grid, case: object) -> tuple[int, ...]:
+    def shape_on(self, grid: Grid, case: CaseFingerprint) -> tuple[int, ...]:
         """The shape that a case has on the grid."""
-        spacing = grid.spacing_for(case.spacing)  # type: ignore[attr-defined]
-        pairs = zip(case.shape, case.spacing, spacing, strict=True)  # type: ignore[attr-defined]
-        return tuple(max(round(n * old / new), 1) for n, old, new in pairs)
+        return resized_shape(case.shape, case.spacing, grid.spacing_for(case.spacing))
 
     def patch_slices(self, shapes: np.ndarray) -> int:
         """Slices in the patch; `shapes` is `(cases, 3)` on the grid."""
@@ -288,7 +287,7 @@ class Planner(ABC):
 
 def training_range(fingerprint: Fingerprint) -> TrainingRange:
     """What prediction compares new scans with."""
-    cases = [case for case in fingerprint.cases if case.voxels]
+    cases = fingerprint.training
     spacing = np.array([case.spacing for case in cases])
     extent = spacing * np.array([case.shape for case in cases])
     return TrainingRange(

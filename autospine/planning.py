@@ -84,10 +84,12 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
         splits = read_splits(request.splits, fingerprint.cases)
     else:
         splits = make_splits(fingerprint.cases, request.folds)
-    missing = _missing(dataset.annotated, plans, work)
+    used = {i for fold in splits.folds for i in (*fold.train, *fold.validation)}
+    cases = tuple(case for case in dataset.annotated if case.id in used)
+    missing = _missing(cases, plans, work)
     if not request.dry_run:
         _write(work, request, fingerprint, plans, splits, dataset.annotated)
-        preprocess(dataset.annotated, plans, work.root, workers)
+        preprocess(cases, plans, work.root, workers)
     return PlanOutcome(request, fingerprint, plans, splits, machine, missing, seconds)
 
 

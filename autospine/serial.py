@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union
 
 from autospine.errors import UserError
 
@@ -86,10 +86,14 @@ def _build(kind: Any, data: Any, subject: str, where: str) -> Any:
     if origin in (Union, types.UnionType):
         if data is None and type(None) in arguments:
             return None
-        return _build([a for a in arguments if a is not type(None)][0], data, subject, where)
+        return _build(next(a for a in arguments if a is not type(None)), data, subject, where)
     if origin is tuple:
         return _build_tuple(arguments, data, subject, where)
-    if origin in (dict, Mapping) or origin is not None and issubclass(origin, Mapping):
+    if origin is Literal:
+        if data not in arguments:
+            raise UserError(subject, f"{where} is {data!r}, none of {', '.join(map(str, arguments))}", MEND)
+        return data
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return {
             _key(arguments[0], key, subject, where): _build(arguments[1], item, subject, f"{where}.{key}")
             for key, item in data.items()

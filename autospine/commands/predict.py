@@ -29,7 +29,7 @@ def main() -> int:
     add_workers(made)
     made.add_argument("--overlay", action="store_true", help="a PNG with coloured labels beside each mask")
     made.add_argument(
-        "--probabilities", action="store_true", help="class probabilities (.npz) beside each mask"
+        "--probabilities", action="store_true", help="class probabilities (.npy) beside each mask"
     )
     made.add_argument("--overwrite", action="store_true", help="predict again what is already there")
     return run(made, _predict)

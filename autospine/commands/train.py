@@ -35,6 +35,9 @@ def main() -> int:
     made.add_argument("--seed", type=int, default=0)
     add_device(made)
     made.add_argument("--continue", dest="resume", action="store_true", help="go on where a training stopped")
+    made.add_argument(
+        "--held-out", action="store_true", help="score the data set's validation subset as well"
+    )
     made.add_argument("--compile", action="store_true", help="use torch.compile")
     made.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
     return run(made, _train)
@@ -54,6 +57,7 @@ def _train(options: argparse.Namespace) -> int:
         seed=options.seed,
         device=options.device,
         resume=options.resume,
+        held_out=options.held_out,
         compile=options.compile,
         tensorboard=options.tensorboard,
     )

@@ -67,6 +67,7 @@ def segment(
     models: Sequence[Model],
     labels: str | None = None,
     sequence: str = "unknown",
+    probabilities: Path | None = None,
 ) -> Segmentation:
     """Segments one scan that was read, with networks that were loaded.
 
@@ -76,6 +77,7 @@ def segment(
         models: For names and schemes.
         labels: Scheme of the mask, or None.
         sequence: For the warnings.
+        probabilities: Where to store the classes' probabilities (.npy), or None.
     """
     first, plan = channels[0], predictor.plan
     if len(channels) != len(plan.channels):
@@ -86,7 +88,7 @@ def segment(
         )
     warnings = range_warnings(plan, first.array, first.spacing, sequence)
     image = np.stack([each.array for each in channels]) if len(channels) > 1 else first.array[None]
-    answer = predictor.predict(image, first.spacing)
+    answer = predictor.predict(image, first.spacing, probabilities)
     source = models[0].card.scheme
     target = output_scheme(source, plan.scheme, labels)
     answer = convert_answer(answer, source, target)
@@ -99,6 +101,7 @@ def segment(
         ambiguous=answer.decoded.ambiguous,
         warnings=warnings,
         models=tuple(model.name for model in models),
+        classes=("background", *(each.name for each in predictor.encoding.classes)),
         network_seconds=answer.network_seconds,
     )
 

@@ -178,7 +178,8 @@ def _work(scans: list[Scan], models: list[Model], request: PredictRequest, outco
             )
             try:
                 channels = current.result()
-                found = segment(channels, predictor, models, request.labels, _sequence(scan.id))
+                store = request.output / f"{scan.id}.npy" if request.probabilities else None
+                found = segment(channels, predictor, models, request.labels, _sequence(scan.id), store)
             except UserError as error:
                 outcome.failures.append(str(error))
                 continue

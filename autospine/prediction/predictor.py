@@ -6,12 +6,14 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autospine.encoding import Encoding
+from autospine.files import replacing
 from autospine.levels.decode import Decoded, Evidence, decode
 from autospine.model import Model
 from autospine.normalisation import visible_rows
@@ -85,7 +87,7 @@ class Predictor:
             for network in self.networks:
                 answer = self._activate(network(images).float())
                 total = answer if total is None else total + answer
-        assert total is not None  # noqa: S101 (there is at least one network)
+        assert total is not None
         return (total / len(self.networks)).cpu()
 
     def _activate(self, logits: Tensor) -> Tensor:
@@ -103,12 +105,16 @@ class Predictor:
         self.seconds += time.perf_counter() - start
         return answer
 
-    def predict(self, image: np.ndarray, spacing: tuple[float, float, float]) -> Answer:
+    def predict(
+        self, image: np.ndarray, spacing: tuple[float, float, float], probabilities: Path | None = None
+    ) -> Answer:
         """Segments one canonical image.
 
         Args:
             image: `(channels, slices, rows, columns)` float32.
             spacing: mm along (slices, rows, columns).
+            probabilities: Where to store soft-max probabilities, `(classes, slices, rows, columns)` float16 .npy;
+                None keeps none.
 
         Returns:
             Labels of shape (slices, rows, columns) in the models' scheme.
@@ -119,7 +125,7 @@ class Predictor:
         real = tuple(s * old / new for s, old, new in zip(spacing, image.shape[1:], shape, strict=True))
         grid_spacing = (real[0], real[1], real[2])
         collector = Collector(self.encoding, shape, image.shape[1:], self._stream_axis())
-        collector.run(self._slabs(moved, grid_spacing, shape))
+        collector.run(self._slabs(moved, grid_spacing, shape), probabilities)
         evidence = collector.evidence(grid_spacing, visible_rows(moved[0]))
         decoded = decode(evidence, self.encoding)
         labels = collector.on_input_grid(decoded.labels)
@@ -172,15 +178,25 @@ class Collector:
         self.levels: list[np.ndarray] = []
         self.weights: list[np.ndarray] = []
 
-    def run(self, slabs: Iterator[tuple[int, np.ndarray]]) -> None:
-        """Reads all slabs."""
-        classes = self.encoding.semantic_channels
+    def run(self, slabs: Iterator[tuple[int, np.ndarray]], store: Path | None = None) -> None:
+        """Reads all slabs; stores the probabilities where `store` says."""
         back = resize_stream(self._tee(slabs), self.axis, self.shape, self.target)
-        for first, values in back:
-            where = self._planes(first, values.shape[self.axis + 1])
-            probabilities = values[:classes]
+        if store is None:
+            self._collect(back, None)
+            return
+        with replacing(store) as temporary:
+            size = (self.encoding.semantic_channels, *self.target)
+            kept = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=size)
+            self._collect(back, kept)
+            kept.flush()
+
+    def _collect(self, slabs: Iterator[tuple[int, np.ndarray]], kept: np.ndarray | None) -> None:
+        for first, probabilities in slabs:
+            where = self._planes(first, probabilities.shape[self.axis + 1])
             self.answer[where] = probabilities.argmax(axis=0)
             self.certainty[where] = np.round(probabilities.max(axis=0) * 255)
+            if kept is not None:
+                kept[(slice(None), *where)] = probabilities
 
     def _tee(self, slabs: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
         """Notes what the chains need, and passes only the classes on."""
@@ -195,12 +211,12 @@ class Collector:
         self.semantic[self._planes(first, semantic.shape[self.axis])] = semantic
         chained = np.array([False, *(each.chained for each in self.encoding.classes)])
         voxels = np.argwhere(chained[semantic])  # (N, 3) in the slab
-        places = tuple(voxels.T)
+        a, b, c = voxels.T
         last = classes + len(self.encoding.offset_axes)
-        picked = values[(slice(None), *places)]  # (channels, N)
+        picked = values[:, a, b, c]  # (channels, N)
         self.offsets.append((picked[classes:last].T * self.encoding.pitch_mm).astype(np.float32))
         self.levels.append(picked[last:].T.astype(np.float16))
-        self.weights.append(picked[semantic[places], np.arange(len(voxels))].astype(np.float32))
+        self.weights.append(picked[semantic[a, b, c], np.arange(len(voxels))].astype(np.float32))
         voxels[:, self.axis] += first
         self.voxels.append(voxels.astype(np.int32))
 

@@ -59,6 +59,7 @@ class Segmentation:
         ambiguous: Why the levels are uncertain; empty if they are not.
         warnings: Where the scan lies outside what the model was trained on.
         models: Names and weight digests of the models.
+        classes: What the channels of stored probabilities mean.
         network_seconds: Spent in networks.
     """
 
@@ -68,6 +69,7 @@ class Segmentation:
     ambiguous: str
     warnings: tuple[str, ...]
     models: tuple[str, ...]
+    classes: tuple[str, ...]
     network_seconds: float
 
     @property
@@ -81,6 +83,7 @@ class Segmentation:
             "version": VERSION,
             "autospine": __version__,
             "models": list(self.models),
+            "classes": list(self.classes),
             "scheme": self.scheme.to_dict(),
             "ambiguous": self.ambiguous,
             "warnings": list(self.warnings),

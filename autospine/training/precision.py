@@ -63,7 +63,7 @@ class Updater:
     ) -> None:
         self.networks, self.optimisers, self.clip_norms = networks, optimisers, clip_norms
         self.precision = precision
-        self.scaler = torch.amp.GradScaler(enabled=precision.dtype == "float16")  # type: ignore[attr-defined]
+        self.scaler = torch.amp.GradScaler(enabled=precision.dtype == "float16")
 
     def update(self, name: str, loss: Tensor) -> None:
         """One update of one network."""

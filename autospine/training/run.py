@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from autospine import registry
 from autospine.errors import UserError
 from autospine.evaluation import CaseScore, Evaluation
@@ -14,12 +16,11 @@ from autospine.fingerprint import Fingerprint
 from autospine.machine import cores, find_machine
 from autospine.model import CARD
 from autospine.plan import Plan, Plans
-from autospine.recipe import Recipe
 from autospine.splits import Fold, read_splits
 from autospine.training import distributed
 from autospine.training.job import Job
 from autospine.training.trainer import Trainer
-from autospine.training.validation import evaluation_of, validate
+from autospine.training.validation import evaluation_of, score_cases, validate
 from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class TrainRequest:
     seed: int = 0
     device: str = "auto"
     resume: bool = False
+    held_out: bool = False
     compile: bool = False
     tensorboard: bool = False
 
@@ -81,7 +83,20 @@ def train(request: TrainRequest) -> str:
                 threads=max(min(cores() - 1, 8), 1),
             )
             evaluations.append(_train_fold(trainer, job))
-    return _describe(trainer, [e for e in evaluations if e is not None], [folder for _, _, folder in jobs])
+        folders = [folder for _, _, folder in jobs]
+        text = _describe(trainer, [e for e in evaluations if e is not None], folders)
+        if request.held_out and distributed.is_main():
+            text += _score_held_out(trainer, work, folders, device)
+    return text
+
+
+def _score_held_out(trainer: Trainer, work: WorkFolder, folders: list[Path], device: torch.device) -> str:
+    """Each model on the validation subset of the data set, which no fold has seen."""
+    ids = read_splits(work.splits, Fingerprint.load(work.fingerprint).cases).held_out
+    if not ids:
+        raise UserError("--held-out", "finds no validation subset in the data set", "leave it out")
+    tables = [score_cases(trainer, work.root, folder, device, ids, "held_out").table() for folder in folders]
+    return "\n".join(["", f"the {len(ids)} held-out cases:", *tables])
 
 
 def _check_numbers(request: TrainRequest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from autospine import volumes
@@ -44,16 +45,32 @@ def validate(trainer: Trainer, job: Job) -> Evaluation | None:
     """
     if not job.fold.validation or not distributed.is_main():
         return None
-    folder = job.folder / "validation"
-    model = read_model(job.folder)
-    predictor = Predictor([model], job.device)
-    sources = WorkFolder(job.work).load_sources()
+    return score_cases(trainer, job.work, job.folder, job.device, job.fold.validation, "validation")
+
+
+def score_cases(
+    trainer: Trainer, work: Path, model_folder: Path, device: torch.device, ids: tuple[str, ...], name: str
+) -> Evaluation:
+    """Predicts whole cases with a trained model and scores them.
+
+    Args:
+        trainer: Of the model.
+        work: The work folder, for the cases' files.
+        model_folder: The model's; the masks go to a folder `name` in it.
+        device: Where.
+        ids: The cases.
+        name: "validation" or "held_out".
+    """
+    folder = model_folder / name
+    models = [read_model(model_folder)]
+    predictor = Predictor(models, device)
+    sources = WorkFolder(work).load_sources()
     scores = []
-    for case_id in tqdm(job.fold.validation, desc="validate", unit="case", disable=None, leave=False):
+    for case_id in tqdm(ids, desc=name, unit="case", disable=None, leave=False):
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
         reference = volumes.read_mask(source.mask)
-        found = segment(channels, predictor, [model])
+        found = segment(channels, predictor, models)
         found.save(folder / f"{case_id}{suffix_of(Path(source.mask))}", folder / f"{case_id}.json")
         rows = score_case(
             found.mask,
