@@ -19,9 +19,10 @@ from autospine.phantom.render import (
     scan,
     to_grey,
 )
+from autospine.phantom.scene import make_scene
 from autospine.phantom.series import Series, Size, find_series, generator
 from autospine.phantom.shapes import highest
-from autospine.phantom.skeleton import make_scene, paint_spine
+from autospine.phantom.skeleton import paint_spine
 from autospine.phantom.spine import Spine, sample_spine
 from autospine.phantom.tissue import sample_contrast
 

@@ -1,13 +1,14 @@
-"""Paints the spine itself on a fine grid, and writes its labels."""
+"""Paints vertebrae and discs, and the whole spine in order, with the labels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from autospine.phantom.canvas import Box, Canvas, lattice_noise
+from autospine.phantom.canal import paint_canal
+from autospine.phantom.canvas import Box
 from autospine.phantom.curves import Lines
+from autospine.phantom.neighbours import paint_between_spines, paint_rib, paint_roots, paint_sacrum
+from autospine.phantom.scene import DISC, JOINT, Scene
 from autospine.phantom.shapes import (
     FAR,
     blend,
@@ -20,124 +21,10 @@ from autospine.phantom.shapes import (
     posterior_parts,
     rod,
     rounded_both,
-)
+)  # fmt: skip
 from autospine.phantom.spine import Disc, Spine, Vertebra
-from autospine.phantom.tissue import Contrast
 
-CANAL, DISC = 100, 200
 MOST = 9  # SPIDER's public masks label vertebrae 1 to 9
-JOINT = 0.7  # mm kept free between the bones of a facet joint
-
-
-@dataclass
-class Scene:
-    """What the painters share: the canvas and, on the same grid, labels and distances.
-
-    Attributes:
-        canvas: Grey values.
-        labels: SPIDER's labels, uint8.
-        bone: Distance to the bones painted so far, mm.
-        canal: Distance to the spinal canal, mm.
-        texture: Unevenness of marrow, unit spread.
-    """
-
-    canvas: Canvas
-    contrast: Contrast
-    labels: np.ndarray
-    bone: np.ndarray
-    canal: np.ndarray
-    texture: np.ndarray
-
-
-def make_scene(canvas: Canvas, contrast: Contrast, rng: np.random.Generator) -> Scene:
-    """An empty scene on a canvas."""
-    shape = canvas.axes.shape
-    texture = (
-        lattice_noise(rng, canvas.axes, (3, 1.6, 1.6)) * 0.7
-        + lattice_noise(rng, canvas.axes, (9, 7, 7)) * 0.7
-    )
-    return Scene(
-        canvas=canvas,
-        contrast=contrast,
-        labels=np.zeros(shape, np.uint8),
-        bone=np.full(shape, FAR, np.float32),
-        canal=np.full(shape, FAR, np.float32),
-        texture=texture,
-    )
-
-
-BAND = 20.0  # mm of height drawn at a time, so that boxes stay narrow where the canal slants
-
-
-def paint_canal(scene: Scene, spine: Spine, lines: Lines, rng: np.random.Generator) -> None:
-    """The canal with fat, the dural sac, cord and roots; its label ends in the sacrum."""
-    axes = scene.canvas.axes
-    pulse = 1 + 0.05 * lattice_noise(rng, axes, (6, 18, 5))
-    roots = rng.uniform((-0.85, -0.1, -60, 0.3, 0), (0.85, 0.95, 90, 1.0, 6.28), (22, 5))
-    for high in np.arange(float(axes.z[0]), float(axes.z[-1]) - 1, -BAND):
-        rows = axes.z[(axes.z <= high) & (axes.z > high - BAND)]
-        if len(rows) == 0:
-            continue
-        x0, y0, wide, deep, _ = lines.canal.at(rows)
-        low_corner = (
-            float((x0 - wide).min()) - 7,
-            float(y0.min()) - 1.5 * deep.max() - 5,
-            float(rows[-1]) - 1e-3,
-        )
-        high_corner = (float((x0 + wide).max()) + 7, float(y0.max()) + 1.5 * deep.max() + 8, float(rows[0]))
-        box = axes.box(low_corner, high_corner)
-        if box is not None:
-            _paint_canal_band(scene, box, spine, lines, pulse[box], roots)
-
-
-def _paint_canal_band(
-    scene: Scene, box: Box, spine: Spine, lines: Lines, pulse: np.ndarray, roots: np.ndarray
-) -> None:
-    canvas, contrast = scene.canvas, scene.contrast
-    x, y, z = canvas.axes.points(box)
-    x0, y0, wide, deep, cosine = (c[None, :, None] for c in lines.canal.at(canvas.axes.z[box[1]]))
-    across, along = x - x0, (y - y0) * cosine
-    taper = 1 - 0.18 * np.clip(along / deep, -1, 1)  # narrower to the back, as an arch is
-    ring = (np.hypot(across / (wide * taper), along / deep) - 1) * np.sqrt(deep * wide) * 0.9
-    scene.canal[box] = ring
-    yellow = np.maximum(ring - 3.2, -along)  # ligamentum flavum behind, dark
-    canvas.paint(box, yellow, contrast.ligament * 1.3)
-    canvas.paint(box, ring - 0.9, contrast.ligament)
-    canvas.paint(box, ring, contrast.fat * 0.9)
-    end = float(spine.sacrum[1].frame.origin[2])
-    scene.labels[box][(ring < 0) & (z > end - 14)] = CANAL
-    # The sac lies in front; behind it fat, more of it further down; it ends at S2.
-    thin = np.where(z < 0, np.clip((z - end) / (0 - end), 0.0, 1) ** 0.6, 1.0) + 1e-3
-    fat = (0.8 + 1.6 / (1 + np.exp((z - 30) / 20))) * np.ones_like(deep)
-    sac_deep, sac_wide = (np.maximum(c, 0.3) * thin for c in (deep - 0.6 - fat / 2, wide - 2.6))
-    sac_along = along + (fat / 2) + (1 - thin) * 1.5
-    sac = (np.hypot(across / sac_wide, sac_along / sac_deep) - 1) * sac_deep
-    canvas.paint(box, sac - 0.5, contrast.ligament * 1.5, opacity=0.8)
-    canvas.paint(box, sac, contrast.csf * pulse)
-    _paint_nerves(scene, box, (across, sac_along, z), (sac, sac_wide, sac_deep), spine.conus, roots)
-
-
-def _paint_nerves(
-    scene: Scene, box: Box, place: tuple[np.ndarray, ...], sac: tuple[np.ndarray, ...], conus: float,
-    roots: np.ndarray,
-) -> None:  # fmt: skip
-    across, along, z = place
-    distance, wide, deep = sac
-    canvas, contrast = scene.canvas, scene.contrast
-    size = np.clip((z - conus) / 28, 0.0, 1) ** 0.5  # the cone tapers to its end
-    if size.max() > 0:
-        cord = np.hypot(across / (4.9 * size + 1e-3), (along - 0.12 * deep) / (3.7 * size + 1e-3)) - 1
-        cord = np.where(size > 0, cord * 3.7 * size, FAR)
-        canvas.paint(box, np.maximum(cord, distance + 0.8), contrast.cord)
-    for u, v, exit_z, wave, start in roots.astype(np.float32):
-        # Roots thin out downward as they leave.
-        shut = np.maximum(z - conus - 22, exit_z - z)
-        if shut.min() > 1:
-            continue
-        line_u = u * wide + wave * np.sin(z / 23 + start)
-        line_v = v * deep * np.sqrt(1 - 0.7 * u * u)
-        root = np.hypot(across - line_u, along - line_v) - 0.75
-        canvas.paint(box, np.maximum(np.maximum(root, distance + 0.2), shut), contrast.root, opacity=0.75)
 
 
 def paint_disc(scene: Scene, disc: Disc, below: Vertebra, above: Vertebra, labelled: bool) -> bool:
@@ -263,89 +150,6 @@ def _paint_modic(scene: Scene, vertebra: Vertebra, box: Box, bodies: np.ndarray,
     reach = 4 + 4 * np.clip(-v / vertebra.depth, -0.5, 0.5) + 1.2 * scene.texture[box]
     value = scene.contrast.edema if disc.modic == 1 else scene.contrast.fat * 0.9
     scene.canvas.paint(box, np.maximum(depth - reach, bodies + 1.3), value, opacity=0.7, soft=4)
-
-
-def sacral_distance(scene: Scene, segment: Vertebra) -> tuple[Box, np.ndarray] | None:
-    """One segment of the sacrum: a body, its wings and a crest behind the canal."""
-    arch = segment.back + 2 * segment.canal_depth
-    wing = (1.2 * segment.width, arch + 16, 0.75 * segment.height)
-    low = (-wing[0], -segment.depth, -wing[2] - 3)
-    box = scene.canvas.axes.box(*corners(segment.frame, low, wing))
-    if box is None:
-        return None
-    p = scene.canvas.axes.local(box, segment.frame)
-    shell = body(segment, p)
-    tall = segment.height
-    for side in (-1.0, 1.0):
-        start, end = (side * 0.5 * segment.width, 5.0, -1.0), (side * 0.98 * segment.width, 12.0, -3.0)
-        shell = blend(shell, rod(p, start, end, (6, 0.40 * segment.depth + 2, 0.60 * tall)))
-        side_wall = (side * (segment.canal_width + 4), arch - 3.0, 0.0)
-        shell = blend(shell, rod(p, side_wall, (0, arch + 4.0, -1.0), (4, 3.0, 0.42 * tall)))
-    shell = blend(shell, rod(p, (0, arch + 4, -1), (0, arch + 8, -4), (3, 4, 0.3 * tall)))
-    return box, np.maximum(shell, 0.3 - scene.canal[box])
-
-
-def paint_sacrum(scene: Scene, spine: Spine) -> None:
-    """The sacrum, never labelled: first every segment's cortex, then marrow, so that the wings are fused."""
-    contrast = scene.contrast
-    fatty = np.clip((spine.age - 10) / 70, 0, 1)
-    marrow = contrast.marrow + fatty * (contrast.fatty_marrow - contrast.marrow)
-    found = [f for f in (sacral_distance(scene, segment) for segment in spine.sacrum) if f is not None]
-    for box, shell in found:
-        scene.canvas.paint(box, shell, contrast.cortex)
-    for box, shell in found:
-        scene.canvas.paint(box, shell + 1.0, marrow * (1 + 0.09 * scene.texture[box]), soft=1.3)
-        scene.bone[box] = np.minimum(scene.bone[box], shell)
-
-
-def paint_rib(scene: Scene, vertebra: Vertebra) -> None:
-    """The heads of a thoracic vertebra's ribs, unlabelled."""
-    contrast = scene.contrast
-    for side in (-1.0, 1.0):
-        start = (side * (vertebra.width / 2 + 3), vertebra.back - 3, 0.3 * vertebra.height)
-        end = (side * (vertebra.width / 2 + 45), vertebra.back + 24, -0.1 * vertebra.height)
-        low, high = np.minimum(start, end) - 8, np.maximum(start, end) + 8
-        box = scene.canvas.axes.box(*corners(vertebra.frame, tuple(low), tuple(high)))
-        if box is None:
-            continue
-        rib = rod(scene.canvas.axes.local(box, vertebra.frame), start, end, (5, 4, 5.5))
-        rib = np.maximum(rib, JOINT - scene.bone[box])
-        scene.canvas.paint(box, rib, contrast.cortex)
-        scene.canvas.paint(box, rib + 1.2, contrast.marrow, soft=1.3)
-
-
-def paint_roots(scene: Scene, vertebra: Vertebra) -> None:
-    """The pair of nerves that leaves below a vertebra's pedicles, in the fat of its foramina."""
-    v = vertebra.back + vertebra.canal_depth
-    for side in (-1.0, 1.0):
-        start = (side * (vertebra.canal_width - 2), v - 1, -0.05 * vertebra.height)
-        end = (side * (vertebra.canal_width + 20), v - 10, -0.75 * vertebra.height)
-        low, high = np.minimum(start, end) - 5, np.maximum(start, end) + 5
-        box = scene.canvas.axes.box(*corners(vertebra.frame, tuple(low), tuple(high)))
-        if box is None:
-            continue
-        p = scene.canvas.axes.local(box, vertebra.frame)
-        halo = rod(p, start, end, (6, 6, 7))
-        scene.canvas.paint(box, halo, scene.contrast.fat * 0.92, soft=2)
-        scene.canvas.paint(box, rod(p, start, end, (2.4, 2.4, 2.8)), scene.contrast.root)
-
-
-def paint_between_spines(scene: Scene, lines: Lines, rng: np.random.Generator) -> None:
-    """Ligaments and fat between the spinous processes, and the dark band over their tips."""
-    axes = scene.canvas.axes
-    tips = lines.tips(axes.z)[None, :, None]
-    x0, y0, _, deep, _ = (c[None, :, None] for c in lines.canal.at(axes.z))
-    low, high = float((y0 + deep).min()), float(tips.max()) + 5
-    box = axes.box((float(x0.min()) - 6, low, -1e3), (float(x0.max()) + 6, high, 1e3))
-    if box is None:
-        return
-    x, y, z = axes.points(box)
-    sheet = np.maximum(np.abs(x - x0) - 3.4, np.maximum(y0 + deep + 3 - y, y - tips - 1))
-    streaks = np.clip(0.45 + 0.35 * lattice_noise(rng, axes, (20, 6, 12))[box], 0, 1)
-    value = scene.contrast.ligament + streaks * (0.75 * scene.contrast.fat - scene.contrast.ligament)
-    scene.canvas.paint(box, sheet, value, soft=1.5)
-    band = np.maximum(np.abs(x - x0) - 4, np.abs(y - tips - 1.0) - 1.2) + 0 * z
-    scene.canvas.paint(box, np.maximum(band, -20 - z), scene.contrast.ligament)
 
 
 def paint_spine(scene: Scene, spine: Spine, lines: Lines, rng: np.random.Generator, extra_disc: bool) -> None:
