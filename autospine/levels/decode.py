@@ -9,7 +9,10 @@ import numpy as np
 from autospine.encoding import Encoding
 from autospine.levels.instances import Instance, Votes, find_instances
 from autospine.levels.numbering import Numbering, number, number_between
+from autospine.levels.spine import beside_the_spine, best_chain
 
+FRAGMENT = 0.05  # of an instance: smaller pieces apart from the rest are noise
+STUMP = 0.35  # of the usual instance
 EDGE_MM = 2.0  # an instance this near to the image's end along the spine is cut by it
 
 
@@ -77,6 +80,10 @@ def decode(evidence: Evidence, encoding: Encoding) -> Decoded:
     primary = next((k for k in chains if found[k]), None)
     if primary is None:
         return Decoded(labels, (), "")
+    spine = best_chain(found[primary], encoding.pitch_mm)
+    spine = found[primary] = without_stumps(spine, votes[primary], evidence)
+    for k in chains:
+        found[k] = [each for each in found[k] if not beside_the_spine(each, spine, encoding.pitch_mm)]
     numbering = _number_primary(found[primary], evidence, encoding)
     findings: list[Finding] = []
     for k, instances in found.items():
@@ -124,17 +131,54 @@ def _paint_chain(
         if value is None:
             continue
         voxels = votes.voxels[instance.members]
+        voxels = without_fragments(voxels)
         labels[tuple(voxels.T)] = value
         flags = _flags(voxels, level, evidence, numbering)
         findings.append(Finding(value, numbering.confidence * instance.weight, flags))
     return findings
 
 
-def _flags(voxels: np.ndarray, level: int, evidence: Evidence, numbering: Numbering) -> tuple[str, ...]:
-    flags = ["ambiguous"] if numbering.ambiguous else []
+def is_cut(voxels: np.ndarray, evidence: Evidence) -> bool:
+    """Whether the image ends above or below inside an instance; voxels are `(N, 3)`."""
     margin = EDGE_MM / evidence.spacing[1]
     first, last = evidence.visible_rows
-    if voxels[:, 1].min() <= first + margin or voxels[:, 1].max() >= last - margin:
+    return bool(voxels[:, 1].min() <= first + margin or voxels[:, 1].max() >= last - margin)
+
+
+def without_stumps(spine: list[Instance], votes: Votes, evidence: Evidence) -> list[Instance]:
+    """A spine without the small instance at an end that is not cut by the image's edge: part of a sacrum, mostly."""
+    usual = float(np.median([len(each.members) for each in spine]))
+
+    def is_stump(each: Instance) -> bool:
+        return len(each.members) < STUMP * usual and not is_cut(votes.voxels[each.members], evidence)
+
+    while len(spine) > 2 and is_stump(spine[0]):
+        spine = spine[1:]
+    while len(spine) > 2 and is_stump(spine[-1]):
+        spine = spine[:-1]
+    return spine
+
+
+def without_fragments(voxels: np.ndarray) -> np.ndarray:
+    """An instance without the small pieces that hang together with nothing.
+
+    Args:
+        voxels: `(N, 3)`.
+    """
+    import cc3d
+
+    low = voxels.min(axis=0)
+    box = np.zeros(voxels.max(axis=0) - low + 1, bool)
+    places = tuple((voxels - low).T)
+    box[places] = True
+    pieces = cc3d.connected_components(box, connectivity=26)[places]  # (N,)
+    large = np.bincount(pieces) >= FRAGMENT * len(voxels)
+    return voxels[large[pieces]] if large.any() else voxels
+
+
+def _flags(voxels: np.ndarray, level: int, evidence: Evidence, numbering: Numbering) -> tuple[str, ...]:
+    flags = ["ambiguous"] if numbering.ambiguous else []
+    if is_cut(voxels, evidence):
         flags.append("cut by the field of view")
     if {level - 1, level + 1} & set(numbering.skipped):
         flags.append("neighbour missing")

@@ -15,9 +15,12 @@ from autospine.levels.instances import Instance
 GAP = 1.65  # a step longer than this share of the usual one skips a level
 SURE = 0.8  # below this confidence the numbering is called ambiguous
 NOTHING_BELOW = 0.75  # of the pitch: with less image below the lowest middle, nothing there tells its level
-SHARPNESS = (
-    2.0  # the chain's instances see the same image: their opinions count as this many independent ones
+ROOM = (
+    1.25  # of the pitch: with so much image below and nothing found in it, the lowest instance is the first
 )
+FIRST = 0.9  # how surely
+UNKNOWN_LEVEL = -1.0  # log-probability of a level that the network has never seen
+SHARPNESS = 2.0  # instances of one chain see the same image: they count as this many independent opinions
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def count_steps(centroids: np.ndarray) -> np.ndarray:
 
 
 def start_probabilities(evidence: np.ndarray, weights: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Probability that the lowest instance has each level.
+    """Probability that the lowest instance has each level, by what the network says of every instance.
 
     Args:
         evidence: `(N, K)` mean log-probability of each known level (index 0 = level 1).
@@ -64,17 +67,33 @@ def start_probabilities(evidence: np.ndarray, weights: np.ndarray, steps: np.nda
         steps: `(N,)` levels above the lowest.
 
     Returns:
-        `(K,)`, sums to 1. Levels above the highest known one count as that.
+        `(K + 1,)`, sums to 1. Entry 0: the lowest instance lies below the first level (a sacral segment taken for a
+        vertebra); entry k: it has the k-th known level. Levels above the highest known one count as that.
     """
     known = evidence.shape[1]
-    starts = np.arange(known)[:, None] + steps[None]  # (K, N)
-    picked = evidence[np.arange(len(steps))[None], np.minimum(starts, known - 1)]  # (K, N)
-    beyond = np.where(
-        starts >= known, -1.0, 0.0
-    )  # a level never seen in training is less likely, not impossible
-    score = SHARPNESS * ((picked + beyond) * weights).sum(axis=1) / max(float(weights.sum()), 1e-6)
+    starts = np.arange(-1, known)[:, None] + steps[None]  # (K + 1, N)
+    picked = evidence[np.arange(len(steps))[None], np.clip(starts, 0, known - 1)]  # (K + 1, N)
+    picked = np.where(starts < 0, UNKNOWN_LEVEL, picked)
+    picked = np.where(starts >= known, picked + UNKNOWN_LEVEL, picked)  # unlikely, not impossible
+    score = SHARPNESS * (picked * weights).sum(axis=1) / max(float(weights.sum()), 1e-6)
     score = np.exp(score - score.max())
     return score / score.sum()
+
+
+def start_prior(levels: int, room: float) -> np.ndarray:
+    """What the empty image below says before the network is asked.
+
+    Returns:
+        `(levels + 1,)`, entries as in `start_probabilities`; sums to 1.
+
+    Args:
+        levels: Known ones.
+        room: From the lowest instance's middle to where the image ends below, in pitches.
+    """
+    sure = float(np.clip((room - NOTHING_BELOW) / (ROOM - NOTHING_BELOW), 0, 1)) * FIRST
+    prior = np.full(levels + 1, (1 - sure) / (levels + 1))
+    prior[1] += sure
+    return prior
 
 
 def number(instances: list[Instance], first_level: int, room_below_mm: float, pitch_mm: float) -> Numbering:
@@ -89,17 +108,19 @@ def number(instances: list[Instance], first_level: int, room_below_mm: float, pi
     steps = count_steps(np.array([each.centroid for each in instances]))
     weights = np.array([each.weight for each in instances])
     evidence = np.array([each.level_evidence for each in instances])
-    probabilities = start_probabilities(evidence, weights, steps)
-    start = int(probabilities.argmax())
+    prior = start_prior(evidence.shape[1], room_below_mm / pitch_mm)
+    probabilities = start_probabilities(evidence, weights, steps) * prior
+    probabilities = probabilities / probabilities.sum()
+    start = int(probabilities.argmax()) - 1
     levels = steps + start + first_level
-    confidence = float(probabilities[start])
+    confidence = float(probabilities[start + 1])
     blind = room_below_mm < NOTHING_BELOW * pitch_mm
     reason = ""
     if blind:
         reason = "the image ends right below the lowest instance, so nothing shows which level it is"
         confidence = min(confidence, 0.5)
     elif confidence < SURE:
-        other = int(np.argsort(probabilities)[-2]) + first_level
+        other = int(np.argsort(probabilities)[-2]) - 1 + first_level
         reason = f"the lowest could also be level {other}"
     skipped = sorted(set(range(int(levels[0]), int(levels[-1]) + 1)) - {int(v) for v in levels})
     numbers = tuple(int(v) for v in levels)
