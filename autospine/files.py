@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise writing_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only disk refuses even to remove what is not there
+            temporary.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -59,6 +60,18 @@ def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
     """Lets `write` fill a temporary file that then takes the place of `path`."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+def remove(path: str | Path) -> None:
+    """Removes a file if it is there.
+
+    Raises:
+        UserError: It cannot be removed.
+    """
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise writing_error(path, error) from error
 
 
 def read_json(path: str | Path, mend: str = "run the command that made it again") -> Any:

@@ -175,7 +175,12 @@ class Planner(ABC):
         values = tuple(
             sorted({v for case in self.cases for v in case.voxels if v and v != scheme.unlabelled})
         )
-        chains = [c for c in self.fingerprint.chains if c.kind in CHAINED_KINDS and len(c.values) > 1]
+        # A pitch of 0: no case shows two neighbours, so there is nothing to count along.
+        chains = [
+            c
+            for c in self.fingerprint.chains
+            if c.kind in CHAINED_KINDS and len(c.values) > 1 and c.pitch_mm > 0
+        ]
         if not chains:
             self.reason("levels are told by their looks", "no labels form a chain along the spine")
             return plain_encoding(scheme, values)
@@ -226,7 +231,9 @@ class Planner(ABC):
         while len(strides) < MOST_STAGES:
             pool = (spacing <= 2 * spacing.min()) & (size >= 2 * SMALLEST_SIDE)
             if not pool.any() or int(np.prod(size)) <= 8 * SMALLEST_SIDE ** len(axes):
-                break
+                if len(strides) > 1:
+                    break
+                pool = size == size.max()  # a tiny patch: two stages are the fewest
             step = np.where(pool, 2, 1)
             spacing, size = spacing * step, np.ceil(size / step).astype(int)
             strides.append(tuple(int(v) for v in step))
@@ -265,17 +272,24 @@ class Planner(ABC):
         return (0,)
 
     def fit_memory(self, plan: Plan) -> Plan:
-        """Shrinks the batch, then the patch's width, until training fits into the memory."""
+        """Shrinks the batch, then the patch along its longest axis, until training fits into the memory."""
         limit = self.machine.memory_gib
         while (need := training_memory_gib(plan)) > limit and plan.batch > self.smallest_batch:
             plan = replace(plan, batch=max(plan.batch // 2, self.smallest_batch))
+        wanted = plan.patch
         while (need := training_memory_gib(plan)) > limit and max(plan.patch) > 64:
             longest = int(np.argmax(plan.patch))
             sizes = [max(v // 2, 32) if axis == longest else v for axis, v in enumerate(plan.patch)]
             plan = replace(plan, patch=(sizes[0], sizes[1], sizes[2]))
         if need > limit:
             raise UserError(
-                f"plan {self.name}", f"needs {need:.1f} GiB, {limit:.1f} are allowed", "raise --memory"
+                f"plan {self.name}", f"needs {need:.2f} GiB, {limit:.2f} are allowed", "raise --memory"
+            )
+        if plan.patch != wanted:
+            self.reason(
+                f"patch cut to {' x '.join(str(v) for v in plan.patch)} voxels",
+                "the memory holds no more, so the spine is seen in windows and levels are harder to tell",
+                f"{' x '.join(str(v) for v in wanted)} were wanted",
             )
         self.reason(
             f"batch of {plan.batch}, about {need:.1f} GiB for training",

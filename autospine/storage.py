@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from autospine.errors import UserError
-from autospine.files import read_json, write_json, write_with
+from autospine.files import read_json, remove, write_json, write_with
 from autospine.serial import from_plain, to_plain
 
 BLOCK_VOXELS = 2**18
@@ -118,9 +118,12 @@ class CaseStore:
             record: Of the case.
             view_axis: Slices along it are read one by one.
         """
+        remove(self.record_path)  # of an older plan: it must not vouch for new arrays
         _write_array(self.image_path, image.astype(np.float16), None if view_axis is None else view_axis + 1)
         _write_array(self.mask_path, mask, view_axis)
         write_json(self.record_path, to_plain(record))
+        for name in ("record", "image", "mask"):
+            self.__dict__.pop(name, None)  # what was read before is of the past
 
     @cached_property
     def record(self) -> CaseRecord:
@@ -130,7 +133,12 @@ class CaseStore:
 
     def done(self, key: str) -> bool:
         """Whether the case is stored and made from the same input by the same rules."""
-        return self.record_path.exists() and self.record.key == key
+        if not all(path.exists() for path in (self.record_path, self.image_path, self.mask_path)):
+            return False
+        try:
+            return self.record.key == key
+        except UserError:  # damaged, or of another version: it is made again
+            return False
 
     @cached_property
     def image(self) -> np.ndarray:
@@ -152,10 +160,9 @@ def _write_array(path: Path, array: np.ndarray, slice_axis: int | None) -> None:
     else:
         chunks = [1 if axis < array.ndim - 3 else min(n, 64) for axis, n in enumerate(array.shape)]
     settings = {"codec": blosc2.Codec.LZ4, "clevel": 1, "nthreads": 1}
-    data = np.ascontiguousarray(array)
-    write_with(
-        path, lambda p: blosc2.asarray(data, urlpath=str(p), mode="w", chunks=tuple(chunks), cparams=settings)
-    )
+    stored = blosc2.asarray(np.ascontiguousarray(array), chunks=tuple(chunks), cparams=settings)
+    # Written by Python, since blosc2 does not say why a write fails (a full disk, say).
+    write_with(path, lambda temporary: temporary.write_bytes(stored.to_cframe()))
 
 
 def _open(path: Path) -> np.ndarray:
@@ -164,4 +171,4 @@ def _open(path: Path) -> np.ndarray:
     try:
         return blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(path, "is missing or damaged", "run autospine_plan again") from error
+        raise UserError(path, "is missing or damaged", "delete it and run autospine_plan again") from error
