@@ -62,6 +62,17 @@ def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
         write(temporary)
 
 
+def check_writable(folder: str | Path) -> None:
+    """Makes a folder and sees whether a file can be put there, before long work.
+
+    Raises:
+        UserError: It cannot.
+    """
+    probe = Path(folder) / f".{os.getpid()}.probe"
+    write_text(probe, "probe")
+    remove(probe)
+
+
 def remove(path: str | Path) -> None:
     """Removes a file if it is there.
 
@@ -72,6 +83,24 @@ def remove(path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)
     except OSError as error:
         raise writing_error(path, error) from error
+
+
+def remove_abandoned(folder: str | Path) -> None:
+    """Removes the temporary files that a killed process left in a folder."""
+    for path in Path(folder).glob(".*.partial.*"):
+        owner = path.name.split(".")[1]
+        if owner.isdecimal() and not _runs(int(owner)):
+            remove(path)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def read_json(path: str | Path, mend: str = "run the command that made it again") -> Any:

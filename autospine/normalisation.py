@@ -22,8 +22,11 @@ def normalise(image: np.ndarray, rule: Normalisation) -> np.ndarray:
     flat = image.reshape(-1)
     sample = flat[:: max(len(flat) // SAMPLE, 1)]
     low, high = np.percentile(sample, (rule.lower_percentile, rule.upper_percentile))
+    if high <= low:  # else rounding errors would be blown up
+        image[:] = 0
+        return image
     clipped = np.clip(sample, low, high)
-    mean, deviation = float(clipped.mean()), float(clipped.std())
+    mean, deviation = float(clipped.mean(dtype=np.float64)), float(clipped.std(dtype=np.float64))
     np.clip(image, low, high, out=image)
     image -= mean
     image /= max(deviation, 1e-6)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -78,7 +82,8 @@ def _in_pool(
     work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], workers: int
 ) -> Iterator[tuple[int, Answer | UserError]]:
     count = min(workers, len(jobs))
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_depend_on_parent)
+    try:
         waiting = {pool.submit(_attempt, work, job): index for index, job in enumerate(jobs)}
         for done in as_completed(waiting):
             index = waiting[done]
@@ -90,3 +95,18 @@ def _in_pool(
                     "its worker process ended (most likely the machine ran out of memory)",
                     "use fewer --workers",
                 ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)  # interrupted: jobs under way end, the others never start
+
+
+def _depend_on_parent() -> None:
+    """A worker leaves Ctrl-C to its parent, and ends when the parent was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

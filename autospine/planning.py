@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autospine import registry
-from autospine.dataset import Case, load_dataset
+from autospine.dataset import Case, listed, load_dataset
+from autospine.dataset_tables import TRAINING
 from autospine.errors import UserError
+from autospine.files import check_writable
 from autospine.fingerprint import Fingerprint, make_fingerprint
 from autospine.labels import get_scheme
 from autospine.machine import Machine, find_machine, workers_for
@@ -73,7 +75,11 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
     machine, workers = find_machine(request.device, request.memory_gib), workers_for(request.workers)
     _check_numbers(request)
     dataset = load_dataset(request.dataset)
+    _check_patients(request, dataset.annotated)
     work = WorkFolder(request.work)
+    others = _other_plans(work, request.plans)
+    if not request.dry_run:
+        check_writable(work.root)
     scheme = get_scheme(request.labels) if request.labels else None
     started = time.monotonic()
     cache = None if request.dry_run else work.cache
@@ -88,7 +94,7 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
     cases = tuple(case for case in dataset.annotated if case.id in used)
     missing = _missing(cases, plans, work)
     if not request.dry_run:
-        _write(work, request, fingerprint, plans, splits, dataset.annotated)
+        _write(work, request, fingerprint, (*others, *plans), splits, dataset.annotated)
         preprocess(cases, plans, work.root, workers)
     return PlanOutcome(request, fingerprint, plans, splits, machine, missing, seconds)
 
@@ -98,6 +104,33 @@ def _check_numbers(request: PlanRequest) -> None:
         raise UserError("--folds", f"is {request.folds}", "ask for at least 2, or train with --fold all")
     if request.minutes is not None and request.minutes <= 0:
         raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
+
+
+def _check_patients(request: PlanRequest, cases: tuple[Case, ...]) -> None:
+    """Folds need two patients; said before every file is read.
+
+    Raises:
+        UserError: All scans to train on are of one patient, and no --splits says what to do.
+    """
+    training = [case for case in cases if case.subset == TRAINING]
+    if request.splits or len({case.patient for case in training}) != 1:
+        return
+    fault = f"holds annotated scans of one patient only ({listed([case.id for case in training])})"
+    mend = "add scans of a second patient"
+    if len(training) > 1:
+        mend += ", correct patients.csv, or name your own folds with --splits FILE"
+    raise UserError(request.dataset, fault, mend)
+
+
+def _other_plans(work: WorkFolder, names: tuple[str, ...]) -> tuple[Plan, ...]:
+    """Plans of other names that are already there; they stay.
+
+    Raises:
+        UserError: The file is of a newer version or damaged.
+    """
+    if not work.plans.exists():
+        return ()
+    return tuple(plan for plan in Plans.load(work.plans).plans if plan.name not in names)
 
 
 def _missing(cases: tuple[Case, ...], plans: tuple[Plan, ...], work: WorkFolder) -> int:
@@ -118,12 +151,7 @@ def _write(
     splits: Splits,
     cases: tuple[Case, ...],
 ) -> None:
-    """Plans of other names that are already there stay."""
     fingerprint.save(work.fingerprint)
     splits.save(work.splits)
     work.save_sources(request.dataset, cases)
-    others: tuple[Plan, ...] = ()
-    if work.plans.exists():
-        names = {plan.name for plan in plans}
-        others = tuple(plan for plan in Plans.load(work.plans).plans if plan.name not in names)
-    Plans((*others, *plans)).save(work.plans)
+    Plans(plans).save(work.plans)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from autospine import volumes
 from autospine.dataset import Case
 from autospine.errors import UserError
+from autospine.files import remove_abandoned
 from autospine.normalisation import normalise
 from autospine.parallel import run_cases
 from autospine.plan import Plan
@@ -46,7 +47,7 @@ def case_folder(work: str | Path, plan_name: str) -> Path:
 def preprocessing_key(case: Case, plan: Plan) -> str:
     """Changes with the case's files and with every rule that shapes the stored arrays."""
     files = [path for path in (*case.images, case.mask) if path is not None]
-    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     rules = [to_plain(plan.grid), to_plain(plan.normalisation), plan.view_axis, FORM]
     text = json.dumps([stamps, rules, [case.patient, case.sequence]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -139,18 +140,14 @@ def _store(
     store.write(moved, labels, record, plan.view_axis)
 
 
-def preprocess(
-    cases: Sequence[Case],
-    plans: Sequence[Plan],
-    work: str | Path,
-    workers: int,
-    progress: Callable[[str], None] | None = None,
-) -> None:
+def preprocess(cases: Sequence[Case], plans: Sequence[Plan], work: str | Path, workers: int) -> None:
     """Preprocesses all cases for all plans, with a progress bar.
 
     Raises:
         UserError: One or more cases failed; the others are done. The line names them.
     """
     folder = Path(work) / "preprocessed"
+    for plan in plans:
+        remove_abandoned(folder / plan.name)
     jobs = [Job(case, tuple(plans), folder) for case in cases]
     run_cases(preprocess_case, jobs, [job.case.id for job in jobs], "preprocess", workers)

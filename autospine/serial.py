@@ -64,7 +64,11 @@ def _build_dataclass(kind: Any, data: Any, subject: str, where: str) -> Any:
     if missing:
         raise UserError(subject, f"{where} lacks the key {missing[0]!r}", MEND)
     hints = _hints(kind)
-    return kind(**{name: _build(hints[name], data[name], subject, f"{where}.{name}") for name in data})
+    values = {name: _build(hints[name], data[name], subject, f"{where}.{name}") for name in data}
+    try:
+        return kind(**values)
+    except ValueError as error:  # what the dataclass itself refuses
+        raise UserError(subject, f"{where}: {error}", MEND) from error
 
 
 def _build_tuple(arguments: tuple[Any, ...], data: Any, subject: str, where: str) -> tuple[Any, ...]:
@@ -94,6 +98,8 @@ def _build(kind: Any, data: Any, subject: str, where: str) -> Any:
             raise UserError(subject, f"{where} is {data!r}, none of {', '.join(map(str, arguments))}", MEND)
         return data
     if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(data, Mapping):
+            raise UserError(subject, f"{where} should be an object", MEND)
         return {
             _key(arguments[0], key, subject, where): _build(arguments[1], item, subject, f"{where}.{key}")
             for key, item in data.items()

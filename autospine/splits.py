@@ -81,7 +81,7 @@ def make_splits(cases: Sequence[CaseFingerprint], folds: int = 5, seed: int = 0)
             if patients
             else "no case can be trained on"
         )
-        raise UserError("folds", who, "name your own with --splits FILE, or train with --fold all")
+        raise UserError("folds", who, "add scans of a second patient, or name your own with --splits FILE")
     made = min(folds, len(patients))
     fold_of = _deal(training, patients, made, seed)
     held_out = tuple(case.id for case in cases if case.subset != TRAINING)

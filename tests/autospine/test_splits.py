@@ -98,7 +98,7 @@ def test_two_patients_make_two_folds_and_the_reason_says_so():
 
 @pytest.mark.parametrize("cases", [[case("1_t1"), case("1_t2")], [case("1_t1", subset="validation")], []])
 def test_one_patient_cannot_be_split(cases):
-    with pytest.raises(UserError, match=r"--splits FILE.*--fold all"):
+    with pytest.raises(UserError, match=r"second patient.*--splits FILE"):
         make_splits(cases)
 
 
