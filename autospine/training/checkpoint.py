@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ from autospine.errors import UserError
 from autospine.files import write_with
 
 VERSION = 1
+# What damaged bytes make torch's restricted unpickler raise.
+DAMAGED = (
+    *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
+    pickle.UnpicklingError,
+)
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -25,11 +31,13 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     Raises:
         UserError: It is missing, cut short, damaged or from a newer version.
     """
+    if not path.exists():
+        raise UserError(path, "does not exist", "train without --continue")
     try:
+        if not zipfile.is_zipfile(path):  # older forms of torch's files are never read
+            raise ValueError("not a zip archive")
         content = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(path, "does not exist", "train without --continue") from error
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except DAMAGED as error:
         raise UserError(path, "is damaged or cut short", "delete it and train this fold again") from error
     if not isinstance(content, dict) or content.get("version", 0) > VERSION:
         raise UserError(path, "was written by another AutoSpine", "update AutoSpine, or train again")

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from autospine.networks.shape import NetworkShape
+from autospine.training import calibration
+from autospine.training.batches import Batches
+from autospine.training.calibration import Afterwards, Calibration, calibrate, duration, prepare, time_step
+from autospine.training.job import Job
+from autospine.training.loop import make_batches
+from autospine.training.precision import Precision
+from autospine.work import WorkFolder
+from tests.tiny import make_job, plan_of
+from tests.toys import QUICK, GanTrainer, ToyTrainer
+
+NOTHING_AFTER = Afterwards(0, 0)
+OVERHEAD = calibration.LOADING * (1 + calibration.VALIDATION_SHARE)
+
+
+@pytest.fixture
+def trainer(tiny_work: WorkFolder) -> ToyTrainer:
+    return ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, smallest_updates=100))
+
+
+@pytest.fixture
+def job(tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path) -> Job:
+    return make_job(tiny_work, trainer.plan, tmp_path, minutes=1.0)
+
+
+@pytest.fixture
+def batches(trainer: ToyTrainer, job: Job) -> Batches:
+    return make_batches(trainer, job, job.fold.train, 0)
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[object, float]:
+    """A clock that says what the test wants, by width or by precision; and a minute that does not pass."""
+    told: dict[object, float] = {}
+
+    def fake(
+        trainer: object, shape: NetworkShape, precision: Precision, batch: object, device: torch.device
+    ) -> float:
+        return told.get(precision, told.get(shape.widths[0], 0.01))
+
+    monkeypatch.setattr(calibration, "time_step", fake)
+    monkeypatch.setattr(Job, "seconds_left", lambda self: self.minutes * 60)
+    return told
+
+
+def test_the_widest_network_that_gets_enough_updates_is_taken(trainer, job, batches, seconds) -> None:
+    enough = 60 / 100 / OVERHEAD
+    seconds.update({2: enough / 9, 4: enough * 0.99, 8: enough * 1.01})
+    found = calibrate(trainer, batches, job, NOTHING_AFTER)
+    assert found.shape.widths == (4, 8)
+    assert found.steps * found.seconds_per_step * OVERHEAD <= 60
+    assert found.steps >= 100 - found.steps_per_epoch
+    assert found.steps % found.steps_per_epoch == 0
+
+
+def test_where_all_get_enough_it_is_the_widest_of_all(trainer, job, batches, seconds) -> None:
+    assert calibrate(trainer, batches, job, NOTHING_AFTER).shape.widths == (8, 16)
+
+
+def test_where_none_gets_enough_it_is_the_narrowest(trainer, job, batches, seconds) -> None:
+    seconds.update({2: 10.0, 4: 20.0, 8: 30.0})
+    found = calibrate(trainer, batches, job, NOTHING_AFTER)
+    assert found.shape.widths == (2, 4)
+    assert found.steps == 5
+
+
+def test_a_budget_that_is_spent_already_still_trains_a_little(trainer, job, batches, seconds) -> None:
+    seconds.update({2: 1000.0})
+    found = calibrate(trainer, batches, job, NOTHING_AFTER)
+    assert 1 <= found.steps_per_epoch <= found.steps <= 2
+
+
+def test_the_validation_is_paid_for_out_of_the_budget(trainer, job, batches, seconds) -> None:
+    alone = calibrate(trainer, batches, job, NOTHING_AFTER)
+    with_cases = calibrate(trainer, batches, job, Afterwards(0, 20))
+    spent = 20 * calibration.SECONDS_PER_CASE
+    assert with_cases.steps == pytest.approx(alone.steps * (60 - spent) / 60, rel=0.05)
+
+
+def test_the_quickest_format_is_taken_if_it_is_worth_it(
+    trainer, job, batches, seconds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, half, last = Precision(), Precision("bfloat16"), Precision("bfloat16", True)
+    job = replace(job, minutes=None)
+    for times, expected in (
+        ({plain: 1.0, half: 0.5, last: 0.3}, last),
+        ({plain: 1.0, half: 0.5, last: 0.499}, half),
+        ({plain: 1.0, half: 0.99, last: 1.2}, plain),
+    ):
+        seconds.clear()
+        seconds.update(times)
+        found = calibrate(trainer, batches, job, NOTHING_AFTER)
+        assert found.precision == expected
+
+
+def test_without_a_budget_the_recipe_or_the_user_says_how_long(trainer, job, batches, seconds) -> None:
+    job = replace(job, minutes=None)
+    found = calibrate(trainer, batches, job, NOTHING_AFTER)
+    assert (found.steps, found.steps_per_epoch) == (6, 3)
+    assert found.shape == trainer.shape()
+    assert calibrate(trainer, batches, replace(job, epochs=5), NOTHING_AFTER).steps == 15
+
+
+def test_without_a_number_an_epoch_is_a_pass_over_the_slices(trainer, job, batches, seconds) -> None:
+    trainer.recipe = replace(QUICK, steps_per_epoch=None)
+    found = calibrate(trainer, batches, replace(job, minutes=None), NOTHING_AFTER)
+    assert found.steps_per_epoch == 4 * 6 // 2  # four cases of six slices, two at once
+
+
+def test_a_calibration_survives_the_checkpoint(trainer) -> None:
+    from autospine.serial import from_plain, to_plain
+
+    made = Calibration(trainer.shape(), Precision("bfloat16", True), 40, 2, 0.25)
+    assert from_plain(Calibration, to_plain(made), "checkpoint.pt") == made
+
+
+def test_time_step_trains_every_network_and_takes_the_median(
+    tiny_work, job, batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = GanTrainer(plan_of(tiny_work, 2), GanTrainer.recipes["quick"])
+    ticks = iter([0, 9, 10, 12, 20, 27, 30, 31])  # steps of 9 (warm), 2, 7 and 1 s
+    monkeypatch.setattr(calibration.time, "perf_counter", lambda: next(ticks))
+    batch = make_batches(trainer, job, job.fold.train, 0).make(0)
+    assert time_step(trainer, trainer.shape(), Precision(), batch, job.device) == 2
+
+
+def test_prepare_gives_fresh_networks_in_training_mode(trainer) -> None:
+    context = prepare(trainer, trainer.shape(), Precision(), torch.device("cpu"), step=4)
+    assert context.networks["network"].training
+    assert context.step == 4
+    assert set(context.updater.optimisers) == {"network"}
+
+
+@pytest.mark.parametrize(
+    ("seconds_", "said"), [(12, "12 s"), (89.6, "90 s"), (600, "10 min"), (7200, "2.0 h"), (5400, "1.5 h")]
+)
+def test_durations_as_a_person_says_them(seconds_: float, said: str) -> None:
+    assert duration(seconds_) == said

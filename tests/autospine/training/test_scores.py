@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from autospine.losses import DiceCrossEntropy
+from autospine.training.batches import Batch
+from autospine.training.objective import Objective
+from autospine.training.precision import Precision, Updater
+from autospine.training.scores import patch_scores, scores_of
+from autospine.training.trainer import Context
+from tests.tiny import chain_encoding
+
+sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle")
+
+
+@given(st.integers(0, 10_000), st.integers(2, 6))
+def test_scores_agree_with_scikit_learn(seed: int, classes: int) -> None:
+    generator = np.random.default_rng(seed)
+    reference = generator.integers(0, classes, 200)
+    predicted = np.where(generator.random(200) < 0.6, reference, generator.integers(0, classes, 200))
+    confusion = sklearn_metrics.confusion_matrix(reference, predicted, labels=range(classes))
+    scores = scores_of(torch.from_numpy(confusion))
+    shown = sorted((set(reference) | set(predicted)) - {0})
+    settings = {"labels": shown, "average": "macro"}
+    assert scores.dice == pytest.approx(sklearn_metrics.f1_score(reference, predicted, **settings))
+    assert scores.iou == pytest.approx(sklearn_metrics.jaccard_score(reference, predicted, **settings))
+    assert scores.accuracy == pytest.approx(sklearn_metrics.accuracy_score(reference, predicted))
+
+
+def test_classes_that_nobody_shows_do_not_count() -> None:
+    confusion = torch.zeros(4, 4, dtype=torch.int64)
+    confusion[0, 0], confusion[2, 2] = 5, 5
+    assert scores_of(confusion).dice == 1
+    nothing = torch.zeros(3, 3, dtype=torch.int64)
+    assert scores_of(nothing).dice == scores_of(nothing).accuracy == 0
+
+
+class Fixed(nn.Module):
+    """Answers what it was given."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits
+
+
+def test_patches_count_together_and_voxels_without_annotation_do_not() -> None:
+    encoding = chain_encoding()
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, encoding.ignored + 1, (2, 9, 7), generator=generator)
+    logits = torch.randn((2, encoding.channels, 9, 7), generator=generator)
+    logits[:, encoding.semantic_channels :] += 100  # offsets and levels are no classes
+    network = Fixed(logits)
+    objective = Objective(encoding, (1, 2), DiceCrossEntropy())
+    context = Context({}, objective, Updater({}, {}, {}, Precision()), Precision(), torch.device("cpu"), 0)
+    nothing = torch.zeros(2, 1)
+    batch = Batch(torch.zeros(2, 1, 9, 7), labels, nothing, nothing, nothing)
+    scores = patch_scores(network, encoding, context, [batch, batch])
+    reference = torch.from_numpy(encoding.semantic_of_compact())[labels].numpy().ravel()
+    predicted = logits[:, : encoding.semantic_channels].argmax(1).numpy().ravel()
+    known = reference >= 0
+    expected = sklearn_metrics.f1_score(
+        reference[known], predicted[known], labels=range(1, encoding.semantic_channels), average="macro"
+    )
+    assert scores.dice == pytest.approx(expected)

@@ -1,0 +1,40 @@
+"""What the tests of training, prediction and trainers share; heavy modules are imported only when asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from autospine.work import WorkFolder
+
+TOYS = {
+    "toy": "ToyTrainer",
+    "digest": "DigestTrainer",
+    "gan": "GanTrainer",
+    "prepared": "PreparedTrainer",
+    "brightness": "BrightnessTrainer",
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_work(tmp_path_factory: pytest.TempPathFactory) -> WorkFolder:
+    """A planned and preprocessed data set of six small spines; do not write into it."""
+    from tests.tiny import make_work
+
+    return make_work(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the toy trainers known by name, and takes float32 without looking at the clock."""
+    from autospine import registry
+    from autospine.steps import STEPS
+    from autospine.training import calibration
+    from autospine.training.precision import Precision
+
+    for name, kind in TOYS.items():
+        monkeypatch.setitem(registry.BUILT_IN["trainers"], name, f"tests.toys:{kind}")
+    monkeypatch.setitem(STEPS, "labelled_slices", "tests.toys:LabelledSlices")
+    monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
