@@ -26,12 +26,18 @@ def activations(shape: NetworkShape, patch: tuple[int, ...]) -> float:
     return total
 
 
-def parameters(shape: NetworkShape) -> float:
-    """Weights, to within a few per cent."""
-    total, before = 0.0, shape.in_channels
-    for width, kernel in zip(shape.widths, shape.kernels, strict=True):
-        area = float(np.prod(kernel))
-        total += area * width * (before + width * (shape.blocks - 1)) + 2 * area * width * width
+def parameters(shape: NetworkShape) -> int:
+    """Weights of the baseline U-Net."""
+    total, before = 0, shape.in_channels
+    finer = len(shape.widths) - 1
+    for stage, (width, kernel) in enumerate(zip(shape.widths, shape.kernels, strict=True)):
+        area = int(np.prod(kernel))
+        total += area * width * (before + width * (shape.blocks - 1)) + 2 * width * shape.blocks
+        if stage < finer:
+            total += width * shape.widths[stage + 1]
+            total += area * width * width * (1 + shape.decoder_blocks) + 2 * width * shape.decoder_blocks
+            heads = shape.deep_supervision or stage == 0
+            total += (width + 1) * shape.out_channels * heads
         before = width
     return total
 

@@ -77,6 +77,11 @@ class CentreCrop:
     rows: float = 1.0
     columns: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name, share in (("slices", self.slices), ("rows", self.rows), ("columns", self.columns)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share:g}, not a share of 0 to 1")
+
     def window(self, shape: Shape) -> tuple[slice, ...]:
         """What is kept of a grid."""
         parts = []
@@ -109,6 +114,11 @@ class Resize:
     slices: float = 0
     rows: float = 0
     columns: float = 0
+
+    def __post_init__(self) -> None:
+        for name, count in (("slices", self.slices), ("rows", self.rows), ("columns", self.columns)):
+            if count < 0 or count != int(count):
+                raise ValueError(f"{name} is {count:g}, not a number of voxels")
 
     def target(self, shape: Shape) -> Shape:
         """The grid after the step."""
@@ -153,7 +163,7 @@ def make_steps(settings: tuple[StepSettings, ...]) -> list[Step]:
             raise UserError(
                 f"step {each.name}", f"does not take {unknown[0]}", f"use {', '.join(sorted(fields))}"
             )
-        steps.append(_make(kind, each.settings))
+        steps.append(_make(kind, each))
     return steps
 
 
@@ -163,9 +173,11 @@ def _fields(kind: type) -> tuple:
     return dataclasses.fields(kind)
 
 
-def _make(kind: type, settings: dict[str, float]) -> Step:
-    made = kind()
-    return replace(made, **settings)  # the names were checked
+def _make(kind: type, settings: StepSettings) -> Step:
+    try:
+        return kind(**settings.settings)  # the names were checked
+    except (TypeError, ValueError) as error:
+        raise UserError(f"step {settings.name}", str(error), "correct the recipe") from error
 
 
 def apply_steps(steps: list[Step], case: Prepared) -> tuple[Prepared, list[Shape]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +70,30 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real scans at {folder}")
     return folder
+
+
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A real small file system in memory; the test skips where it cannot be had."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting a file system takes Linux and root")
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mount does not work here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    yield from mounted(tmp_path / "disk", "size=256k")
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that refuses every write, root's too."""
+    yield from mounted(tmp_path / "disk", "ro,size=256k")
