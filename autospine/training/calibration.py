@@ -12,6 +12,7 @@ import torch
 
 from autospine.errors import UserError
 from autospine.networks.shape import NetworkShape
+from autospine.training import distributed
 from autospine.training.batches import Batch, Batches
 from autospine.training.precision import Precision, Updater
 from autospine.training.trainer import Context, Trainer
@@ -90,7 +91,8 @@ def time_step(
         trainer.training_step(context, batch)
         _wait(device)
         times.append(time.perf_counter() - start)
-    return sorted(times[WARM:])[TIMED // 2]
+    (seconds,) = distributed.of_the_main([sorted(times[WARM:])[TIMED // 2]], device)
+    return seconds
 
 
 def prepare(
@@ -177,7 +179,7 @@ def _by_minutes(
     chosen: tuple[NetworkShape, float] | None = None
     for shape in candidates:
         seconds = time_step(trainer, shape, precision, batch, job.device)
-        updates = int((job.seconds_left() - after.seconds(seconds, batch)) / (seconds * factor))
+        updates = int((_seconds_left(job) - after.seconds(seconds, batch)) / (seconds * factor))
         enough = updates >= trainer.recipe.smallest_updates
         log.info("widths %s: %.2f s a step, time for %d updates", shape.widths, seconds, max(updates, 0))
         if chosen is None or enough:
@@ -187,11 +189,16 @@ def _by_minutes(
     if chosen is None:
         raise UserError(f"--trainer {trainer.name}", "offers no network to calibrate", "use another trainer")
     shape, seconds = chosen
-    steps = max(int((job.seconds_left() - after.seconds(seconds, batch)) / (seconds * factor)), 2)
+    steps = max(int((_seconds_left(job) - after.seconds(seconds, batch)) / (seconds * factor)), 2)
     per_epoch = max(steps // EPOCHS_OF_A_BUDGET, 1)
     steps = steps // per_epoch * per_epoch
     log.info("%g minutes: widths %s, %d updates", job.minutes or 0, shape.widths, steps)
     return Calibration(shape, precision, steps, per_epoch, seconds)
+
+
+def _seconds_left(job: Job) -> float:
+    (seconds,) = distributed.of_the_main([job.seconds_left()], job.device)
+    return seconds
 
 
 def duration(seconds: float) -> str:

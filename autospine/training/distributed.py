@@ -56,6 +56,15 @@ def average_gradients(parameters: Sequence[Parameter]) -> None:
         offset += gradient.numel()
 
 
+def of_the_main(values: Sequence[float], device: torch.device) -> tuple[float, ...]:
+    """The main process's numbers, so that what is decided by a clock or a score is decided alike everywhere."""
+    if processes() == 1:
+        return tuple(values)
+    told = torch.tensor(values, dtype=torch.float64, device=device)
+    distributed.broadcast(told, 0)
+    return tuple(told.tolist())
+
+
 def wait_for_all() -> None:
     """Returns when every process is here."""
     if processes() > 1:

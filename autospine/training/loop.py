@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from autospine.augmentation import apply, sample
@@ -23,7 +25,7 @@ from autospine.training import distributed
 from autospine.training.batches import Batch, Batches, PatchSampler
 from autospine.training.calibration import Calibration, calibrate, prepare
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
-from autospine.training.history import Epoch, History
+from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import Job, seed_everything
 from autospine.training.schedule import Schedule
 from autospine.training.scores import patch_scores
@@ -67,6 +69,8 @@ def fit(trainer: Trainer, job: Job) -> Path:
         The model's folder, with weights.safetensors and model.json.
     """
     content = load_checkpoint(job.checkpoint, job.device) if job.resume and job.checkpoint.exists() else None
+    if content is not None:
+        job = replace(job, seed=content["seed"])
     training = make_batches(trainer, job, job.fold.train, job.seed)
     validation = make_batches(trainer, job, job.fold.validation or job.fold.train, VALIDATION_SEED)
     calibration = _calibration(trainer, training, job, content)
@@ -143,7 +147,7 @@ def _run(
             for _ in range(per_epoch):
                 terms.append(_step(trainer, job, context, schedule, state, next(batches)))
                 bar.update()
-            score = _validate(trainer, context, validation)
+            score = _validate(trainer, context, state, validation)
             schedule.observe(score.dice)
             _remember(trainer, context, state, score.dice if trainer.recipe.score == "dice" else score.iou)
             rate = context.updater.optimisers[trainer.inference].param_groups[0]["lr"]
@@ -203,23 +207,38 @@ def _average(trainer: Trainer, context: Context, state: State) -> None:
             state.average[name].copy_(value)
 
 
-def _validate(trainer: Trainer, context: Context, validation: Batches) -> Any:
-    """Scores on fixed patches, with the weights that would be kept."""
+def _validate(trainer: Trainer, context: Context, state: State, validation: Batches) -> Scores:
+    """Scores on fixed patches, with the weights that would be kept; the same in every process."""
     network = context.networks[trainer.inference]
     network.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), _weights(network, state.average):
         score = patch_scores(
             network, trainer.encoding, context, (validation.make(k) for k in range(VALIDATION_BATCHES))
         )
     network.train()
-    return score
+    agreed = distributed.of_the_main((score.dice, score.iou, score.accuracy), context.device)
+    return Scores(*agreed)
+
+
+@contextmanager
+def _weights(network: nn.Module, weights: dict[str, Tensor]) -> Iterator[None]:
+    """Lends a network other weights; none leaves it alone."""
+    if not weights:
+        yield
+        return
+    own = {name: value.clone() for name, value in network.state_dict().items()}
+    network.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        network.load_state_dict(own)
 
 
 def _remember(trainer: Trainer, context: Context, state: State, score: float) -> None:
     if score > state.best:
         state.best, state.waited = score, 0
         if trainer.recipe.keep == "best":
-            state.best_weights = copy.deepcopy(context.networks[trainer.inference].state_dict())
+            state.best_weights = copy.deepcopy(_current_weights(trainer, context, state))
     else:
         state.waited += 1
 
@@ -234,6 +253,11 @@ def _stops(trainer: Trainer, state: State) -> bool:
 def _kept_weights(trainer: Trainer, context: Context, state: State) -> dict[str, Tensor]:
     if trainer.recipe.keep == "best" and state.best_weights:
         return state.best_weights
+    return _current_weights(trainer, context, state)
+
+
+def _current_weights(trainer: Trainer, context: Context, state: State) -> dict[str, Tensor]:
+    """The running average where there is one, else the network's own."""
     return state.average or context.networks[trainer.inference].state_dict()
 
 

@@ -1,0 +1,266 @@
+"""The loop and the call around it: which folds, what is continued, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from autospine.errors import UserError
+from autospine.model import read_model
+from autospine.training import loop
+from autospine.training.checkpoint import load_checkpoint
+from autospine.training.history import Scores
+from autospine.training.loop import fit
+from autospine.training.run import TrainRequest, choose_folds, train
+from autospine.work import WorkFolder
+from tests.tiny import IDS, make_job, plan_of
+from tests.toys import QUICK, ToyTrainer
+
+pytestmark = pytest.mark.usefixtures("toys")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def work(tiny_work: WorkFolder, tmp_path: Path) -> WorkFolder:
+    """A work folder to write into, its arrays shared."""
+    root = tmp_path / "work"
+    root.mkdir()
+    for name in ("plans.json", "splits.json", "fingerprint.json", "sources.json"):
+        shutil.copy(tiny_work.root / name, root / name)
+    (root / "preprocessed").symlink_to(tiny_work.root / "preprocessed")
+    return WorkFolder(root)
+
+
+def asked(work: WorkFolder, **changes: object) -> TrainRequest:
+    settings: dict = {"trainer": "toy", "plan": "2d_sagittal", "device": "cpu", "epochs": 1, **changes}
+    return TrainRequest(work.root, **settings)
+
+
+def model_folder(work: WorkFolder, fold: str = "0", recipe: str = "quick") -> Path:
+    return work.model("toy", "2d_sagittal", recipe, fold)
+
+
+def epochs_of(folder: Path) -> list[int]:
+    with open(folder / "metrics.csv", newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+def test_folds_by_number_all_and_cv(work: WorkFolder) -> None:
+    folds = choose_folds(work, "cv")
+    assert list(folds) == ["0", "1", "2"]
+    assert sorted(i for fold in folds.values() for i in fold.validation) == sorted(IDS)
+    assert choose_folds(work, "1") == {"1": folds["1"]}
+    everyone = choose_folds(work, "all")["all"]
+    assert sorted(everyone.train) == sorted(IDS)
+    assert everyone.validation == ()
+
+
+@pytest.mark.parametrize("fold", ["3", "-1", "", "x"])
+def test_a_fold_that_does_not_exist(work: WorkFolder, fold: str) -> None:
+    with pytest.raises(UserError, match="choose from 0, 1, 2, cv, all"):
+        choose_folds(work, fold)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"epochs": 0}, "--epochs"),
+        ({"minutes": -1.0, "epochs": None}, "--minutes"),
+        ({"trainer": "nobody"}, "nobody"),
+        ({"recipe": "soup"}, "soup"),
+        ({"plan": "4d"}, "4d"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(work: WorkFolder, changes: dict, fault: str) -> None:
+    with pytest.raises(UserError, match=fault):
+        train(asked(work, **changes))
+    assert not (work.root / "models").exists()
+
+
+def test_a_folder_without_plans(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="autospine_plan"):
+        train(TrainRequest(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_fold_leaves_a_model_scores_masks_and_curves(work: WorkFolder) -> None:
+    said = train(asked(work))
+    folder = model_folder(work)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        *("weights.safetensors", "model.json", "checkpoint.pt", "metrics.csv", "progress.png", "validation")
+    }
+    card = read_model(folder).card
+    fold = choose_folds(work, "0")["0"]
+    assert (card.trainer, card.fold, card.trained_on) == ("toy", "0", fold.train)
+    masks = {path.name for path in (folder / "validation").glob("*.mha")}
+    assert masks == {f"{case}.mha" for case in fold.validation}
+    assert json.loads((folder / "validation" / "summary.json").read_text())
+    assert f"validated on {len(fold.validation)} cases" in said
+    assert f"-m {folder}" in said
+
+
+@pytest.mark.slow
+def test_cv_trains_every_fold_and_scores_every_case_once(work: WorkFolder) -> None:
+    said = train(asked(work, fold="cv"))
+    assert "cross-validated over 6 cases" in said
+    assert {path.name for path in model_folder(work).parent.iterdir()} == {"fold_0", "fold_1", "fold_2"}
+    assert train(asked(work, fold="all"))
+    assert not (model_folder(work, "all") / "validation").exists()
+    assert sorted(read_model(model_folder(work, "all")).card.trained_on) == sorted(IDS)
+
+
+@pytest.mark.slow
+def test_an_existing_training_is_neither_overwritten_nor_continued_unasked(work: WorkFolder) -> None:
+    train(asked(work))
+    folder = model_folder(work)
+    before = (folder / "weights.safetensors").read_bytes()
+    with pytest.raises(UserError, match="--continue"):
+        train(asked(work))
+    assert (folder / "weights.safetensors").read_bytes() == before
+    with pytest.raises(UserError, match="--continue"):  # not even those that come first
+        train(asked(work, fold="cv"))
+    assert {path.name for path in folder.parent.iterdir()} == {"fold_0"}
+
+
+@pytest.mark.slow
+def test_epochs_extends_a_finished_training(work: WorkFolder) -> None:
+    train(asked(work, epochs=2))
+    folder = model_folder(work)
+    assert epochs_of(folder) == [3, 6]
+    before = (folder / "weights.safetensors").read_bytes()
+    train(asked(work, epochs=None, resume=True))  # finished: validated again, no more
+    assert (folder / "weights.safetensors").read_bytes() == before
+    train(asked(work, epochs=4, resume=True))
+    assert epochs_of(folder) == [3, 6, 9, 12]
+    assert (folder / "weights.safetensors").read_bytes() != before
+    with pytest.raises(UserError, match="less than the 4 epochs already done"):
+        train(asked(work, epochs=3, resume=True))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_cut_in_half_stops_the_continuation_in_one_line(work: WorkFolder) -> None:
+    train(asked(work))
+    path = model_folder(work) / "checkpoint.pt"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"checkpoint\.pt.*damaged or cut short") as caught:
+        train(asked(work, epochs=3, resume=True))
+    assert "\n" not in str(caught.value)
+
+
+class Stopped(Exception):
+    """The power went off."""
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of an epoch, with a running average, augmentation and a schedule that watches scores."""
+    from autospine.augmentation import AugmentationSettings
+    from autospine.recipe import ScheduleSettings
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    schedule = ScheduleSettings("plateau", warmup=0.1, patience=0, factor=0.5)
+    recipe = replace(QUICK, epochs=4, schedule=schedule, augmentation=AugmentationSettings())
+    trainer = ToyTrainer(plan_of(tiny_work, 2), recipe)
+    through = make_job(tiny_work, trainer.plan, tmp_path / "through", seed=3)
+    fit(trainer, through)
+
+    class Stops(ToyTrainer):
+        def training_step(self, context, batch):
+            if context.step == 7:
+                raise Stopped
+            return super().training_step(context, batch)
+
+    stopped = make_job(tiny_work, trainer.plan, tmp_path / "stopped", seed=3)
+    with pytest.raises(Stopped):
+        fit(Stops(trainer.plan, recipe), stopped)
+    assert load_checkpoint(stopped.checkpoint, CPU)["step"] == 6
+    fit(trainer, replace(stopped, resume=True, seed=0))  # the seed is the checkpoint's
+    first, second = (load_file(job.folder / "weights.safetensors") for job in (through, stopped))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert epochs_of(through.folder) == epochs_of(stopped.folder) == [3, 6, 9, 12]
+
+
+def test_other_seeds_give_other_weights_and_the_same_seed_the_same(
+    tiny_work: WorkFolder, tmp_path: Path
+) -> None:
+    trainer = ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, epochs=1))
+    weights = []
+    for number, seed in enumerate((1, 1, 2)):
+        job = make_job(tiny_work, trainer.plan, tmp_path / str(number), seed=seed)
+        weights.append(load_file(fit(trainer, job) / "weights.safetensors"))
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert any(not torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
+
+
+def scored(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> list[dict]:
+    """Validation scores as told; keeps the weights of each epoch."""
+    told, seen = iter(scores), []
+
+    def fake(network, encoding, context, batches) -> Scores:
+        seen.append({name: value.clone() for name, value in network.state_dict().items()})
+        return Scores(next(told), 0.0, 0.0)
+
+    monkeypatch.setattr(loop, "patch_scores", fake)
+    return seen
+
+
+def test_patience_ends_a_training_and_the_best_weights_are_kept(
+    tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = scored(monkeypatch, [0.3, 0.8, 0.7, 0.6, 0.5, 0.4])
+    recipe = replace(ToyTrainer.recipes["best"], epochs=6, steps_per_epoch=2, patience=2)
+    trainer = ToyTrainer(plan_of(tiny_work, 2), recipe)
+    kept = load_file(fit(trainer, make_job(tiny_work, trainer.plan, tmp_path)) / "weights.safetensors")
+    assert len(seen) == 4
+    assert all(torch.equal(kept[name], seen[1][name]) for name in kept)
+
+
+def test_the_running_average_is_kept_and_is_what_the_validation_sees(
+    tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = scored(monkeypatch, [0.3, 0.4])
+    trainer = ToyTrainer(plan_of(tiny_work, 2), QUICK)
+    job = make_job(tiny_work, trainer.plan, tmp_path)
+    kept = load_file(fit(trainer, job) / "weights.safetensors")
+    content = load_checkpoint(job.checkpoint, CPU)
+    assert all(torch.equal(kept[name], content["average"][name]) for name in kept)
+    assert any(not torch.equal(kept[name], content["networks"]["network"][name]) for name in kept)
+    assert all(torch.equal(kept[name], seen[-1][name]) for name in kept)
+
+
+def test_the_average_is_the_weighted_mean_of_all_weights(tiny_work: WorkFolder, tmp_path: Path) -> None:
+    history = []
+
+    class Watched(ToyTrainer):
+        def training_step(self, context, batch):
+            terms = super().training_step(context, batch)
+            history.append({n: v.clone() for n, v in context.networks["network"].state_dict().items()})
+            return terms
+
+    trainer = Watched(plan_of(tiny_work, 2), replace(QUICK, average=0.6))
+    job = make_job(tiny_work, trainer.plan, tmp_path)
+    kept = load_file(fit(trainer, job) / "weights.safetensors")
+    history = history[-6:]  # the first ones were the calibration's
+    for name, value in kept.items():
+        expected = history[0][name]
+        for step, weights in enumerate(history[1:], start=2):
+            decay = min(0.6, (1 + step) / (10 + step))
+            expected = decay * expected + (1 - decay) * weights[name]
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_budget_gives_epochs_and_a_validation(work: WorkFolder) -> None:
+    said = train(asked(work, epochs=None, minutes=3 / 60))
+    assert len(epochs_of(model_folder(work))) >= 1
+    assert "validated on" in said
