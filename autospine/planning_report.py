@@ -16,8 +16,9 @@ def describe(outcome: PlanOutcome, explain: bool) -> str:
     lines = [*_dataset(outcome), ""]
     for plan in outcome.plans:
         lines += [*_plan(outcome, plan, explain), ""]
-    folds = len(outcome.splits.folds)
-    lines.append(f"{folds} fold{'s' if folds > 1 else ''}: {outcome.splits.reason}")
+    count, reason = len(outcome.splits.folds), outcome.splits.reason
+    folds = f"{count} fold{'s' if count > 1 else ''}"
+    lines.append(reason if reason.startswith(folds) else f"{folds}, {reason}")
     if outcome.splits.held_out:
         lines.append(f"{len(outcome.splits.held_out)} validation cases are never trained on")
     lines += _ending(outcome)

@@ -41,7 +41,7 @@ def start_logging(debug: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr, force=True
     )
-    for noisy in ("matplotlib", "nibabel", "PIL", "torch", "h5py", "fsspec"):
+    for noisy in ("matplotlib", "nibabel", "PIL", "torch", "h5py", "fsspec", "numexpr"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
