@@ -95,10 +95,22 @@ def decode(evidence: Evidence, encoding: Encoding) -> Decoded:
 
 
 def _paint_unchained(semantic: np.ndarray, encoding: Encoding) -> np.ndarray:
+    """Labels of the classes that are one structure each; beside chains they lose their stray fragments."""
     table = np.zeros(encoding.semantic_channels, np.int32)
     for k, each in enumerate(encoding.classes, start=1):
         table[k] = 0 if each.chained else each.values[0]
-    return table[semantic]
+    labels = table[semantic]
+    if encoding.chained:
+        for value in table[table > 0]:
+            _drop_fragments(labels, int(value))
+    return labels
+
+
+def _drop_fragments(labels: np.ndarray, value: int) -> None:
+    voxels = np.argwhere(labels == value)  # (N, 3)
+    if len(voxels):
+        labels[tuple(voxels.T)] = 0
+        labels[tuple(without_fragments(voxels).T)] = value
 
 
 def _votes_of(evidence: Evidence, encoding: Encoding, semantic: int) -> Votes:

@@ -46,7 +46,8 @@ def step_cost(lower: np.ndarray, upper: np.ndarray, pitch_mm: float) -> float | 
     """Cost of going from one middle to the next, None where no spine goes.
 
     Args:
-        lower, upper: mm along (slices, rows, columns).
+        lower: mm along (slices, rows, columns).
+        upper: The same, of the one above.
         pitch_mm: Usual distance.
     """
     way = lower - upper
