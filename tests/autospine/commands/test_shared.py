@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autospine.commands.shared import RESEARCH_ONLY, add_device, add_workers, parser, run
+from autospine.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMANDS = ("main", "plan", "train", "predict", "evaluate", "phantom")
+
+
+def acting(action: Callable[[argparse.Namespace], int]) -> Callable[[], int]:
+    def main() -> int:
+        made = parser("Does something.", "  autospine_test")
+        add_device(made)
+        add_workers(made)
+        return run(made, action)
+
+    return main
+
+
+def fail(_: argparse.Namespace) -> int:
+    raise UserError("1.mha", "is\nbad", "mend it")
+
+
+def interrupt(_: argparse.Namespace) -> int:
+    raise KeyboardInterrupt
+
+
+def test_a_users_mistake_is_one_line_and_status_2(command: Callable) -> None:
+    answer = command(acting(fail))
+    assert answer.status == 2
+    assert answer.err.endswith(": error: 1.mha: is bad; mend it\n")
+    assert answer.err.count("\n") == 1
+    assert answer.out == ""
+
+
+def test_debug_shows_where_it_came_from(command: Callable) -> None:
+    with pytest.raises(UserError):
+        command(acting(fail), "--debug")
+
+
+def test_an_interrupt_says_how_to_continue(command: Callable) -> None:
+    answer = command(acting(interrupt))
+    assert answer.status == 130
+    assert "run the same command again to continue" in answer.err
+
+
+def test_the_actions_status_is_the_commands(command: Callable) -> None:
+    assert command(acting(lambda _: 0)).status == 0
+    assert command(acting(lambda _: 3)).status == 3
+
+
+def test_options_that_all_share(command: Callable) -> None:
+    seen: list[argparse.Namespace] = []
+    command(acting(lambda options: seen.append(options) or 0), "--device", "cpu", "--workers", "3")
+    assert (seen[0].device, seen[0].workers, seen[0].debug) == ("cpu", 3, False)
+    assert command(acting(fail), "--device", "toaster").status == 2
+    assert command(acting(fail), "--workers", "many").status == 2
+
+
+def test_help_ends_with_what_it_is_for(command: Callable) -> None:
+    assert RESEARCH_ONLY in command(acting(fail), "--help").out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_imports_nothing_heavy(module: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['x', '--help']; from autospine.commands.{module} import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('heavy:', sorted({'torch', 'numpy', 'scipy', 'SimpleITK', 'matplotlib'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert "heavy: []" in found.stdout
+
+
+@pytest.mark.slow
+def test_a_closed_pipe_is_no_error() -> None:
+    code = (
+        "import sys; from autospine.commands.shared import parser, run\n"
+        "def talk(_):\n  for n in range(100000): print('line', n)\n  return 0\n"
+        "sys.exit(run(parser('x', 'x'), talk))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    talking = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    assert talking.stdout is not None and talking.stderr is not None
+    talking.stdout.readline()
+    time.sleep(0.1)
+    talking.stdout.close()
+    err = talking.stderr.read()
+    talking.stderr.close()
+    assert talking.wait(timeout=20) == 0
+    assert err == b""
