@@ -27,7 +27,8 @@ LOADING = 1.06  # a step in the loop over a bare one: batches, augmentation, log
 VALIDATION_SHARE = 0.05  # of the training time, for the epochs' looks at validation patches
 EPOCHS_OF_A_BUDGET = 20
 FORWARD_SHARE = 0.4  # of a training step's time, one forward pass and its surroundings
-SECONDS_PER_CASE = 1.5  # reading, resampling, scoring, writing
+SECONDS_PER_CASE = 2.5  # reading, resampling, scoring, drawing, writing
+LONG = 2 * 3600.0  # seconds; a training that takes longer is told of --minutes
 WORTH = 0.97  # a layout or format must be this much faster to be taken
 
 
@@ -163,6 +164,8 @@ def _by_epochs(
     epochs = job.epochs or trainer.recipe.epochs
     total = epochs * per_epoch * seconds * LOADING * (1 + VALIDATION_SHARE)
     log.info("%d epochs of %d updates, %.2f s each: about %s", epochs, per_epoch, seconds, duration(total))
+    if total > LONG and job.epochs is None:
+        log.info("(--minutes M fits the network and its schedule to a time)")
     return Calibration(shape, precision, epochs * per_epoch, per_epoch, seconds)
 
 

@@ -181,7 +181,7 @@ def _step(
 
 def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
     """The batch as the recipe's augmentation and the memory layout make it."""
-    settings = trainer.recipe.augmentation
+    settings = trainer.augmentation()
     images, labels, points = batch.images, batch.labels, batch.points
     if settings is not None:
         generator = torch.Generator().manual_seed(torch.initial_seed())

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from autospine import volumes
 from autospine.evaluation import CaseScore, Evaluation, complete
 from autospine.model import read_model
+from autospine.overlay import draw_overlay
 from autospine.prediction import segment
 from autospine.prediction.batch import suffix_of
 from autospine.prediction.predictor import Predictor
@@ -41,7 +42,7 @@ def afterwards(trainer: Trainer, job: Job) -> Afterwards:
 def validate(trainer: Trainer, job: Job) -> Evaluation | None:
     """Predicts and scores the fold's validation cases; gives None where there are none.
 
-    Masks lie beside the model in validation/, scores in validation/summary.json, .csv and .md.
+    Masks and pictures lie beside the model in validation/, scores in validation/summary.json, .csv and .md.
     """
     if not job.fold.validation or not distributed.is_main():
         return None
@@ -72,6 +73,14 @@ def score_cases(
         reference = volumes.read_mask(source.mask)
         found = segment(channels, predictor, models)
         found.save(folder / f"{case_id}{suffix_of(Path(source.mask))}", folder / f"{case_id}.json")
+        draw_overlay(
+            channels[0].array,
+            found.mask,
+            reference.spacing,
+            found.scheme,
+            folder / f"{case_id}.png",
+            title=case_id,
+        )
         rows = score_case(
             found.mask,
             reference.array,
