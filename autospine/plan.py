@@ -72,6 +72,7 @@ class TrainingRange:
         extent_low, extent_high: Field of view in mm along the same axes.
         sequences: Names of the sequences seen.
         clipped: Share of the cases whose intensities were clipped.
+        contrast: Lowest and highest mean of the labelled tissue, in deviations of its image from the image's mean.
     """
 
     spacing_low: tuple[float, float, float]
@@ -80,6 +81,7 @@ class TrainingRange:
     extent_high: tuple[float, float, float]
     sequences: tuple[str, ...]
     clipped: float
+    contrast: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

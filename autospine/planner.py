@@ -6,6 +6,7 @@ A planner of one's own subclasses `Planner`, sets `name` and `view_axis`, and ov
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -311,7 +312,17 @@ def training_range(fingerprint: Fingerprint) -> TrainingRange:
         extent_high=_triple(extent.max(axis=0)),
         sequences=tuple(sorted({case.sequence for case in cases})),
         clipped=round(float(np.mean([case.clipped_share > 0.01 for case in cases])), 3),
+        contrast=_contrast_range(cases),
     )
+
+
+def _contrast_range(cases: Sequence[CaseFingerprint]) -> tuple[float, float] | None:
+    found = [
+        (case.foreground.mean - case.intensity.mean) / case.intensity.deviation
+        for case in cases
+        if case.foreground is not None and case.intensity.deviation > 0
+    ]
+    return (round(min(found), 3), round(max(found), 3)) if found else None
 
 
 def _chain_class(chain: Chain) -> SemanticClass:

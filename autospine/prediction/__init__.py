@@ -86,9 +86,9 @@ def segment(
             f"has {len(channels)} channels, the model needs {len(plan.channels)} ({', '.join(plan.channels)})",
             "give one file per channel",
         )
-    warnings = range_warnings(plan, first.array, first.spacing, sequence)
     image = np.stack([each.array for each in channels]) if len(channels) > 1 else first.array[None]
     answer = predictor.predict(image, first.spacing, probabilities)
+    warnings = range_warnings(plan, first.array, answer.decoded.labels, first.spacing, sequence)
     source = models[0].card.scheme
     target = output_scheme(source, plan.scheme, labels)
     answer = convert_answer(answer, source, target)
@@ -110,7 +110,7 @@ def output_scheme(model: LabelScheme, dataset: LabelScheme, labels: str | None) 
     """Which integers come out: what was asked for, else the data set's if every anatomy converts, else the model's."""
     if labels:
         return get_scheme(labels)
-    return dataset if not conversion(model, dataset).lost else model
+    return dataset if model == dataset or not conversion(model, dataset).lost else model
 
 
 def convert_answer(answer: Answer, source: LabelScheme, target: LabelScheme) -> Answer:

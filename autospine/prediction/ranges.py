@@ -9,17 +9,19 @@ from autospine.plan import Plan
 AXES = ("from left to right", "from head to foot", "from front to back")
 SPACING_ROOM = 1.25
 EXTENT_ROOM = 1.25
-CLIPPED = 0.01
+CONTRAST_ROOM = 0.4  # deviations of the image
+FEW_VOXELS = 200  # say nothing of contrast
 
 
 def range_warnings(
-    plan: Plan, image: np.ndarray, spacing: tuple[float, float, float], sequence: str
+    plan: Plan, image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], sequence: str
 ) -> tuple[str, ...]:
     """One sentence for each way in which a scan is unlike the training data.
 
     Args:
         plan: With the range of its training data.
         image: `(slices, rows, columns)` as read.
+        mask: What was predicted, same shape.
         spacing: mm, same order.
         sequence: From the file's name, "unknown" if it says nothing.
     """
@@ -42,4 +44,12 @@ def range_warnings(
         found.append(f"the sequence {sequence} was not in the training data ({', '.join(seen.sequences)})")
     if np.ptp(image) == 0:
         found.append("the image is constant: there is nothing to segment")
+    elif seen.contrast is not None and np.count_nonzero(mask) > FEW_VOXELS:
+        contrast = float((image[mask > 0].mean() - image.mean()) / image.std())
+        low, high = seen.contrast
+        if not low - CONTRAST_ROOM <= contrast <= high + CONTRAST_ROOM:
+            found.append(
+                f"contrast: what was segmented lies {contrast:+.2f} deviations from the image's mean; training had "
+                f"{low:+.2f} to {high:+.2f}"
+            )
     return tuple(found)
