@@ -73,18 +73,20 @@ def stream_slices(
     planes = image.movedim(axis + 1, 0)  # (planes, channels, a, b)
     size = tuple(planes.shape[2:])
     places = list(product(*(starts(n, w) for n, w in zip(size, window, strict=True))))
+    shares = blending(places, size, window)
     together = max(batch // len(places), 1)
     fill = float(image.min())
     for first in range(0, len(planes), together):
         group = planes[first : first + together]
         tiles = torch.stack([_cut(plane, place, window, fill) for plane in group for place in places])
-        answers = torch.cat([predict(part) for part in tiles.split(max(batch, 1))])
-        answers = answers.view(len(group), len(places), *answers.shape[1:])
-        if len(places) == 1:
-            values = _inside(answers[:, 0], places[0], size, window)
-        else:
-            values = torch.stack([_blend(each, places, size, window) for each in answers])
-        yield Slab(first, values.movedim(0, axis + 1))
+        parts = [predict(part) for part in tiles.split(max(batch, 1))]
+        answers = parts[0] if len(parts) == 1 else torch.cat(parts)
+        answers = answers.unflatten(0, (len(group), len(places)))  # (planes, places, outputs, *window)
+        values = torch.zeros((answers.shape[2], len(group), *size))
+        for k, (case, own, share) in enumerate(shares):
+            answer = answers[(slice(None), k, slice(None), *own)].transpose(0, 1)
+            values[(slice(None), slice(None), *case)].addcmul_(answer, share)
+        yield Slab(first, values.movedim(1, axis + 1))
 
 
 def _cut(plane: Tensor, place: tuple[int, ...], window: tuple[int, ...], fill: float) -> Tensor:
@@ -111,25 +113,16 @@ def _overlap(place: tuple[int, ...], size: tuple[int, ...], window: tuple[int, .
     return tuple(case), tuple(own)
 
 
-def _inside(
-    answers: Tensor, place: tuple[int, ...], size: tuple[int, ...], window: tuple[int, ...]
-) -> Tensor:
-    _, own = _overlap(place, size, window)
-    return answers[(slice(None), slice(None), *own)]
-
-
-def _blend(
-    answers: Tensor, places: list[tuple[int, ...]], size: tuple[int, ...], window: tuple[int, ...]
-) -> Tensor:
-    """`(windows, outputs, *window)` to `(outputs, *size)`."""
+def blending(
+    places: list[tuple[int, ...]], size: tuple[int, ...], window: tuple[int, ...]
+) -> list[tuple[tuple, tuple, Tensor]]:
+    """For each window: where it lies in the case, which part of it that is, and its share in each voxel's answer."""
     weights = gaussian(window)
-    total = torch.zeros((answers.shape[1], *size))
-    share = torch.zeros(size)
-    for answer, place in zip(answers, places, strict=True):
-        case, own = _overlap(place, size, window)
-        total[(slice(None), *case)] += answer[(slice(None), *own)] * weights[own]
-        share[case] += weights[own]
-    return total / share
+    total = torch.zeros(size)
+    parts = [_overlap(place, size, window) for place in places]
+    for case, own in parts:
+        total[case] += weights[own]
+    return [(case, own, weights[own] / total[case]) for case, own in parts]
 
 
 def stream_volume(image: Tensor, window: tuple[int, ...], batch: int, predict: Predict) -> Iterator[Slab]:

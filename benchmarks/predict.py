@@ -1,0 +1,116 @@
+"""Times `autospine_predict` against its networks alone on the same windows, and measures its memory.
+
+The whole command may take 1.3 times the bare networks plus a start-up of 2 s, and 1.5 GB on one scan. Start-up is a
+process that does all that comes before the first window: imports, weights, choice of the number format. Bare is
+a process that starts up likewise and then does nothing but put the same batches of windows through the networks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from figures import Spread, call, command, images, parser, ratios, say_ratio, workplace
+
+RATIO, STARTUP, GIGABYTES = 1.3, 2.0, 1.5
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("--model", type=Path, help="model folder (default: one trained for a minute, now)")
+    made.add_argument("--child", choices=("startup", "bare"), help="for the benchmark's own processes")
+    made.add_argument("--dtype", default="float32", help="for the benchmark's own processes")
+    options = made.parse_args()
+    if options.child:
+        child(options.child, options.model, options.dtype, options.dataset)
+        return
+    with workplace(options.dataset) as (dataset, folder):
+        model = options.model or train_briefly(dataset, folder)
+        scans = images(dataset)
+        measure("one scan", scans[0], model, folder, options.repeats)
+        measure(f"{len(scans)} scans", scans[0].parent, model, folder, max(options.repeats // 2, 1))
+
+
+def train_briefly(dataset: Path, folder: Path) -> Path:
+    call(command("plan", dataset, folder / "work"))
+    call(command("train", folder / "work", "--minutes", 1))
+    return next((folder / "work" / "models").glob("*/*/*/fold_0"))
+
+
+def measure(title: str, source: Path, model: Path, folder: Path, repeats: int) -> None:
+    """Whole, start-up and bare in turn."""
+    whole, startup, bare, gigabytes, formats = [], [], [], [], []
+    for _ in range(repeats):
+        line = command("predict", "-i", source, "-o", folder / "masks", "-m", model, "--overwrite", "--debug")
+        seconds, peak, said = watched(line)
+        dtype = "bfloat16" if "networks run in bfloat16" in said else "float32"
+        whole.append(seconds)
+        gigabytes.append(peak)
+        formats.append(dtype)
+        startup.append(watched(own(source, model, "startup", dtype))[0])
+        bare.append(float(json.loads(call(own(source, model, "bare", dtype)))))
+    body = Spread(tuple(w - s for w, s in zip(whole, startup, strict=True)))
+    print(f"{title}: {source.name}, networks in {', '.join(sorted(set(formats)))}")
+    print(f"  {'whole command':40s} {Spread(tuple(whole))}")
+    print(f"  {'start-up':40s} {Spread(tuple(startup))}  target {STARTUP:g} s")
+    print(f"  {'bare networks':40s} {Spread(tuple(bare))}")
+    say_ratio("  (whole - start-up) / bare", ratios(body, Spread(tuple(bare))), f"{RATIO:g}")
+    print(f"  {'peak memory':40s} {max(gigabytes):8.2f} GB  target {GIGABYTES:g} GB on one scan")
+
+
+def own(source: Path, model: Path, part: str, dtype: str) -> list[str]:
+    return [sys.executable, __file__, str(source), "--model", str(model), "--child", part, "--dtype", dtype]
+
+
+def watched(line: list[str]) -> tuple[float, float, str]:
+    """Seconds, peak memory in GB and log of a process."""
+    start = time.perf_counter()
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        said = process.stderr.read() if process.stderr else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(said)
+    return time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9, said
+
+
+def child(part: str, model: Path, dtype: str, source: Path) -> None:
+    """Starts up as the command does; for "bare", then prints the seconds of the networks alone."""
+    import torch
+
+    from autospine.model import find_models
+    from autospine.prediction.batch import find_scans
+    from autospine.prediction.predictor import Predictor
+    from autospine.training.precision import Precision
+    from autospine.volumes import read_image
+
+    predictor = Predictor(find_models([model]), torch.device("cpu"))
+    if part == "startup":
+        return
+    predictor.precision = Precision(dtype)
+    batches: list[torch.Tensor] = []
+
+    def keep(windows: torch.Tensor) -> torch.Tensor:
+        batches.append(windows)
+        answer = torch.zeros(len(windows), predictor.encoding.channels, *windows.shape[2:])
+        answer[:, 0] = 1  # background
+        return answer
+
+    predictor._timed = keep  # type: ignore[method-assign]
+    for scan in find_scans([source], predictor.plan.channels):
+        volume = read_image(scan.images[0])
+        predictor.predict(volume.array[None], volume.spacing)
+    start = time.perf_counter()
+    with torch.inference_mode(), predictor.precision.autocast(predictor.device):
+        for windows in batches:
+            for network in predictor.networks:
+                network(windows)
+    print(time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()
