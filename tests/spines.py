@@ -1,0 +1,124 @@
+"""What a network would say of a drawn spine: classes, votes and opinions of levels, with as much noise as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autospine.encoding import Encoding
+from autospine.levels.decode import Evidence
+from tests.tiny import chain_encoding
+
+SPACING = (4.0, 2.0, 2.0)
+PITCH_ROWS = 16
+PITCH_MM = PITCH_ROWS * SPACING[1]
+BELOW = 30  # rows under the lowest vertebra's middle: nearly two pitches, where the sacrum lies
+
+
+@dataclass(frozen=True)
+class Spine:
+    """A drawn spine, canonical.
+
+    Attributes:
+        labels: `(slices, rows, columns)`.
+        middles: Centroid of each label in voxels, of the whole structure even after a crop.
+    """
+
+    labels: np.ndarray
+    middles: dict[int, np.ndarray]
+
+    def rows(self, first: int, last: int | None = None) -> Spine:
+        """The scan as it would be with a smaller field of view; the middles move with it."""
+        moved = {value: middle - [0, first, 0] for value, middle in self.middles.items()}
+        return Spine(self.labels[:, first:last], moved)
+
+    def without(self, *values: int) -> Spine:
+        """Structures that the network overlooks."""
+        return replace(self, labels=np.where(np.isin(self.labels, values), 0, self.labels))
+
+    def top(self, value: int) -> int:
+        """First row of a label."""
+        return int(np.argwhere(self.labels == value)[:, 1].min())
+
+    def bottom(self, value: int) -> int:
+        """Last row of a label."""
+        return int(np.argwhere(self.labels == value)[:, 1].max())
+
+
+def draw(
+    vertebrae: int = 6, discs: bool = True, pitches: Sequence[float] | None = None, lean: float = 0.1
+) -> Spine:
+    """Levels 1 to `vertebrae` from the lowest up; disc k lies under vertebra k.
+
+    Args:
+        vertebrae: How many.
+        discs: Whether there are discs, and the canal.
+        pitches: Rows from each vertebra to the next.
+        lean: Columns that the spine goes forward per row.
+    """
+    steps = [PITCH_ROWS] * vertebrae if pitches is None else list(pitches)
+    above = np.concatenate([[0], np.cumsum(steps[: vertebrae - 1])])
+    rows = int(above[-1]) + BELOW + 24
+    labels = np.zeros((6, rows, 60), np.uint8)
+    if discs:
+        labels[2:4, :, 50:54] = 100
+    for level, up in enumerate(above, start=1):
+        middle = round(rows - BELOW - up)
+        column = round(18 + lean * up)
+        labels[1:5, middle - 5 : middle + 6, column : column + 14] = level
+        if discs:
+            labels[1:5, middle + 7 : middle + 10, column : column + 13] = 200 + level
+    values = set(np.unique(labels)) - {0}
+    return Spine(labels, {int(v): np.argwhere(labels == v).mean(axis=0) for v in values})
+
+
+def evidence_of(
+    spine: Spine,
+    encoding: Encoding,
+    seed: int = 0,
+    vote_noise_mm: float = 0.0,
+    doubt: float = 0.1,
+    wrong: float = 0.0,
+) -> Evidence:
+    """The network's answer.
+
+    Args:
+        spine: What is there.
+        encoding: Of the network.
+        seed: Of the noise.
+        vote_noise_mm: Deviation of each voxel's vote.
+        doubt: Probability that is spread over all levels.
+        wrong: Share of the instances whose level opinion is off by one.
+    """
+    generator = np.random.default_rng(seed)
+    compact = encoding.compact(spine.labels, "spine")
+    semantic = encoding.semantic_of_compact()[compact].clip(0).astype(np.uint8)
+    level = encoding.level_of_compact()[compact]
+    voxels = np.argwhere(level >= 0)
+    values = spine.labels[tuple(voxels.T)]
+    axes, spacing = list(encoding.offset_axes), np.array(SPACING)
+    middles = np.array([spine.middles[int(value)] for value in values]).reshape(-1, 3)
+    offsets = ((middles - voxels) * spacing)[:, axes]
+    offsets = offsets + generator.normal(0, 1, offsets.shape) * vote_noise_mm
+    count = len(encoding.levels)
+    said = level[tuple(voxels.T)]
+    for value in set(values.tolist()):
+        if generator.random() < wrong:
+            said = np.where(values == value, np.clip(said + generator.choice([-1, 1]), 0, count - 1), said)
+    opinions = np.full((len(voxels), count), doubt / max(count, 1))
+    opinions[np.arange(len(voxels)), said] += 1 - doubt
+    return Evidence(
+        semantic=semantic,
+        voxels=voxels,
+        offsets=offsets.astype(np.float32),
+        levels=opinions.astype(np.float32),
+        weights=np.full(len(voxels), 0.9, np.float32),
+        spacing=SPACING,
+        visible_rows=(0, spine.labels.shape[1] - 1),
+    )
+
+
+def encoding_for(levels: int = 9, offset_axes: tuple[int, ...] = (1, 2)) -> Encoding:
+    return chain_encoding(levels, offset_axes, PITCH_MM)
