@@ -6,7 +6,6 @@ A planner of one's own subclasses `Planner`, sets `name` and `view_axis`, and ov
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -19,15 +18,14 @@ from autospine.fingerprint import CaseFingerprint, Chain, Fingerprint
 from autospine.machine import Machine
 from autospine.memory import training_memory_gib
 from autospine.networks.shape import NetworkShape
-from autospine.plan import Grid, Normalisation, Plan, Reason, TrainingRange, Triple
+from autospine.networks.stages import stages
+from autospine.plan import Grid, Normalisation, Plan, Reason, Triple
 from autospine.resampling import resized_shape
+from autospine.training_range import training_range
 
+SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
 CONTEXT_MM = 40.0  # seen around the labelled column
-SMALLEST_SIDE = 4  # voxels at the coarsest stage
-MOST_STAGES = 7
-OPEN_ABOVE = (
-    1.5  # of the pitch: more image than this above the topmost label means that labelling stopped early
-)
+OPEN_ABOVE = 1.5  # of the pitch: with more image above the topmost label, labelling stopped early
 CHAINED_KINDS = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.STRUCTURE)
 CLASS_NAMES = {Kind.VERTEBRA: "vertebra", Kind.DISC: "disc", Kind.BODY: "vertebral body"}
 
@@ -73,13 +71,13 @@ class Planner(ABC):
         patch = self.choose_patch(grid)
         encoding = self.choose_encoding()
         network = self.choose_network(patch, grid, encoding)
-        batch = self.batch
+        patch = self.fit_strides(patch, network)
         plan = Plan(
             name=self.name,
             view_axis=self.view_axis,
             grid=grid,
             patch=patch,
-            batch=batch,
+            batch=self.batch,
             network=network,
             normalisation=self.choose_normalisation(),
             scheme=self.fingerprint.scheme,
@@ -133,7 +131,7 @@ class Planner(ABC):
         columns = min(width, int(shapes[:, 2].max()))
         patch = self.limit((self.patch_slices(shapes), rows, columns))
         self.reason(
-            f"patch {' x '.join(str(v) for v in patch)} voxels",
+            f"a view of {_times(patch)} voxels",
             "the whole length of the spine is seen at once, since a level cannot be told from a window; across, "
             f"the labelled column with {CONTEXT_MM:.0f} mm around it",
             f"rows {_span(shapes[:, 1], 0)}, labelled column up to {width} columns with context",
@@ -161,11 +159,8 @@ class Planner(ABC):
         return int(np.ceil(np.percentile(widths or [160.0], 95) / spacing))
 
     def limit(self, wanted: Triple) -> Triple:
-        """Rounds up to what the network's strides need, within `patch_limit`."""
+        """What `patch_limit` allows."""
         sizes = [min(v, most) for v, most in zip(wanted, self.patch_limit, strict=True)]
-        for axis in range(3):
-            if axis != self.view_axis and sizes[axis] >= 16:
-                sizes[axis] = int(np.ceil(sizes[axis] / 16) * 16)
         if self.view_axis is not None:
             sizes[self.view_axis] = 1
         return (sizes[0], sizes[1], sizes[2])
@@ -226,19 +221,8 @@ class Planner(ABC):
         """Pools an axis while its spacing is within twice the finest and its size allows."""
         axes = [axis for axis in range(3) if axis != self.view_axis]
         median = np.median([case.spacing for case in self.cases], axis=0)
-        spacing = np.array([grid.spacing[a] or median[a] for a in axes], float)
-        size = np.array([patch[a] for a in axes])
-        kernels, strides = [_kernel(spacing)], [(1,) * len(axes)]
-        while len(strides) < MOST_STAGES:
-            pool = (spacing <= 2 * spacing.min()) & (size >= 2 * SMALLEST_SIDE)
-            if not pool.any() or int(np.prod(size)) <= 8 * SMALLEST_SIDE ** len(axes):
-                if len(strides) > 1:
-                    break
-                pool = size == size.max()  # a tiny patch: two stages are the fewest
-            step = np.where(pool, 2, 1)
-            spacing, size = spacing * step, np.ceil(size / step).astype(int)
-            strides.append(tuple(int(v) for v in step))
-            kernels.append(_kernel(spacing))
+        spacing = [float(grid.spacing[a] or median[a]) for a in axes]
+        kernels, strides = stages([patch[a] for a in axes], spacing)
         widths = tuple(min(self.base_width * 2**k, self.widest) for k in range(len(strides)))
         self.reason(
             f"{len(strides)} stages, widths {', '.join(map(str, widths))}",
@@ -250,9 +234,22 @@ class Planner(ABC):
             in_channels=len(self.fingerprint.channels),
             out_channels=encoding.channels,
             widths=widths,
-            kernels=tuple(kernels),
-            strides=tuple(strides),
+            kernels=kernels,
+            strides=strides,
         )
+
+    def fit_strides(self, patch: Triple, network: NetworkShape) -> Triple:
+        """Rounds the patch up to what the network's strides divide."""
+        sizes, axes = list(patch), [axis for axis in range(3) if axis != self.view_axis]
+        for axis, factor in zip(axes, network.scale_factor, strict=True):
+            sizes[axis] = -(-patch[axis] // factor) * factor
+        fitted = (sizes[0], sizes[1], sizes[2])
+        self.reason(
+            f"patch {_times(fitted)} voxels",
+            "the view, rounded up to what the network's strides divide",
+            f"strides of {_times(network.scale_factor)} in all",
+        )
+        return fitted
 
     def choose_normalisation(self) -> Normalisation:
         """Percentile clipping and z-score, case by case."""
@@ -273,24 +270,23 @@ class Planner(ABC):
         return (0,)
 
     def fit_memory(self, plan: Plan) -> Plan:
-        """Shrinks the batch, then the patch along its longest axis, until training fits into the memory."""
+        """Shrinks the batch, then the patch, until training fits into the memory."""
         limit = self.machine.memory_gib
         while (need := training_memory_gib(plan)) > limit and plan.batch > self.smallest_batch:
             plan = replace(plan, batch=max(plan.batch // 2, self.smallest_batch))
         wanted = plan.patch
-        while (need := training_memory_gib(plan)) > limit and max(plan.patch) > 64:
-            longest = int(np.argmax(plan.patch))
-            sizes = [max(v // 2, 32) if axis == longest else v for axis, v in enumerate(plan.patch)]
-            plan = replace(plan, patch=(sizes[0], sizes[1], sizes[2]))
-        if need > limit:
-            raise UserError(
-                f"plan {self.name}", f"needs {need:.2f} GiB, {limit:.2f} are allowed", "raise --memory"
-            )
+        while (need := training_memory_gib(plan)) > limit:
+            smaller = _smaller_patch(plan)
+            if smaller is None:
+                raise UserError(
+                    f"plan {self.name}", f"needs {need:.2f} GiB, {limit:.2f} are allowed", "raise --memory"
+                )
+            plan = replace(plan, patch=smaller)
         if plan.patch != wanted:
             self.reason(
-                f"patch cut to {' x '.join(str(v) for v in plan.patch)} voxels",
+                f"patch cut to {_times(plan.patch)} voxels",
                 "the memory holds no more, so the spine is seen in windows and levels are harder to tell",
-                f"{' x '.join(str(v) for v in wanted)} were wanted",
+                f"{_times(wanted)} were wanted",
             )
         self.reason(
             f"batch of {plan.batch}, about {need:.1f} GiB for training",
@@ -300,50 +296,33 @@ class Planner(ABC):
         return replace(plan, memory_gib=round(need, 2))
 
 
-def training_range(fingerprint: Fingerprint) -> TrainingRange:
-    """What prediction compares new scans with."""
-    cases = fingerprint.training
-    spacing = np.array([case.spacing for case in cases])
-    extent = spacing * np.array([case.shape for case in cases])
-    return TrainingRange(
-        spacing_low=_triple(spacing.min(axis=0)),
-        spacing_high=_triple(spacing.max(axis=0)),
-        extent_low=_triple(extent.min(axis=0)),
-        extent_high=_triple(extent.max(axis=0)),
-        sequences=tuple(sorted({case.sequence for case in cases})),
-        clipped=round(float(np.mean([case.clipped_share > 0.01 for case in cases])), 3),
-        contrast=_contrast_range(cases),
-    )
-
-
-def _contrast_range(cases: Sequence[CaseFingerprint]) -> tuple[float, float] | None:
-    found = [
-        (case.foreground.mean - case.intensity.mean) / case.intensity.deviation
-        for case in cases
-        if case.foreground is not None and case.intensity.deviation > 0
-    ]
-    return (round(min(found), 3), round(max(found), 3)) if found else None
+def _smaller_patch(plan: Plan) -> Triple | None:
+    """Half as many columns, or slices, or (last, since levels need them) rows; None where nothing can shrink."""
+    factors = dict(zip(plan.network_axes, plan.network.scale_factor, strict=True))
+    for axis in (2, 0, 1):
+        if axis not in factors:
+            continue
+        half = -(-plan.patch[axis] // (2 * factors[axis])) * factors[axis]
+        if SMALLEST_PATCH[axis] <= half < plan.patch[axis]:
+            sizes = [half if a == axis else v for a, v in enumerate(plan.patch)]
+            return (sizes[0], sizes[1], sizes[2])
+    return None
 
 
 def _chain_class(chain: Chain) -> SemanticClass:
     return SemanticClass(CLASS_NAMES.get(chain.kind, "structure"), chain.values, chain.levels)
 
 
-def _kernel(spacing: np.ndarray) -> tuple[int, ...]:
-    """3 along an axis, 1 while the axis is more than twice as coarse as the finest."""
-    return tuple(3 if v <= 2 * spacing.min() else 1 for v in spacing)
-
-
 def _rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def _triple(values: np.ndarray) -> tuple[float, float, float]:
-    return (_rounded(values[0]), _rounded(values[1]), _rounded(values[2]))
-
-
 def _span(values: np.ndarray, digits: int = 2) -> str:
     return f"{values.min():.{digits}f} to {values.max():.{digits}f}"
+
+
+def _times(values: tuple[int, ...]) -> str:
+    return " x ".join(str(v) for v in values)
 
 
 def _spacing_words(spacing: tuple[float | None, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from autospine.preprocess import preprocess, preprocessing_key
 from autospine.splits import Splits, make_splits, read_splits
 from autospine.storage import CaseStore
 from autospine.work import WorkFolder
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
     cases = tuple(case for case in dataset.annotated if case.id in used)
     missing = _missing(cases, plans, work)
     if not request.dry_run:
+        others = _still_true(others, work, fingerprint)
         _write(work, request, fingerprint, (*others, *plans), splits, dataset.annotated)
         preprocess(cases, plans, work.root, workers)
     return PlanOutcome(request, fingerprint, plans, splits, machine, missing, seconds)
@@ -141,6 +145,15 @@ def _missing(cases: tuple[Case, ...], plans: tuple[Plan, ...], work: WorkFolder)
         )
         for case in cases
     )
+
+
+def _still_true(others: tuple[Plan, ...], work: WorkFolder, fingerprint: Fingerprint) -> tuple[Plan, ...]:
+    """Earlier plans of other names, if the data are still those that they were made for."""
+    if not others or (work.fingerprint.exists() and Fingerprint.load(work.fingerprint) == fingerprint):
+        return others
+    names = ", ".join(plan.name for plan in others)
+    log.warning("%s: the data have changed, so the earlier plans are dropped (%s)", work.plans, names)
+    return ()
 
 
 def _write(

@@ -23,6 +23,10 @@ class Axial2D(Planner):
         """Whether most series are coarsest from head to foot."""
         return float(np.mean([case.slice_axis == 1 for case in self.cases])) > 0.5
 
+    def offset_axes(self) -> tuple[int, ...]:
+        """Only the height above or below: the order of the levels is along the rows."""
+        return (1,)
+
     def choose_grid(self) -> Grid:
         """In-plane square pixels, fine enough for the columns; rows kept where they are the slices."""
         spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
@@ -46,7 +50,7 @@ class Axial2D(Planner):
         columns = min(self.column_width(grid), int(shapes[:, 2].max()))
         patch = self.limit((int(np.percentile(shapes[:, 0], 90)), 1, columns))
         self.reason(
-            f"patch {' x '.join(str(v) for v in patch)} voxels",
+            f"a view of {' x '.join(str(v) for v in patch)} voxels",
             "the slice from side to side, and the column's depth with context",
             f"{shapes[:, 0].min()} to {shapes[:, 0].max()} voxels from side to side",
         )
