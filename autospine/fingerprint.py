@@ -168,7 +168,7 @@ def make_fingerprint(
     chains = find_chains(training, scheme)
     warnings = dataset_warnings(training, chains, scheme)
     for line in warnings:
-        log.warning("%s: %s", dataset.root, line)
+        log.debug("%s: %s", dataset.root, line)  # the planning report says them
     return Fingerprint(VERSION, scheme, dataset.channels, tuple(found), chains, warnings)
 
 

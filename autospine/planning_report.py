@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from autospine.plan import Plan
     from autospine.planning import PlanOutcome
 
+MINUTES_ON_CPU = 30.0  # suggested there, since whole recipes take days
+
 
 def describe(outcome: PlanOutcome, explain: bool) -> str:
     """The data set, each plan with its reasons, the folds, and the next command."""
@@ -19,8 +21,9 @@ def describe(outcome: PlanOutcome, explain: bool) -> str:
     count, reason = len(outcome.splits.folds), outcome.splits.reason
     folds = f"{count} fold{'s' if count > 1 else ''}"
     lines.append(reason if reason.startswith(folds) else f"{folds}, {reason}")
-    if outcome.splits.held_out:
-        lines.append(f"{len(outcome.splits.held_out)} validation cases are never trained on")
+    held_out = len(outcome.splits.held_out)
+    if held_out and "held out" not in reason:
+        lines.append(f"{held_out} validation case{'s are' if held_out > 1 else ' is'} never trained on")
     lines += _ending(outcome)
     return "\n".join(lines)
 
@@ -54,7 +57,9 @@ def _plan(outcome: PlanOutcome, plan: Plan, explain: bool) -> list[str]:
             "and takes the widest that gets enough updates"
         )
     low, high = training_seconds(plan, outcome.machine, updates=1)
-    lines.append(f"  predicted: {plan.memory_gib:.1f} GiB, {_short(low)} to {_short(high)} an update")
+    lines.append(
+        f"  predicted: {plan.memory_gib:.1f} GiB, {_short(low)} to {_short(high)} an update (measured before training starts)"
+    )
     return lines
 
 
@@ -70,7 +75,9 @@ def _ending(outcome: PlanOutcome) -> list[str]:
             f"dry run: nothing was written. {outcome.to_preprocess} cases would be preprocessed for "
             f"{', '.join(plan.name for plan in outcome.plans)}, in about {max(seconds, 1):.0f} s"
         ]
+    minutes = request.minutes or (MINUTES_ON_CPU if outcome.machine.device == "cpu" else None)
+    budget = f" --minutes {minutes:g}" if minutes else ""
     return [
         f"written to {request.work}: fingerprint.json, plans.json, splits.json, preprocessed/",
-        f"next: autospine_train {request.work} --trainer unet --plan {name} --fold 0",
+        f"next: autospine_train {request.work} --trainer unet --plan {name} --fold 0{budget}",
     ]

@@ -42,5 +42,6 @@ def load(group: str, name: str) -> Any:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UserError(places[name], f"cannot be loaded ({error})", "reinstall its package") from error
-    log.info("%s %s comes from %s", group[:-1], name, getsourcefile(found))
+    level = logging.DEBUG if name in BUILT_IN[group] else logging.INFO
+    log.log(level, "%s %s comes from %s", group[:-1], name, getsourcefile(found))
     return found

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from autospine import registry
+from autospine.machine import Machine
 from autospine.planning import PlanOutcome, PlanRequest
 from autospine.splits import Fold, Splits
 from tests.contracts.planner import LARGE, case, fingerprint, some_cases
@@ -28,7 +29,7 @@ def test_the_data_set_is_summed_up(outcome: PlanOutcome) -> None:
     assert "17 x 450 x 450 voxels (slices x rows x columns) of 4.40 x 0.60 x 0.60 mm" in text
     assert "7 vertebra labels form a chain" in text
     assert "note: slices are thick" in text
-    assert "\n2 folds of 3 patients\n1 validation cases are never trained on\n" in text
+    assert "\n2 folds of 3 patients\n1 validation case is never trained on\n" in text
 
 
 def test_every_reason_is_said_and_its_figures_on_request(outcome: PlanOutcome) -> None:
@@ -54,7 +55,11 @@ def test_a_time_budget_is_mentioned(outcome: PlanOutcome) -> None:
 
 
 def test_the_next_command_or_what_a_dry_run_would_do(outcome: PlanOutcome) -> None:
-    assert outcome.describe().endswith("next: autospine_train work --trainer unet --plan 2d_axial --fold 0")
+    command = "next: autospine_train work --trainer unet --plan 2d_axial --fold 0"
+    assert outcome.describe().endswith(f"{command} --minutes 30")
+    asked = replace(outcome, request=replace(outcome.request, minutes=10.0))
+    assert asked.describe().endswith(f"{command} --minutes 10")
+    assert replace(outcome, machine=Machine("cuda", 64.0, 2)).describe().endswith(command)
     dry = replace(outcome, request=replace(outcome.request, dry_run=True)).describe()
     assert dry.endswith("3 cases would be preprocessed for 2d_axial, 3d_volume, in about 12 s")
     assert "next:" not in dry

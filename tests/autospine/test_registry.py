@@ -14,7 +14,7 @@ from autospine.planner import Planner
 def test_built_in_planners_bear_the_names_they_are_listed_under(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         found = registry.load("planners", name)
     assert issubclass(found, Planner)
     assert found.name == name
