@@ -93,8 +93,11 @@ class Model:
         kind = registry.load("trainers", self.card.trainer)
         network = kind(self.card.plan, self.card.recipe).build(replace(self.card.shape))
         try:
-            state = load_file(path)
-            network.load_state_dict(state)
+            if file_hash(path) != self.card.weights:
+                raise UserError(
+                    path, "is damaged or not the one that model.json describes", "copy the model again"
+                )
+            network.load_state_dict(load_file(path))
         except (OSError, SafetensorError) as error:
             raise UserError(
                 path, "is missing or damaged", "copy the model again, or train it again"
