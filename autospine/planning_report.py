@@ -57,9 +57,8 @@ def _plan(outcome: PlanOutcome, plan: Plan, explain: bool) -> list[str]:
             "and takes the widest that gets enough updates"
         )
     low, high = training_seconds(plan, outcome.machine, updates=1)
-    lines.append(
-        f"  predicted: {plan.memory_gib:.1f} GiB, {_short(low)} to {_short(high)} an update (measured before training starts)"
-    )
+    time = f"{_short(low)} to {_short(high)} an update (measured before training starts)"
+    lines.append(f"  predicted: {plan.memory_gib:.1f} GiB, {time}")
     return lines
 
 

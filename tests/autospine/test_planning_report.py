@@ -49,7 +49,7 @@ def test_memory_and_time_are_predicted(outcome: PlanOutcome) -> None:
 
 
 def test_a_time_budget_is_mentioned(outcome: PlanOutcome) -> None:
-    assert "minutes" not in outcome.describe()
+    assert "10 minutes" not in outcome.describe()
     budget = replace(outcome, request=replace(outcome.request, minutes=10.0))
     assert "10 minutes: autospine_train --minutes" in budget.describe()
 
