@@ -1,0 +1,1 @@
+"""A trainer and a planner for AutoSpine."""
