@@ -24,6 +24,7 @@ from autospine.training.loop import fit, make_batches
 from autospine.training.trainer import Trainer, make_optimiser
 from autospine.training.validation import validate
 from autospine.work import WorkFolder
+from tests.contracts.trainer import TrainerContract
 from tests.tiny import made_plan, make_job, plan_of
 from tests.toys import QUICK, GanTrainer, PreparedTrainer, ToyTrainer
 
@@ -50,6 +51,13 @@ def test_a_gan_with_two_optimisers(tiny_work: WorkFolder, tmp_path: Path, dimens
         assert torch.equal(value, content["networks"]["segmenter"][name])
     scan = tiny_work.root.parent / "data" / "images" / "5_t1.mha"
     assert set(np.unique(predict(scan, tmp_path, device="cpu").mask)) <= {0, *trainer.encoding.values}
+
+
+class TestGan(TrainerContract):
+    """The contract of all trainers holds for two networks with an optimiser each."""
+
+    name = "gan"
+    recipe_names = ("quick",)
 
 
 class EnsembleTrainer(ToyTrainer):

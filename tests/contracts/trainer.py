@@ -1,0 +1,225 @@
+"""What every trainer of the project keeps, whatever it trains. A trainer's test inherits TrainerContract."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from autospine import registry
+from autospine.model import read_model, save_model
+from autospine.plan import Plan
+from autospine.recipe import Recipe
+from autospine.training import calibration, loop
+from autospine.training.batches import Batch
+from autospine.training.calibration import Calibration, prepare
+from autospine.training.loop import augmented, fit, make_batches
+from autospine.training.precision import Precision
+from autospine.training.trainer import Trainer
+from autospine.volumes import read_image
+from autospine.work import WorkFolder
+from tests.tiny import make_job, plan_of
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+KILLED_AT = 5
+
+
+class TrainerContract:
+    """Name the trainer, and override the rest where it claims less.
+
+    Attributes:
+        name: What --trainer takes.
+        recipe_names: Recipes that must exist; the first is the default.
+        dimensions: Of the plans that it takes.
+        steps: Updates after which the loss on one batch must be lower.
+        lower: Share of the first losses that the last ones may be.
+        loss_term: Which term must go down.
+    """
+
+    name: str
+    recipe_names: tuple[str, ...] = ("adapted", "published")
+    dimensions: tuple[int, ...] = (2, 3)
+    steps: int = 30
+    lower: float = 0.9
+    loss_term: str = "loss"
+
+    def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
+        """A plan and a recipe for seconds; override where the trainer needs larger patches."""
+        return plan, replace(recipe, epochs=3, steps_per_epoch=3, batch=2, patch=None, smallest_updates=1)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "dimension" in metafunc.fixturenames:
+            metafunc.parametrize("dimension", self.dimensions, ids=lambda d: f"{d}d")
+        if "recipe_name" in metafunc.fixturenames:
+            metafunc.parametrize("recipe_name", self.recipe_names)
+
+    @pytest.fixture(autouse=True)
+    def _float32(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+        yield
+
+    @property
+    def kind(self) -> type[Trainer]:
+        return registry.load("trainers", self.name)
+
+    def make(self, work: WorkFolder, dimension: int, recipe_name: str | None = None) -> Trainer:
+        plan, recipe = self.small(plan_of(work, dimension), self.kind.recipe_named(recipe_name))
+        return self.kind(plan, recipe)
+
+    def batch(self, trainer: Trainer, work: WorkFolder, folder: Path) -> Batch:
+        job = make_job(work, trainer.plan, folder)
+        return make_batches(trainer, job, job.fold.train, 0).make(0)
+
+    def run_on(self, trainer: Trainer, batch: Batch, steps: int) -> tuple[calibration.Context, list[dict]]:
+        torch.manual_seed(0)
+        context = prepare(trainer, trainer.shape(), Precision(), CPU)
+        return context, [
+            trainer.training_step(replace(context, step=step), augmented(trainer, batch, context))
+            for step in range(steps)
+        ]
+
+    # What it says of itself.
+
+    def test_it_is_found_by_its_name(self) -> None:
+        assert self.kind.name == self.name
+        assert issubclass(self.kind, Trainer)
+
+    def test_its_recipes_exist_under_their_names(self) -> None:
+        assert set(self.recipe_names) <= set(self.kind.recipes)
+        assert next(iter(self.kind.recipes)) == self.recipe_names[0]
+        assert all(recipe.name == name for name, recipe in self.kind.recipes.items())
+
+    def test_its_recipes_go_through_json(self) -> None:
+        for recipe in self.kind.recipes.values():
+            assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())), "recipe") == recipe
+
+    def test_it_says_from_which_paper_it_is(self) -> None:
+        assert self.kind.__doc__
+        assert sys.modules[self.kind.__module__].__doc__
+
+    def test_every_network_has_an_optimiser_in_every_recipe(
+        self, tiny_work: WorkFolder, dimension: int
+    ) -> None:
+        for name in self.kind.recipes:
+            trainer = self.make(tiny_work, dimension, name)
+            networks = trainer.build_all(trainer.shape())
+            assert self.kind.inference in networks
+            assert set(networks) <= set(trainer.recipe.optimisers)
+
+    def test_candidates_go_from_narrow_to_wide_up_to_the_plans(
+        self, tiny_work: WorkFolder, dimension: int
+    ) -> None:
+        trainer = self.make(tiny_work, dimension)
+        sizes = []
+        for shape in trainer.candidates():
+            sizes.append(sum(p.numel() for p in trainer.build(shape).parameters()))
+        assert sizes == sorted(sizes)
+        assert all(s.out_channels == trainer.encoding.channels for s in trainer.candidates())
+
+    # One update, and thirty.
+
+    def test_an_update_moves_every_network(
+        self, tiny_work: WorkFolder, tmp_path: Path, dimension: int, recipe_name: str
+    ) -> None:
+        trainer = self.make(tiny_work, dimension, recipe_name)
+        batch = self.batch(trainer, tiny_work, tmp_path)
+        torch.manual_seed(0)
+        context = prepare(trainer, trainer.shape(), Precision(), CPU)
+        before = {
+            f"{name}.{key}": value.detach().clone()
+            for name, network in context.networks.items()
+            for key, value in network.named_parameters()
+        }
+        terms = trainer.training_step(context, augmented(trainer, batch, context))
+        assert "loss" in terms
+        assert all(bool(value.isfinite().all()) for value in terms.values())
+        assert not any(value.requires_grad for value in terms.values())
+        still = [
+            f"{name}.{key}"
+            for name, network in context.networks.items()
+            for key, value in network.named_parameters()
+            if value.requires_grad and value.ndim > 1 and torch.equal(value, before[f"{name}.{key}"])
+        ]
+        assert still == []
+
+    def test_the_loss_goes_down(self, tiny_work: WorkFolder, tmp_path: Path, dimension: int) -> None:
+        trainer = self.make(tiny_work, dimension)
+        trainer.recipe = replace(trainer.recipe, augmentation=None)
+        _, terms = self.run_on(trainer, self.batch(trainer, tiny_work, tmp_path), self.steps)
+        losses = [float(each[self.loss_term]) for each in terms]
+        assert np.mean(losses[-5:]) < self.lower * np.mean(losses[:3])
+
+    # The model.
+
+    def test_a_model_saved_is_a_model_loaded(
+        self, tiny_work: WorkFolder, tmp_path: Path, dimension: int
+    ) -> None:
+        trainer = self.make(tiny_work, dimension)
+        batch = self.batch(trainer, tiny_work, tmp_path)
+        context, _ = self.run_on(trainer, batch, 2)
+        network = context.networks[trainer.inference].eval()
+        job = make_job(tiny_work, trainer.plan, tmp_path / "model")
+        made = Calibration(trainer.shape(), Precision(), 2, 1, 0.1)
+        save_model(job.folder, trainer, made, network.state_dict(), job)
+        loaded = read_model(job.folder).network(CPU)
+        with torch.no_grad():
+            expected, found = network(batch.images), loaded(batch.images)
+        assert isinstance(found, Tensor)
+        assert found.shape == (len(batch.images), trainer.encoding.channels, *batch.images.shape[2:])
+        assert torch.equal(found, expected)
+
+    @pytest.mark.slow
+    def test_it_trains_validates_and_predicts(
+        self, tiny_work: WorkFolder, tmp_path: Path, dimension: int
+    ) -> None:
+        from autospine.prediction import predict
+
+        trainer = self.make(tiny_work, dimension)
+        evaluation = trainer.train(make_job(tiny_work, trainer.plan, tmp_path))
+        assert evaluation is not None
+        assert [case.id for case in evaluation.cases] == ["5_t1"]
+        scan = tiny_work.root.parent / "data" / "images" / "6_t2.mha"
+        found = predict(scan, tmp_path, device="cpu")
+        assert found.mask.shape == read_image(scan).array.shape
+        assert set(np.unique(found.mask)) <= {0, *found.scheme.anatomies}
+        assert {report.value for report in found.labels} == set(np.unique(found.mask)) - {0}
+
+    @pytest.mark.slow
+    def test_killed_and_continued_it_ends_in_the_same_weights(
+        self, tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """SIGKILL in the middle of the second epoch; bit for bit the weights of a training that went through."""
+        dimension = self.dimensions[0]
+        trainer = self.make(tiny_work, dimension)
+        through = make_job(tiny_work, trainer.plan, tmp_path / "through")
+        fit(trainer, through)
+        killed = make_job(tiny_work, trainer.plan, tmp_path / "killed", resume=True)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment["TRAINER"] = f"{type(self).__module__}:{type(self).__name__}"
+        arguments = [str(tiny_work.root), str(killed.folder), str(dimension)]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.contracts.killed", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == -9, done.stderr[-2000:]
+        assert not (killed.folder / "model.json").exists()
+        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        fit(trainer, killed)
+        first, second = (load_file(job.folder / "weights.safetensors") for job in (through, killed))
+        assert first.keys() == second.keys()
+        assert [name for name in first if not torch.equal(first[name], second[name])] == []
