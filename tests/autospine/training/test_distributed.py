@@ -48,6 +48,18 @@ def test_alone_nothing_is_shared() -> None:
     distributed.wait_for_all()
 
 
+def test_gradients_are_the_mean_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process's gradients are 3 and 5 times as large."""
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda flat: flat.mul_(torch.tensor([4.0, 4, 6])))
+    first, second, unused = (torch.nn.Parameter(torch.ones(n)) for n in (2, 1, 4))
+    first.grad, second.grad = torch.tensor([1.0, 2.0]), torch.tensor([3.0])
+    distributed.average_gradients([first, second, unused])
+    assert first.grad.tolist() == [2, 4]
+    assert second.grad.tolist() == [9]
+    assert unused.grad is None
+
+
 def launch(script: Path, arguments: list[str], tmp_path: Path, timeout: float) -> subprocess.CompletedProcess:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
