@@ -19,18 +19,32 @@ EXAMPLES = """  autospine_plan spider work
 def main() -> int:
     """Entry point."""
     made = parser(DESCRIPTION, EXAMPLES)
-    made.add_argument("dataset", type=Path, help="folder with images/ and masks/")
-    made.add_argument("work", type=Path, help="folder that gets everything that is made")
+    made.add_argument("dataset", metavar="DATASET", type=Path, help="folder with images/ and masks/")
+    made.add_argument("work", metavar="WORK", type=Path, help="folder that gets everything that is made")
     made.add_argument(
-        "--plans", nargs="+", metavar="PLAN", default=["2d_sagittal"], help="default: 2d_sagittal"
+        "--plans",
+        nargs="+",
+        metavar="PLAN",
+        default=["2d_sagittal"],
+        help="2d_sagittal (default), 2d_axial, 3d_volume, or an installed planner's name",
     )
     made.add_argument(
-        "--labels", metavar="SCHEME", help="what the masks' integers mean: a scheme's name or file"
+        "--labels",
+        metavar="SCHEME",
+        help="what the masks' integers mean: a scheme's name or file (default: found out)",
     )
     add_device(made)
-    made.add_argument("--memory", type=float, metavar="GiB", help="memory that training may use")
+    made.add_argument(
+        "--memory", type=float, metavar="GiB", help="that training may use (default: 60 %% of what there is)"
+    )
     made.add_argument("--minutes", type=float, metavar="M", help="say what a training of M minutes would do")
-    made.add_argument("--folds", type=int, default=5, metavar="N", help="default: 5")
+    made.add_argument(
+        "--folds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="by patient; fewer if there are fewer patients (default: 5)",
+    )
     made.add_argument("--splits", type=Path, metavar="FILE", help="your own folds (JSON)")
     add_workers(made)
     made.add_argument("--explain", action="store_true", help="show the figures behind each decision")

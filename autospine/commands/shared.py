@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from textwrap import fill
 
 RESEARCH_ONLY = "For research, not a medical device."
 
@@ -14,7 +15,7 @@ RESEARCH_ONLY = "For research, not a medical device."
 def parser(description: str, examples: str) -> argparse.ArgumentParser:
     """An argument parser with examples below the options and the flags that all commands share."""
     made = argparse.ArgumentParser(
-        description=description,
+        description=fill(description, 100),
         epilog=f"examples:\n{examples}\n\n{RESEARCH_ONLY}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -20,19 +20,19 @@ EXAMPLES = """  autospine_train work --trainer unet --plan 2d_sagittal --fold 0
 def main() -> int:
     """Entry point."""
     made = parser(DESCRIPTION, EXAMPLES)
-    made.add_argument("work", type=Path, help="folder that autospine_plan filled")
-    made.add_argument("--trainer", default="unet", help="default: unet")
+    made.add_argument("work", metavar="WORK", type=Path, help="folder that autospine_plan filled")
+    made.add_argument("--trainer", default="unet", help="unet (default), or an installed trainer's name")
     made.add_argument("--plan", help="default: the only plan, or 2d_sagittal")
     made.add_argument(
         "--fold", default="0", metavar="K|cv|all", help="a fold, every fold, or every case (default: 0)"
     )
-    made.add_argument("--recipe", help="default: the trainer's first")
+    made.add_argument("--recipe", help="unet: adapted (default), classification, published")
     length = made.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
     length.add_argument(
         "--minutes", type=float, metavar="M", help="fit each fold, validation included, to this time"
     )
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and patches (default: 0)")
     add_device(made)
     made.add_argument("--continue", dest="resume", action="store_true", help="go on where a training stopped")
     made.add_argument(
