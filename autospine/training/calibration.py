@@ -196,6 +196,8 @@ def _by_minutes(
     per_epoch = max(steps // EPOCHS_OF_A_BUDGET, 1)
     steps = steps // per_epoch * per_epoch
     log.info("%g minutes: widths %s, %d updates", job.minutes or 0, shape.widths, steps)
+    if steps < trainer.recipe.smallest_updates / 2:
+        log.warning("%d updates are few: expect rough masks, or give more --minutes", steps)
     return Calibration(shape, precision, steps, per_epoch, seconds)
 
 

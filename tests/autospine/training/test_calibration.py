@@ -65,6 +65,12 @@ def test_where_all_get_enough_it_is_the_widest_of_all(trainer, job, batches, sec
     assert calibrate(trainer, batches, job, NOTHING_AFTER).shape.widths == (8, 16)
 
 
+def test_few_updates_are_warned_about(trainer, job, batches, seconds, caplog) -> None:
+    seconds[2] = 60 / 40 / OVERHEAD
+    steps = calibrate(trainer, batches, job, NOTHING_AFTER).steps
+    assert f"{steps} updates are few: expect rough masks, or give more --minutes" in caplog.text
+
+
 def test_where_none_gets_enough_it_is_the_narrowest(trainer, job, batches, seconds) -> None:
     seconds.update({2: 10.0, 4: 20.0, 8: 30.0})
     found = calibrate(trainer, batches, job, NOTHING_AFTER)
