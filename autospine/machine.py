@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from autospine.errors import UserError
 
 SHARE_OF_MEMORY = 0.6  # left to others and to what cannot be predicted
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's own, under Windows, AMD's
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ def machine_memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
+def gpu_possible() -> bool:
+    """False where no driver is loaded, so that PyTorch, which takes a second to load, need not be asked."""
+    return sys.platform != "linux" or any(Path(driver).exists() for driver in GPU_DRIVERS)
+
+
 def find_machine(device: str, memory_gib: float | None) -> Machine:
     """Looks at the machine.
 
@@ -57,7 +65,7 @@ def find_machine(device: str, memory_gib: float | None) -> Machine:
         UserError: CUDA was asked for and there is none.
     """
     chosen, measured = "cpu", machine_memory_gib()
-    if device != "cpu":
+    if device == "cuda" or (device == "auto" and gpu_possible()):
         import torch
 
         if torch.cuda.is_available():

@@ -25,6 +25,7 @@ ABOVE, BELOW, LEGEND_LINE, GAP, EDGE = 0.62, 0.42, 0.26, 0.12, 0.15  # inches
 NARROWEST, WIDEST = 5.0, 22.0  # inches of the whole picture
 PAPER, INK, FAINT = "#101216", "#f2f2f2", "#9aa0a8"
 FILL, LINE = 0.3, 1.3
+PNG = {"compress_level": 3}  # a tenth larger than at 6, and written in half the time
 NAMED = (Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA, Kind.BODY)
 SMALLEST_NAMED_MM2 = 90.0
 ENTRY_INCHES = 1.25
@@ -59,7 +60,9 @@ def draw_overlay(
         mask = mask.copy()
         mask[mask == scheme.unlabelled] = BACKGROUND
     figure = make_figure(find_views(image, mask, spacing), scheme, title)
-    write_with(path, lambda place: figure.savefig(place, format="png", dpi=DPI, facecolor=PAPER))
+    write_with(
+        path, lambda place: figure.savefig(place, format="png", dpi=DPI, facecolor=PAPER, pil_kwargs=PNG)
+    )
 
 
 def make_figure(views: Sequence[View], scheme: LabelScheme, title: str) -> Figure:
@@ -131,7 +134,9 @@ def _draw_view(
     axes.set_xlim(0, wide)
     axes.set_ylim(tall, 0)
     axes.set_axis_off()
-    axes.set_title(view.title, color=FAINT, fontsize=9, pad=4)
+    axes.set_title(
+        view.title, color=FAINT, fontsize=9, pad=4, y=1.0
+    )  # a given height spares a search for room
     for x, letter in zip((0.02, 0.98), view.sides, strict=True):
         side = "left" if x < 0.5 else "right"
         axes.text(
@@ -141,13 +146,18 @@ def _draw_view(
 
 def _draw_label(axes: Axes, view: View, label: int, anatomy: Anatomy, shown: Sequence[Anatomy]) -> None:
     import numpy as np
+    from contourpy import FillType, contour_generator
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
 
     part = np.pad(view.mask == label, 1).astype(float)  # padded, so that outlines close at the edge
     y = (np.arange(part.shape[0]) - 0.5) * view.spacing[0]
     x = (np.arange(part.shape[1]) - 0.5) * view.spacing[1]
     colour = colour_of(anatomy)
-    axes.contourf(x, y, part, levels=[0.5, 1.5], colors=[(*colour, FILL)])
-    axes.contour(x, y, part, levels=[0.5], colors=[colour], linewidths=LINE)
+    shapes = contour_generator(x, y, part, fill_type=FillType.OuterCode)
+    for points, codes in zip(*shapes.filled(0.5, 1.5), strict=True):
+        outline = Path(points, codes)  # with its holes
+        axes.add_artist(PathPatch(outline, facecolor=(*colour, FILL), edgecolor=colour, linewidth=LINE))
     if not _is_named(anatomy, shown):
         return
     area = part.sum() * view.spacing[0] * view.spacing[1]

@@ -23,10 +23,9 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("--model", type=Path, help="model folder (default: one trained for a minute, now)")
     made.add_argument("--child", choices=("startup", "bare"), help="for the benchmark's own processes")
-    made.add_argument("--dtype", default="float32", help="for the benchmark's own processes")
     options = made.parse_args()
     if options.child:
-        child(options.child, options.model, options.dtype, options.dataset)
+        child(options.child, options.model, options.dataset)
         return
     with workplace(options.dataset) as (dataset, folder):
         model = options.model or train_briefly(dataset, folder)
@@ -43,31 +42,35 @@ def train_briefly(dataset: Path, folder: Path) -> Path:
 
 def measure(title: str, source: Path, model: Path, folder: Path, repeats: int) -> None:
     """Whole, start-up and bare in turn."""
-    whole, startup, bare, gigabytes, formats = [], [], [], [], []
+    rounds, gigabytes, formats = [], [], set()
     for _ in range(repeats):
-        line = command("predict", "-i", source, "-o", folder / "masks", "-m", model, "--overwrite", "--debug")
-        seconds, peak, said = watched(line)
-        dtype = "bfloat16" if "networks run in bfloat16" in said else "float32"
-        whole.append(seconds)
+        line = command("predict", "-i", source, "-o", folder / "masks", "-m", model, "--overwrite")
+        whole, peak = watched(line)
+        startup, _ = watched(own(source, model, "startup"))
+        found = json.loads(call(own(source, model, "bare")))
         gigabytes.append(peak)
-        formats.append(dtype)
-        startup.append(watched(own(source, model, "startup", dtype))[0])
-        bare.append(float(json.loads(call(own(source, model, "bare", dtype)))))
-    body = Spread(tuple(w - s for w, s in zip(whole, startup, strict=True)))
-    print(f"{title}: {source.name}, networks in {', '.join(sorted(set(formats)))}")
-    print(f"  {'whole command':40s} {Spread(tuple(whole))}")
-    print(f"  {'start-up':40s} {Spread(tuple(startup))}  target {STARTUP:g} s")
-    print(f"  {'bare networks':40s} {Spread(tuple(bare))}")
-    say_ratio("  (whole - start-up) / bare", ratios(body, Spread(tuple(bare))), f"{RATIO:g}")
+        formats.add(found["format"])
+        rounds.append((whole, startup, found["seconds"]))
+    print(f"{title}: {source.name}, networks in {', '.join(sorted(formats))}")
+    for kind, clock in enumerate(("seconds", "processor seconds")):
+        whole, startup, bare = (
+            Spread(tuple(part[kind] for part in parts)) for parts in zip(*rounds, strict=True)
+        )
+        body = Spread(tuple(w - s for w, s in zip(whole.seconds, startup.seconds, strict=True)))
+        print(f"  {clock}")
+        print(f"    {'whole command':38s} {whole}")
+        print(f"    {'start-up':38s} {startup}  target {STARTUP:g} s")
+        print(f"    {'bare networks':38s} {bare}")
+        say_ratio("    (whole - start-up) / bare", ratios(body, bare), f"{RATIO:g}")
     print(f"  {'peak memory':40s} {max(gigabytes):8.2f} GB  target {GIGABYTES:g} GB on one scan")
 
 
-def own(source: Path, model: Path, part: str, dtype: str) -> list[str]:
-    return [sys.executable, __file__, str(source), "--model", str(model), "--child", part, "--dtype", dtype]
+def own(source: Path, model: Path, part: str) -> list[str]:
+    return [sys.executable, __file__, str(source), "--model", str(model), "--child", part]
 
 
-def watched(line: list[str]) -> tuple[float, float, str]:
-    """Seconds, peak memory in GB and log of a process."""
+def watched(line: list[str]) -> tuple[tuple[float, float], float]:
+    """Seconds and processor seconds of a process, and its peak memory in GB."""
     start = time.perf_counter()
     with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         said = process.stderr.read() if process.stderr else ""
@@ -75,23 +78,23 @@ def watched(line: list[str]) -> tuple[float, float, str]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(said)
-    return time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9, said
+    seconds = (time.perf_counter() - start, usage.ru_utime + usage.ru_stime)
+    return seconds, usage.ru_maxrss * 1024 / 1e9
 
 
-def child(part: str, model: Path, dtype: str, source: Path) -> None:
+def child(part: str, model: Path, source: Path) -> None:
     """Starts up as the command does; for "bare", then prints the seconds of the networks alone."""
     import torch
 
     from autospine.model import find_models
     from autospine.prediction.batch import find_scans
     from autospine.prediction.predictor import Predictor
-    from autospine.training.precision import Precision
+    from autospine.precision import Precision
     from autospine.volumes import read_image
 
     predictor = Predictor(find_models([model]), torch.device("cpu"))
     if part == "startup":
         return
-    predictor.precision = Precision(dtype)
     batches: list[torch.Tensor] = []
 
     def keep(windows: torch.Tensor) -> torch.Tensor:
@@ -104,12 +107,13 @@ def child(part: str, model: Path, dtype: str, source: Path) -> None:
     for scan in find_scans([source], predictor.plan.channels):
         volume = read_image(scan.images[0])
         predictor.predict(volume.array[None], volume.spacing)
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     with torch.inference_mode(), predictor.precision.autocast(predictor.device):
         for windows in batches:
             for network in predictor.networks:
                 network(windows)
-    print(time.perf_counter() - start)
+    seconds = (time.perf_counter() - start, time.process_time() - worked)
+    print(json.dumps({"seconds": seconds, "format": predictor.precision.dtype}))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -35,6 +37,7 @@ def test_an_accelerator_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPa
     class Card:
         total_memory = 10 * 2**30
 
+    monkeypatch.setattr(machine, "gpu_possible", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Card())
     found = machine.find_machine("auto", None)
@@ -47,3 +50,10 @@ def test_workers() -> None:
     assert machine.workers_for(0) == machine.cores()
     with pytest.raises(UserError, match="--workers: is -1"):
         machine.workers_for(-1)
+
+
+def test_torch_is_not_loaded_to_ask_for_a_gpu_that_no_driver_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "GPU_DRIVERS", ())
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it would fail
+    assert machine.find_machine("auto", None).device == "cpu"
