@@ -153,16 +153,15 @@ def read_model(folder: Path) -> Model:
 
 
 def find_models(folders: Sequence[str | Path]) -> list[Model]:
-    """Models of the given folders; a folder of folds stands for all its finished folds.
+    """Models of the given folders; a folder of folds, or of an ensemble's members, stands for all of them.
 
     Raises:
         UserError: A folder holds no model, or the models do not answer in the same way.
     """
     found: list[Model] = []
     for folder in map(Path, folders):
-        folds = (
-            [folder] if (folder / CARD).exists() else sorted(p.parent for p in folder.glob(f"fold_*/{CARD}"))
-        )
+        parts = [*folder.glob(f"fold_*/{CARD}"), *folder.glob(f"member_*/{CARD}")]
+        folds = [folder] if (folder / CARD).exists() else sorted(path.parent for path in parts)
         if not folds:
             raise UserError(
                 folder, "holds no finished model", "name a fold's folder or the folder above its folds"

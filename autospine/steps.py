@@ -38,13 +38,15 @@ class Prepared:
         image: `(channels, slices, rows, columns)` float32.
         mask: `(slices, rows, columns)` labels; None in prediction.
         spacing: mm along (slices, rows, columns).
-        slices: Slices that take part in training; None for all.
+        slices: Slices along the view axis that take part in training; None for all.
+        view_axis: The plan's; None for volumes.
     """
 
     image: np.ndarray
     mask: np.ndarray | None
     spacing: tuple[float, float, float]
     slices: tuple[int, ...] | None = None
+    view_axis: int | None = 0
 
     @property
     def shape(self) -> Shape:
@@ -95,7 +97,10 @@ class CentreCrop:
         """The middle of the case."""
         window = self.window(case.shape)
         mask = None if case.mask is None else np.ascontiguousarray(case.mask[window])
-        kept = _kept_slices(case.slices, window[0])
+        kept = case.slices
+        if kept is not None and case.view_axis is not None:
+            seen = window[case.view_axis]
+            kept = tuple(k - seen.start for k in kept if seen.start <= k < seen.stop)
         image = np.ascontiguousarray(case.image[(slice(None), *window)])
         return replace(case, image=image, mask=mask, slices=kept)
 
@@ -131,18 +136,19 @@ class Resize:
         target = self.target(case.shape)
         mask = None if case.mask is None else resize_labels(case.mask, target)
         spacing = [s * o / n for s, o, n in zip(case.spacing, case.shape, target, strict=True)]
-        slices = case.slices if target[0] == case.shape[0] else None
-        return Prepared(resize(case.image, target), mask, (spacing[0], spacing[1], spacing[2]), slices)
+        view = case.view_axis
+        kept = case.slices if view is not None and target[view] == case.shape[view] else None
+        return replace(
+            case,
+            image=resize(case.image, target),
+            mask=mask,
+            spacing=(spacing[0], spacing[1], spacing[2]),
+            slices=kept,
+        )
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Linear."""
         return resize(values, shape)
-
-
-def _kept_slices(slices: tuple[int, ...] | None, window: slice) -> tuple[int, ...] | None:
-    if slices is None:
-        return None
-    return tuple(k - window.start for k in slices if window.start <= k < window.stop)
 
 
 def make_steps(settings: tuple[StepSettings, ...]) -> list[Step]:
@@ -214,7 +220,13 @@ def prepared_folder(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path
         if target.done(key):
             continue
         image = np.asarray(source.image[:], dtype=np.float32)
-        start = Prepared(image, np.asarray(source.mask[:]), source.record.spacing)
+        start = Prepared(
+            image,
+            np.asarray(source.mask[:]),
+            source.record.spacing,
+            source.record.slices,
+            trainer.plan.view_axis,
+        )
         case, _ = apply_steps(steps, start)
         mask = case.mask if case.mask is not None else np.zeros(case.shape, np.uint8)
         record = replace(

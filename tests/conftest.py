@@ -30,9 +30,9 @@ def tiny_work(tmp_path_factory: pytest.TempPathFactory) -> WorkFolder:
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the toy trainers known by name, and takes float32 without looking at the clock."""
     from autospine import registry
+    from autospine.precision import Precision
     from autospine.steps import STEPS
     from autospine.training import calibration
-    from autospine.training.precision import Precision
 
     for name, kind in TOYS.items():
         monkeypatch.setitem(registry.BUILT_IN["trainers"], name, f"tests.toys:{kind}")

@@ -17,17 +17,15 @@ from autospine.files import replacing
 from autospine.levels.decode import Decoded, Evidence, decode
 from autospine.model import Model
 from autospine.normalisation import visible_rows
+from autospine.precision import Precision, quick_precision
 from autospine.prediction.back import resize_stream
 from autospine.prediction.windows import Slab, stream_slices, stream_volume
 from autospine.preprocess import bring_to_grid
 from autospine.steps import Prepared, Shape, apply_steps, make_steps, undo_steps
-from autospine.training.precision import Precision
 
 log = logging.getLogger(__name__)
 
 BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000}  # windows at once
-PROBES = 3
-QUICK_CASES = 0.9  # another number format must take at most this share of float32's time
 
 
 @dataclass(frozen=True)
@@ -59,38 +57,19 @@ class Predictor:
         self.device, self.dimension = device, card.plan.dimension
         self.steps = make_steps(card.recipe.steps)
         self.networks = [model.network(device) for model in models]
-        self.precision = self._quickest()
+        self.precision = quick_precision(device)
         for network in self.networks:
             self.precision.arrange(network, self.dimension)
         self.batch = max(BATCH_VOXELS[device.type] // int(np.prod(self.patch)), 1)
         self.seconds = 0.0
 
-    def _quickest(self) -> Precision:
-        """float32 or a half-width format, whichever answers one window sooner on this machine."""
-        if self.device.type == "cuda":
-            return Precision("float16")
-        window = torch.zeros(1, len(self.plan.channels), *self.patch)
-        times = {Precision(): float("inf"), Precision("bfloat16"): float("inf")}
-        for _ in range(
-            PROBES
-        ):  # in turn, and the best of each, since the first prepares and others may disturb
-            for precision, best in times.items():
-                start = time.perf_counter()
-                self._forward(window, precision)
-                times[precision] = min(time.perf_counter() - start, best)
-        chosen = min(times, key=lambda p: times[p] * (QUICK_CASES if p.dtype == "float32" else 1))
-        log.debug("networks run in %s", chosen.dtype)
-        return chosen
-
     def _forward(self, windows: Tensor, precision: Precision) -> Tensor:
         """Averaged answer of all networks, `(B, channels, *window)` float32 on the CPU."""
         images = windows.to(self.device).contiguous(memory_format=precision.layout(self.dimension))
-        total = None
         with torch.inference_mode(), precision.autocast(self.device):
-            for network in self.networks:
-                answer = self._activate(network(images).float())
-                total = answer if total is None else total + answer
-        assert total is not None
+            total = self._activate(self.networks[0](images).float())
+            for network in self.networks[1:]:
+                total += self._activate(network(images).float())
         return (total if len(self.networks) == 1 else total / len(self.networks)).cpu()
 
     def _activate(self, logits: Tensor) -> Tensor:
@@ -142,7 +121,9 @@ class Predictor:
         self, moved: np.ndarray, spacing: tuple[float, float, float], shape: Shape
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Averaged outputs on the plan's grid, in order along the streamed axis."""
-        prepared, shapes = apply_steps(self.steps, Prepared(moved, None, spacing))
+        prepared, shapes = apply_steps(
+            self.steps, Prepared(moved, None, spacing, view_axis=self.plan.view_axis)
+        )
         slabs = self._windows(torch.from_numpy(np.ascontiguousarray(prepared.image)))
         if not self.steps:
             for slab in slabs:

@@ -12,10 +12,11 @@ import torch
 
 from autospine.errors import UserError
 from autospine.networks.shape import NetworkShape
+from autospine.precision import Precision
 from autospine.training import distributed
 from autospine.training.batches import Batch, Batches
-from autospine.training.precision import Precision, Updater
 from autospine.training.trainer import Context, Trainer
+from autospine.training.updater import Updater
 
 if TYPE_CHECKING:
     from autospine.training.job import Job

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import distributed
 from torch.nn import Parameter
+
+PATIENCE = timedelta(hours=12)  # the main process validates and prepares cases while the others wait
 
 
 def rank() -> int:
@@ -31,7 +34,8 @@ def process_group(device: str) -> Iterator[torch.device]:
     if not distributed.is_torchelastic_launched():
         yield torch.device(device)
         return
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    backend = "nccl" if device == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         chosen = torch.device(device)
         if device == "cuda":

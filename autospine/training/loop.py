@@ -95,7 +95,11 @@ def fit(trainer: Trainer, job: Job) -> Path:
 
 def make_batches(trainer: Trainer, job: Job, ids: tuple[str, ...], seed: int) -> Batches:
     """The batches of some cases, on the recipe's preprocessing."""
-    folder = prepared_folder(trainer, job.cases, job.fold.train + job.fold.validation)
+    everyone = job.fold.train + job.fold.validation
+    if distributed.is_main():
+        prepared_folder(trainer, job.cases, everyone)
+    distributed.wait_for_all()
+    folder = prepared_folder(trainer, job.cases, everyone)
     sampler = PatchSampler(
         folder,
         ids,

@@ -132,7 +132,7 @@ def choose_folds(work: WorkFolder, asked: str) -> dict[str, Fold]:
 
 
 def _check_folder(folder: Path, request: TrainRequest) -> None:
-    started = (folder / "checkpoint.pt").exists() or (folder / CARD).exists()
+    started = any(next(folder.glob(f"**/{name}"), None) for name in ("checkpoint.pt", CARD))
     if started and not request.resume:
         raise UserError(
             folder, "already holds a training", "add --continue to go on with it, or delete the folder"

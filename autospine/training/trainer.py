@@ -22,11 +22,12 @@ from autospine.labels import conversion, get_scheme
 from autospine.losses import DiceCrossEntropy
 from autospine.networks.shape import NetworkShape
 from autospine.plan import Plan
+from autospine.precision import Precision
 from autospine.recipe import OptimiserSettings, Recipe
 from autospine.schemes import LabelScheme
 from autospine.training.batches import Batch
 from autospine.training.objective import Objective
-from autospine.training.precision import Precision, Updater
+from autospine.training.updater import Updater
 
 if TYPE_CHECKING:
     from autospine.evaluation import Evaluation

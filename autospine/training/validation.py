@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from autospine import volumes
 from autospine.evaluation import CaseScore, Evaluation, complete
-from autospine.model import read_model
+from autospine.model import find_models
 from autospine.overlay import draw_overlay
 from autospine.prediction import segment
 from autospine.prediction.batch import suffix_of
@@ -63,7 +63,7 @@ def score_cases(
         name: "validation" or "held_out".
     """
     folder = model_folder / name
-    models = [read_model(model_folder)]
+    models = find_models([model_folder])
     predictor = Predictor(models, device)
     sources = WorkFolder(work).load_sources()
     scores = []

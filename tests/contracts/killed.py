@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 
 from autospine import registry
+from autospine.precision import Precision
 from autospine.training import calibration, loop
-from autospine.training.precision import Precision
 from autospine.work import WorkFolder
 from tests.conftest import TOYS
 from tests.contracts.trainer import KILLED_AT

@@ -19,12 +19,12 @@ from torch import Tensor
 from autospine import registry
 from autospine.model import read_model, save_model
 from autospine.plan import Plan
+from autospine.precision import Precision
 from autospine.recipe import Recipe
 from autospine.training import calibration, loop
 from autospine.training.batches import Batch
 from autospine.training.calibration import Calibration, prepare
 from autospine.training.loop import augmented, fit, make_batches
-from autospine.training.precision import Precision
 from autospine.training.trainer import Trainer
 from autospine.volumes import read_image
 from autospine.work import WorkFolder

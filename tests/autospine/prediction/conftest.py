@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _float32(toys: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock does not choose the number format."""
-    from autospine.prediction.predictor import Predictor
-    from autospine.training.precision import Precision
+    from autospine.precision import Precision
 
-    monkeypatch.setattr(Predictor, "_quickest", lambda self: Precision())
+    monkeypatch.setattr("autospine.prediction.predictor.quick_precision", lambda device: Precision())
 
 
 @pytest.fixture
@@ -32,10 +31,10 @@ def save() -> Callable[..., Model]:
         import torch
 
         from autospine.model import read_model, save_model
+        from autospine.precision import Precision
         from autospine.splits import Fold
         from autospine.training.calibration import Calibration
         from autospine.training.job import Job
-        from autospine.training.precision import Precision
 
         torch.manual_seed(seed)
         shape = trainer.shape()

@@ -209,8 +209,8 @@ def test_the_command_exits_with_2_when_a_scan_failed(tmp_path, scans, tiny_work)
 
 def _save_unet(trainer, job) -> None:
     from autospine.model import save_model
+    from autospine.precision import Precision
     from autospine.training.calibration import Calibration
-    from autospine.training.precision import Precision
 
     shape = trainer.shape()
     save_model(

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from autospine.networks.shape import NetworkShape
+from autospine.precision import Precision
 from autospine.training import calibration
 from autospine.training.batches import Batches
 from autospine.training.calibration import Afterwards, Calibration, calibrate, duration, prepare, time_step
 from autospine.training.job import Job
 from autospine.training.loop import make_batches
-from autospine.training.precision import Precision
 from autospine.work import WorkFolder
 from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, GanTrainer, ToyTrainer

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from autospine.losses import DiceCrossEntropy
+from autospine.precision import Precision
 from autospine.training.batches import Batch
 from autospine.training.objective import Objective
-from autospine.training.precision import Precision, Updater
 from autospine.training.scores import patch_scores, scores_of
 from autospine.training.trainer import Context
+from autospine.training.updater import Updater
 from tests.tiny import chain_encoding
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle")

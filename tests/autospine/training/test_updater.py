@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from autospine.training.precision import Precision, Updater
+from autospine.precision import Precision
+from autospine.training.updater import Updater
 
 CPU = torch.device("cpu")
 PLAIN = Precision()

@@ -1,47 +1,13 @@
-"""Number format and memory layout of a training, and one update in them."""
+"""One update of a network by its loss."""
 
 from __future__ import annotations
-
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from autospine.precision import Precision
 from autospine.training.distributed import average_gradients
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Precision:
-    """How numbers are held.
-
-    Attributes:
-        dtype: "float32", "bfloat16" or "float16", for convolutions; losses stay in float32.
-        channels_last: Memory layout of images and weights.
-    """
-
-    dtype: str = "float32"
-    channels_last: bool = False
-
-    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Context of a forward pass."""
-        if self.dtype == "float32":
-            return nullcontext()
-        return torch.autocast(device.type, DTYPES[self.dtype])
-
-    def layout(self, dimension: int) -> torch.memory_format:
-        """The layout of images of that dimension."""
-        if not self.channels_last:
-            return torch.contiguous_format
-        return torch.channels_last if dimension == 2 else torch.channels_last_3d
-
-    def arrange(self, network: nn.Module, dimension: int) -> nn.Module:
-        """Brings a network's weights into the layout."""
-        return network.to(memory_format=self.layout(dimension))  # type: ignore[call-overload]
 
 
 class Updater:
