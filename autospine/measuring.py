@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +81,26 @@ def clipped_share(values: np.ndarray, minimum: float, maximum: float) -> float:
     return float(lowest + highest) if highest > upper - highest else 0.0
 
 
+def label_boxes(mask: np.ndarray) -> list[tuple[int, tuple[slice, slice, slice]]]:
+    """Every positive label, ascending, with the box that holds it.
+
+    Args:
+        mask: Integers (slices, rows, columns), none negative.
+    """
+    from scipy.ndimage import find_objects
+
+    names: np.ndarray | None = None
+    if mask.size and int(mask.max()) > LARGE_LABEL:
+        values, numbers = np.unique(mask, return_inverse=True)
+        names = values[values > 0]
+        mask = numbers.reshape(mask.shape) + (0 if values[0] == 0 else 1)
+    return [
+        (label if names is None else int(names[label - 1]), box)
+        for label, box in enumerate(find_objects(mask), start=1)
+        if box is not None
+    ]
+
+
 def label_figures(mask: np.ndarray) -> dict[int, LabelFigures]:
     """Measures every positive label.
 
@@ -91,19 +110,7 @@ def label_figures(mask: np.ndarray) -> dict[int, LabelFigures]:
     Returns:
         Figures by label, ascending.
     """
-    from scipy.ndimage import find_objects
-
-    names: Mapping[int, int] | None = None
-    if mask.size and int(mask.max()) > LARGE_LABEL:
-        values, renumbered = np.unique(mask, return_inverse=True)
-        offset = 0 if values[0] == 0 else 1
-        names = {index + offset: int(value) for index, value in enumerate(values)}
-        mask = renumbered.reshape(mask.shape) + offset
-    found = {}
-    for label, box in enumerate(find_objects(mask), start=1):
-        if box is not None:
-            found[label if names is None else names[label]] = _figures(mask[box] == label, box)
-    return found
+    return {label: _figures(mask[box] == label, box) for label, box in label_boxes(mask)}
 
 
 def _figures(inside: np.ndarray, box: tuple[slice, slice, slice]) -> LabelFigures:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,12 +22,13 @@ log = logging.getLogger(__name__)
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 FEW = 3  # jobs that are not worth the start of other processes
+PATIENCE = 1.5  # seconds of work before other processes are started, which takes about as long
 
 
 def run_cases(
     work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], doing: str, workers: int
 ) -> list[Answer]:
-    """Runs `work` on every job.
+    """Runs `work` on every job: the first ones here, and when that takes long, the rest in other processes.
 
     Args:
         work: A module-level function.
@@ -43,9 +45,8 @@ def run_cases(
     """
     answers: dict[int, Answer] = {}
     failures: dict[int, UserError] = {}
-    pairs = _in_turn(work, jobs) if workers == 1 or len(jobs) <= FEW else _in_pool(work, jobs, names, workers)
     with tqdm(total=len(jobs), desc=doing, unit="case", disable=None, leave=False) as bar:
-        for index, answer in pairs:
+        for index, answer in _pairs(work, jobs, names, workers):
             if isinstance(answer, UserError):
                 failures[index] = answer
             else:
@@ -73,8 +74,15 @@ def _attempt(work: Callable[[Job], Answer], job: Job) -> Answer | UserError:
         return error
 
 
-def _in_turn(work: Callable[[Job], Answer], jobs: Sequence[Job]) -> Iterator[tuple[int, Answer | UserError]]:
+def _pairs(
+    work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], workers: int
+) -> Iterator[tuple[int, Answer | UserError]]:
+    started = time.monotonic()
     for index, job in enumerate(jobs):
+        if workers > 1 and len(jobs) - index > FEW and time.monotonic() - started >= PATIENCE:
+            rest = _in_pool(work, jobs[index:], names[index:], workers)
+            yield from ((index + k, answer) for k, answer in rest)
+            return
         yield index, _attempt(work, job)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from autospine.measuring import label_boxes
+
 
 def resized_shape(
     shape: tuple[int, ...], spacing: tuple[float, ...], target: tuple[float, ...]
@@ -59,15 +61,20 @@ def resample_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: flo
 
 
 def _average_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: float) -> np.ndarray:
-    distance = np.abs(np.arange(array.shape[axis])[None] - positions[:, None]) / step
-    weights = np.clip(1 - distance, 0, None)  # (new, old)
-    weights = (weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-6)).astype(np.float32)
-    return np.ascontiguousarray(np.moveaxis(np.tensordot(weights, array, axes=(1, axis)), 0, axis))
-
-
-def present_labels(mask: np.ndarray) -> list[int]:
-    """Labels other than 0 in a mask of non-negative integers, ascending."""
-    return [int(v) for v in np.flatnonzero(np.bincount(mask.ravel(), minlength=1)) if v]
+    """Sums the few old voxels below each new one's triangle, one of them after the other."""
+    first = np.ceil(positions - step).astype(np.intp)  # (new,)
+    old = first[None] + np.arange(int(2 * step) + 1)[:, None]  # (taps, new)
+    weights = np.clip(1 - np.abs(old - positions) / step, 0, None)
+    weights[(old < 0) | (old >= array.shape[axis])] = 0
+    weights = (weights / np.maximum(weights.sum(axis=0), 1e-6)).astype(np.float32)
+    old = np.clip(old, 0, array.shape[axis] - 1)
+    across = [-1 if a == axis else 1 for a in range(array.ndim)]
+    total = array.take(old[0], axis=axis) * weights[0].reshape(across)
+    for places, weight in zip(old[1:], weights[1:], strict=True):
+        part = array.take(places, axis=axis)
+        part *= weight.reshape(across)
+        total += part
+    return total
 
 
 def resize_labels(mask: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -82,28 +89,22 @@ def resize_labels(mask: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """
     if mask.shape == tuple(shape):
         return mask
-    from scipy import ndimage
-
-    values = present_labels(mask)
-    table = np.zeros(max(values, default=0) + 1, np.int32)
-    table[values] = np.arange(1, len(values) + 1)
-    compact = table[mask]
     result = np.zeros(shape, mask.dtype)
     best = np.full(shape, 0.5, np.float32)
-    for index, box in enumerate(ndimage.find_objects(compact, len(values)), start=1):
-        target, share = _share_of_label(compact, index, box, shape)
+    for value, box in label_boxes(mask):
+        target, share = _share_of_label(mask, value, box, shape)
         wins = share >= best[target]
-        result[target][wins] = values[index - 1]
+        result[target][wins] = value
         best[target][wins] = share[wins]
     return result
 
 
 def _share_of_label(
-    compact: np.ndarray, index: int, box: tuple[slice, ...], shape: tuple[int, int, int]
+    mask: np.ndarray, value: int, box: tuple[slice, ...], shape: tuple[int, int, int]
 ) -> tuple[tuple[slice, ...], np.ndarray]:
     """One label's share on the new grid, only where it can be above zero."""
     source, target, places = [], [], []
-    for part, old, new in zip(box, compact.shape, shape, strict=True):
+    for part, old, new in zip(box, mask.shape, shape, strict=True):
         reach = 1 + int(np.ceil(old / new))
         low, high = max(part.start - reach, 0), min(part.stop + reach, old)
         positions = source_positions(old, new)
@@ -111,8 +112,8 @@ def _share_of_label(
         source.append(slice(low, high))
         target.append(slice(int(inside[0]), int(inside[-1]) + 1))
         places.append(positions[inside] - low)
-    share = (compact[tuple(source)] == index).astype(np.float32)
-    for axis, (positions, old, new) in enumerate(zip(places, compact.shape, shape, strict=True)):
+    share = (mask[tuple(source)] == value).astype(np.float32)
+    for axis, (positions, old, new) in enumerate(zip(places, mask.shape, shape, strict=True)):
         if old != new:
             share = resample_axis(share, axis, positions, old / new)
         else:

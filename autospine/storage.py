@@ -10,6 +10,7 @@ import numpy as np
 
 from autospine.errors import UserError
 from autospine.files import read_json, remove, write_json, write_with
+from autospine.measuring import label_figures
 from autospine.serial import from_plain, to_plain
 
 BLOCK_VOXELS = 2**18
@@ -57,30 +58,13 @@ class CaseRecord:
 
 
 def describe_labels(mask: np.ndarray) -> tuple[LabelRecord, ...]:
-    """Records of all labels of a canonical mask, in one pass over each label's box."""
-    from scipy import ndimage
-
-    from autospine.resampling import present_labels
-
-    values = present_labels(mask)
-    table = np.zeros(max(values, default=0) + 1, np.int32)
-    table[values] = np.arange(1, len(values) + 1)
+    """Records of all labels of a canonical mask."""
     records = []
-    for index, box in enumerate(ndimage.find_objects(table[mask], len(values))):
-        where = np.argwhere(mask[box] == values[index])  # (voxels, 3)
-        start = np.array([part.start for part in box])
-        low, high = where.min(axis=0) + start, where.max(axis=0) + start
-        middle = where.mean(axis=0) + start
-        records.append(
-            LabelRecord(
-                values[index], len(where), _three(middle.round(3)), _three(low, int), _three(high, int)
-            )
-        )
+    for value, found in label_figures(mask).items():
+        s, r, c = found.centroid
+        low, high = found.box[:3], found.box[3:]
+        records.append(LabelRecord(value, found.voxels, (round(s, 3), round(r, 3), round(c, 3)), low, high))
     return tuple(records)
-
-
-def _three(values: np.ndarray, kind: type = float) -> tuple:
-    return tuple(kind(v) for v in values)
 
 
 class CaseStore:

@@ -89,7 +89,6 @@ def child(part: str, model: Path, source: Path) -> None:
     from autospine.model import find_models
     from autospine.prediction.batch import find_scans
     from autospine.prediction.predictor import Predictor
-    from autospine.precision import Precision
     from autospine.volumes import read_image
 
     predictor = Predictor(find_models([model]), torch.device("cpu"))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from autospine import parallel
 from autospine.errors import UserError
 from autospine.parallel import run_cases, together
 
@@ -17,8 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
+from autospine import parallel
 from autospine.errors import UserError
 from autospine.parallel import run_cases
+
+parallel.PATIENCE = 0  # everything in other processes
 
 def square(number):
     if number == 3: raise UserError(f"{number}.mha", "is odd", "mend it")
@@ -158,3 +162,18 @@ def test_an_interrupt_ends_after_the_jobs_under_way(tmp_path: Path) -> None:
     assert time.monotonic() - before < 4  # all jobs would take 5 s
     assert err.count("Traceback") == 1  # of the parent alone
     assert not any(runs(process) for process in processes(tmp_path))
+
+
+def test_short_work_starts_no_process_and_long_work_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = os.getpid()
+    assert set(run_cases(process_of, range(6), names(6), "test", 2)) == {here}
+    clock = iter(range(100))
+    monkeypatch.setattr(parallel.time, "monotonic", lambda: next(clock))  # a second for each look
+    first, second, *rest = run_cases(process_of, range(8), names(8), "test", 2)
+    assert first == here
+    assert here not in rest
+    assert len({second, *rest}) <= 3
+
+
+def process_of(number: int) -> int:
+    return os.getpid()
