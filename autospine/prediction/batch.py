@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from autospine.anatomy import Anatomy, Kind
 from autospine.dataset import SERIES
 from autospine.errors import UserError
 from autospine.files import writing_error
@@ -77,9 +78,11 @@ class Outcome:
         """What a person reads at the end."""
         lines = [f"{name}: {what}" for name, what in self.done.items()]
         if self.skipped:
-            lines.append(f"{len(self.skipped)} scans had a mask already (--overwrite predicts them again)")
+            count = f"{len(self.skipped)} scan{'s' if len(self.skipped) > 1 else ''}"
+            lines.append(f"{count} had a mask already (--overwrite predicts again)")
         lines += [f"failed: {line}" for line in self.failures]
-        lines.append(f"{len(self.done)} masks in {self.output}. For research, not a medical device.")
+        masks = f"{len(self.done)} new mask{'' if len(self.done) == 1 else 's'}"
+        lines.append(f"{masks} in {self.output}. For research, not a medical device.")
         return "\n".join(lines)
 
 
@@ -218,9 +221,20 @@ def _write(scan: Scan, image: Volume, found: Segmentation, request: PredictReque
 
 
 def _line(found: Segmentation) -> str:
-    levels = [report for report in found.labels if report.level is not None]
     if not found.labels:
         return "nothing was found"
-    names = [report.name for report in levels] or [report.name for report in found.labels]
-    text = f"{len(found.labels)} labels ({names[0]} to {names[-1]})" if len(names) > 1 else names[0]
+    kinds: dict[Kind, list[Anatomy]] = {}
+    for report in found.labels:
+        anatomy = Anatomy.parse(report.anatomy)
+        kinds.setdefault(anatomy.kind, []).append(anatomy)
+    text = ", ".join(_range(anatomies) for anatomies in sorted(map(sorted, kinds.values())))
     return f"{text}; AMBIGUOUS levels: {found.ambiguous}" if found.ambiguous else text
+
+
+def _range(anatomies: list[Anatomy]) -> str:
+    """Anatomies of one kind, from the lowest level up: "L5 to T12", "6 discs L5/S1 to T12/L1"."""
+    first, last = anatomies[0], anatomies[-1]
+    if first == last:
+        return first.name
+    noun = {Kind.DISC: "discs", Kind.STRUCTURE: "structures"}.get(first.kind, "levels")
+    return f"{len(anatomies)} {noun} {first.short_name} to {last.short_name}"

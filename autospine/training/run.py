@@ -6,8 +6,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from autospine import registry
 from autospine.errors import UserError
 from autospine.evaluation import CaseScore, Evaluation
@@ -58,6 +56,7 @@ def train(request: TrainRequest) -> str:
     kind = registry.load("trainers", request.trainer)
     trainer: Trainer = kind(plan, kind.recipe_named(request.recipe))
     folds = choose_folds(work, request.fold)
+    held_out = find_held_out(work) if request.held_out else ()
     machine = find_machine(request.device, None)
     with distributed.process_group(machine.device) as device:
         jobs = []
@@ -85,18 +84,23 @@ def train(request: TrainRequest) -> str:
             evaluations.append(_train_fold(trainer, job))
         folders = [folder for _, _, folder in jobs]
         text = _describe(trainer, [e for e in evaluations if e is not None], folders)
-        if request.held_out and distributed.is_main():
-            text += _score_held_out(trainer, work, folders, device)
+        if held_out and distributed.is_main():
+            for folder in folders:
+                table = score_cases(trainer, work.root, folder, device, held_out, "held_out").table()
+                text += f"\n\n{folder.name} on the {len(held_out)} held-out cases:\n{table}"
     return text
 
 
-def _score_held_out(trainer: Trainer, work: WorkFolder, folders: list[Path], device: torch.device) -> str:
-    """Each model on the validation subset of the data set, which no fold has seen."""
+def find_held_out(work: WorkFolder) -> tuple[str, ...]:
+    """The validation subset of the data set, which no fold has seen.
+
+    Raises:
+        UserError: It has none.
+    """
     ids = read_splits(work.splits, Fingerprint.load(work.fingerprint).cases).held_out
     if not ids:
         raise UserError("--held-out", "finds no validation subset in the data set", "leave it out")
-    tables = [score_cases(trainer, work.root, folder, device, ids, "held_out").table() for folder in folders]
-    return "\n".join(["", f"the {len(ids)} held-out cases:", *tables])
+    return ids
 
 
 def _check_numbers(request: TrainRequest) -> None:

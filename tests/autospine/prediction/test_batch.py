@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from autospine.errors import UserError
-from autospine.prediction.batch import Outcome, PredictRequest, find_scans, predict_all, suffix_of
+from autospine.prediction.batch import Outcome, PredictRequest, _line, find_scans, predict_all, suffix_of
 from autospine.volumes import read_image, read_mask
 from tests.tiny import spine_image, spine_mask, write_array
 
@@ -220,3 +221,20 @@ def _save_unet(trainer, job) -> None:
         trainer.build(shape).state_dict(),
         job,
     )
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ((), "nothing was found"),
+        (("vertebra:2",), "L4"),
+        (("vertebra:1", "vertebra:2", "disc:1", "canal"), "2 levels L5 to L4, L5/S1 disc, spinal canal"),
+        (("disc:2", "disc:1"), "2 discs L5/S1 to L4/L5"),
+        (("structure:7", "structure:9"), "2 structures 7 to 9"),
+    ],
+)
+def test_the_line_about_a_scan_names_its_levels_from_the_lowest_up(keys: tuple[str, ...], line: str) -> None:
+    labels = [SimpleNamespace(anatomy=key) for key in keys]
+    assert _line(SimpleNamespace(labels=labels, ambiguous="")) == line
+    if keys:
+        assert _line(SimpleNamespace(labels=labels, ambiguous="why")) == f"{line}; AMBIGUOUS levels: why"

@@ -62,6 +62,12 @@ def test_folds_by_number_all_and_cv(work: WorkFolder) -> None:
     assert everyone.validation == ()
 
 
+def test_held_out_cases_are_asked_for_before_training(work: WorkFolder) -> None:
+    with pytest.raises(UserError, match="--held-out: finds no validation subset"):
+        train(asked(work, held_out=True))
+    assert not model_folder(work).exists()
+
+
 @pytest.mark.parametrize("fold", ["3", "-1", "", "x"])
 def test_a_fold_that_does_not_exist(work: WorkFolder, fold: str) -> None:
     with pytest.raises(UserError, match="choose from 0, 1, 2, cv, all"):
