@@ -78,21 +78,37 @@ def precisions(device: torch.device) -> Iterable[Precision]:
     return (Precision("float32"), Precision("bfloat16"), Precision("bfloat16", True))
 
 
+class StepTimer:
+    """Times training steps of one network in one precision, on one batch."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        shape: NetworkShape,
+        precision: Precision,
+        batch: Batch,
+        device: torch.device,
+    ) -> None:
+        self.trainer, self.device = trainer, device
+        self.context = prepare(trainer, shape, precision, device)
+        images = batch.images.to(memory_format=precision.layout(shape.dimension))
+        self.batch = batch.with_images(images, batch.labels, batch.points)
+
+    def seconds(self) -> float:
+        """One step: forward, backward, update."""
+        _wait(self.device)
+        start = time.perf_counter()
+        self.trainer.training_step(self.context, self.batch)
+        _wait(self.device)
+        return time.perf_counter() - start
+
+
 def time_step(
     trainer: Trainer, shape: NetworkShape, precision: Precision, batch: Batch, device: torch.device
 ) -> float:
-    """Median seconds of a training step, forward and backward and update."""
-    context = prepare(trainer, shape, precision, device)
-    batch = batch.with_images(
-        batch.images.to(memory_format=precision.layout(shape.dimension)), batch.labels, batch.points
-    )
-    times = []
-    for _ in range(WARM + TIMED):
-        _wait(device)
-        start = time.perf_counter()
-        trainer.training_step(context, batch)
-        _wait(device)
-        times.append(time.perf_counter() - start)
+    """Median seconds of a training step after warming up."""
+    timer = StepTimer(trainer, shape, precision, batch, device)
+    times = [timer.seconds() for _ in range(WARM + TIMED)]
     (seconds,) = distributed.of_the_main([sorted(times[WARM:])[TIMED // 2]], device)
     return seconds
 
@@ -125,7 +141,7 @@ def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards) -
     """
     batch = batches.make(0).to(job.device)
     candidates = list(trainer.candidates()) if job.minutes is not None else [trainer.shape()]
-    precision = _fastest_precision(trainer, candidates[0], batch, job.device)
+    precision = _fastest_precision(trainer, candidates[len(candidates) // 3], batch, job.device)
     if job.minutes is None:
         seconds = time_step(trainer, candidates[0], precision, batch, job.device)
         return _by_epochs(trainer, candidates[0], precision, seconds, batches, job)
@@ -135,17 +151,22 @@ def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards) -
 def _fastest_precision(
     trainer: Trainer, shape: NetworkShape, batch: Batch, device: torch.device
 ) -> Precision:
-    best, fastest = Precision(), float("inf")
-    said = []
-    for precision in precisions(device):
-        seconds = time_step(trainer, shape, precision, batch, device)
-        layout = "channels last" if precision.channels_last else "contiguous"
-        said.append(f"{precision.dtype} {layout} {seconds * 1000:.0f} ms")
-        if seconds < WORTH * fastest:
-            best, fastest = precision, seconds
-    layout = "channels last" if best.channels_last else "contiguous"
-    log.info("a training step takes %s; %s %s is taken", ", ".join(said), best.dtype, layout)
-    return best
+    """The format and layout with the quickest step; measured in turn, the best of each, since others disturb."""
+    choices = list(precisions(device))
+    timers = [StepTimer(trainer, shape, precision, batch, device) for precision in choices]
+    rounds = [[timer.seconds() for timer in timers] for _ in range(WARM + TIMED)]
+    times = distributed.of_the_main([min(each) for each in zip(*rounds[WARM:], strict=True)], device)
+    best = 0
+    for k, seconds in enumerate(times):
+        if seconds < WORTH * times[best]:
+            best = k
+    said = ", ".join(f"{_words(p)} {t * 1000:.0f} ms" for p, t in zip(choices, times, strict=True))
+    log.info("a training step takes %s: %s is taken", said, _words(choices[best]))
+    return choices[best]
+
+
+def _words(precision: Precision) -> str:
+    return f"{precision.dtype} {'channels last' if precision.channels_last else 'contiguous'}"
 
 
 def epoch_length(trainer: Trainer, batches: Batches) -> int:
