@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine import __version__, registry
-from autospine.encoding import Encoding
 from autospine.errors import UserError
 from autospine.files import read_json, write_json, write_with
+from autospine.labels.encoding import Encoding
+from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
-from autospine.plan import Plan
+from autospine.planning.plan import Plan
 from autospine.recipe import Recipe
-from autospine.schemes import LabelScheme
 from autospine.serial import from_plain, to_plain
 
 if TYPE_CHECKING:

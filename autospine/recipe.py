@@ -53,10 +53,10 @@ class ScheduleSettings:
 
 @dataclass(frozen=True)
 class StepSettings:
-    """One named preprocessing step of `autospine.steps`, and its numbers.
+    """One named preprocessing step of `autospine.preprocessing.steps`, and its numbers.
 
     Attributes:
-        name: A key of `autospine.steps.STEPS`.
+        name: A key of `autospine.preprocessing.steps.STEPS`.
         settings: Its arguments.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.dataset import Case
+from autospine.dataset.cases import Case
 from autospine.errors import UserError
 from autospine.files import read_json, write_json
 from autospine.serial import from_plain, to_plain

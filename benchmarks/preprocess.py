@@ -19,7 +19,7 @@ from figures import Spread, call, command, parser, ratios, say_ratio, timed, wor
 if TYPE_CHECKING:
     import SimpleITK
 
-    from autospine.plan import Plan
+    from autospine.planning.plan import Plan
 
 TARGET = 1.5
 SHARES = (1.0, 0.8, 1.3)  # of the plan's in-plane spacing
@@ -62,10 +62,10 @@ def compare(dataset: Path, work: Path, share: float, workers: int, repeats: int)
 
 def child(part: str, share: float, dataset: Path, work: Path, workers: int) -> float:
     """Seconds of one part, imports left out on both sides."""
-    from autospine.dataset import load_dataset
+    from autospine.dataset.cases import load_dataset
     from autospine.machine import workers_for
-    from autospine.plan import Plans
-    from autospine.preprocess import preprocess
+    from autospine.planning.plan import Plans
+    from autospine.preprocessing.preprocess import preprocess
 
     plan = Plans.load(work / "plans.json").plans[0]
     slices, rows, columns = plan.grid.spacing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from autospine.plan import Grid, Triple
-from autospine.planner import Planner
+from autospine.planning.plan import Grid, Triple
+from autospine.planning.planner import Planner
 
 
 class Axial2D(Planner):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autospine.planner import Planner
+from autospine.planning.planner import Planner
 
 
 class Sagittal2D(Planner):

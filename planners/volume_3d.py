@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from autospine.errors import UserError
-from autospine.planner import Planner
+from autospine.planning.planner import Planner
 
 FEWEST_SLICES = 4
 

@@ -31,7 +31,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the toy trainers known by name, and takes float32 without looking at the clock."""
     from autospine import registry
     from autospine.precision import Precision
-    from autospine.steps import STEPS
+    from autospine.preprocessing.steps import STEPS
     from autospine.training import calibration
 
     for name, kind in TOYS.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autospine.encoding import Encoding
+from autospine.labels.encoding import Encoding
 from autospine.levels.decode import Evidence
 from tests.tiny import chain_encoding
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autospine.encoding import Encoding, SemanticClass
-from autospine.labels import get_scheme
+from autospine.dataset.splits import Fold
+from autospine.labels.conversion import get_scheme
+from autospine.labels.encoding import Encoding, SemanticClass
 from autospine.networks.shape import NetworkShape
-from autospine.plan import Grid, Normalisation, Plan, Plans, TrainingRange
-from autospine.planning import PlanRequest, make_plans
-from autospine.splits import Fold
+from autospine.planning.plan import Grid, Normalisation, Plan, Plans, TrainingRange
+from autospine.planning.run import PlanRequest, make_plans
 from autospine.training.job import Job
 from autospine.work import WorkFolder
 

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
+from autospine.preprocessing.steps import Prepared, Shape
 from autospine.recipe import OptimiserSettings, Recipe, StepSettings
-from autospine.steps import Prepared, Shape
 from autospine.training import distributed
 from autospine.training.batches import Batch
 from autospine.training.trainer import Context, Trainer

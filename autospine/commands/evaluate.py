@@ -29,8 +29,8 @@ def main() -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Prints the scores; 2 if a case could not be scored."""
-    from autospine.evaluate import score_folder
-    from autospine.labels import get_scheme
+    from autospine.evaluation.folders import score_folder
+    from autospine.labels.conversion import get_scheme
     from autospine.machine import workers_for
 
     pred_scheme = get_scheme(options.pred_labels) if options.pred_labels else None

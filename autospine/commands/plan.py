@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from autospine.planning import PlanRequest, make_plans
+    from autospine.planning.run import PlanRequest, make_plans
 
     request = PlanRequest(
         dataset=options.dataset,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autospine.encoding import Encoding
+from autospine.labels.encoding import Encoding
 from autospine.levels.instances import Instance, Votes, find_instances
 from autospine.levels.numbering import Numbering, number, number_between
 from autospine.levels.spine import beside_the_spine, best_chain

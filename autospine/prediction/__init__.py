@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from autospine.errors import UserError
-from autospine.labels import conversion, get_scheme
+from autospine.labels.conversion import conversion, get_scheme
+from autospine.labels.schemes import LabelScheme
 from autospine.model import Model, find_models
 from autospine.prediction.predictor import Answer, Predictor
 from autospine.prediction.ranges import range_warnings
 from autospine.prediction.segmentation import Segmentation, report_labels
-from autospine.schemes import LabelScheme
 from autospine.volumes import Volume, read_image
 
 __all__ = ["Predictor", "Segmentation", "predict", "segment"]

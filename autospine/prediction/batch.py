@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from autospine.anatomy import Anatomy, Kind
-from autospine.dataset import SERIES
+from autospine.dataset.cases import SERIES
 from autospine.errors import UserError
 from autospine.files import writing_error
+from autospine.labels.anatomy import Anatomy, Kind
 from autospine.machine import find_machine, workers_for
 from autospine.model import Model, find_models
 from autospine.prediction import segment
@@ -212,7 +212,7 @@ def _sequence(name: str) -> str:
 def _write(scan: Scan, image: Volume, found: Segmentation, request: PredictRequest) -> str:
     found.save(request.output / f"{scan.id}{scan.suffix}", request.output / f"{scan.id}.json")
     if request.overlay:
-        from autospine.overlay import draw_overlay
+        from autospine.overlay.draw import draw_overlay
 
         draw_overlay(
             image.array, found.mask, image.spacing, found.scheme, request.output / f"{scan.id}.png", scan.id

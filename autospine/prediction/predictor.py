@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autospine.encoding import Encoding
 from autospine.files import replacing
+from autospine.labels.encoding import Encoding
 from autospine.levels.decode import Decoded, Evidence, decode
 from autospine.model import Model
-from autospine.normalisation import visible_rows
 from autospine.precision import Precision, quick_precision
 from autospine.prediction.back import resize_stream
 from autospine.prediction.windows import Slab, stream_slices, stream_volume
-from autospine.preprocess import bring_to_grid
-from autospine.steps import Prepared, Shape, apply_steps, make_steps, undo_steps
+from autospine.preprocessing.normalisation import visible_rows
+from autospine.preprocessing.preprocess import bring_to_grid
+from autospine.preprocessing.steps import Prepared, Shape, apply_steps, make_steps, undo_steps
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autospine.plan import Plan
+from autospine.planning.plan import Plan
 
 AXES = ("from left to right", "from head to foot", "from front to back")
 SPACING_ROOM = 1.25

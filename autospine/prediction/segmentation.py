@@ -10,10 +10,10 @@ import numpy as np
 
 from autospine import __version__
 from autospine.files import write_json
+from autospine.labels.schemes import LabelScheme
 from autospine.prediction.predictor import Answer
-from autospine.schemes import LabelScheme
+from autospine.preprocessing.storage import describe_labels
 from autospine.serial import to_plain
-from autospine.storage import describe_labels
 from autospine.volumes import Volume, write_volume
 
 VERSION = 1

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autospine.encoding import Encoding
-from autospine.labels import conversion
-from autospine.plan import Plan
-from autospine.schemes import LabelScheme
-from autospine.storage import CaseStore, LabelRecord
+from autospine.labels.conversion import conversion
+from autospine.labels.encoding import Encoding
+from autospine.labels.schemes import LabelScheme
+from autospine.planning.plan import Plan
+from autospine.preprocessing.storage import CaseStore, LabelRecord
 
 
 @dataclass(frozen=True)

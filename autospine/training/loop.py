@@ -19,8 +19,8 @@ from tqdm import tqdm
 from autospine.augmentation import apply, sample
 from autospine.errors import UserError
 from autospine.model import save_model
+from autospine.preprocessing.steps import prepared_folder
 from autospine.serial import from_plain, to_plain
-from autospine.steps import prepared_folder
 from autospine.training import distributed
 from autospine.training.batches import Batch, Batches, PatchSampler
 from autospine.training.calibration import Calibration, calibrate, prepare

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autospine.encoding import Encoding
-from autospine.losses import deep_supervision_weights, downsample_labels, masked_smooth_l1
+from autospine.labels.encoding import Encoding
 from autospine.training.batches import Batch
+from autospine.training.losses import deep_supervision_weights, downsample_labels, masked_smooth_l1
 
 SemanticLoss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 

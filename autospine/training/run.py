@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autospine import registry
+from autospine.dataset.splits import Fold, read_splits
 from autospine.errors import UserError
-from autospine.evaluation import CaseScore, Evaluation
+from autospine.evaluation.evaluation import CaseScore, Evaluation
 from autospine.files import writing_error
-from autospine.fingerprint import Fingerprint
+from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.machine import cores, find_machine
 from autospine.model import CARD
-from autospine.plan import Plan, Plans
-from autospine.splits import Fold, read_splits
+from autospine.planning.plan import Plan, Plans
 from autospine.training import distributed
 from autospine.training.job import Job
 from autospine.training.trainer import Trainer

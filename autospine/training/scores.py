@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from autospine.encoding import Encoding
+from autospine.labels.encoding import Encoding
 from autospine.training.batches import Batch
 from autospine.training.history import Scores
 from autospine.training.trainer import Context

@@ -16,21 +16,21 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from autospine.augmentation import AugmentationSettings
-from autospine.encoding import Encoding, plain_encoding
 from autospine.errors import UserError
-from autospine.labels import conversion, get_scheme
-from autospine.losses import DiceCrossEntropy
+from autospine.labels.conversion import conversion, get_scheme
+from autospine.labels.encoding import Encoding, plain_encoding
+from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
-from autospine.plan import Plan
+from autospine.planning.plan import Plan
 from autospine.precision import Precision
 from autospine.recipe import OptimiserSettings, Recipe
-from autospine.schemes import LabelScheme
 from autospine.training.batches import Batch
+from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.updater import Updater
 
 if TYPE_CHECKING:
-    from autospine.evaluation import Evaluation
+    from autospine.evaluation.evaluation import Evaluation
     from autospine.training.job import Job
 
 NETWORK = "network"

@@ -9,15 +9,15 @@ import torch
 from tqdm import tqdm
 
 from autospine import volumes
-from autospine.evaluation import CaseScore, Evaluation, complete
+from autospine.evaluation.evaluation import CaseScore, Evaluation, complete
+from autospine.evaluation.scoring import score_case
 from autospine.model import find_models
-from autospine.overlay import draw_overlay
+from autospine.overlay.draw import draw_overlay
 from autospine.prediction import segment
 from autospine.prediction.batch import suffix_of
 from autospine.prediction.predictor import Predictor
 from autospine.prediction.windows import starts
-from autospine.scoring import score_case
-from autospine.storage import CaseStore
+from autospine.preprocessing.storage import CaseStore
 from autospine.training import distributed
 from autospine.training.calibration import Afterwards
 from autospine.training.job import Job

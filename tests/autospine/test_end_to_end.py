@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.plan import Plans
+from autospine.planning.plan import Plans
 from autospine.volumes import read_image, read_mask
 from tests.tiny import spine_image, spine_mask, write_array, write_dataset
 

@@ -11,7 +11,7 @@ import pytest
 
 from autospine import files
 from autospine.errors import UserError
-from autospine.storage import CaseRecord, CaseStore
+from autospine.preprocessing.storage import CaseRecord, CaseStore
 
 RECORD = CaseRecord("1_t2", "1", "t2", (4, 500, 500), (4.0, 0.6, 0.6), (), None, "key")
 

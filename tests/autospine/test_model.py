@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from autospine.dataset.splits import Fold
 from autospine.errors import UserError
-from autospine.labels import get_scheme
+from autospine.labels.conversion import get_scheme
 from autospine.model import CARD, WEIGHTS, Model, file_hash, find_models, read_model, save_model
 from autospine.precision import Precision
 from autospine.recipe import StepSettings
-from autospine.splits import Fold
 from autospine.training.calibration import Calibration
 from autospine.training.job import Job
 from tests.tiny import chain_encoding, made_plan

@@ -7,7 +7,7 @@ import pytest
 
 from autospine import registry
 from autospine.errors import UserError
-from autospine.planner import Planner
+from autospine.planning.planner import Planner
 
 
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN["planners"]))

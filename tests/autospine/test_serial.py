@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospine.anatomy import Anatomy, Kind
 from autospine.errors import UserError
-from autospine.labels import LabelScheme
+from autospine.labels.anatomy import Anatomy, Kind
+from autospine.labels.conversion import LabelScheme
 from autospine.networks.shape import NetworkShape
 from autospine.serial import from_plain, to_plain
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autospine.dataset import Case
+from autospine.dataset.cases import Case
 from autospine.errors import UserError
 from autospine.files import read_json, write_json
 from autospine.work import WorkFolder

@@ -12,13 +12,13 @@ import pytest
 
 from autospine import registry
 from autospine.errors import UserError
-from autospine.fingerprint import CaseFingerprint, Fingerprint, IntensityStatistics, find_chains
-from autospine.labels import SCHEMES, LabelScheme
+from autospine.fingerprint.fingerprint import CaseFingerprint, Fingerprint, IntensityStatistics, find_chains
+from autospine.labels.conversion import SCHEMES, LabelScheme
 from autospine.machine import Machine
-from autospine.memory import training_memory_gib
 from autospine.networks.shape import NetworkShape
-from autospine.plan import VERSION, Plan
-from autospine.planner import Planner
+from autospine.planning.memory import training_memory_gib
+from autospine.planning.plan import VERSION, Plan
+from autospine.planning.planner import Planner
 
 STATISTICS = IntensityStatistics(0.0, 1.0, 100.0, 400.0, 500.0, 110.0, 60.0)
 SAGITTAL = (4.4, 0.6, 0.6)

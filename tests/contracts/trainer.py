@@ -18,7 +18,7 @@ from torch import Tensor
 
 from autospine import registry
 from autospine.model import read_model, save_model
-from autospine.plan import Plan
+from autospine.planning.plan import Plan
 from autospine.precision import Precision
 from autospine.recipe import Recipe
 from autospine.training import calibration, loop

@@ -14,7 +14,7 @@ import pytest
 
 from autospine.commands.plan import main
 from autospine.files import write_json
-from autospine.plan import VERSION
+from autospine.planning.plan import VERSION
 from tests.autospine.commands.conftest import Answer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -253,7 +253,8 @@ def test_as_a_process_with_two_workers(data: Path, spine: Callable[..., None]) -
 @pytest.mark.slow
 def test_an_interrupt_ends_with_130_and_whole_files(data: Path) -> None:
     code = (
-        "import sys, time; from autospine import preprocess, planning\n"
+        "import sys, time\n"
+        "from autospine.preprocessing import preprocess; from autospine.planning import run as planning\n"
         "first = preprocess.preprocess_case\n"
         "def slow(job): print('at', job.case.id, file=sys.stderr, flush=True); time.sleep(0.4); return first(job)\n"
         "preprocess.preprocess_case = slow\n"

@@ -11,7 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from autospine.model import Model
-    from autospine.plan import Plan
+    from autospine.planning.plan import Plan
     from autospine.training.trainer import Trainer
 
 
@@ -30,9 +30,9 @@ def save() -> Callable[..., Model]:
     def saved(folder: Path, trainer: Trainer, seed: int = 0) -> Model:
         import torch
 
+        from autospine.dataset.splits import Fold
         from autospine.model import read_model, save_model
         from autospine.precision import Precision
-        from autospine.splits import Fold
         from autospine.training.calibration import Calibration
         from autospine.training.job import Job
 
@@ -51,7 +51,7 @@ def bright(save: Callable[..., Model]) -> Callable[..., Model]:
     """A model that calls what is brighter than average the canal."""
 
     def made(folder: Path, plan: Plan | None = None, **changes: object) -> Model:
-        from autospine.encoding import plain_encoding
+        from autospine.labels.encoding import plain_encoding
         from tests.tiny import made_plan
         from tests.toys import BrightnessTrainer
 
@@ -63,7 +63,7 @@ def bright(save: Callable[..., Model]) -> Callable[..., Model]:
 
 
 def _spider():
-    from autospine.labels import get_scheme
+    from autospine.labels.conversion import get_scheme
 
     return get_scheme("spider")
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autospine.prediction.back import resize_stream
-from autospine.resampling import resize, source_positions
+from autospine.preprocessing.resampling import resize, source_positions
 
 
 def slabs_of(array: np.ndarray, axis: int, cuts: list[int]) -> list[tuple[int, np.ndarray]]:

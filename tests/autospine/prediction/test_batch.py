@@ -172,8 +172,8 @@ def test_suffixes(name: str, suffix: str) -> None:
 def test_warnings_are_told_and_written(tmp_path, scans, bright, caplog: pytest.LogCaptureFixture) -> None:
     from dataclasses import replace
 
-    from autospine.encoding import plain_encoding
-    from autospine.labels import get_scheme
+    from autospine.labels.conversion import get_scheme
+    from autospine.labels.encoding import plain_encoding
     from tests.tiny import made_plan
 
     plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)))
@@ -191,7 +191,7 @@ def test_warnings_are_told_and_written(tmp_path, scans, bright, caplog: pytest.L
 
 @pytest.mark.slow
 def test_the_command_exits_with_2_when_a_scan_failed(tmp_path, scans, tiny_work) -> None:
-    from autospine.splits import Fold
+    from autospine.dataset.splits import Fold
     from tests.tiny import make_job, plan_of
     from trainers.unet import UNetTrainer
 

@@ -9,14 +9,14 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from autospine.encoding import plain_encoding
 from autospine.errors import UserError
-from autospine.labels import get_scheme
+from autospine.labels.conversion import get_scheme
+from autospine.labels.encoding import plain_encoding
 from autospine.model import find_models
-from autospine.plan import Grid
+from autospine.planning.plan import Grid
 from autospine.prediction import predict, segment
 from autospine.prediction.predictor import Predictor
-from autospine.preprocess import bring_to_grid
+from autospine.preprocessing.preprocess import bring_to_grid
 from autospine.volumes import read_image, read_mask
 from tests.tiny import SPACING, made_plan, spine_image, spine_mask, write_array
 

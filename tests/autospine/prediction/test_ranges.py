@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autospine.plan import TrainingRange
+from autospine.planning.plan import TrainingRange
 from autospine.prediction.ranges import range_warnings
 from tests.tiny import chain_encoding, made_plan
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from autospine.labels import get_scheme
-from autospine.plan import Plan
-from autospine.storage import CaseRecord, CaseStore, describe_labels
+from autospine.labels.conversion import get_scheme
+from autospine.planning.plan import Plan
+from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.training.batches import Batch, Batches, PatchSampler
 from autospine.work import WorkFolder
 from tests.tiny import IDS, chain_encoding, made_plan, plan_of, spine_image, spine_mask
@@ -173,7 +173,7 @@ def test_axial_and_sagittal_slices_are_those_of_the_case(tmp_path) -> None:
 
 
 def test_labels_of_another_scheme_are_converted(tmp_path) -> None:
-    from autospine.encoding import plain_encoding
+    from autospine.labels.encoding import plain_encoding
 
     semantic = get_scheme("semantic4")
     values = tuple(sorted(semantic.anatomies))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autospine.encoding import Encoding, SemanticClass
-from autospine.losses import DiceCrossEntropy
+from autospine.labels.encoding import Encoding, SemanticClass
 from autospine.training.batches import Batch
+from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from tests.tiny import chain_encoding, spine_mask
 

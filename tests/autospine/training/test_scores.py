@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from autospine.losses import DiceCrossEntropy
 from autospine.precision import Precision
 from autospine.training.batches import Batch
+from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.scores import patch_scores, scores_of
 from autospine.training.trainer import Context

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from autospine.errors import UserError
-from autospine.evaluation import Evaluation
+from autospine.evaluation.evaluation import Evaluation
 from autospine.model import find_models, read_model
 from autospine.prediction import predict
+from autospine.preprocessing.steps import prepared_folder
+from autospine.preprocessing.storage import CaseStore
 from autospine.recipe import OptimiserSettings, Recipe
-from autospine.steps import prepared_folder
-from autospine.storage import CaseStore
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.job import Job
 from autospine.training.loop import fit, make_batches

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from autospine.plan import Grid
+from autospine.planning.plan import Grid
 from planners.sagittal_2d import Sagittal2D
 
 

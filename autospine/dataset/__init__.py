@@ -1,0 +1,1 @@
+"""The data set: its cases, tables, checks and folds."""

@@ -1,0 +1,236 @@
+"""A data set: a folder of scans and masks, listed as cases.
+
+Layouts: `images/` and `masks/` (SPIDER's, native), `imagesTr/` and `labelsTr/` (nnU-Net's, channels
+as `<id>_0000`), `train/MR` and `train/Mask` (MRSpineSeg's).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autospine.dataset.tables import (
+    TRAINING,
+    Declaration,
+    read_declaration,
+    read_overview,
+    read_patients,
+)
+from autospine.errors import UserError
+from autospine.labels.conversion import LabelScheme
+from autospine.volumes import find_volumes, volume_id
+
+log = logging.getLogger(__name__)
+
+UNKNOWN = "unknown"
+LAYOUTS = (("images", "masks"), ("imagesTr", "labelsTr"), ("train/MR", "train/Mask"), ("MR", "Mask"))
+NNUNET = LAYOUTS[1]
+SERIES = re.compile(r"^(?P<patient>.+?)_(?P<sequence>t2_space|t1|t2)w?(?=_|$)", re.IGNORECASE)
+SEQUENCES = {"t1": "t1", "t2": "t2", "t2_space": "t2_SPACE"}
+CHANNEL = re.compile(r"^(?P<id>.+)_(?P<channel>\d{4})$")
+MASK_WORD = re.compile(r"^(mask|seg|label)s?[_-]?|[_-]?(mask|seg|label)s?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One series.
+
+    Attributes:
+        id: File name without its suffix (and channel number).
+        images: One file per channel.
+        mask: Its annotation, or None.
+        patient: Whose scan it is; cases of one patient never stand on both sides of a split.
+        sequence: "t1", "t2", "t2_SPACE" or "unknown".
+        subset: "training" or "validation" (never trained on).
+        vendor: Maker of the scanner, if overview.csv says.
+    """
+
+    id: str
+    images: tuple[Path, ...]
+    mask: Path | None
+    patient: str
+    sequence: str = UNKNOWN
+    subset: str = TRAINING
+    vendor: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Every case of a folder.
+
+    Attributes:
+        root: The folder.
+        cases: In natural order of their ids, those without a mask included.
+        channels: Names of the channels that each case has.
+        scheme: The label scheme of dataset.json, or None.
+        table: Rows of overview.csv by case id, also of ids without files.
+    """
+
+    root: Path
+    cases: tuple[Case, ...]
+    channels: tuple[str, ...]
+    scheme: LabelScheme | None
+    table: Mapping[str, Mapping[str, str]]
+
+    @property
+    def annotated(self) -> tuple[Case, ...]:
+        """The cases that have a mask."""
+        return tuple(case for case in self.cases if case.mask is not None)
+
+
+def load_dataset(root: str | Path) -> Dataset:
+    """Lists a data set without reading any pixels.
+
+    Images without a mask stay in the list (`mask` None) and are named in a warning.
+
+    Raises:
+        UserError: No known layout, no images, no mask at all, masks without an image, an id twice, a
+            channel missing, or a table at fault.
+    """
+    root = Path(root)
+    image_folder, mask_folder = _folders(root)
+    declaration = read_declaration(root / "dataset.json")
+    table = read_overview(root / "overview.csv")
+    patients = read_patients(root / "patients.csv")
+    images = _channel_files(image_folder, declaration, _has_channel_numbers(root, image_folder, declaration))
+    masks = _mask_files(mask_folder, images)
+    cases = tuple(
+        _case(id_, images[id_], masks.get(id_), table.get(id_, {}), patients.get(id_)) for id_ in images
+    )
+    _report_missing(root, mask_folder, cases)
+    _report_unlisted(root, cases, table)
+    return Dataset(root, cases, declaration.channels, declaration.scheme, table)
+
+
+def patient_and_sequence(id_: str) -> tuple[str, str]:
+    """Patient and sequence that an id names.
+
+    Example:
+        >>> patient_and_sequence("12_t2_SPACE"), patient_and_sequence("case_007")
+        (('12', 't2_SPACE'), ('case_007', 'unknown'))
+    """
+    found = SERIES.match(id_)
+    if found is None:
+        return id_, UNKNOWN
+    return found["patient"], SEQUENCES[found["sequence"].lower()]
+
+
+def names_patient(id_: str) -> bool:
+    """Whether an id names its patient as SPIDER's do."""
+    return SERIES.match(id_) is not None
+
+
+def _folders(root: Path) -> tuple[Path, Path]:
+    if not root.is_dir():
+        raise UserError(root, "is not a folder", "give the folder that holds images/ and masks/")
+    for images, masks in LAYOUTS:
+        if (root / images).is_dir():
+            return root / images, root / masks
+    places = ", ".join(f"{images}/ and {masks}/" for images, masks in LAYOUTS[:3])
+    raise UserError(root, "holds no known layout", f"put the scans into one of: {places}")
+
+
+def _has_channel_numbers(root: Path, folder: Path, declaration: Declaration) -> bool:
+    return folder == root / NNUNET[0] or len(declaration.channels) > 1
+
+
+def _files_by_id(folder: Path) -> dict[str, Path]:
+    return {volume_id(path): path for path in find_volumes(folder)}
+
+
+def _channel_files(folder: Path, declaration: Declaration, numbered: bool) -> dict[str, tuple[Path, ...]]:
+    """Image files by case id, one per channel in order."""
+    files = _files_by_id(folder)
+    if not numbered:
+        return {id_: (path,) for id_, path in files.items()}
+    channels: dict[str, dict[int, Path]] = {}
+    for name, path in files.items():
+        found = CHANNEL.match(name)
+        if found is None:
+            raise UserError(path, "has no channel number", f"rename it to {name}_0000")
+        channels.setdefault(found["id"], {})[int(found["channel"])] = path
+    wanted = list(range(len(declaration.channels)))
+    for id_, paths in channels.items():
+        if sorted(paths) != wanted:
+            has, needs = ", ".join(map(str, sorted(paths))), ", ".join(map(str, wanted))
+            mend = f"complete it, or name the channels in dataset.json (channels {needs} are expected)"
+            raise UserError(folder / id_, f"has channels {has}", mend)
+    return {id_: tuple(paths[number] for number in wanted) for id_, paths in channels.items()}
+
+
+def _mask_files(folder: Path, images: Mapping[str, object]) -> dict[str, Path]:
+    """Masks by case id: the same name, or the same but for "mask" and capitals (MRSpineSeg)."""
+    if not folder.is_dir():
+        return {}
+    bare = {id_.lower(): id_ for id_ in images}
+    masks: dict[str, Path] = {}
+    strays = []
+    for name, path in _files_by_id(folder).items():
+        id_ = name if name in images else bare.get(MASK_WORD.sub("", name).lower())
+        if id_ is None:
+            strays.append(path)
+        elif id_ in masks:
+            raise UserError(path, f"is a second mask of {id_}", f"keep it or {masks[id_].name}")
+        else:
+            masks[id_] = path
+    if strays:
+        fault = f"has no image ({listed([path.name for path in strays])})"
+        raise UserError(strays[0], fault, "add the image or remove the mask")
+    return masks
+
+
+def _case(
+    id_: str, images: tuple[Path, ...], mask: Path | None, row: Mapping[str, str], patient: str | None
+) -> Case:
+    guessed, sequence = patient_and_sequence(id_)
+    return Case(
+        id=id_,
+        images=images,
+        mask=mask,
+        patient=patient or guessed,
+        sequence=sequence,
+        subset=row.get("subset", TRAINING),
+        vendor=row.get("Manufacturer") or None,
+    )
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names for one line: the first few, and how many more.
+
+    Example:
+        >>> listed(["a", "b", "c"], most=2)
+        'a, b and 1 more'
+    """
+    rest = len(names) - most
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:most])} and {rest} more"
+
+
+def _report_missing(root: Path, mask_folder: Path, cases: Sequence[Case]) -> None:
+    missing = [case.id for case in cases if case.mask is None]
+    if len(missing) == len(cases):
+        mend = f"put masks named like the images into {mask_folder.relative_to(root)}/"
+        raise UserError(mask_folder, f"holds no mask for any of the {len(cases)} images", mend)
+    if missing:
+        log.warning(
+            "%s: %d of %d images have no mask and are not trained on: %s",
+            root,
+            len(missing),
+            len(cases),
+            listed(missing, 20),
+        )
+
+
+def _report_unlisted(root: Path, cases: Sequence[Case], table: Mapping[str, Mapping[str, str]]) -> None:
+    if not any("subset" in row for row in table.values()):
+        return
+    unlisted = [case.id for case in cases if case.id not in table]
+    if unlisted:
+        log.warning(
+            "%s: %d images are not in overview.csv and count as training cases: %s",
+            root,
+            len(unlisted),
+            listed(unlisted, 20),
+        )

@@ -1,0 +1,180 @@
+"""Checks of a data set: what is wrong with it is found in all cases and said together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from autospine.dataset.cases import Case, listed
+from autospine.errors import UserError
+from autospine.fingerprint.chains import AGREEMENT, agreement, height_order, row_overlap
+from autospine.labels.anatomy import Kind
+from autospine.labels.schemes import BACKGROUND, LabelScheme
+from autospine.parallel import together
+
+if TYPE_CHECKING:
+    from autospine.fingerprint.case import CaseFingerprint
+    from autospine.volumes import Geometry
+
+SIDE_BY_SIDE = 0.9  # row overlap from which two levels of one kind cannot be neighbours along the spine
+NEARLY = 0.02  # schemes whose agreement differs by less are both suggested
+OWN_SCHEME = "describe the labels in dataset.json"
+
+
+class Described(Protocol):
+    """What both a Case and a CaseFingerprint have."""
+
+    @property
+    def id(self) -> str:
+        """Name of the case."""
+
+    @property
+    def patient(self) -> str:
+        """Whose scan it is."""
+
+    @property
+    def subset(self) -> str:
+        """Either "training" or "validation"."""
+
+
+def raise_together(problems: Sequence[UserError]) -> None:
+    """Does nothing without problems; else raises one line and logs the full list.
+
+    Raises:
+        UserError: The problem, or the first with the number of the others.
+    """
+    if problems:
+        raise together(problems)
+
+
+def check_grids(case: Case, images: Sequence[Geometry], mask: Geometry | None) -> None:
+    """Makes sure that channels and mask lie on the first channel's grid.
+
+    Raises:
+        UserError: One does not; the message names both files and the difference.
+    """
+    others = list(zip(case.images[1:], images[1:], strict=True))
+    if case.mask is not None and mask is not None:
+        others.append((case.mask, mask))
+    for path, geometry in others:
+        difference = images[0].difference(geometry)
+        if difference:
+            fault = f"lies on another grid than {case.images[0]} ({difference})"
+            raise UserError(path, fault, "resample it onto the image's grid or fix its header")
+
+
+def intensity_problems(path: Path, minimum: float, maximum: float) -> list[UserError]:
+    """Whether an image holds anything: NaN and constant images teach nothing."""
+    if not math.isfinite(minimum) or not math.isfinite(maximum):
+        return [UserError(path, "holds NaN or infinite voxels", "export the scan again")]
+    if minimum == maximum:
+        return [
+            UserError(path, f"is constant ({minimum:g} everywhere)", "remove the case or export it again")
+        ]
+    return []
+
+
+def case_problems(case: Case, voxels: Mapping[int, int], scheme: LabelScheme | None) -> list[UserError]:
+    """Labels of a mask that its scheme lacks, with their voxel counts.
+
+    Args:
+        case: The case.
+        voxels: Voxel count by label.
+        scheme: The scheme, or None if any label is right.
+    """
+    if scheme is None or case.mask is None:
+        return []
+    known = {BACKGROUND, scheme.unlabelled, *scheme.anatomies}
+    strays = [f"{label} ({count} voxels)" for label, count in sorted(voxels.items()) if label not in known]
+    if not strays:
+        return []
+    noun = "labels" if len(strays) > 1 else "label"
+    fault = f"holds the {noun} {listed(strays)}, which the scheme {scheme.name} lacks"
+    return [UserError(case.mask, fault, f"correct the mask, give --labels, or {OWN_SCHEME}")]
+
+
+def identity_problems(cases: Sequence[Described]) -> list[UserError]:
+    """Ids given twice, and patients who stand both in training and in validation."""
+    problems, seen = [], set()
+    subsets: dict[str, dict[str, list[str]]] = {}
+    for case in cases:
+        if case.id in seen:
+            problems.append(UserError(case.id, "is the id of two cases", "rename one of them"))
+        seen.add(case.id)
+        subsets.setdefault(case.patient, {}).setdefault(case.subset, []).append(case.id)
+    for patient, ids in subsets.items():
+        if len(ids) > 1:
+            sides = " and ".join(f"{listed(names)} in {subset}" for subset, names in sorted(ids.items()))
+            mend = "put all series of a patient into one subset of overview.csv, or correct patients.csv"
+            problems.append(UserError(f"patient {patient}", f"stands on both sides ({sides})", mend))
+    return problems
+
+
+def annotation_problems(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> list[UserError]:
+    """Masks without any label at all, and labels whose places contradict their scheme."""
+    if not any(case.centroids for case in cases):
+        return [UserError("masks", "hold no label in any case", "check that they are the right files")]
+    fault = contradiction(cases, scheme)
+    if fault is None:
+        return []
+    candidates = fitting_schemes(cases, scheme)
+    mend = f"give {' or '.join(f'--labels {name}' for name in candidates)}, or {OWN_SCHEME}"
+    return [UserError("masks", fault, mend if candidates else OWN_SCHEME)]
+
+
+def contradiction(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> str | None:
+    """What in the labels' places says that they follow another scheme, or None.
+
+    The heights of all levelled labels, discs between vertebrae included, must rise with their levels;
+    neighbouring levels of one kind must not cover the same rows.
+    """
+    ranks = height_order(scheme)
+    beside = [overlap for case in cases for overlap in _neighbour_overlaps(case, scheme, ranks)]
+    if beside and sum(overlap >= SIDE_BY_SIDE for overlap in beside) > len(beside) / 2:
+        return f"do not fit the label scheme {scheme.name}: levels of one kind lie side by side"
+    share = agreement(cases, ranks)
+    if share < AGREEMENT:
+        how = (
+            "count downward or the scans stand upside down"
+            if share < 1 - AGREEMENT
+            else "follow another order"
+        )
+        return f"do not fit the label scheme {scheme.name}: the labels {how} ({share:.0%} of pairs fit)"
+    return None
+
+
+def _neighbour_overlaps(
+    case: CaseFingerprint, scheme: LabelScheme, ranks: Mapping[int, int]
+) -> Iterable[float]:
+    by_kind: dict[str, list[tuple[int, int]]] = {}
+    for value in case.boxes:
+        if value in ranks:
+            by_kind.setdefault(scheme.anatomies[value].kind.value, []).append((ranks[value], value))
+    for members in by_kind.values():
+        for (_, low), (_, high) in pairwise(sorted(members)):
+            yield row_overlap(case.boxes[low], case.boxes[high])
+
+
+def fitting_schemes(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> list[str]:
+    """Built-in schemes that hold every label and agree with the labels' places, best first.
+
+    Of those, the ones that agree best; schemes that leave fewest labels without a height come first. At
+    most three.
+    """
+    from autospine.labels.conversion import SCHEMES
+
+    values = {value for case in cases for value in case.centroids}
+    fitting = []
+    for name, other in SCHEMES.items():
+        named = {value for value, anatomy in other.anatomies.items() if anatomy.kind is not Kind.STRUCTURE}
+        if name == scheme.name or not values <= named or contradiction(cases, other):
+            continue
+        ranks = height_order(other)
+        unordered = len(values) - len(values & set(ranks))
+        fitting.append((agreement(cases, ranks), unordered, len(other.anatomies), name))
+    best = max((share for share, *_ in fitting), default=0.0)
+    near = sorted(rest for share, *rest in fitting if share >= best - NEARLY)
+    return [str(name) for *_, name in near[:3]]

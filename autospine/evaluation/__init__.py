@@ -1,0 +1,1 @@
+"""Evaluation: masks against references, per structure, case and set."""

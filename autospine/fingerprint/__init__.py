@@ -1,0 +1,1 @@
+"""The fingerprint: what planning needs to know of a data set."""

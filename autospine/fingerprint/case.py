@@ -1,0 +1,156 @@
+"""What one case looks like: read once, verified, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autospine.dataset import verify
+from autospine.dataset.cases import Case
+from autospine.errors import UserError
+from autospine.fingerprint.measuring import (
+    IntensityStatistics,
+    LabelFigures,
+    checksum,
+    clipped_share,
+    intensity_statistics,
+    label_figures,
+)
+from autospine.labels.conversion import LabelScheme
+
+if TYPE_CHECKING:
+    from autospine.volumes import Volume
+
+
+@dataclass(frozen=True)
+class CaseFingerprint:
+    """Figures of one case. Arrays are canonical: slices, rows, columns.
+
+    Attributes:
+        id: The case.
+        patient: Whose scan it is.
+        sequence: "t1", "t2", "t2_SPACE" or "unknown".
+        subset: "training" or "validation".
+        vendor: Maker of the scanner, if known.
+        shape: Voxels along each canonical axis.
+        spacing: Millimetres along each canonical axis.
+        orientation: The file's own orientation code.
+        slice_axis: Canonical axis with the coarsest spacing; 0 in a sagittal series.
+        anisotropy: Coarsest over finest spacing.
+        clipped_share: Share of voxels at exactly the minimum or maximum, if both pile up as if clipped.
+        intensity: Of the first channel, whole image.
+        foreground: Of the first channel where a label is, or None without any.
+        voxels: Voxel count per label, 0 and the unlabelled value included.
+        slices: Sagittal slices that show each label.
+        centroids: Mean voxel index of each label.
+        boxes: First and last index of each label, inclusive: s0, r0, c0, s1, r1, c1.
+        checksum: 16 hexadecimal digits of the image's voxels, then 16 of the mask's.
+        mask_checksum: The latter alone; None without a mask.
+    """
+
+    id: str
+    patient: str
+    sequence: str
+    subset: str
+    vendor: str | None
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    orientation: str
+    slice_axis: int
+    anisotropy: float
+    clipped_share: float
+    intensity: IntensityStatistics
+    foreground: IntensityStatistics | None
+    voxels: dict[int, int]
+    slices: dict[int, int]
+    centroids: dict[int, tuple[float, float, float]]
+    boxes: dict[int, tuple[int, int, int, int, int, int]]
+    checksum: str
+    mask_checksum: str | None
+
+    @property
+    def image_checksum(self) -> str:
+        """The image's part of the checksum."""
+        return self.checksum[:16]
+
+
+def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFingerprint:
+    """Reads, verifies and measures one case.
+
+    Args:
+        case: Its files; the mask may be missing.
+        scheme: Labels that the mask may hold; None allows any that are not negative.
+
+    Raises:
+        UserError: A file is unreadable, image and mask lie on different grids, a channel is constant or
+            not finite, or the mask holds a label outside the scheme.
+    """
+    from autospine.volumes import read_image, read_mask
+
+    images = [read_image(path) for path in case.images]
+    mask = read_mask(case.mask) if case.mask is not None else None
+    verify.check_grids(case, [image.geometry for image in images], mask.geometry if mask else None)
+    found = _measure(case, images, mask, scheme.unlabelled if scheme else None)
+    problems = verify.case_problems(case, found.voxels, scheme)
+    for path, image in zip(case.images, images, strict=True):
+        problems += verify.intensity_problems(path, float(image.array.min()), float(image.array.max()))
+    if problems:
+        raise problems[0]
+    return found
+
+
+def _measure(
+    case: Case, images: list[Volume], mask: Volume | None, unlabelled: int | None
+) -> CaseFingerprint:
+    first = images[0]
+    intensity = intensity_statistics(first.array)
+    figures: Mapping[int, LabelFigures] = {}
+    foreground, voxels, mask_sum = None, {}, None
+    if mask is not None:
+        if int(mask.array.min()) < 0:
+            raise UserError(
+                str(case.mask), f"holds the label {int(mask.array.min())}", "use labels from 0 up"
+            )
+        figures = label_figures(mask.array)
+        foreground = _foreground(first.array, mask.array, unlabelled)
+        voxels = {0: mask.array.size - sum(one.voxels for one in figures.values())}
+        voxels.update((label, one.voxels) for label, one in figures.items())
+        mask_sum = checksum(mask.array)
+    placed = {label: one for label, one in figures.items() if label != unlabelled}
+    spacing = first.spacing
+    return CaseFingerprint(
+        id=case.id,
+        patient=case.patient,
+        sequence=case.sequence,
+        subset=case.subset,
+        vendor=case.vendor,
+        shape=_three(first.array.shape),
+        spacing=spacing,
+        orientation=first.orientation,
+        slice_axis=int(np.argmax(spacing)),
+        anisotropy=max(spacing) / min(spacing),
+        clipped_share=clipped_share(first.array, intensity.minimum, intensity.maximum),
+        intensity=intensity,
+        foreground=foreground,
+        voxels=voxels,
+        slices={label: one.slices for label, one in placed.items()},
+        centroids={label: one.centroid for label, one in placed.items()},
+        boxes={label: one.box for label, one in placed.items()},
+        checksum=checksum(*(image.array for image in images)) + (mask_sum or ""),
+        mask_checksum=mask_sum,
+    )
+
+
+def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    return int(shape[0]), int(shape[1]), int(shape[2])
+
+
+def _foreground(image: np.ndarray, mask: np.ndarray, unlabelled: int | None) -> IntensityStatistics | None:
+    inside = mask > 0
+    if unlabelled is not None:
+        inside &= mask != unlabelled
+    values = image[inside]  # (foreground voxels,)
+    return intensity_statistics(values) if values.size else None

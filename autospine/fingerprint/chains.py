@@ -1,0 +1,200 @@
+"""Labels that form an ordered chain along the spine, recognised by where they lie.
+
+Vertebrae look alike; what tells them apart is their order. A chain is what the plan needs to have
+instances numbered along the spine instead of classified by looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autospine.labels.anatomy import Anatomy, Kind
+from autospine.labels.conversion import LabelScheme
+
+if TYPE_CHECKING:
+    from autospine.fingerprint.case import CaseFingerprint
+
+CHAIN_KINDS = (Kind.VERTEBRA, Kind.BODY, Kind.DISC, Kind.LAMINA, Kind.FORAMEN)
+STEPS_ON_AXIS = {Kind.DISC: -1}  # twice the level, and a disc lies half a level below its vertebra
+AGREEMENT = 0.9  # share of label pairs in the scheme's order below which the scheme is wrong
+STEADY = 0.95  # share of cases in which two labels of a plain chain keep their order
+OVERLAP = 0.6  # row overlap, over the shorter extent, from which two labels lie side by side
+LIKENESS = 2.2  # neighbours in a plain chain differ in volume by this factor at most
+SHORTEST = {True: 3, False: 2}  # links of a chain found by position alone, and of a levelled one
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Labels one above another.
+
+    Attributes:
+        kind: What they are (STRUCTURE in plain schemes).
+        values: Labels from the lowest up.
+        levels: Their levels by the scheme; 1, 2, ... from the lowest in plain schemes.
+        pitch_mm: Median distance of neighbouring centroids, in mm.
+        room_above_mm: Median distance along the rows from a case's highest annotated centroid to the
+            image's top edge, in mm.
+        room_below_mm: The same from its lowest to the bottom edge.
+    """
+
+    kind: Kind
+    values: tuple[int, ...]
+    levels: tuple[int, ...]
+    pitch_mm: float
+    room_above_mm: float
+    room_below_mm: float
+
+
+def find_chains(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> tuple[Chain, ...]:
+    """The chains of a data set.
+
+    In schemes with levels: the labels of one kind, if the scans show them in the levels' order.
+    In schemes without meaning ("plain"): the largest sets of labels that keep one order in all cases,
+    lie one above another and are alike in size; vertebrae and discs come out as two chains.
+
+    Args:
+        cases: Fingerprints of annotated cases.
+        scheme: The label scheme of their masks.
+
+    Returns:
+        Chains of two (plain: three) labels or more.
+    """
+    present = {value for case in cases for value in case.centroids}
+    structures = [value for value in present if _kind(scheme, value) is Kind.STRUCTURE]
+    found = []
+    for kind in CHAIN_KINDS:
+        by_level = {
+            anatomy.level: value
+            for value, anatomy in sorted(scheme.anatomies.items(), reverse=True)
+            if anatomy.kind is kind and anatomy.level is not None and value in present
+        }
+        levels = tuple(sorted(by_level))
+        values = tuple(by_level[level] for level in levels)
+        if (
+            len(values) >= SHORTEST[False]
+            and agreement(cases, dict(zip(values, levels, strict=True))) >= AGREEMENT
+        ):
+            found.append(_chain(cases, kind, values, levels))
+    for values in _plain_chains(cases, structures):
+        found.append(_chain(cases, Kind.STRUCTURE, values, tuple(range(1, len(values) + 1))))
+    return tuple(found)
+
+
+def _kind(scheme: LabelScheme, value: int) -> Kind | None:
+    anatomy = scheme.anatomies.get(value)
+    return anatomy.kind if anatomy else None
+
+
+def height_order(scheme: LabelScheme) -> dict[int, int]:
+    """Rank of each label that has a height along the spine, sacrum lowest; equal ranks lie level."""
+    ranks = {value: _rank(anatomy) for value, anatomy in scheme.anatomies.items()}
+    return {value: rank for value, rank in ranks.items() if rank is not None}
+
+
+def _rank(anatomy: Anatomy) -> int | None:
+    if anatomy.kind is Kind.SACRUM:
+        return 0
+    if anatomy.level is None or anatomy.kind not in (*CHAIN_KINDS, Kind.PARTIAL_VERTEBRA):
+        return None
+    return 2 * anatomy.level + STEPS_ON_AXIS.get(anatomy.kind, 0)
+
+
+def agreement(cases: Sequence[CaseFingerprint], ranks: Mapping[int, int]) -> float:
+    """Share of label pairs, over all cases, whose centroids stand in the order of their ranks.
+
+    Args:
+        cases: Fingerprints.
+        ranks: Rank by label, rising towards the head; labels without one do not count.
+
+    Returns:
+        0 (all upside down) to 1; 1 if there is no pair to compare.
+    """
+    right = total = 0
+    for case in cases:
+        ranked = [(ranks[value], -point[1]) for value, point in case.centroids.items() if value in ranks]
+        for (low, low_height), (high, high_height) in combinations(sorted(ranked), 2):
+            if low != high:
+                total += 1
+                right += high_height > low_height
+    return right / total if total else 1.0
+
+
+def _chain(
+    cases: Sequence[CaseFingerprint], kind: Kind, values: tuple[int, ...], levels: tuple[int, ...]
+) -> Chain:
+    pitches, above, below = [], [], []
+    for case in cases:
+        points = [np.array(case.centroids[v]) * case.spacing for v in values if v in case.centroids]
+        if not points:
+            continue
+        pitches += _neighbour_distances(case, values, levels)
+        rows = [float(point[1]) for point in points]  # mm from the first row's centre
+        above.append(min(rows) + case.spacing[1] / 2)
+        below.append((case.shape[1] - 0.5) * case.spacing[1] - max(rows))
+    pitch = float(np.median(pitches)) if pitches else 0.0
+    return Chain(kind, values, levels, pitch, float(np.median(above)), float(np.median(below)))
+
+
+def _neighbour_distances(
+    case: CaseFingerprint, values: tuple[int, ...], levels: tuple[int, ...]
+) -> list[float]:
+    """Distances in mm between centroids of consecutive levels that the case shows."""
+    steps = zip(values, values[1:], levels, levels[1:], strict=False)
+    return [
+        float(np.linalg.norm(np.subtract(case.centroids[low], case.centroids[high]) * case.spacing))
+        for low, high, level, next_level in steps
+        if next_level == level + 1 and low in case.centroids and high in case.centroids
+    ]
+
+
+def _plain_chains(cases: Sequence[CaseFingerprint], values: Sequence[int]) -> list[tuple[int, ...]]:
+    """Longest chains first, each label in one chain at most."""
+    order = sorted(values, key=lambda value: _height(cases, value))
+    above = {(a, b): _follows(cases, a, b) for a, b in combinations(order, 2)}
+    chains: list[tuple[int, ...]] = []
+    while True:
+        chain = _longest_path(order, above)
+        if len(chain) < SHORTEST[True]:
+            return chains
+        chains.append(chain)
+        order = [value for value in order if value not in chain]
+
+
+def _height(cases: Sequence[CaseFingerprint], value: int) -> float:
+    """Median height in mm above the middle of the labels that the case shows with it."""
+    heights = []
+    for case in cases:
+        if value in case.centroids:
+            middle = np.mean([point[1] for point in case.centroids.values()])
+            heights.append((float(middle) - case.centroids[value][1]) * case.spacing[1])
+    return float(np.median(heights))
+
+
+def _follows(cases: Sequence[CaseFingerprint], low: int, high: int) -> bool:
+    """Whether `high` can follow `low` in a chain: steadily above it, not beside it, alike in size."""
+    both = [case for case in cases if low in case.centroids and high in case.centroids]
+    if not both:
+        return False
+    ordered = np.mean([case.centroids[high][1] < case.centroids[low][1] for case in both])
+    beside = np.median([row_overlap(case.boxes[low], case.boxes[high]) for case in both])
+    ratio = np.median([case.voxels[high] / case.voxels[low] for case in both])
+    return bool(ordered >= STEADY and beside < OVERLAP and 1 / LIKENESS <= ratio <= LIKENESS)
+
+
+def row_overlap(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """Rows that two boxes share, over the rows of the shorter (0 to 1)."""
+    common = min(one[4], other[4]) - max(one[1], other[1]) + 1
+    return max(common, 0) / (min(one[4] - one[1], other[4] - other[1]) + 1)
+
+
+def _longest_path(order: Sequence[int], follows: Mapping[tuple[int, int], bool]) -> tuple[int, ...]:
+    best: dict[int, tuple[int, ...]] = {}
+    for index, value in enumerate(order):
+        before = [best[low] for low in order[:index] if follows[low, value]]
+        best[value] = (*max(before, key=len, default=()), value)
+    return max(best.values(), key=len, default=())

@@ -1,0 +1,1 @@
+"""Labels: anatomies, schemes, conversion, and what a network learns of them."""

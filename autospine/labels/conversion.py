@@ -1,0 +1,202 @@
+"""Masks and label schemes: finding a scheme, checking masks against it, converting them.
+
+Every conversion goes through anatomy, never integer to integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autospine.errors import UserError
+from autospine.files import read_json
+from autospine.labels.anatomy import Anatomy, Kind
+from autospine.labels.schemes import BACKGROUND, SCHEME_FORM, SCHEMES, LabelScheme
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "SCHEMES",
+    "Conversion",
+    "LabelScheme",
+    "check_labels",
+    "conversion",
+    "generalisations",
+    "get_scheme",
+    "infer_scheme",
+    "present_labels",
+]
+USUAL_UNLABELLED = 255
+LOOKUP_LIMIT = 1 << 16  # up to here a table by value, above it a search
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How masks of one scheme become masks of another.
+
+    Attributes:
+        source: The scheme of the masks given.
+        target: The scheme of the masks made. If the source marks unlabelled voxels and the scheme
+            asked for had no value for them, this is that scheme with such a value added.
+        table: New integer of every integer of the source, background and unlabelled included.
+        lost: Anatomies of the source without a place in the target; their voxels become background.
+    """
+
+    source: LabelScheme
+    target: LabelScheme
+    table: Mapping[int, int]
+    lost: tuple[Anatomy, ...]
+
+    def apply(self, mask: np.ndarray, subject: str | Path = "mask") -> np.ndarray:
+        """Converts a mask.
+
+        Args:
+            mask: Integers of the source scheme, any shape.
+            subject: The file that an error names.
+
+        Returns:
+            Integers of the target scheme, same shape, in the smallest unsigned type that holds the
+            scheme (int64 if it has negative values).
+
+        Raises:
+            UserError: The mask holds fractions or a label that the source scheme lacks.
+        """
+        import numpy as np
+
+        present = present_labels(mask, subject)
+        check_labels(present, self.source, subject)
+        dtype = _smallest_type([*self.table.values(), *self.target.anatomies, self.target.unlabelled or 0])
+        if not present:
+            return np.zeros(mask.shape, dtype)
+        keys = np.array(present)  # (labels,), ascending
+        values = np.array([self.table[label] for label in present]).astype(dtype)
+        if present[0] >= 0 and present[-1] < LOOKUP_LIMIT:
+            lookup = np.zeros(present[-1] + 1, dtype)
+            lookup[keys] = values
+            return lookup[mask.astype(np.uint8) if mask.dtype == bool else mask]
+        return values[np.searchsorted(keys, mask)]
+
+
+def present_labels(mask: np.ndarray, subject: str | Path = "mask") -> tuple[int, ...]:
+    """Every integer that a mask holds, ascending, background included.
+
+    Raises:
+        UserError: The mask is of floats.
+    """
+    import numpy as np
+
+    if mask.dtype.kind not in "biu":
+        raise UserError(subject, f"holds {mask.dtype} values", "store labels as integers")
+    if mask.size == 0:
+        return ()
+    if int(mask.min()) >= 0 and int(mask.max()) < LOOKUP_LIMIT:
+        found = np.flatnonzero(np.bincount(mask.ravel()))
+    else:
+        found = np.unique(mask)
+    return tuple(int(value) for value in found)
+
+
+def check_labels(present: Iterable[int], scheme: LabelScheme, subject: str | Path) -> None:
+    """Makes sure that a scheme knows every integer.
+
+    Raises:
+        UserError: It does not; the message names the first such value.
+    """
+    for value in sorted(present):
+        if value not in (BACKGROUND, scheme.unlabelled) and value not in scheme.anatomies:
+            raise UserError(
+                subject,
+                f"holds the label {value}, which the scheme {scheme.name} lacks",
+                "correct the mask or name its own scheme",
+            )
+
+
+def _smallest_type(values: Iterable[int]) -> Any:
+    import numpy as np
+
+    values = list(values)
+    if min(values) < 0:
+        return np.int64
+    return np.min_scalar_type(max(values))
+
+
+def generalisations(anatomy: Anatomy) -> tuple[Anatomy, ...]:
+    """The anatomies that may stand for one, from itself to the most general.
+
+    A level is dropped if the target has none: vertebra 3 becomes "vertebra". A partly visible
+    vertebra becomes "vertebra" in schemes without levels, but never a whole vertebra of its level.
+    A level never appears from nothing, and a plain structure is only itself.
+    """
+    if anatomy.kind is Kind.STRUCTURE:
+        return (anatomy,)
+    wider = [anatomy, Anatomy(anatomy.kind)]
+    if anatomy.kind is Kind.PARTIAL_VERTEBRA:
+        wider.append(Anatomy(Kind.VERTEBRA))
+    return tuple(dict.fromkeys(wider))
+
+
+def conversion(source: LabelScheme, target: LabelScheme) -> Conversion:
+    """Finds a place in `target` for every anatomy of `source` (see `generalisations`).
+
+    Unlabelled voxels stay unlabelled: with the target's value, else with the source's if it is free
+    in the target, else with 255 or the next free value above.
+    """
+    if source.unlabelled is not None and target.unlabelled is None:
+        target = replace(target, unlabelled=_free_value(source.unlabelled, target))
+    table, lost = {BACKGROUND: BACKGROUND}, []
+    for value, anatomy in source.anatomies.items():
+        places = [target.value_of(wider) for wider in generalisations(anatomy)]
+        found = [place for place in places if place is not None]
+        table[value] = found[0] if found else BACKGROUND
+        if not found and anatomy not in lost:
+            lost.append(anatomy)
+    if source.unlabelled is not None and target.unlabelled is not None:
+        table[source.unlabelled] = target.unlabelled
+    return Conversion(source, target, table, tuple(sorted(lost)))
+
+
+def _free_value(wanted: int, scheme: LabelScheme) -> int:
+    if wanted not in scheme.anatomies:
+        return wanted
+    value = USUAL_UNLABELLED
+    while value in scheme.anatomies:
+        value += 1
+    return value
+
+
+def get_scheme(name_or_path: str) -> LabelScheme:
+    """A built-in scheme by name, or a scheme file, or the one that a dataset.json declares.
+
+    Raises:
+        UserError: Neither a known name nor a readable scheme file.
+    """
+    if name_or_path in SCHEMES:
+        return SCHEMES[name_or_path]
+    path = Path(name_or_path)
+    if path.is_dir():
+        path = path / "dataset.json"
+    if not path.is_file():
+        known = ", ".join(sorted(SCHEMES))
+        raise UserError(name_or_path, "is neither a label scheme nor a file", f"choose from {known}")
+    data = read_json(path, SCHEME_FORM)
+    if path.name == "dataset.json" and isinstance(data, Mapping):
+        data = {key: data[key] for key in ("name", "labels", "unlabelled") if key in data}
+    return LabelScheme.from_dict(data, path)
+
+
+def infer_scheme(values: Iterable[int]) -> LabelScheme:
+    """The scheme of masks about which nothing is said.
+
+    Args:
+        values: Every integer in them; 0 is ignored.
+
+    Returns:
+        `spider` if all values fit it, else "plain": structure N for every integer N.
+    """
+    labels = sorted({int(value) for value in values} - {BACKGROUND})
+    if all(value in SCHEMES["spider"].anatomies for value in labels):
+        return SCHEMES["spider"]
+    return LabelScheme("plain", {value: Anatomy(Kind.STRUCTURE, value) for value in labels})

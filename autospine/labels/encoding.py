@@ -1,0 +1,135 @@
+"""What a network learns of a data set's labels, channel by channel.
+
+A *plain* encoding has one class per label. A *chain* encoding treats labels that follow one another along the
+spine (vertebrae, discs) as instances of one class: the network says which class a voxel has, where the middle of
+its instance lies, and which level it looks like. `autospine.levels` turns that into numbered instances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autospine.errors import UserError
+from autospine.labels.conversion import LabelScheme
+
+BACKGROUND = 0
+
+
+@dataclass(frozen=True)
+class SemanticClass:
+    """One class of the network's soft-max.
+
+    Attributes:
+        name: What a person calls it.
+        values: The data set's labels that belong to it.
+        levels: Their levels from the lowest up, empty if the class is no chain.
+    """
+
+    name: str
+    values: tuple[int, ...]
+    levels: tuple[int, ...] = ()
+
+    @property
+    def chained(self) -> bool:
+        """Whether its labels are instances numbered along the spine."""
+        return bool(self.levels)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The output channels of a network, and how labels become targets.
+
+    Channels are, in this order: background and `classes` (soft-max), one offset per axis of `offset_axes`, one
+    logit per level of `levels`.
+
+    Attributes:
+        classes: The classes without the background.
+        levels: All levels that a chain shows, ascending; empty for a plain encoding.
+        offset_axes: Canonical axes (0 slices, 1 rows, 2 columns) along which the offset to the instance's
+            centroid is learnt.
+        pitch_mm: Distance of neighbouring instances; offsets are learnt in units of it.
+        open_above: The annotation stops before the image does: what lies above the topmost instance of a case
+            is neither background nor anything else.
+        unlabelled: The label that marks voxels without annotation.
+    """
+
+    classes: tuple[SemanticClass, ...]
+    levels: tuple[int, ...] = ()
+    offset_axes: tuple[int, ...] = ()
+    pitch_mm: float = 1.0
+    open_above: bool = False
+    unlabelled: int | None = None
+
+    @property
+    def chained(self) -> bool:
+        """Whether levels are numbered by their order rather than by their looks."""
+        return bool(self.levels)
+
+    @property
+    def semantic_channels(self) -> int:
+        """Background and classes."""
+        return 1 + len(self.classes)
+
+    @property
+    def channels(self) -> int:
+        """Output channels of the network."""
+        return self.semantic_channels + len(self.offset_axes) + len(self.levels)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All labels, class by class: compact index k stands for `values[k - 1]`."""
+        return tuple(value for each in self.classes for value in each.values)
+
+    @property
+    def ignored(self) -> int:
+        """The compact index of voxels that are not annotated."""
+        return len(self.values) + 1
+
+    def semantic_of_compact(self) -> np.ndarray:
+        """Class of each compact index, `(values + 2,)` int64; ignored voxels have -1."""
+        classes = [k for k, each in enumerate(self.classes, start=1) for _ in each.values]
+        return np.array([BACKGROUND, *classes, -1], dtype=np.int64)
+
+    def level_of_compact(self) -> np.ndarray:
+        """Index into `levels` of each compact index, `(values + 2,)` int64; -1 where there is none."""
+        found = [self.levels.index(v) if v else -1 for each in self.classes for v in _levels(each)]
+        return np.array([-1, *found, -1], dtype=np.int64)
+
+    def compact(self, mask: np.ndarray, subject: str) -> np.ndarray:
+        """Labels as compact indices, uint8 or int16, of the mask's shape.
+
+        Raises:
+            UserError: The mask holds a label that the plan does not know.
+        """
+        table = np.full(max([*self.values, self.unlabelled or 0, int(mask.max(initial=0))]) + 1, -1, np.int16)
+        table[BACKGROUND] = 0
+        table[list(self.values)] = np.arange(1, len(self.values) + 1)
+        if self.unlabelled is not None:
+            table[self.unlabelled] = self.ignored
+        compact = table[mask]
+        if compact.min(initial=0) < 0:
+            stray = int(mask[compact < 0].min())
+            raise UserError(subject, f"holds label {stray}, which the plan does not know", "plan again")
+        return compact.astype(np.uint8) if self.ignored < 256 else compact
+
+    def value_at(self, semantic: int, level: int) -> int | None:
+        """The label of a class (1-based) at a level, or None where the data set has none."""
+        each = self.classes[semantic - 1]
+        return each.values[each.levels.index(level)] if level in each.levels else None
+
+    def plain(self) -> Encoding:
+        """One class per label: levels are told by their looks."""
+        classes = tuple(SemanticClass(str(value), (value,)) for value in self.values)
+        return replace(self, classes=classes, levels=(), offset_axes=(), open_above=False)
+
+
+def _levels(each: SemanticClass) -> tuple[int, ...]:
+    return each.levels if each.chained else (0,) * len(each.values)
+
+
+def plain_encoding(scheme: LabelScheme, values: tuple[int, ...]) -> Encoding:
+    """One class for each of the labels that the data show."""
+    classes = tuple(SemanticClass(scheme.anatomies[value].name, (value,)) for value in values)
+    return Encoding(classes, unlabelled=scheme.unlabelled)

@@ -1,0 +1,181 @@
+"""Label schemes: which integer stands for which anatomy; the built-in ones.
+
+Sources: SPIDER (Zenodo 10159290), MRSpineSeg, the five papers, and the label lists that
+TotalSpineSeg (`tss_map`), TotalSegmentator (task `total`, version 2) and SPINEPS publish.
+
+Levels count from the lowest lumbar vertebra, whereas those three tools count from the neck and name
+a sixth lumbar vertebra: a mask that holds one (TotalSpineSeg 46, SPINEPS 25) cannot be mapped level
+by level and is refused rather than shifted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autospine.errors import UserError
+from autospine.labels.anatomy import Anatomy, Kind
+
+BACKGROUND = 0
+SCHEME_FORM = 'write {"name": ..., "labels": {"1": "vertebra:1", ...}, "unlabelled": 255 or null}'
+VERTEBRAE_TO_C1 = 24  # five lumbar, twelve thoracic, seven cervical
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """A two-way map between integers and anatomies. 0 is background in every scheme.
+
+    Attributes:
+        name: What `--labels` calls it.
+        anatomies: The anatomy of each integer. Several integers may share one anatomy.
+        unlabelled: Voxels with this value are not annotated: no loss, no score.
+    """
+
+    name: str
+    anatomies: Mapping[int, Anatomy]
+    unlabelled: int | None = None
+
+    def __post_init__(self) -> None:
+        for value, what in ((BACKGROUND, "background"), (self.unlabelled, "unlabelled voxels")):
+            if value in self.anatomies:
+                raise UserError(
+                    f"label scheme {self.name}", f"uses {value}, which means {what}", "take another value"
+                )
+        if self.unlabelled == BACKGROUND:
+            raise UserError(f"label scheme {self.name}", "marks 0 as unlabelled", "0 is background")
+
+    def value_of(self, anatomy: Anatomy) -> int | None:
+        """The integer of exactly this anatomy (the smallest if several), or None."""
+        return min((value for value, one in self.anatomies.items() if one == anatomy), default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values: name, labels (integer to anatomy key), unlabelled."""
+        labels = {str(value): anatomy.key for value, anatomy in self.anatomies.items()}
+        return {"name": self.name, "labels": labels, "unlabelled": self.unlabelled}
+
+    @classmethod
+    def from_dict(cls, data: Any, subject: str | Path = "label scheme") -> LabelScheme:
+        """Reads what `to_dict` gave, or what a person wrote that way.
+
+        Args:
+            data: A mapping with "labels" and, if wanted, "name" and "unlabelled".
+            subject: The file that an error names.
+
+        Raises:
+            UserError: A key is unknown, a label is no integer or an anatomy is unknown.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("labels"), Mapping):
+            raise UserError(subject, 'holds no object "labels"', SCHEME_FORM)
+        unknown = sorted(set(data) - {"name", "labels", "unlabelled"})
+        if unknown:
+            raise UserError(subject, f"has the unknown key {unknown[0]!r}", SCHEME_FORM)
+        unlabelled = data.get("unlabelled")
+        if unlabelled is not None and (not isinstance(unlabelled, int) or isinstance(unlabelled, bool)):
+            raise UserError(subject, f'"unlabelled" is {unlabelled!r}, no integer', SCHEME_FORM)
+        anatomies: dict[int, Anatomy] = {}
+        for text, key in data["labels"].items():
+            value = _integer(text, subject)
+            if value in anatomies:
+                raise UserError(subject, f"lists the label {value} twice", SCHEME_FORM)
+            anatomies[value] = Anatomy.parse(str(key), str(subject))
+        return cls(str(data.get("name", Path(subject).stem)), anatomies, unlabelled)
+
+
+def _integer(text: Any, subject: str | Path) -> int:
+    try:
+        return int(text)
+    except (TypeError, ValueError) as error:
+        raise UserError(subject, f"has the label {text!r}, no integer", SCHEME_FORM) from error
+
+
+def _chain(kind: Kind, values: Iterable[int], lowest: int = 1) -> dict[int, Anatomy]:
+    """Values for consecutive levels, from `lowest` up."""
+    return {value: Anatomy(kind, level) for level, value in enumerate(values, start=lowest)}
+
+
+def _plain(values: Iterable[int]) -> dict[int, Anatomy]:
+    """Structures that this project has no word for: kept apart by their own integer."""
+    return {value: Anatomy(Kind.STRUCTURE, value) for value in values}
+
+
+def _scheme(name: str, *parts: Mapping[int, Anatomy]) -> LabelScheme:
+    merged = {value: anatomy for part in parts for value, anatomy in part.items()}
+    return LabelScheme(name, dict(sorted(merged.items())))
+
+
+def _mrspineseg(name: str, levels: int) -> LabelScheme:
+    return _scheme(
+        name,
+        {1: Anatomy(Kind.SACRUM)},
+        _chain(Kind.VERTEBRA, range(2, 2 + levels)),
+        _chain(Kind.DISC, range(2 + levels, 2 + 2 * levels)),
+    )
+
+
+def _totalspineseg() -> LabelScheme:
+    """C1..C7 11..17, T1..T12 21..32, L1..L5 41..45; discs 50 above the vertebra below them; L5/S 100.
+
+    Its canal (2) is the canal without the cord.
+    """
+    vertebrae = [*range(45, 40, -1), *range(32, 20, -1), *range(17, 10, -1)]
+    discs = [100, *(value + 50 for value in vertebrae[:-2])]  # up to C2/C3; C1/C2 has no disc
+    rest = {1: Anatomy(Kind.CORD), 2: Anatomy(Kind.CANAL), 50: Anatomy(Kind.SACRUM)}
+    return _scheme("totalspineseg", rest, _chain(Kind.VERTEBRA, vertebrae), _chain(Kind.DISC, discs))
+
+
+def _totalsegmentator() -> LabelScheme:
+    """Its S1 (26) belongs to the sacrum (25); every other organ is a plain structure."""
+    rest = {25: Anatomy(Kind.SACRUM), 26: Anatomy(Kind.SACRUM), 79: Anatomy(Kind.CORD)}
+    return _scheme(
+        "totalsegmentator",
+        _plain(range(1, 118)),
+        rest,
+        _chain(Kind.VERTEBRA, range(27, 27 + VERTEBRAE_TO_C1)),
+    )
+
+
+def _spineps() -> LabelScheme:
+    """Both of its masks, whose integers do not collide.
+
+    Vertebra mask: C1..L5 1..24, disc below vertebra X 100 + X, endplates 200 + X (plain). Sub-region mask:
+    26 sacrum, 41..48 posterior elements (lamina), 49 body, 60 cord, 61 canal, 62 endplate (plain), 100 disc.
+    """
+    downwards = range(VERTEBRAE_TO_C1, 0, -1)  # value 24 is L5
+    rest = {26: Anatomy(Kind.SACRUM), 49: Anatomy(Kind.BODY), 60: Anatomy(Kind.CORD)}
+    rest |= {61: Anatomy(Kind.CANAL), 100: Anatomy(Kind.DISC)}
+    return _scheme(
+        "spineps",
+        rest,
+        {value: Anatomy(Kind.LAMINA) for value in range(41, 49)},
+        _chain(Kind.VERTEBRA, downwards),
+        _chain(Kind.DISC, (100 + value for value in downwards)),
+        _plain([62, *(200 + value for value in downwards)]),
+    )
+
+
+_ALL = (
+    _scheme(
+        "spider",
+        _chain(Kind.VERTEBRA, range(1, 26)),
+        {100: Anatomy(Kind.CANAL)},
+        _chain(Kind.PARTIAL_VERTEBRA, range(101, 126)),
+        _chain(Kind.DISC, range(201, 226)),
+    ),
+    _scheme("semantic4", {1: Anatomy(Kind.VERTEBRA), 2: Anatomy(Kind.CANAL), 3: Anatomy(Kind.DISC)}),
+    _scheme(
+        "spider20",
+        _chain(Kind.VERTEBRA, range(1, 10)),
+        {10: Anatomy(Kind.CANAL)},
+        _chain(Kind.DISC, range(11, 20)),
+    ),
+    _scheme("lumbar7", _chain(Kind.VERTEBRA, (5, 4, 3, 2, 1, 7, 6))),  # 6 is T11, 7 is T12
+    _mrspineseg("mrspineseg", 9),
+    _mrspineseg("mrspineseg18", 8),
+    _scheme("axial4", {1: Anatomy(Kind.BODY), 2: Anatomy(Kind.FORAMEN), 3: Anatomy(Kind.LAMINA)}),
+    _totalspineseg(),
+    _totalsegmentator(),
+    _spineps(),
+)
+SCHEMES: dict[str, LabelScheme] = {scheme.name: scheme for scheme in _ALL}

@@ -1,0 +1,1 @@
+"""Overlay pictures: a scan with its labels."""

@@ -1,0 +1,1 @@
+"""Planning: every decision with its reason."""

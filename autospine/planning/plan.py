@@ -1,0 +1,190 @@
+"""The plan: every decision about one configuration, with its reason, as JSON that a person can read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autospine.errors import UserError
+from autospine.files import read_json, write_json
+from autospine.labels.conversion import LabelScheme
+from autospine.labels.encoding import Encoding
+from autospine.networks.shape import NetworkShape
+from autospine.serial import from_plain, to_plain
+
+VERSION = 1
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a decision was taken.
+
+    Attributes:
+        decision: What was decided.
+        because: Why, in one sentence.
+        figures: The fingerprint's figures behind it.
+    """
+
+    decision: str
+    because: str
+    figures: str = ""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Intensities are clipped at two percentiles of the case and brought to mean 0, deviation 1."""
+
+    lower_percentile: float = 0.5
+    upper_percentile: float = 99.5
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid that cases are brought to.
+
+    Attributes:
+        spacing: mm along (slices, rows, columns); None keeps what each case has.
+        tolerance: A case whose spacing along an axis is within this share of the target keeps its own.
+        image_order: Spline order for images: 1 linear, 3 cubic.
+    """
+
+    spacing: tuple[float | None, float | None, float | None]
+    tolerance: tuple[float, float, float] = (0.25, 0.02, 0.02)
+    image_order: int = 1
+
+    def spacing_for(self, own: tuple[float, float, float]) -> tuple[float, float, float]:
+        """The spacing that a case of spacing `own` gets, mm."""
+        chosen = [
+            mine if target is None or abs(mine - target) <= share * target else target
+            for mine, target, share in zip(own, self.spacing, self.tolerance, strict=True)
+        ]
+        return (chosen[0], chosen[1], chosen[2])
+
+
+@dataclass(frozen=True)
+class TrainingRange:
+    """What the training data looked like; prediction warns outside it.
+
+    Attributes:
+        spacing_low, spacing_high: mm along (slices, rows, columns).
+        extent_low, extent_high: Field of view in mm along the same axes.
+        sequences: Names of the sequences seen.
+        clipped: Share of the cases whose intensities were clipped.
+        contrast: Lowest and highest mean of the labelled tissue, in deviations of its image from the image's mean.
+    """
+
+    spacing_low: tuple[float, float, float]
+    spacing_high: tuple[float, float, float]
+    extent_low: tuple[float, float, float]
+    extent_high: tuple[float, float, float]
+    sequences: tuple[str, ...]
+    clipped: float
+    contrast: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One configuration.
+
+    Attributes:
+        name: Its planner's name, such as "2d_sagittal".
+        view_axis: Canonical axis along which 2-D slices are taken; None for volumes.
+        grid: Spacing rules.
+        patch: Voxels along (slices, rows, columns); 1 along the view axis.
+        batch: Patches per update.
+        network: Widths, kernels and strides of the baseline on this patch.
+        normalisation: Intensity rule.
+        scheme: The data set's labels.
+        encoding: What the network learns of them.
+        channels: Image channels.
+        mirror_axes: Canonical axes along which mirroring changes nothing but left and right.
+        seen: What the training data looked like.
+        memory_gib: Predicted memory of training.
+        reasons: Why.
+        version: Of this file's form.
+    """
+
+    name: str
+    view_axis: int | None
+    grid: Grid
+    patch: Triple
+    batch: int
+    network: NetworkShape
+    normalisation: Normalisation
+    scheme: LabelScheme
+    encoding: Encoding
+    channels: tuple[str, ...]
+    mirror_axes: tuple[int, ...]
+    seen: TrainingRange
+    memory_gib: float
+    reasons: tuple[Reason, ...] = ()
+    version: int = VERSION
+
+    @property
+    def dimension(self) -> int:
+        """2 for slices, 3 for volumes."""
+        return 3 if self.view_axis is None else 2
+
+    @property
+    def network_axes(self) -> tuple[int, ...]:
+        """The canonical axes that the network sees, in its order."""
+        return tuple(axis for axis in range(3) if axis != self.view_axis)
+
+    @property
+    def network_patch(self) -> tuple[int, ...]:
+        """Voxels of the patch along `network_axes`."""
+        return tuple(self.patch[axis] for axis in self.network_axes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return to_plain(self)
+
+    @classmethod
+    def from_dict(cls, data: Any, subject: str) -> Plan:
+        """Reads `to_dict`'s values.
+
+        Raises:
+            UserError: A newer version, an unknown key or a wrong type.
+        """
+        version = data.get("version", 0) if isinstance(data, dict) else 0
+        if isinstance(version, int) and version > VERSION:
+            raise UserError(
+                subject, f"was made by a newer AutoSpine (plan version {version})", "update AutoSpine"
+            )
+        return from_plain(cls, data, subject)
+
+
+@dataclass(frozen=True)
+class Plans:
+    """All configurations of a work folder."""
+
+    plans: tuple[Plan, ...] = field(default=())
+
+    def save(self, path: str | Path) -> None:
+        """Writes plans.json atomically."""
+        write_json(path, {"version": VERSION, "plans": [plan.to_dict() for plan in self.plans]})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plans:
+        """Reads plans.json."""
+        mend = "run autospine_plan first"
+        data = read_json(path, mend)
+        if not isinstance(data, dict) or not isinstance(data.get("plans"), list):
+            raise UserError(path, "is not a file of plans", mend)
+        if isinstance(data.get("version"), int) and data["version"] > VERSION:
+            raise UserError(path, "was made by a newer AutoSpine", "update AutoSpine")
+        return cls(tuple(Plan.from_dict(item, str(path)) for item in data["plans"]))
+
+    def get(self, name: str, subject: str | Path) -> Plan:
+        """The plan of that name.
+
+        Raises:
+            UserError: There is none; the message lists those there are.
+        """
+        for plan in self.plans:
+            if plan.name == name:
+                return plan
+        names = ", ".join(plan.name for plan in self.plans) or "none"
+        raise UserError(subject, f"holds no plan {name!r}", f"choose from {names}, or plan again")

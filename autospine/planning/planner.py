@@ -1,0 +1,329 @@
+"""What every planner does: from a fingerprint to a plan with reasons.
+
+A planner of one's own subclasses `Planner`, sets `name` and `view_axis`, and overrides the decisions that differ.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from autospine.errors import UserError
+from autospine.fingerprint.fingerprint import CaseFingerprint, Chain, Fingerprint
+from autospine.labels.anatomy import Kind
+from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
+from autospine.machine import Machine
+from autospine.networks.shape import NetworkShape
+from autospine.networks.stages import stages
+from autospine.planning.memory import training_memory_gib
+from autospine.planning.plan import Grid, Normalisation, Plan, Reason, Triple
+from autospine.planning.training_range import training_range
+from autospine.preprocessing.resampling import resized_shape
+
+SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
+CONTEXT_MM = 40.0  # seen around the labelled column
+OPEN_ABOVE = 1.5  # of the pitch: with more image above the topmost label, labelling stopped early
+CHAINED_KINDS = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.STRUCTURE)
+CLASS_NAMES = {Kind.VERTEBRA: "vertebra", Kind.DISC: "disc", Kind.BODY: "vertebral body"}
+
+
+class Planner(ABC):
+    """Plans one configuration.
+
+    Class attributes:
+        name: What --plans takes.
+        view_axis: Canonical axis along which 2-D slices are taken; None for volumes.
+        base_width, widest: Channels of the first stage and the limit.
+        batch: Patches per update before memory is looked at.
+        smallest_batch: Below this the patch shrinks instead.
+        patch_limit: Most voxels along each axis.
+    """
+
+    name: ClassVar[str]
+    view_axis: ClassVar[int | None]
+    base_width: ClassVar[int] = 32
+    widest: ClassVar[int] = 512
+    batch: ClassVar[int] = 12
+    smallest_batch: ClassVar[int] = 2
+    patch_limit: ClassVar[Triple] = (64, 640, 320)
+
+    def __init__(self, fingerprint: Fingerprint, machine: Machine) -> None:
+        self.fingerprint = fingerprint
+        self.machine = machine
+        self.cases = list(fingerprint.training)
+        self.reasons: list[Reason] = []
+
+    def reason(self, decision: str, because: str, figures: str = "") -> None:
+        """Notes why something was decided."""
+        self.reasons.append(Reason(decision, because, figures))
+
+    def plan(self) -> Plan:
+        """Takes every decision in order.
+
+        Raises:
+            UserError: The data set cannot be planned this way.
+        """
+        self.check()
+        grid = self.choose_grid()
+        patch = self.choose_patch(grid)
+        encoding = self.choose_encoding()
+        network = self.choose_network(patch, grid, encoding)
+        patch = self.fit_strides(patch, network)
+        plan = Plan(
+            name=self.name,
+            view_axis=self.view_axis,
+            grid=grid,
+            patch=patch,
+            batch=self.batch,
+            network=network,
+            normalisation=self.choose_normalisation(),
+            scheme=self.fingerprint.scheme,
+            encoding=encoding,
+            channels=self.fingerprint.channels,
+            mirror_axes=self.choose_mirroring(encoding),
+            seen=training_range(self.fingerprint),
+            memory_gib=0.0,
+        )
+        plan = self.fit_memory(plan)
+        return replace(plan, reasons=tuple(self.reasons))
+
+    def check(self) -> None:
+        """Refuses what this planner cannot plan."""
+        if not self.cases:
+            raise UserError("the data set", "holds no case with a mask", "add masks to train on")
+
+    # The decisions, in the order in which they are taken.
+
+    def choose_grid(self) -> Grid:
+        """Keeps the slices that were measured; in-plane, the median spacing."""
+        spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
+        target = [_rounded(v) for v in np.median(spacings, axis=0)]
+        slices = self.through_plane_spacing(spacings)
+        spacing = (slices, target[1], target[2])
+        self.reason(
+            f"spacing {_spacing_words(spacing)}",
+            "the in-plane spacing is the median, so that half of the cases are not enlarged",
+            f"rows {_span(spacings[:, 1])} mm, columns {_span(spacings[:, 2])} mm over {len(self.cases)} cases",
+        )
+        return Grid(spacing)
+
+    def through_plane_spacing(self, spacings: np.ndarray) -> float | None:
+        """Target along the slice axis; None keeps each case's own.
+
+        Args:
+            spacings: `(cases, 3)` mm.
+        """
+        self.reason(
+            "the slice grid of each case is kept",
+            "slices are segmented one by one, and interpolating between thick slices would invent tissue",
+            f"slice spacing {_span(spacings[:, 0])} mm",
+        )
+        return None
+
+    def choose_patch(self, grid: Grid) -> Triple:
+        """As much of the spine's length as there is, and its width with some context."""
+        shapes = np.array([self.shape_on(grid, case) for case in self.cases])  # (cases, 3)
+        rows = int(np.percentile(shapes[:, 1], 90))
+        width = self.column_width(grid)
+        columns = min(width, int(shapes[:, 2].max()))
+        patch = self.limit((self.patch_slices(shapes), rows, columns))
+        self.reason(
+            f"a view of {_times(patch)} voxels",
+            "the whole length of the spine is seen at once, since a level cannot be told from a window; across, "
+            f"the labelled column with {CONTEXT_MM:.0f} mm around it",
+            f"rows {_span(shapes[:, 1], 0)}, labelled column up to {width} columns with context",
+        )
+        return patch
+
+    def shape_on(self, grid: Grid, case: CaseFingerprint) -> tuple[int, ...]:
+        """The shape that a case has on the grid."""
+        return resized_shape(case.shape, case.spacing, grid.spacing_for(case.spacing))
+
+    def patch_slices(self, shapes: np.ndarray) -> int:
+        """Slices in the patch; `shapes` is `(cases, 3)` on the grid."""
+        return 1
+
+    def column_width(self, grid: Grid) -> int:
+        """Columns that the labelled spine needs in a slice, with context."""
+        widths = []
+        for case in self.cases:
+            if not case.boxes:
+                continue
+            first = min(box[2] for box in case.boxes.values())
+            last = max(box[5] for box in case.boxes.values())
+            widths.append((last - first + 1) * case.spacing[2] + CONTEXT_MM)
+        spacing = grid.spacing[2] or float(np.median([case.spacing[2] for case in self.cases]))
+        return int(np.ceil(np.percentile(widths or [160.0], 95) / spacing))
+
+    def limit(self, wanted: Triple) -> Triple:
+        """What `patch_limit` allows."""
+        sizes = [min(v, most) for v, most in zip(wanted, self.patch_limit, strict=True)]
+        if self.view_axis is not None:
+            sizes[self.view_axis] = 1
+        return (sizes[0], sizes[1], sizes[2])
+
+    def choose_encoding(self) -> Encoding:
+        """Chains where labels follow one another along the spine, plain classes elsewhere."""
+        scheme = self.fingerprint.scheme
+        values = tuple(
+            sorted({v for case in self.cases for v in case.voxels if v and v != scheme.unlabelled})
+        )
+        # A pitch of 0: no case shows two neighbours, so there is nothing to count along.
+        chains = [
+            c
+            for c in self.fingerprint.chains
+            if c.kind in CHAINED_KINDS and len(c.values) > 1 and c.pitch_mm > 0
+        ]
+        if not chains:
+            self.reason("levels are told by their looks", "no labels form a chain along the spine")
+            return plain_encoding(scheme, values)
+        chains.sort(key=lambda chain: CHAINED_KINDS.index(chain.kind))
+        chained = {v for chain in chains for v in chain.values}
+        classes = [_chain_class(chain) for chain in chains]
+        classes += [SemanticClass(scheme.anatomies[v].name, (v,)) for v in values if v not in chained]
+        levels = [level for chain in chains for level in chain.levels]
+        pitch = float(np.median([chain.pitch_mm for chain in chains]))
+        room = min(chain.room_above_mm for chain in chains)
+        open_above = room > OPEN_ABOVE * pitch
+        self._explain_chains(chains, room, pitch, open_above)
+        return Encoding(
+            classes=tuple(classes),
+            levels=tuple(range(min(levels), max(levels) + 1)),
+            offset_axes=self.offset_axes(),
+            pitch_mm=round(pitch, 1),
+            open_above=open_above,
+            unlabelled=scheme.unlabelled,
+        )
+
+    def _explain_chains(self, chains: list[Chain], room: float, pitch: float, open_above: bool) -> None:
+        counts = ", ".join(f"{len(chain.values)} {chain.kind.value} labels" for chain in chains)
+        self.reason(
+            "levels are numbered by their order along the spine",
+            "neighbouring levels look alike, so the network learns what the instances are and where each has its "
+            "middle, and a decode counts them from the lowest",
+            f"{counts}, in order in every case, {pitch:.1f} mm apart",
+        )
+        if open_above:
+            self.reason(
+                "what lies above the topmost label is not learnt as background",
+                "the annotation stops while the image shows more of the spine",
+                f"{room:.0f} mm of image above the middle of the topmost label",
+            )
+
+    def offset_axes(self) -> tuple[int, ...]:
+        """Canonical axes along which a voxel points to the middle of its instance."""
+        return (1, 2)
+
+    def choose_network(self, patch: Triple, grid: Grid, encoding: Encoding) -> NetworkShape:
+        """Pools an axis while its spacing is within twice the finest and its size allows."""
+        axes = [axis for axis in range(3) if axis != self.view_axis]
+        median = np.median([case.spacing for case in self.cases], axis=0)
+        spacing = [float(grid.spacing[a] or median[a]) for a in axes]
+        kernels, strides = stages([patch[a] for a in axes], spacing)
+        widths = tuple(min(self.base_width * 2**k, self.widest) for k in range(len(strides)))
+        self.reason(
+            f"{len(strides)} stages, widths {', '.join(map(str, widths))}",
+            "an axis is pooled while its spacing is within twice the finest one, until the patch is a few voxels",
+            f"patch spacing {_spacing_words(grid.spacing)}",
+        )
+        return NetworkShape(
+            dimension=len(axes),
+            in_channels=len(self.fingerprint.channels),
+            out_channels=encoding.channels,
+            widths=widths,
+            kernels=kernels,
+            strides=strides,
+        )
+
+    def fit_strides(self, patch: Triple, network: NetworkShape) -> Triple:
+        """Rounds the patch up to what the network's strides divide."""
+        sizes, axes = list(patch), [axis for axis in range(3) if axis != self.view_axis]
+        for axis, factor in zip(axes, network.scale_factor, strict=True):
+            sizes[axis] = -(-patch[axis] // factor) * factor
+        fitted = (sizes[0], sizes[1], sizes[2])
+        self.reason(
+            f"patch {_times(fitted)} voxels",
+            "the view, rounded up to what the network's strides divide",
+            f"strides of {_times(network.scale_factor)} in all",
+        )
+        return fitted
+
+    def choose_normalisation(self) -> Normalisation:
+        """Percentile clipping and z-score, case by case."""
+        shares = [case.clipped_share for case in self.cases]
+        clipped = sum(share > 0.01 for share in shares)
+        self.reason(
+            "intensities are clipped at the case's 0.5 and 99.5 percentiles and z-scored",
+            "MR intensities have no unit, and clipped and unclipped series must look alike",
+            f"{clipped} of {len(shares)} cases look clipped",
+        )
+        return Normalisation()
+
+    def choose_mirroring(self, encoding: Encoding) -> tuple[int, ...]:
+        """Left-right only: upside down would turn the numbering over."""
+        if self.view_axis == 0:
+            return ()
+        self.reason("mirroring left and right only", "the labels are the same on both sides")
+        return (0,)
+
+    def fit_memory(self, plan: Plan) -> Plan:
+        """Shrinks the batch, then the patch, until training fits into the memory."""
+        limit = self.machine.memory_gib
+        while (need := training_memory_gib(plan)) > limit and plan.batch > self.smallest_batch:
+            plan = replace(plan, batch=max(plan.batch // 2, self.smallest_batch))
+        wanted = plan.patch
+        while (need := training_memory_gib(plan)) > limit:
+            smaller = _smaller_patch(plan)
+            if smaller is None:
+                raise UserError(
+                    f"plan {self.name}", f"needs {need:.2f} GiB, {limit:.2f} are allowed", "raise --memory"
+                )
+            plan = replace(plan, patch=smaller)
+        if plan.patch != wanted:
+            self.reason(
+                f"patch cut to {_times(plan.patch)} voxels",
+                "the memory holds no more, so the spine is seen in windows and levels are harder to tell",
+                f"{_times(wanted)} were wanted",
+            )
+        self.reason(
+            f"batch of {plan.batch}, about {need:.1f} GiB for training",
+            "as many patches as helped and the memory holds",
+            f"{limit:.1f} GiB on {self.machine.device}",
+        )
+        return replace(plan, memory_gib=round(need, 2))
+
+
+def _smaller_patch(plan: Plan) -> Triple | None:
+    """Half as many columns, or slices, or (last, since levels need them) rows; None where nothing can shrink."""
+    factors = dict(zip(plan.network_axes, plan.network.scale_factor, strict=True))
+    for axis in (2, 0, 1):
+        if axis not in factors:
+            continue
+        half = -(-plan.patch[axis] // (2 * factors[axis])) * factors[axis]
+        if SMALLEST_PATCH[axis] <= half < plan.patch[axis]:
+            sizes = [half if a == axis else v for a, v in enumerate(plan.patch)]
+            return (sizes[0], sizes[1], sizes[2])
+    return None
+
+
+def _chain_class(chain: Chain) -> SemanticClass:
+    return SemanticClass(CLASS_NAMES.get(chain.kind, "structure"), chain.values, chain.levels)
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def _span(values: np.ndarray, digits: int = 2) -> str:
+    return f"{values.min():.{digits}f} to {values.max():.{digits}f}"
+
+
+def _times(values: tuple[int, ...]) -> str:
+    return " x ".join(str(v) for v in values)
+
+
+def _spacing_words(spacing: tuple[float | None, ...]) -> str:
+    return " x ".join("own" if v is None else f"{v:g}" for v in spacing) + " mm"

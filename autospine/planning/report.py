@@ -1,0 +1,82 @@
+"""What autospine_plan says at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autospine.planning.memory import training_seconds
+
+if TYPE_CHECKING:
+    from autospine.planning.plan import Plan
+    from autospine.planning.run import PlanOutcome
+
+MINUTES_ON_CPU = 30.0  # suggested there, since whole recipes take days
+
+
+def describe(outcome: PlanOutcome, explain: bool) -> str:
+    """The data set, each plan with its reasons, the folds, and the next command."""
+    lines = [*_dataset(outcome), ""]
+    for plan in outcome.plans:
+        lines += [*_plan(outcome, plan, explain), ""]
+    count, reason = len(outcome.splits.folds), outcome.splits.reason
+    folds = f"{count} fold{'s' if count > 1 else ''}"
+    lines.append(reason if reason.startswith(folds) else f"{folds}, {reason}")
+    held_out = len(outcome.splits.held_out)
+    if held_out and "held out" not in reason:
+        lines.append(f"{held_out} validation case{'s are' if held_out > 1 else ' is'} never trained on")
+    lines += _ending(outcome)
+    return "\n".join(lines)
+
+
+def _dataset(outcome: PlanOutcome) -> list[str]:
+    found = outcome.fingerprint
+    sequences = ", ".join(f"{name} {count}" for name, count in found.sequences.items())
+    spacing = " x ".join(f"{v:.2f}" for v in found.median_spacing)
+    shape = " x ".join(str(v) for v in found.median_shape)
+    lines = [
+        f"{len(found.training)} training cases of {len(found.patients)} patients ({sequences}), labels in scheme "
+        f"{found.scheme.name}",
+        f"median {shape} voxels (slices x rows x columns) of {spacing} mm",
+    ]
+    for chain in found.chains:
+        lines.append(
+            f"{len(chain.values)} {chain.kind.value} labels form a chain, {chain.pitch_mm:.1f} mm apart"
+        )
+    return lines + [f"note: {warning}" for warning in found.warnings]
+
+
+def _plan(outcome: PlanOutcome, plan: Plan, explain: bool) -> list[str]:
+    lines = [f"plan {plan.name}"]
+    for reason in plan.reasons:
+        lines.append(f"  {reason.decision}: {reason.because}")
+        if explain and reason.figures:
+            lines.append(f"      [{reason.figures}]")
+    if outcome.request.minutes is not None:
+        lines.append(
+            f"  {outcome.request.minutes:g} minutes: autospine_train --minutes measures one step of each width "
+            "and takes the widest that gets enough updates"
+        )
+    low, high = training_seconds(plan, outcome.machine, updates=1)
+    time = f"{_short(low)} to {_short(high)} an update (measured before training starts)"
+    lines.append(f"  predicted: {plan.memory_gib:.1f} GiB, {time}")
+    return lines
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _ending(outcome: PlanOutcome) -> list[str]:
+    request, name = outcome.request, outcome.plans[0].name
+    if request.dry_run:
+        seconds = outcome.to_preprocess * outcome.seconds_per_case * len(outcome.plans)
+        return [
+            f"dry run: nothing was written. {outcome.to_preprocess} cases would be preprocessed for "
+            f"{', '.join(plan.name for plan in outcome.plans)}, in about {max(seconds, 1):.0f} s"
+        ]
+    minutes = request.minutes or (MINUTES_ON_CPU if outcome.machine.device == "cpu" else None)
+    budget = f" --minutes {minutes:g}" if minutes else ""
+    return [
+        f"written to {request.work}: fingerprint.json, plans.json, splits.json, preprocessed/",
+        f"next: autospine_train {request.work} --trainer unet --plan {name} --fold 0{budget}",
+    ]

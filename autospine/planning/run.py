@@ -1,0 +1,170 @@
+"""Planning as one call: verify, fingerprint, plan, split, preprocess."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from autospine import registry
+from autospine.dataset.cases import Case, listed, load_dataset
+from autospine.dataset.splits import Splits, make_splits, read_splits
+from autospine.dataset.tables import TRAINING
+from autospine.errors import UserError
+from autospine.files import check_writable
+from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
+from autospine.labels.conversion import get_scheme
+from autospine.machine import Machine, find_machine, workers_for
+from autospine.planning.plan import Plan, Plans
+from autospine.preprocessing.preprocess import preprocess, preprocessing_key
+from autospine.preprocessing.storage import CaseStore
+from autospine.work import WorkFolder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What autospine_plan is asked; see its --help."""
+
+    dataset: Path
+    work: Path
+    plans: tuple[str, ...] = ("2d_sagittal",)
+    labels: str | None = None
+    device: str = "auto"
+    memory_gib: float | None = None
+    minutes: float | None = None
+    folds: int = 5
+    splits: Path | None = None
+    workers: int = 0
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class PlanOutcome:
+    """What was decided.
+
+    Attributes:
+        request: What was asked.
+        fingerprint, plans, splits: What came of it.
+        machine: Planned for.
+        to_preprocess: Cases that lack a stored array for at least one plan.
+        seconds_per_case: Of reading and measuring one case, as measured.
+    """
+
+    request: PlanRequest
+    fingerprint: Fingerprint
+    plans: tuple[Plan, ...]
+    splits: Splits
+    machine: Machine
+    to_preprocess: int
+    seconds_per_case: float
+
+    def describe(self, explain: bool = False) -> str:
+        """What a person reads at the end of the command."""
+        from autospine.planning.report import describe
+
+        return describe(self, explain)
+
+
+def make_plans(request: PlanRequest) -> PlanOutcome:
+    """Does what autospine_plan says.
+
+    Raises:
+        UserError: The data set, an option or the machine does not allow it. Nothing half-written is left.
+    """
+    planners = [registry.load("planners", name) for name in request.plans]
+    machine, workers = find_machine(request.device, request.memory_gib), workers_for(request.workers)
+    _check_numbers(request)
+    dataset = load_dataset(request.dataset)
+    _check_patients(request, dataset.annotated)
+    work = WorkFolder(request.work)
+    others = _other_plans(work, request.plans)
+    if not request.dry_run:
+        check_writable(work.root)
+    scheme = get_scheme(request.labels) if request.labels else None
+    started = time.monotonic()
+    cache = None if request.dry_run else work.cache
+    fingerprint = make_fingerprint(dataset, workers, scheme, cache)
+    seconds = (time.monotonic() - started) / max(len(fingerprint.cases), 1)
+    plans = tuple(planner(fingerprint, machine).plan() for planner in planners)
+    if request.splits:
+        splits = read_splits(request.splits, fingerprint.cases)
+    else:
+        splits = make_splits(fingerprint.cases, request.folds)
+    used = {i for fold in splits.folds for i in (*fold.train, *fold.validation)}
+    cases = tuple(case for case in dataset.annotated if case.id in used)
+    missing = _missing(cases, plans, work)
+    if not request.dry_run:
+        others = _still_true(others, work, fingerprint)
+        _write(work, request, fingerprint, (*others, *plans), splits, dataset.annotated)
+        preprocess(cases, plans, work.root, workers)
+    return PlanOutcome(request, fingerprint, plans, splits, machine, missing, seconds)
+
+
+def _check_numbers(request: PlanRequest) -> None:
+    if request.folds < 2:
+        raise UserError("--folds", f"is {request.folds}", "ask for at least 2, or train with --fold all")
+    if request.minutes is not None and request.minutes <= 0:
+        raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
+
+
+def _check_patients(request: PlanRequest, cases: tuple[Case, ...]) -> None:
+    """Folds need two patients; said before every file is read.
+
+    Raises:
+        UserError: All scans to train on are of one patient, and no --splits says what to do.
+    """
+    training = [case for case in cases if case.subset == TRAINING]
+    if request.splits or len({case.patient for case in training}) != 1:
+        return
+    fault = f"holds annotated scans of one patient only ({listed([case.id for case in training])})"
+    mend = "add scans of a second patient"
+    if len(training) > 1:
+        mend += ", correct patients.csv, or name your own folds with --splits FILE"
+    raise UserError(request.dataset, fault, mend)
+
+
+def _other_plans(work: WorkFolder, names: tuple[str, ...]) -> tuple[Plan, ...]:
+    """Plans of other names that are already there; they stay.
+
+    Raises:
+        UserError: The file is of a newer version or damaged.
+    """
+    if not work.plans.exists():
+        return ()
+    return tuple(plan for plan in Plans.load(work.plans).plans if plan.name not in names)
+
+
+def _missing(cases: tuple[Case, ...], plans: tuple[Plan, ...], work: WorkFolder) -> int:
+    return sum(
+        any(
+            not CaseStore(work.preprocessed(plan.name), case.id).done(preprocessing_key(case, plan))
+            for plan in plans
+        )
+        for case in cases
+    )
+
+
+def _still_true(others: tuple[Plan, ...], work: WorkFolder, fingerprint: Fingerprint) -> tuple[Plan, ...]:
+    """Earlier plans of other names, if the data are still those that they were made for."""
+    if not others or (work.fingerprint.exists() and Fingerprint.load(work.fingerprint) == fingerprint):
+        return others
+    names = ", ".join(plan.name for plan in others)
+    log.warning("%s: the data have changed, so the earlier plans are dropped (%s)", work.plans, names)
+    return ()
+
+
+def _write(
+    work: WorkFolder,
+    request: PlanRequest,
+    fingerprint: Fingerprint,
+    plans: tuple[Plan, ...],
+    splits: Splits,
+    cases: tuple[Case, ...],
+) -> None:
+    fingerprint.save(work.fingerprint)
+    splits.save(work.splits)
+    work.save_sources(request.dataset, cases)
+    Plans(plans).save(work.plans)

@@ -1,0 +1,1 @@
+"""Preprocessing: from a scan to the plan's grid, stored once."""

@@ -1,0 +1,44 @@
+"""Intensities without a unit: clipped at percentiles, mean 0, deviation 1, case by case."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autospine.planning.plan import Normalisation
+
+SAMPLE = 400_000  # voxels are enough for percentiles
+
+
+def normalise(image: np.ndarray, rule: Normalisation) -> np.ndarray:
+    """Normalises one channel.
+
+    Args:
+        image: `(slices, rows, columns)` float32; overwritten.
+        rule: Percentiles.
+
+    Returns:
+        The same array; a constant image becomes zeros.
+    """
+    flat = image.reshape(-1)
+    sample = flat[:: max(len(flat) // SAMPLE, 1)]
+    low, high = np.percentile(sample, (rule.lower_percentile, rule.upper_percentile))
+    if high <= low:  # else rounding errors would be blown up
+        image[:] = 0
+        return image
+    clipped = np.clip(sample, low, high)
+    mean, deviation = float(clipped.mean(dtype=np.float64)), float(clipped.std(dtype=np.float64))
+    np.clip(image, low, high, out=image)
+    image -= mean
+    image /= max(deviation, 1e-6)
+    return image
+
+
+def visible_rows(image: np.ndarray) -> tuple[int, int]:
+    """First and last row that hold image rather than constant padding.
+
+    Args:
+        image: `(slices, rows, columns)`.
+    """
+    middle = image[image.shape[0] // 4 : max(3 * image.shape[0] // 4, image.shape[0] // 4 + 1)]
+    alive = np.flatnonzero(np.ptp(middle, axis=(0, 2)) > 1e-6)
+    return (int(alive[0]), int(alive[-1])) if len(alive) else (0, image.shape[1] - 1)

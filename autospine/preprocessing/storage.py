@@ -1,0 +1,158 @@
+"""Preprocessed cases on disk: blosc2 arrays that are read in parts, and a JSON record beside each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from autospine.errors import UserError
+from autospine.files import read_json, remove, write_json, write_with
+from autospine.fingerprint.measuring import label_figures
+from autospine.serial import from_plain, to_plain
+
+BLOCK_VOXELS = 2**18
+
+
+@dataclass(frozen=True)
+class LabelRecord:
+    """Where one label lies on the plan's grid.
+
+    Attributes:
+        value: In the data set's scheme.
+        voxels: How many.
+        centroid: Voxel index along (slices, rows, columns).
+        low, high: First and last index of its box along each axis, inclusive.
+    """
+
+    value: int
+    voxels: int
+    centroid: tuple[float, float, float]
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """What the loader and the scorer must know of a preprocessed case.
+
+    Attributes:
+        id, patient, sequence: As in the data set.
+        shape: Of the plan's grid, (slices, rows, columns).
+        spacing: mm, same order.
+        labels: One record per label present.
+        slices: Slices along the view axis that take part in training; None for all. A recipe's filter may drop some.
+        key: Of everything that the preprocessed arrays depend on.
+    """
+
+    id: str
+    patient: str
+    sequence: str
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    labels: tuple[LabelRecord, ...]
+    slices: tuple[int, ...] | None
+    key: str
+
+
+def describe_labels(mask: np.ndarray) -> tuple[LabelRecord, ...]:
+    """Records of all labels of a canonical mask."""
+    records = []
+    for value, found in label_figures(mask).items():
+        s, r, c = found.centroid
+        low, high = found.box[:3], found.box[3:]
+        records.append(LabelRecord(value, found.voxels, (round(s, 3), round(r, 3), round(c, 3)), low, high))
+    return tuple(records)
+
+
+class CaseStore:
+    """One preprocessed case.
+
+    Args:
+        folder: preprocessed/<configuration>.
+        case_id: Its id.
+    """
+
+    def __init__(self, folder: str | Path, case_id: str) -> None:
+        self.folder, self.id = Path(folder), case_id
+
+    @property
+    def image_path(self) -> Path:
+        """The image's array."""
+        return self.folder / f"{self.id}.b2nd"
+
+    @property
+    def mask_path(self) -> Path:
+        """The mask's array."""
+        return self.folder / f"{self.id}.mask.b2nd"
+
+    @property
+    def record_path(self) -> Path:
+        """The record; written last, so its presence means that the case is whole."""
+        return self.folder / f"{self.id}.json"
+
+    def write(self, image: np.ndarray, mask: np.ndarray, record: CaseRecord, view_axis: int | None) -> None:
+        """Stores the arrays and then the record.
+
+        Args:
+            image: `(channels, slices, rows, columns)`, kept as float16.
+            mask: `(slices, rows, columns)` labels.
+            record: Of the case.
+            view_axis: Slices along it are read one by one.
+        """
+        remove(self.record_path)  # of an older plan: it must not vouch for new arrays
+        _write_array(self.image_path, image.astype(np.float16), None if view_axis is None else view_axis + 1)
+        _write_array(self.mask_path, mask, view_axis)
+        write_json(self.record_path, to_plain(record))
+        for name in ("record", "image", "mask"):
+            self.__dict__.pop(name, None)  # what was read before is of the past
+
+    @cached_property
+    def record(self) -> CaseRecord:
+        """The record."""
+        data = read_json(self.record_path, "run autospine_plan again")
+        return from_plain(CaseRecord, data, str(self.record_path))
+
+    def done(self, key: str) -> bool:
+        """Whether the case is stored and made from the same input by the same rules."""
+        if not all(path.exists() for path in (self.record_path, self.image_path, self.mask_path)):
+            return False
+        try:
+            return self.record.key == key
+        except UserError:  # damaged, or of another version: it is made again
+            return False
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """`(channels, slices, rows, columns)` float16, read where it is sliced."""
+        return _open(self.image_path)
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """`(slices, rows, columns)` labels, read where it is sliced."""
+        return _open(self.mask_path)
+
+
+def _write_array(path: Path, array: np.ndarray, slice_axis: int | None) -> None:
+    import blosc2
+
+    chunks = list(array.shape)
+    if slice_axis is not None:
+        chunks[slice_axis] = 1
+    else:
+        chunks = [1 if axis < array.ndim - 3 else min(n, 64) for axis, n in enumerate(array.shape)]
+    settings = {"codec": blosc2.Codec.LZ4, "clevel": 1, "nthreads": 1}
+    stored = blosc2.asarray(np.ascontiguousarray(array), chunks=tuple(chunks), cparams=settings)
+    # Written by Python, since blosc2 does not say why a write fails (a full disk, say).
+    write_with(path, lambda temporary: temporary.write_bytes(stored.to_cframe()))
+
+
+def _open(path: Path) -> np.ndarray:
+    import blosc2
+
+    try:
+        return blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(path, "is missing or damaged", "delete it and run autospine_plan again") from error

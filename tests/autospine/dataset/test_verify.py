@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from autospine.dataset import verify
+from autospine.dataset.cases import load_dataset
+from autospine.errors import UserError
+from autospine.fingerprint.fingerprint import make_fingerprint
+from autospine.labels.conversion import get_scheme
+
+
+def fault(root, scheme=None):
+    with pytest.raises(UserError) as caught:
+        make_fingerprint(load_dataset(root), workers=1, scheme=scheme)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+@dataclass
+class Described:
+    id: str
+    patient: str
+    subset: str = "training"
+
+
+def test_image_and_mask_on_different_grids_names_both_files(tmp_path, spine, write, boxes):
+    spine(tmp_path, "1_t1")
+    write(tmp_path / "masks" / "1_t1.mha", boxes([1, 2]), spacing=(4, 1.5, 1.6))
+    line = fault(tmp_path)
+    assert "masks/1_t1.mha" in line
+    assert "images/1_t1.mha" in line
+    assert "grid" in line
+
+
+def test_channels_on_different_grids(tmp_path, write, boxes):
+    mask = boxes([1, 2])
+    noise = np.random.default_rng(0).random(mask.shape).astype(np.float32)
+    write(tmp_path / "images" / "1_t1_0000.mha", noise)
+    write(tmp_path / "images" / "1_t1_0001.mha", noise[:, 1:])
+    write(tmp_path / "masks" / "1_t1.mha", mask)
+    (tmp_path / "dataset.json").write_text('{"channels": ["a", "b"]}')
+    assert "1_t1_0001.mha: lies on another grid" in fault(tmp_path)
+
+
+def test_label_outside_the_scheme_names_value_and_count(tmp_path, spine):
+    spine(tmp_path, "1_t1", [1, 2, 26])
+    line = fault(tmp_path, get_scheme("spider"))
+    assert "masks/1_t1.mha" in line
+    assert "26 (96 voxels)" in line
+    assert "spider" in line
+
+
+def test_unlabelled_voxels_are_inside_the_scheme(tmp_path, spine):
+    spine(tmp_path, "1_t1", [1, 2, 255])
+    (tmp_path / "dataset.json").write_text(
+        '{"labels": {"1": "vertebra:1", "2": "vertebra:2"}, "unlabelled": 255}'
+    )
+    made = make_fingerprint(load_dataset(tmp_path))
+    assert made.cases[0].voxels[255] == 96
+    assert 255 not in made.cases[0].centroids
+    assert sum(made.class_frequencies.values()) == pytest.approx(1)
+    assert sorted(made.class_frequencies) == [0, 1, 2]
+
+
+def test_constant_image(tmp_path, spine, write):
+    spine(tmp_path, "1_t1")
+    write(tmp_path / "images" / "1_t1.mha", np.full((6, 48, 16), 7, np.float32))
+    line = fault(tmp_path)
+    assert "images/1_t1.mha" in line
+    assert "constant" in line
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_image_that_is_not_finite_is_never_measured(tmp_path, value):
+    (problem,) = verify.intensity_problems(tmp_path, value, 5.0)
+    assert "NaN" in str(problem)
+
+
+def test_mask_of_fractions(tmp_path, spine, write, boxes):
+    spine(tmp_path, "1_t1")
+    write(tmp_path / "masks" / "1_t1.mha", boxes([1, 2]).astype(np.float32) + 0.5)
+    assert "masks/1_t1.mha" in fault(tmp_path)
+
+
+def test_negative_label(tmp_path, spine, write, boxes):
+    spine(tmp_path, "1_t1")
+    write(tmp_path / "masks" / "1_t1.mha", boxes([1, 2]).astype(np.int16) - 1)
+    assert "-1" in fault(tmp_path)
+
+
+def test_truncated_file(tmp_path, spine):
+    spine(tmp_path, "1_t1")
+    path = tmp_path / "images" / "1_t1.mha"
+    path.write_bytes(path.read_bytes()[:700])
+    assert "images/1_t1.mha" in fault(tmp_path)
+
+
+def test_problems_of_all_cases_are_said_together(tmp_path, spine, caplog):
+    for number in range(6):
+        spine(tmp_path, f"{number}_t1", [1, 2, 3] if number % 2 else [1, 2, 30 + number])
+    with caplog.at_level(logging.ERROR):
+        line = fault(tmp_path, get_scheme("spider"))
+    assert "masks/0_t1.mha" in line
+    assert "2 more" in line
+    for number in (0, 2, 4):
+        assert f"{number}_t1.mha" in caplog.text
+    assert "1_t1.mha" not in caplog.text
+
+
+def test_no_problem_raises_nothing():
+    verify.raise_together([])
+
+
+def test_patient_on_both_sides_and_id_twice():
+    cases = [Described("1_t1", "1"), Described("1_t2", "1", "validation"), Described("2_t1", "2")]
+    (problem,) = verify.identity_problems(cases)
+    assert "patient 1" in str(problem)
+    assert "1_t1 in training and 1_t2 in validation" in str(problem)
+    (problem,) = verify.identity_problems([cases[2], cases[2]])
+    assert str(problem).startswith("2_t1: is the id of two cases")
+
+
+def test_labels_that_count_downward_suggest_the_right_scheme(tmp_path, spine):
+    for number in range(2):
+        spine(tmp_path, f"{number}_t2", [5, 4, 3, 2, 1])
+    line = fault(tmp_path)
+    assert "count downward" in line
+    assert "spider" in line
+    assert "--labels lumbar7" in line
+    assert "dataset.json" in line
+    assert make_fingerprint(load_dataset(tmp_path), scheme=get_scheme("lumbar7")).chains[0].values == (
+        5,
+        4,
+        3,
+        2,
+        1,
+    )
+
+
+def test_lumbar7_with_its_thoracic_labels_is_not_taken_for_spider(tmp_path, spine):
+    spine(tmp_path, "1_t2", [4, 3, 2, 1, 7])
+    assert "--labels lumbar7" in fault(tmp_path)
+
+
+def test_discs_among_vertebra_numbers_are_not_taken_for_spider(tmp_path, spine):
+    spine(tmp_path, "1_t2", [11, 1, 12, 2, 13])
+    assert "give --labels spider20" in fault(tmp_path)
+
+
+def test_semantic_labels_are_not_taken_for_levels(tmp_path, write):
+    mask = np.zeros((6, 48, 16), np.uint8)
+    mask[:, 4:44, 2:5], mask[:, 4:44, 6:9], mask[:, 5:43, 10:12] = 1, 2, 3
+    for number, mark in enumerate((1, 2, 3)):  # so that the three centroids keep no common height
+        mask[0, 46 - number, 12 + mark] = 0
+    noise = np.random.default_rng(0).random(mask.shape).astype(np.float32)
+    write(tmp_path / "images" / "1_t1.mha", noise)
+    write(tmp_path / "masks" / "1_t1.mha", mask)
+    assert "semantic4" in fault(tmp_path)
+
+
+def test_masks_without_any_label(tmp_path, spine):
+    spine(tmp_path, "1_t1", [])
+    assert "hold no label" in fault(tmp_path)
+
+
+def test_no_training_case(tmp_path, spine):
+    spine(tmp_path, "1_t1")
+    (tmp_path / "overview.csv").write_text("new_file_name,subset\n1_t1,validation\n")
+    assert "no training case" in fault(tmp_path)

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autospine.errors import UserError
+from autospine.labels.anatomy import Anatomy, Kind
+from autospine.labels.conversion import (
+    SCHEMES,
+    LabelScheme,
+    conversion,
+    generalisations,
+    get_scheme,
+    infer_scheme,
+    present_labels,
+)
+from autospine.serial import from_plain, to_plain
+
+NAMES = st.sampled_from(sorted(SCHEMES))
+L3 = Anatomy(Kind.VERTEBRA, 3)
+
+
+def masks(scheme: LabelScheme) -> st.SearchStrategy[np.ndarray]:
+    values = st.sampled_from([0, *scheme.anatomies])
+    return st.lists(values, min_size=24, max_size=24).map(lambda flat: np.array(flat).reshape(2, 3, 4))
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_built_in_schemes_come_back_from_json(name: str) -> None:
+    scheme = SCHEMES[name]
+    assert LabelScheme.from_dict(json.loads(json.dumps(scheme.to_dict()))) == scheme
+    assert from_plain(LabelScheme, json.loads(json.dumps(to_plain(scheme))), "file") == scheme
+    assert get_scheme(name) is scheme
+
+
+@pytest.mark.parametrize(
+    ("scheme", "value", "key"),
+    [
+        ("spider", 1, "vertebra:1"),
+        ("spider", 100, "canal"),
+        ("spider", 106, "partial vertebra:6"),
+        ("spider", 201, "disc:1"),
+        ("lumbar7", 1, "vertebra:5"),
+        ("lumbar7", 5, "vertebra:1"),
+        ("lumbar7", 6, "vertebra:7"),
+        ("lumbar7", 7, "vertebra:6"),
+        ("spider20", 10, "canal"),
+        ("spider20", 19, "disc:9"),
+        ("mrspineseg", 1, "sacrum"),
+        ("mrspineseg", 10, "vertebra:9"),
+        ("mrspineseg", 11, "disc:1"),
+        ("mrspineseg", 16, "disc:6"),
+        ("mrspineseg18", 9, "vertebra:8"),
+        ("mrspineseg18", 10, "disc:1"),
+        ("mrspineseg18", 17, "disc:8"),
+        ("totalspineseg", 45, "vertebra:1"),
+        ("totalspineseg", 11, "vertebra:24"),
+        ("totalspineseg", 95, "disc:2"),
+        ("totalspineseg", 91, "disc:6"),
+        ("totalspineseg", 63, "disc:23"),
+        ("totalspineseg", 100, "disc:1"),
+        ("totalsegmentator", 27, "vertebra:1"),
+        ("totalsegmentator", 50, "vertebra:24"),
+        ("totalsegmentator", 79, "cord"),
+        ("spineps", 24, "vertebra:1"),
+        ("spineps", 1, "vertebra:24"),
+        ("spineps", 124, "disc:1"),
+        ("spineps", 49, "body"),
+    ],
+)
+def test_integers(scheme: str, value: int, key: str) -> None:
+    assert SCHEMES[scheme].anatomies[value].key == key
+
+
+@given(NAMES, NAMES, st.data())
+@settings(max_examples=60)
+def test_what_is_not_lost_comes_back(source: str, target: str, data: st.DataObject) -> None:
+    """There and back again is the identity on every anatomy that both schemes hold exactly once."""
+    there, back = conversion(SCHEMES[source], SCHEMES[target]), conversion(SCHEMES[target], SCHEMES[source])
+    mask = data.draw(masks(SCHEMES[source]))
+    returned = back.apply(there.apply(mask))
+    held = SCHEMES[target].anatomies.values()
+    for before, after in zip(mask.ravel(), returned.ravel(), strict=True):
+        anatomy = SCHEMES[source].anatomies.get(int(before))
+        if anatomy in held:
+            assert SCHEMES[source].anatomies[int(after)] == anatomy
+        if anatomy in there.lost:
+            assert after == 0
+
+
+@given(NAMES, st.data())
+@settings(max_examples=30)
+def test_a_scheme_converts_to_itself(name: str, data: st.DataObject) -> None:
+    itself = conversion(SCHEMES[name], SCHEMES[name])
+    mask = data.draw(masks(SCHEMES[name]))
+    assert itself.lost == ()
+    assert [SCHEMES[name].anatomies.get(int(v)) for v in itself.apply(mask).ravel()] == [
+        SCHEMES[name].anatomies.get(int(v)) for v in mask.ravel()
+    ]
+
+
+@given(NAMES, NAMES, st.data())
+@settings(max_examples=40)
+def test_apply_matches_voxel_by_voxel(source: str, target: str, data: st.DataObject) -> None:
+    there = conversion(SCHEMES[source], SCHEMES[target])
+    mask = data.draw(masks(SCHEMES[source]))
+    made = there.apply(mask)
+    assert made.shape == mask.shape
+    for value, result in zip(mask.ravel(), made.ravel(), strict=True):
+        assert there.table[int(value)] == result
+
+
+def test_levels_generalise_and_never_appear() -> None:
+    down = conversion(SCHEMES["spider"], SCHEMES["semantic4"])
+    assert down.lost == ()
+    assert down.apply(np.array([0, 1, 9, 100, 106, 201, 225])).tolist() == [0, 1, 1, 2, 1, 3, 3]
+    up = conversion(SCHEMES["semantic4"], SCHEMES["spider"])
+    assert up.lost == (Anatomy(Kind.VERTEBRA), Anatomy(Kind.DISC))
+    assert up.apply(np.array([0, 1, 2, 3])).tolist() == [0, 0, 100, 0]
+
+
+def test_a_partial_vertebra_is_no_whole_one_where_levels_count() -> None:
+    there = conversion(SCHEMES["spider"], SCHEMES["spider20"])
+    assert there.apply(np.array([6, 106, 9, 10, 209])).tolist() == [6, 0, 9, 0, 19]
+    assert Anatomy(Kind.PARTIAL_VERTEBRA, 6) in there.lost
+    assert Anatomy(Kind.VERTEBRA, 6) not in generalisations(Anatomy(Kind.PARTIAL_VERTEBRA, 6))
+
+
+def test_lumbar7_to_spider_swaps_the_order() -> None:
+    there = conversion(SCHEMES["lumbar7"], SCHEMES["spider"])
+    assert there.apply(np.arange(8)).tolist() == [0, 5, 4, 3, 2, 1, 7, 6]
+    assert there.lost == ()
+
+
+@pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4", "i8"])
+def test_mask_types(kind: str) -> None:
+    made = conversion(SCHEMES["spider"], SCHEMES["spider20"]).apply(
+        np.array([[0, 100], [3, 201]], dtype=kind)
+    )
+    assert made.dtype == np.uint8 and made.tolist() == [[0, 10], [3, 11]]
+
+
+def test_result_type_fits_the_target_whatever_is_present() -> None:
+    wide = LabelScheme("wide", {70000: L3})
+    made = conversion(SCHEMES["lumbar7"], wide).apply(np.zeros((2, 2), np.uint8))
+    assert made.dtype == np.uint32
+
+
+def test_large_and_negative_integers() -> None:
+    source = LabelScheme("large", {2_000_000_000: L3, -7: Anatomy(Kind.CANAL)})
+    mask = np.array([0, 2_000_000_000, -7, 0], np.int64)
+    there = conversion(source, SCHEMES["spider"])
+    assert there.apply(mask).tolist() == [0, 3, 100, 0]
+    assert conversion(SCHEMES["spider"], source).apply(np.array([3, 100, 0], np.uint8)).tolist() == [
+        2_000_000_000,
+        -7,
+        0,
+    ]
+
+
+@pytest.mark.parametrize("value", [8, 255, 70000, -1])
+def test_a_label_outside_the_scheme_is_named(value: int) -> None:
+    with pytest.raises(
+        UserError, match=rf"5_t2\.mha: holds the label {value}, which the scheme lumbar7 lacks"
+    ):
+        conversion(SCHEMES["lumbar7"], SCHEMES["spider"]).apply(np.array([0, value]), "5_t2.mha")
+
+
+def test_floats_are_refused() -> None:
+    with pytest.raises(UserError, match="float64"):
+        conversion(SCHEMES["lumbar7"], SCHEMES["spider"]).apply(np.zeros(3))
+
+
+def test_empty_arrays_and_booleans() -> None:
+    there = conversion(SCHEMES["lumbar7"], SCHEMES["spider"])
+    assert there.apply(np.zeros((0, 3), np.uint8)).shape == (0, 3)
+    assert there.apply(np.array([True, False])).tolist() == [5, 0]
+    assert present_labels(np.array([3, 1, 3])) == (1, 3)
+
+
+@pytest.mark.parametrize(("own", "expected"), [(254, 254), (None, 255)])
+def test_unlabelled_voxels_stay_unlabelled(own: int | None, expected: int) -> None:
+    source = LabelScheme("part", {1: L3}, unlabelled=255)
+    target = LabelScheme("whole", dict(SCHEMES["spider"].anatomies), unlabelled=own)
+    there = conversion(source, target)
+    assert there.target.unlabelled == expected
+    assert there.apply(np.array([0, 1, 255])).tolist() == [0, 3, expected]
+
+
+def test_unlabelled_value_taken_by_the_target_moves_on() -> None:
+    source = LabelScheme("part", {1: L3}, unlabelled=9)
+    target = LabelScheme("full", {9: L3, 255: Anatomy(Kind.CANAL)})
+    assert conversion(source, target).apply(np.array([0, 1, 9])).tolist() == [0, 9, 256]
+
+
+def test_scheme_files(tmp_path: Path) -> None:
+    own = {"name": "mine", "labels": {"7": "vertebra:3", "300": "canal"}, "unlabelled": 255}
+    (tmp_path / "mine.json").write_text(json.dumps(own))
+    scheme = get_scheme(str(tmp_path / "mine.json"))
+    assert (scheme.name, scheme.value_of(L3), scheme.unlabelled) == ("mine", 7, 255)
+    (tmp_path / "dataset.json").write_text(json.dumps({**own, "channels": ["t2"]}))
+    assert get_scheme(str(tmp_path)) == scheme
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", 'no object "labels"'),
+        ('{"labels": {"a": "canal"}}', "no integer"),
+        ('{"labels": {"1": "canal", "01": "cord"}}', "twice"),
+        ('{"labels": {"1": "kanal"}}', "names no anatomy"),
+        ('{"labels": {"0": "canal"}}', "background"),
+        ('{"labels": {"255": "canal"}, "unlabelled": 255}', "unlabelled voxels"),
+        ('{"labels": {}, "unlabelled": "255"}', "no integer"),
+        ('{"labels": {}, "colour": 1}', "unknown key 'colour'"),
+    ],
+)
+def test_bad_scheme_files_are_user_errors(tmp_path: Path, content: str, fault: str) -> None:
+    (tmp_path / "mine.json").write_text(content)
+    with pytest.raises(UserError, match=fault):
+        get_scheme(str(tmp_path / "mine.json"))
+
+
+def test_unknown_scheme_lists_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"lumbar7.*spider"):
+        get_scheme("spyder")
+
+
+def test_inferred_schemes() -> None:
+    assert infer_scheme([0, 1, 7, 100, 201]) is SCHEMES["spider"]
+    plain = infer_scheme([0, 26, 3])
+    assert plain.name == "plain" and plain.anatomies == {
+        3: Anatomy(Kind.STRUCTURE, 3),
+        26: Anatomy(Kind.STRUCTURE, 26),
+    }
