@@ -102,7 +102,7 @@ def _fold(training: Sequence[CaseFingerprint], fold_of: Mapping[str, int], numbe
 
 def _reason(asked: int, made: int, patients: int, cases: int, held_out: int) -> str:
     fewer = f" ({asked} were asked for, but there are no more patients)" if made < asked else ""
-    held = f"; {held_out} validation case{"s" if held_out > 1 else ""} held out" if held_out else ""
+    held = f"; {held_out} validation case{'s' if held_out > 1 else ''} held out" if held_out else ""
     return (
         f"{made} folds{fewer} of {patients} patients with {cases} cases, grouped by patient, balanced by"
         f" label and sequence{held}"
