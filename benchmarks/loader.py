@@ -1,0 +1,83 @@
+"""Training steps per second with the real loader and augmentation, against one ready batch again and again.
+
+Both are the training loop's own steps: `Batches.iterate`, `augmented`, `training_step`; the second leaves the first
+two out. They alternate in blocks, so that a busy machine is busy for both. Target: at least 0.9.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from figures import Spread, call, command, parser, workplace
+
+TARGET = 0.9
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("--share", type=float, default=0.5, help="of the plan's widths (default: 0.5)")
+    made.add_argument("--steps", type=int, default=8, help="in a block (default: 8)")
+    made.add_argument("--plan", default="2d_sagittal", help="default: 2d_sagittal")
+    options = made.parse_args()
+    with workplace(options.dataset) as (dataset, folder):
+        call(command("plan", dataset, folder / "work", "--plans", options.plan))
+        compare(folder / "work", options.plan, options.share, options.steps, options.repeats)
+
+
+def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> None:
+    import torch
+
+    from autospine import registry
+    from autospine.machine import cores
+    from autospine.planning.plan import Plans
+    from autospine.precision import quick_precision
+    from autospine.training.batches import Batches
+    from autospine.training.calibration import prepare
+    from autospine.training.job import Job
+    from autospine.training.loop import augmented, make_batches
+    from autospine.training.run import choose_folds
+    from autospine.work import WorkFolder
+
+    place, device = WorkFolder(work), torch.device("cpu")
+    chosen = Plans.load(place.plans).get(plan, place.plans)
+    kind = registry.load("trainers", "unet")
+    trainer = kind(chosen, kind.recipe_named(None))
+    fold = choose_folds(place, "0")["0"]
+    threads = max(min(cores() - 1, 8), 1)
+    job = Job(work, work / "model", place.preprocessed(plan), fold, "0", device, threads=threads)
+    batches: Batches = make_batches(trainer, job, fold.train, 0)
+    full = trainer.shape()
+    shape = replace(full, widths=tuple(max(int(width * share) // 8 * 8, 8) for width in full.widths))
+    context = prepare(trainer, shape, quick_precision(device), device)
+    ready = augmented(trainer, batches.make(0), context)
+    trainer.training_step(context, ready)
+
+    def loaded(first: int) -> float:
+        stream = batches.iterate(first, first + steps + 1)
+        trainer.training_step(context, augmented(trainer, next(stream), context))  # the stream is full now
+        start = time.perf_counter()
+        for batch in stream:
+            trainer.training_step(context, augmented(trainer, batch, context))
+        return steps / (time.perf_counter() - start)
+
+    def repeated() -> float:
+        trainer.training_step(context, ready)
+        start = time.perf_counter()
+        for _ in range(steps):
+            trainer.training_step(context, ready)
+        return steps / (time.perf_counter() - start)
+
+    rates = [(repeated(), loaded(k * (steps + 1))) for k in range(repeats)]
+    bare, real = (sorted(each) for each in zip(*rates, strict=True))
+    print(f"plan {plan}, batch {trainer.batch}, patch {trainer.patch}, widths {shape.widths}")
+    for name, found in (("one batch again and again", bare), ("loader and augmentation", real)):
+        print(f"{name:42s} {found[len(found) // 2]:8.2f} steps/s  ({found[0]:.2f} to {found[-1]:.2f})")
+    ratio = Spread(tuple(b / a for a, b in rates))
+    low, high = min(ratio.seconds), max(ratio.seconds)
+    print(f"{'ratio':42s} {ratio.median:8.2f}          ({low:.2f} to {high:.2f})  target at least {TARGET}")
+
+
+if __name__ == "__main__":
+    main()
