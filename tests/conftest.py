@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +18,15 @@ TOYS = {
     "prepared": "PreparedTrainer",
     "brightness": "BrightnessTrainer",
 }
+
+
+@pytest.fixture(autouse=True)
+def locale_stays() -> Iterator[None]:
+    """SimpleITK's writer of DICOM files sets the process's locale to C, in which later tests cannot read UTF-8."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    if locale.setlocale(locale.LC_ALL) != before:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 @pytest.fixture(scope="session")

@@ -81,8 +81,8 @@ class Outcome:
             count = f"{len(self.skipped)} scan{'s' if len(self.skipped) > 1 else ''}"
             lines.append(f"{count} had a mask already (--overwrite predicts again)")
         lines += [f"failed: {line}" for line in self.failures]
-        masks = f"{len(self.done)} new mask{'' if len(self.done) == 1 else 's'}"
-        lines.append(f"{masks} in {self.output}. For research, not a medical device.")
+        masks = f"{len(self.done)} mask{'' if len(self.done) == 1 else 's'}"
+        lines.append(f"{masks} written to {self.output}. For research, not a medical device.")
         return "\n".join(lines)
 
 
