@@ -103,7 +103,7 @@ class Recipe:
     keep: Literal["last", "best"] = "last"
     score: Literal["dice", "iou"] = "dice"
     loss_weights: dict[str, float] = field(default_factory=dict)
-    smallest_updates: int = 600
+    smallest_updates: int = 1200
     average: float = 0.0
 
     def weight(self, term: str, default: float = 1.0) -> float:

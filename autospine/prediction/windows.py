@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-OVERLAP = 1 / 3
+OVERLAP = 1 / 4
 SIGMA = 1 / 8  # of the window
 Predict = Callable[[Tensor], Tensor]
 
