@@ -160,7 +160,8 @@ def find_models(folders: Sequence[str | Path]) -> list[Model]:
     """
     found: list[Model] = []
     for folder in map(Path, folders):
-        parts = [*folder.glob(f"fold_*/{CARD}"), *folder.glob(f"member_*/{CARD}")]
+        parts = [*folder.glob(f"fold_[0-9]*/{CARD}"), *folder.glob(f"member_*/{CARD}")]
+        parts = parts or [*folder.glob(f"fold_*/{CARD}")]
         folds = [folder] if (folder / CARD).exists() else sorted(path.parent for path in parts)
         if not folds:
             raise UserError(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from autospine.labels.encoding import Encoding
+from autospine.levels.cleaning import drop_strays, without_fragments
 from autospine.levels.instances import Instance, Votes, find_instances
 from autospine.levels.numbering import Numbering, number, number_between
 from autospine.levels.spine import beside_the_spine, best_chain
 
-FRAGMENT = 0.05  # of an instance: smaller pieces apart from the rest are noise
 STUMP = 0.35  # of the usual instance
 EDGE_MM = 2.0  # an instance this near to the image's end along the spine is cut by it
 
@@ -82,6 +82,9 @@ def decode(evidence: Evidence, encoding: Encoding) -> Decoded:
         return Decoded(labels, (), "")
     spine = best_chain(found[primary], encoding.pitch_mm)
     spine = found[primary] = without_stumps(spine, votes[primary], evidence)
+    for each in encoding.classes:
+        if not each.chained:
+            drop_strays(labels, each.values[0], spine, evidence.spacing, encoding.pitch_mm)
     for k in chains:
         found[k] = [each for each in found[k] if not beside_the_spine(each, spine, encoding.pitch_mm)]
     numbering = _number_primary(found[primary], evidence, encoding)
@@ -95,22 +98,11 @@ def decode(evidence: Evidence, encoding: Encoding) -> Decoded:
 
 
 def _paint_unchained(semantic: np.ndarray, encoding: Encoding) -> np.ndarray:
-    """Labels of the classes that are one structure each; beside chains they lose their stray fragments."""
+    """Labels of the classes that are one structure each."""
     table = np.zeros(encoding.semantic_channels, np.int32)
     for k, each in enumerate(encoding.classes, start=1):
         table[k] = 0 if each.chained else each.values[0]
-    labels = table[semantic]
-    if encoding.chained:
-        for value in table[table > 0]:
-            _drop_fragments(labels, int(value))
-    return labels
-
-
-def _drop_fragments(labels: np.ndarray, value: int) -> None:
-    voxels = np.argwhere(labels == value)  # (N, 3)
-    if len(voxels):
-        labels[tuple(voxels.T)] = 0
-        labels[tuple(without_fragments(voxels).T)] = value
+    return table[semantic]
 
 
 def _votes_of(evidence: Evidence, encoding: Encoding, semantic: int) -> Votes:
@@ -142,8 +134,7 @@ def _paint_chain(
         value = encoding.value_at(semantic, level)
         if value is None:
             continue
-        voxels = votes.voxels[instance.members]
-        voxels = without_fragments(voxels)
+        voxels = without_fragments(votes.voxels[instance.members])
         labels[tuple(voxels.T)] = value
         flags = _flags(voxels, level, evidence, numbering)
         findings.append(Finding(value, numbering.confidence * instance.weight, flags))
@@ -169,23 +160,6 @@ def without_stumps(spine: list[Instance], votes: Votes, evidence: Evidence) -> l
     while len(spine) > 2 and is_stump(spine[-1]):
         spine = spine[:-1]
     return spine
-
-
-def without_fragments(voxels: np.ndarray) -> np.ndarray:
-    """An instance without the small pieces that hang together with nothing.
-
-    Args:
-        voxels: `(N, 3)`.
-    """
-    import cc3d
-
-    low = voxels.min(axis=0)
-    box = np.zeros(voxels.max(axis=0) - low + 1, bool)
-    places = tuple((voxels - low).T)
-    box[places] = True
-    pieces = cc3d.connected_components(box, connectivity=26)[places]  # (N,)
-    large = np.bincount(pieces) >= FRAGMENT * len(voxels)
-    return voxels[large[pieces]] if large.any() else voxels
 
 
 def _flags(voxels: np.ndarray, level: int, evidence: Evidence, numbering: Numbering) -> tuple[str, ...]:

@@ -58,11 +58,16 @@ def step_cost(lower: np.ndarray, upper: np.ndarray, pitch_mm: float) -> float | 
     return MISSING * max(pitches - 1.4, 0.0) + 0.3 * max(0.7 - pitches, 0.0)
 
 
-def beside_the_spine(instance: Instance, spine: list[Instance], pitch_mm: float) -> bool:
-    """Whether an instance of another chain (a disc) lies too far from the spine's line to belong to it."""
+def spine_line(spine: list[Instance]) -> np.ndarray:
+    """Points `(M, 3)` mm along the vertebrae's middles and one pitch beyond either end."""
     line = np.array([each.centroid for each in spine])  # (N, 3)
-    if len(line) > 1:  # one pitch beyond either end
+    if len(line) > 1:
         line = np.concatenate([[2 * line[0] - line[1]], line, [2 * line[-1] - line[-2]]])
     steps = np.linspace(0, len(line) - 1, 8 * len(line))
-    dense = np.stack([np.interp(steps, np.arange(len(line)), column) for column in line.T], axis=1)
-    return float(np.linalg.norm(dense - instance.centroid, axis=1).min()) > BESIDE * pitch_mm
+    return np.stack([np.interp(steps, np.arange(len(line)), column) for column in line.T], axis=1)
+
+
+def beside_the_spine(instance: Instance, spine: list[Instance], pitch_mm: float) -> bool:
+    """Whether an instance of another chain (a disc) lies too far from the spine's line to belong to it."""
+    away = np.linalg.norm(spine_line(spine) - instance.centroid, axis=1)
+    return float(away.min()) > BESIDE * pitch_mm

@@ -84,7 +84,7 @@ class Segmentation:
             "autospine": __version__,
             "models": list(self.models),
             "classes": list(self.classes),
-            "scheme": self.scheme.to_dict(),
+            "scheme": self.scheme.name,
             "ambiguous": self.ambiguous,
             "warnings": list(self.warnings),
             "labels": to_plain(self.labels),

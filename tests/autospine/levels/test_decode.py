@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.levels.decode import decode, without_fragments
+from autospine.levels.cleaning import without_fragments
+from autospine.levels.decode import decode
 from tests.spines import BELOW, PITCH_ROWS, Spine, draw, encoding_for, evidence_of
 
 CUT = "cut by the field of view"
