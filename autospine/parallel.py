@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
@@ -92,7 +93,8 @@ def _in_pool(
     count = min(workers, len(jobs))
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_depend_on_parent)
     try:
-        waiting = {pool.submit(_attempt, work, job): index for index, job in enumerate(jobs)}
+        with _deaf_to_interrupts():  # inherited by the workers that start here
+            waiting = {pool.submit(_attempt, work, job): index for index, job in enumerate(jobs)}
         for done in as_completed(waiting):
             index = waiting[done]
             try:
@@ -105,6 +107,19 @@ def _in_pool(
                 ) from error
     finally:
         pool.shutdown(cancel_futures=True)  # interrupted: jobs under way end, the others never start
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ctrl-C is not heard for a moment, so that a worker that is just starting does not die of it aloud."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _depend_on_parent() -> None:
