@@ -7,8 +7,9 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
@@ -29,14 +30,14 @@ PATIENCE = 1.5  # seconds of work before other processes are started, which take
 def run_cases(
     work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], doing: str, workers: int
 ) -> list[Answer]:
-    """Runs `work` on every job: the first ones here, and when that takes long, the rest in other processes.
+    """Runs `work` on every job: the first ones in threads, and when that takes long, the rest in processes.
 
     Args:
         work: A module-level function.
         jobs: What it gets.
         names: A case's name for each job.
         doing: Label of the progress bar.
-        workers: Processes at once.
+        workers: Threads or processes at once.
 
     Returns:
         Answers in the jobs' order.
@@ -78,13 +79,21 @@ def _attempt(work: Callable[[Job], Answer], job: Job) -> Answer | UserError:
 def _pairs(
     work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], workers: int
 ) -> Iterator[tuple[int, Answer | UserError]]:
-    started = time.monotonic()
-    for index, job in enumerate(jobs):
-        if workers > 1 and len(jobs) - index > FEW and time.monotonic() - started >= PATIENCE:
-            rest = _in_pool(work, jobs[index:], names[index:], workers)
-            yield from ((index + k, answer) for k, answer in rest)
-            return
-        yield index, _attempt(work, job)
+    started, following = time.monotonic(), 0
+    waiting: deque[tuple[int, Future[Answer | UserError]]] = deque()
+    with ThreadPoolExecutor(workers) as threads:
+        while following < len(jobs):
+            if workers > 1 and len(jobs) - following > FEW and time.monotonic() - started >= PATIENCE:
+                break
+            waiting.append((following, threads.submit(_attempt, work, jobs[following])))
+            following += 1
+            if len(waiting) >= workers:
+                index, answer = waiting.popleft()
+                yield index, answer.result()
+        yield from ((index, answer.result()) for index, answer in waiting)
+    if following < len(jobs):
+        rest = _in_pool(work, jobs[following:], names[following:], workers)
+        yield from ((following + k, answer) for k, answer in rest)
 
 
 def _in_pool(
