@@ -79,11 +79,14 @@ def _attempt(work: Callable[[Job], Answer], job: Job) -> Answer | UserError:
 def _pairs(
     work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], workers: int
 ) -> Iterator[tuple[int, Answer | UserError]]:
+    if workers == 1:
+        yield from ((index, _attempt(work, job)) for index, job in enumerate(jobs))
+        return
     started, following = time.monotonic(), 0
     waiting: deque[tuple[int, Future[Answer | UserError]]] = deque()
     with ThreadPoolExecutor(workers) as threads:
         while following < len(jobs):
-            if workers > 1 and len(jobs) - following > FEW and time.monotonic() - started >= PATIENCE:
+            if len(jobs) - following > FEW and time.monotonic() - started >= PATIENCE:
                 break
             waiting.append((following, threads.submit(_attempt, work, jobs[following])))
             following += 1
