@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from autospine import registry
 from autospine.dataset.splits import Fold, read_splits
@@ -59,36 +62,38 @@ def train(request: TrainRequest) -> str:
     held_out = find_held_out(work) if request.held_out else ()
     machine = find_machine(request.device, None)
     with distributed.process_group(machine.device) as device:
-        jobs = []
-        for name, fold in folds.items():
-            folder = work.model(trainer.name, plan.name, trainer.recipe.name, name)
-            jobs.append((name, fold, folder))
-            _check_folder(folder, request)
-        evaluations = []
-        for name, fold, folder in jobs:
-            job = Job(
-                work=work.root,
-                folder=folder,
-                cases=work.preprocessed(plan.name),
-                fold=fold,
-                fold_name=name,
-                device=device,
-                seed=request.seed,
-                minutes=request.minutes,
-                epochs=request.epochs,
-                resume=request.resume,
-                compile=request.compile,
-                tensorboard=request.tensorboard,
-                threads=max(min(cores() - 1, 8), 1),
-            )
-            evaluations.append(_train_fold(trainer, job))
-        folders = [folder for _, _, folder in jobs]
+        jobs = [_job(request, trainer, work, name, fold, device) for name, fold in folds.items()]
+        for job in jobs:
+            _check_folder(job.folder, request)
+        evaluations = [_train_fold(trainer, replace(job, started=time.monotonic())) for job in jobs]
+        folders = [job.folder for job in jobs]
         text = _describe(trainer, [e for e in evaluations if e is not None], folders)
         if held_out and distributed.is_main():
             for folder in folders:
                 table = score_cases(trainer, work.root, folder, device, held_out, "held_out").table()
                 text += f"\n\n{folder.name} on the {len(held_out)} held-out cases:\n{table}"
     return text
+
+
+def _job(
+    request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, fold: Fold, device: torch.device
+) -> Job:
+    """The training of one fold."""
+    return Job(
+        work=work.root,
+        folder=work.model(trainer.name, trainer.plan.name, trainer.recipe.name, name),
+        cases=work.preprocessed(trainer.plan.name),
+        fold=fold,
+        fold_name=name,
+        device=device,
+        seed=request.seed,
+        minutes=request.minutes,
+        epochs=request.epochs,
+        resume=request.resume,
+        compile=request.compile,
+        tensorboard=request.tensorboard,
+        threads=max(min(cores() - 1, 8), 1),
+    )
 
 
 def find_held_out(work: WorkFolder) -> tuple[str, ...]:
