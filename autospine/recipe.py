@@ -86,6 +86,7 @@ class Recipe:
         loss_weights: By the loss term's name.
         smallest_updates: With --minutes, the fewest updates that a network must get to be chosen.
         average: Decay of the running average of the weights that is kept instead of the last; 0 keeps the last.
+        options: Choices of the trainer's own, by the names of its `Options`.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Recipe:
     loss_weights: dict[str, float] = field(default_factory=dict)
     smallest_updates: int = 1200
     average: float = 0.0
+    options: dict[str, Any] = field(default_factory=dict)
 
     def weight(self, term: str, default: float = 1.0) -> float:
         """Weight of a loss term."""

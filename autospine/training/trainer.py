@@ -24,6 +24,7 @@ from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
 from autospine.precision import Precision
 from autospine.recipe import OptimiserSettings, Recipe
+from autospine.serial import from_plain
 from autospine.training.batches import Batch
 from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     from autospine.training.job import Job
 
 NETWORK = "network"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices of one trainer, such as which reading of an unclear sentence is taken; a trainer adds its fields."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Trainer(ABC):
         plans: Plans that it takes; empty for all.
         scheme: The labels that it learns; None for the data set's own.
         inference: Which of its networks segments.
+        options_type: Its choices; a recipe's `options` are read into it.
     """
 
     name: ClassVar[str]
@@ -64,6 +71,7 @@ class Trainer(ABC):
     plans: ClassVar[tuple[str, ...]] = ()
     scheme: ClassVar[str | None] = None
     inference: ClassVar[str] = NETWORK
+    options_type: ClassVar[type[Options]] = Options
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         if self.plans and plan.name not in self.plans:
@@ -71,6 +79,7 @@ class Trainer(ABC):
                 f"--trainer {self.name}", f"does not take the plan {plan.name}", f"use {self.plans[0]}"
             )
         self.plan, self.recipe = plan, recipe
+        self.options = from_plain(self.options_type, recipe.options, f"--trainer {self.name}")
         self.encoding = self.choose_encoding()
 
     @classmethod
