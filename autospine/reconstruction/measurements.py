@@ -1,0 +1,134 @@
+"""What every label measures in every slice: centroid, corners, diameter, height-to-width ratio, area, box.
+
+After Pal et al. (modified attention U-Net with slice reconstruction), who keep these figures per vertebra and slice.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autospine.files import write_text
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One label in one slice. Points are (row, column) in voxels, voxel centres being whole numbers.
+
+    Attributes:
+        value: The label.
+        slice: Index on the finer grid.
+        position_mm: From the first slice, along the slice axis.
+        measured: Whether the slice was measured (or rebuilt).
+        centroid: Mean (row, column) of its pixels.
+        corners: Ends of the diameter: the centroid minus and plus half the box's diagonal.
+        diameter_mm: Distance between the corners, which is the box's diagonal.
+        height_to_width: Of the box, in mm.
+        area_mm2: Of the pixels.
+        box: First and last row and column, inclusive: r0, c0, r1, c1.
+    """
+
+    value: int
+    slice: int
+    position_mm: float
+    measured: bool
+    centroid: Point
+    corners: tuple[Point, Point]
+    diameter_mm: float
+    height_to_width: float
+    area_mm2: float
+    box: tuple[int, int, int, int]
+
+
+def measure(
+    mask: np.ndarray, spacing: tuple[float, float, float], measured_indices: Sequence[int]
+) -> tuple[Measurement, ...]:
+    """Measures every label in every slice that shows it, by label, then slice.
+
+    Args:
+        mask: `(slices, rows, columns)` non-negative integers.
+        spacing: mm along the same axes.
+        measured_indices: Slices that were measured: `SliceGrid.measured_indices`.
+    """
+    from autospine.fingerprint.measuring import label_boxes
+
+    known = frozenset(measured_indices)
+    found = []
+    for value, (slices, rows, columns) in label_boxes(mask):
+        inside = mask[slices, rows, columns] == value
+        for index, plane in enumerate(inside, start=slices.start):
+            if plane.any():
+                corner = (rows.start, columns.start)
+                found.append(_measure_plane(plane, corner, spacing, value, index, index in known))
+    return tuple(found)
+
+
+def _measure_plane(
+    plane: np.ndarray,
+    corner: tuple[int, int],
+    spacing: tuple[float, float, float],
+    value: int,
+    index: int,
+    measured: bool,
+) -> Measurement:
+    """Measures one label's pixels, `(rows, columns)` booleans cut out at `corner`."""
+    rows, columns = np.nonzero(plane)
+    r0, r1 = int(rows.min()), int(rows.max())
+    c0, c1 = int(columns.min()), int(columns.max())
+    size = (r1 - r0 + 1, c1 - c0 + 1)
+    height, width = size[0] * spacing[1], size[1] * spacing[2]  # mm
+    row, column = float(rows.mean()) + corner[0], float(columns.mean()) + corner[1]
+    return Measurement(
+        value=value,
+        slice=index,
+        position_mm=index * spacing[0],
+        measured=measured,
+        centroid=(row, column),
+        corners=(
+            (row - size[0] / 2, column - size[1] / 2),
+            (row + size[0] / 2, column + size[1] / 2),
+        ),
+        diameter_mm=float(np.hypot(height, width)),
+        height_to_width=height / width,
+        area_mm2=rows.size * spacing[1] * spacing[2],
+        box=(r0 + corner[0], c0 + corner[1], r1 + corner[0], c1 + corner[1]),
+    )
+
+
+COLUMNS = (
+    "case", "label", "slice", "position_mm", "measured", "centroid_row", "centroid_column",
+    "corner1_row", "corner1_column", "corner2_row", "corner2_column",
+    "diameter_mm", "height_to_width", "area_mm2", "box_r0", "box_c0", "box_r1", "box_c1",
+)  # fmt: skip
+
+
+def write_measurements(path: str | Path, cases: Iterable[tuple[str, Sequence[Measurement]]]) -> None:
+    """Writes a CSV table, a row per case, label and slice; lengths in mm, points in voxels.
+
+    Args:
+        path: Of the table.
+        cases: Ids and their measurements.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for case, rows in cases:
+        writer.writerows(_row(case, one) for one in rows)
+    write_text(path, text.getvalue())
+
+
+def _row(case: str, one: Measurement) -> list[object]:
+    points = [f"{x:.2f}" for x in (*one.centroid, *one.corners[0], *one.corners[1])]
+    figures = [f"{one.diameter_mm:.2f}", f"{one.height_to_width:.3f}", f"{one.area_mm2:.1f}"]
+    place = [f"{one.position_mm:.3f}", "yes" if one.measured else "no"]
+    return [case, one.value, one.slice, *place, *points, *figures, *one.box]
