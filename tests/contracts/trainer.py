@@ -42,6 +42,7 @@ class TrainerContract:
         name: What --trainer takes.
         recipe_names: Recipes that must exist; the first is the default.
         dimensions: Of the plans that it takes.
+        widths: Narrower ones, for a trainer that has its own in the class attribute `widths`.
         steps: Updates after which the loss on one batch must be lower.
         lower: Share of the first losses that the last ones may be.
         loss_term: Which term must go down.
@@ -50,6 +51,7 @@ class TrainerContract:
     name: str
     recipe_names: tuple[str, ...] = ("adapted", "published")
     dimensions: tuple[int, ...] = (2, 3)
+    widths: tuple[int, ...] | None = None
     steps: int = 30
     lower: float = 0.9
     loss_term: str = "loss"
@@ -75,7 +77,10 @@ class TrainerContract:
 
     def make(self, work: WorkFolder, dimension: int, recipe_name: str | None = None) -> Trainer:
         plan, recipe = self.small(plan_of(work, dimension), self.kind.recipe_named(recipe_name))
-        return self.kind(plan, recipe)
+        kind = self.kind
+        if self.widths:
+            kind = type(kind.__name__, (kind,), {"widths": self.widths})
+        return kind(plan, recipe)
 
     def batch(self, trainer: Trainer, work: WorkFolder, folder: Path) -> Batch:
         job = make_job(work, trainer.plan, folder)
