@@ -121,7 +121,7 @@ class Predictor:
         self, moved: np.ndarray, spacing: tuple[float, float, float], shape: Shape
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Averaged outputs on the plan's grid, in order along the streamed axis."""
-        prepared, shapes = apply_steps(
+        prepared, way = apply_steps(
             self.steps, Prepared(moved, None, spacing, view_axis=self.plan.view_axis)
         )
         slabs = self._windows(torch.from_numpy(np.ascontiguousarray(prepared.image)))
@@ -132,7 +132,7 @@ class Predictor:
         fill = np.zeros(self.encoding.channels, np.float32)
         fill[0] = 1  # outside a crop there is background
         parts = [slab.values.numpy() for slab in slabs]
-        yield 0, undo_steps(self.steps, shapes, np.concatenate(parts, axis=self._stream_axis() + 1), fill)
+        yield 0, undo_steps(way, np.concatenate(parts, axis=self._stream_axis() + 1), fill)
 
     def _windows(self, image: Tensor) -> Iterator[Slab]:
         if self.plan.view_axis is None:

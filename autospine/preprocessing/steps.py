@@ -1,20 +1,21 @@
 """Preprocessing steps that a recipe lists on top of its plan: applied before training, replayed by prediction.
 
-A step is a frozen dataclass with `apply` and `undo`. Its name and numbers stand in the recipe and in model.json.
+A step is a frozen dataclass with `apply` and `undo`, or with `for_case` if it must look at the case first. Its name and
+numbers stand in the recipe and in model.json.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from autospine.errors import UserError
-from autospine.preprocessing.resampling import resize, resize_labels
 from autospine.preprocessing.storage import CaseStore, describe_labels
 from autospine.recipe import StepSettings
 
@@ -25,8 +26,16 @@ Shape = tuple[int, int, int]
 
 # Where each step's class is found; a paper adds its own here.
 STEPS: dict[str, str] = {
-    "centre_crop": "autospine.preprocessing.steps:CentreCrop",
-    "resize": "autospine.preprocessing.steps:Resize",
+    "centre_crop": "autospine.preprocessing.geometry:CentreCrop",
+    "resize": "autospine.preprocessing.geometry:Resize",
+    "pad": "autospine.preprocessing.geometry:Pad",
+    "fit": "autospine.preprocessing.geometry:Fit",
+    "otsu_crop": "autospine.preprocessing.body:OtsuCrop",
+    "shearlet_denoise": "autospine.preprocessing.denoising:ShearletDenoise",
+    "wavelet_denoise": "autospine.preprocessing.denoising:WaveletDenoise",
+    "adaptive_histogram": "autospine.preprocessing.intensity:AdaptiveHistogram",
+    "z_score": "autospine.preprocessing.intensity:ZScore",
+    "unit_range": "autospine.preprocessing.intensity:UnitRange",
 }
 
 
@@ -55,8 +64,9 @@ class Prepared:
         return (size[0], size[1], size[2])
 
 
+@runtime_checkable
 class Step(Protocol):
-    """What every step offers."""
+    """What a step offers that does the same to every case."""
 
     def apply(self, case: Prepared) -> Prepared:
         """The case after the step."""
@@ -71,133 +81,64 @@ class Step(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class CentreCrop:
-    """Keeps a share of each axis about the centre, 0 to 1."""
+@runtime_checkable
+class CaseStep(Protocol):
+    """What a step offers that looks at the case before it knows what to do."""
 
-    slices: float = 1.0
-    rows: float = 1.0
-    columns: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, share in (("slices", self.slices), ("rows", self.rows), ("columns", self.columns)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name} is {share:g}, not a share of 0 to 1")
-
-    def window(self, shape: Shape) -> tuple[slice, ...]:
-        """What is kept of a grid."""
-        parts = []
-        for size, share in zip(shape, (self.slices, self.rows, self.columns), strict=True):
-            kept = max(round(size * share), 1)
-            first = (size - kept) // 2
-            parts.append(slice(first, first + kept))
-        return tuple(parts)
-
-    def apply(self, case: Prepared) -> Prepared:
-        """The middle of the case."""
-        window = self.window(case.shape)
-        mask = None if case.mask is None else np.ascontiguousarray(case.mask[window])
-        kept = case.slices
-        if kept is not None and case.view_axis is not None:
-            seen = window[case.view_axis]
-            kept = tuple(k - seen.start for k in kept if seen.start <= k < seen.stop)
-        image = np.ascontiguousarray(case.image[(slice(None), *window)])
-        return replace(case, image=image, mask=mask, slices=kept)
-
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
-        """The fill around the middle."""
-        result = np.empty((len(values), *shape), values.dtype)
-        result[:] = fill[:, None, None, None]
-        result[(slice(None), *self.window(shape))] = values
-        return result
+    def for_case(self, case: Prepared) -> Step:
+        """What the step does to this case."""
 
 
-@dataclass(frozen=True)
-class Resize:
-    """Brings the given axes to a number of voxels; 0 leaves an axis alone."""
-
-    slices: float = 0
-    rows: float = 0
-    columns: float = 0
-
-    def __post_init__(self) -> None:
-        for name, count in (("slices", self.slices), ("rows", self.rows), ("columns", self.columns)):
-            if count < 0 or count != int(count):
-                raise ValueError(f"{name} is {count:g}, not a number of voxels")
-
-    def target(self, shape: Shape) -> Shape:
-        """The grid after the step."""
-        wanted = (int(self.slices), int(self.rows), int(self.columns))
-        size = [new or old for old, new in zip(shape, wanted, strict=True)]
-        return (size[0], size[1], size[2])
-
-    def apply(self, case: Prepared) -> Prepared:
-        """Linear for the image, by shares for the mask."""
-        target = self.target(case.shape)
-        mask = None if case.mask is None else resize_labels(case.mask, target)
-        spacing = [s * o / n for s, o, n in zip(case.spacing, case.shape, target, strict=True)]
-        view = case.view_axis
-        kept = case.slices if view is not None and target[view] == case.shape[view] else None
-        return replace(
-            case,
-            image=resize(case.image, target),
-            mask=mask,
-            spacing=(spacing[0], spacing[1], spacing[2]),
-            slices=kept,
-        )
-
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
-        """Linear."""
-        return resize(values, shape)
+AnyStep = Step | CaseStep
+Way = tuple[tuple[Step, Shape], ...]  # what was done to a case, and the grid before each
 
 
-def make_steps(settings: tuple[StepSettings, ...]) -> list[Step]:
+def make_steps(settings: tuple[StepSettings, ...]) -> list[AnyStep]:
     """The steps of a recipe.
 
     Raises:
         UserError: An unknown step, or a number that it does not take.
     """
-    steps: list[Step] = []
+    steps: list[AnyStep] = []
     for each in settings:
         if each.name not in STEPS:
             raise UserError(f"step {each.name}", "is unknown", f"choose from {', '.join(sorted(STEPS))}")
         module, _, name = STEPS[each.name].partition(":")
         kind = getattr(import_module(module), name)
-        fields = {field.name for field in _fields(kind)}
-        unknown = sorted(set(each.settings) - fields)
+        known = sorted(field.name for field in fields(kind))
+        unknown = sorted(set(each.settings) - set(known))
         if unknown:
-            raise UserError(
-                f"step {each.name}", f"does not take {unknown[0]}", f"use {', '.join(sorted(fields))}"
-            )
+            raise UserError(f"step {each.name}", f"does not take {unknown[0]}", f"use {', '.join(known)}")
         steps.append(_make(kind, each))
     return steps
 
 
-def _fields(kind: type) -> tuple:
-    import dataclasses
-
-    return dataclasses.fields(kind)
-
-
-def _make(kind: type, settings: StepSettings) -> Step:
+def _make(kind: type, settings: StepSettings) -> AnyStep:
     try:
         return kind(**settings.settings)  # the names were checked
     except (TypeError, ValueError) as error:
         raise UserError(f"step {settings.name}", str(error), "correct the recipe") from error
 
 
-def apply_steps(steps: list[Step], case: Prepared) -> tuple[Prepared, list[Shape]]:
-    """Applies steps in order; gives the grid before each, which the way back needs."""
-    shapes = []
-    for step in steps:
-        shapes.append(case.shape)
+def apply_steps(steps: Sequence[AnyStep], case: Prepared) -> tuple[Prepared, Way]:
+    """Applies steps in order; gives what was done as well, which the way back needs."""
+    way = []
+    for each in steps:
+        step = each if isinstance(each, Step) else each.for_case(case)
+        way.append((step, case.shape))
         case = step.apply(case)
-    return case, shapes
+    return case, tuple(way)
 
 
-def undo_steps(steps: list[Step], shapes: list[Shape], values: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """The way back, last step first."""
-    for step, shape in zip(reversed(steps), reversed(shapes), strict=True):
+def undo_steps(way: Way, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """The way back, last step first.
+
+    Args:
+        way: Of `apply_steps`.
+        values: `(channels, slices, rows, columns)` on the grid after the last step.
+        fill: `(channels,)` what stands where a step cut something off.
+    """
+    for step, shape in reversed(way):
         values = step.undo(values, shape, fill)
     return values
 
