@@ -31,6 +31,11 @@ def main() -> int:
     made.add_argument(
         "--probabilities", action="store_true", help="class probabilities (.npy) beside each mask"
     )
+    made.add_argument(
+        "--panoptic",
+        action="store_true",
+        help="instance maps, a number per connected object, and tables of the objects in OUTPUT/panoptic",
+    )
     made.add_argument("--overwrite", action="store_true", help="predict again what is already there")
     return run(made, _predict)
 
@@ -48,6 +53,7 @@ def _predict(options: argparse.Namespace) -> int:
             workers=options.workers,
             overlay=options.overlay,
             probabilities=options.probabilities,
+            panoptic=options.panoptic,
             overwrite=options.overwrite,
         )
     )

@@ -38,6 +38,7 @@ class PredictRequest:
     workers: int = 0
     overlay: bool = False
     probabilities: bool = False
+    panoptic: bool = False
     overwrite: bool = False
 
 
@@ -216,6 +217,13 @@ def _write(scan: Scan, image: Volume, found: Segmentation, request: PredictReque
 
         draw_overlay(
             image.array, found.mask, image.spacing, found.scheme, request.output / f"{scan.id}.png", scan.id
+        )
+    if request.panoptic:
+        from autospine.prediction.panoptic import panoptic
+
+        folder = request.output / "panoptic"
+        panoptic(found.volume, found.scheme).save(
+            folder / f"{scan.id}{scan.suffix}", folder / f"{scan.id}.json"
         )
     return _line(found)
 
