@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from autospine.files import read_json, write_json
 from autospine.labels.conversion import LabelScheme
 from autospine.labels.encoding import Encoding
 from autospine.networks.shape import NetworkShape
+from autospine.reconstruction.images import Method
 from autospine.serial import from_plain, to_plain
 
-VERSION = 1
+VERSION = 2  # 2: Grid.rebuild
+FINEST_SLICES_MM = 0.1  # finer ones would only fill the memory
 Triple = tuple[int, int, int]
 
 
@@ -41,6 +44,25 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
+class Rebuild:
+    """How slices between the measured ones are made.
+
+    Attributes:
+        spacing_mm: Wanted distance of slices; each measured gap is divided into the nearest whole number of parts.
+        method: Of the image; masks follow the centroids of their labels.
+    """
+
+    spacing_mm: float = 1.0
+    method: Method = "linear"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.spacing_mm) and self.spacing_mm >= FINEST_SLICES_MM):
+            raise ValueError(
+                f"a slice spacing of {self.spacing_mm:g} mm, not {FINEST_SLICES_MM:g} mm or more"
+            )
+
+
+@dataclass(frozen=True)
 class Grid:
     """The grid that cases are brought to.
 
@@ -48,14 +70,16 @@ class Grid:
         spacing: mm along (slices, rows, columns); None keeps what each case has.
         tolerance: A case whose spacing along an axis is within this share of the target keeps its own.
         image_order: Spline order for images: 1 linear, 3 cubic.
+        rebuild: How slices are rebuilt after that, between those of `spacing`; None leaves them.
     """
 
     spacing: tuple[float | None, float | None, float | None]
     tolerance: tuple[float, float, float] = (0.25, 0.02, 0.02)
     image_order: int = 1
+    rebuild: Rebuild | None = None
 
     def spacing_for(self, own: tuple[float, float, float]) -> tuple[float, float, float]:
-        """The spacing that a case of spacing `own` gets, mm."""
+        """The spacing that a case of spacing `own` gets, mm, before slices are rebuilt."""
         chosen = [
             mine if target is None or abs(mine - target) <= share * target else target
             for mine, target, share in zip(own, self.spacing, self.tolerance, strict=True)
@@ -143,7 +167,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Any, subject: str) -> Plan:
-        """Reads `to_dict`'s values.
+        """Reads `to_dict`'s values, those of older versions too.
 
         Raises:
             UserError: A newer version, an unknown key or a wrong type.
@@ -153,7 +177,7 @@ class Plan:
             raise UserError(
                 subject, f"was made by a newer AutoSpine (plan version {version})", "update AutoSpine"
             )
-        return from_plain(cls, data, subject)
+        return replace(from_plain(cls, data, subject), version=VERSION)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,29 @@ from autospine.preprocessing.resampling import resize, source_positions
 PLANES = 8  # resized at once
 
 
+def pick_slices(
+    slabs: Iterable[tuple[int, np.ndarray]], axis: int, wanted: range
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The measured slices of a volume that arrives in slabs.
+
+    Args:
+        slabs: (first plane, `(channels, slices, rows, columns)`) in order along `axis`, without gaps.
+        axis: Streamed axis, 0 to 2.
+        wanted: Slices to keep, at even distances from slice 0 on.
+
+    Yields:
+        (first plane, values) with these slices alone, in order along `axis`.
+    """
+    for first, values in slabs:
+        if axis:
+            yield first, values[:, :: wanted.step]
+            continue
+        number = -(-first // wanted.step)  # of the first wanted slice at or behind the slab's first
+        picked = values[:, number * wanted.step - first :: wanted.step]
+        if picked.shape[1]:
+            yield number, picked
+
+
 def resize_stream(
     slabs: Iterable[tuple[int, np.ndarray]], axis: int, before: tuple[int, ...], after: tuple[int, ...]
 ) -> Iterator[tuple[int, np.ndarray]]:

@@ -17,11 +17,12 @@ from autospine.labels.encoding import Encoding
 from autospine.levels.decode import Decoded, Evidence, decode
 from autospine.model import Model
 from autospine.precision import Precision, quick_precision
-from autospine.prediction.back import resize_stream
+from autospine.prediction.back import pick_slices, resize_stream
 from autospine.prediction.windows import Slab, stream_slices, stream_volume
+from autospine.preprocessing.grid import CaseGrid, case_grid
 from autospine.preprocessing.normalisation import visible_rows
 from autospine.preprocessing.preprocess import bring_to_grid
-from autospine.preprocessing.steps import Prepared, Shape, apply_steps, make_steps, undo_steps
+from autospine.preprocessing.steps import Prepared, apply_steps, make_steps, undo_steps
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +104,10 @@ class Predictor:
         """
         self.seconds = 0.0
         moved = bring_to_grid(image, spacing, self.plan)
-        shape: Shape = (moved.shape[1], moved.shape[2], moved.shape[3])
-        real = tuple(s * old / new for s, old, new in zip(spacing, image.shape[1:], shape, strict=True))
-        grid_spacing = (real[0], real[1], real[2])
-        collector = Collector(self.encoding, shape, image.shape[1:], self._stream_axis())
-        collector.run(self._slabs(moved, grid_spacing, shape), probabilities)
-        evidence = collector.evidence(grid_spacing, visible_rows(moved[0]))
+        grid = case_grid(self.plan.grid, image.shape[1:], spacing)
+        collector = Collector(self.encoding, grid, image.shape[1:], self._stream_axis())
+        collector.run(self._slabs(moved, grid.spacing), probabilities)
+        evidence = collector.evidence(grid.spacing, visible_rows(moved[0]))
         decoded = decode(evidence, self.encoding)
         labels = collector.on_input_grid(decoded.labels)
         answer = Decoded(labels, decoded.findings, decoded.ambiguous)
@@ -118,21 +117,26 @@ class Predictor:
         return 1 if self.plan.view_axis is None else self.plan.view_axis
 
     def _slabs(
-        self, moved: np.ndarray, spacing: tuple[float, float, float], shape: Shape
+        self, moved: np.ndarray, spacing: tuple[float, float, float]
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Averaged outputs on the plan's grid, in order along the streamed axis."""
-        prepared, way = apply_steps(
-            self.steps, Prepared(moved, None, spacing, view_axis=self.plan.view_axis)
-        )
+        prepared, way = apply_steps(self.steps, Prepared(moved, None, spacing, view_axis=self.plan.view_axis))
         slabs = self._windows(torch.from_numpy(np.ascontiguousarray(prepared.image)))
         if not self.steps:
             for slab in slabs:
                 yield slab.first, slab.values.numpy()
             return
+        values = np.empty((self.encoding.channels, *prepared.shape), np.float32)
+        planes = np.moveaxis(values, self._stream_axis() + 1, 0)
+        for slab in slabs:
+            part = np.moveaxis(slab.values.numpy(), self._stream_axis() + 1, 0)
+            planes[slab.first : slab.first + len(part)] = part
         fill = np.zeros(self.encoding.channels, np.float32)
         fill[0] = 1  # outside a crop there is background
-        parts = [slab.values.numpy() for slab in slabs]
-        yield 0, undo_steps(way, np.concatenate(parts, axis=self._stream_axis() + 1), fill)
+        back = np.empty((self.encoding.channels, *moved.shape[1:]), np.float32)
+        for k in range(len(back)):  # one channel at a time, since resizing takes several times its memory
+            back[k] = undo_steps(way, values[k : k + 1], fill[k : k + 1])[0]
+        yield 0, back
 
     def _windows(self, image: Tensor) -> Iterator[Slab]:
         if self.plan.view_axis is None:
@@ -145,14 +149,15 @@ class Collector:
 
     Args:
         encoding: Which channels mean what.
-        shape: Of the plan's grid.
-        target: Of the input's grid.
+        grid: The plan's, of this case.
+        target: Shape of the input's grid.
         axis: Streamed axis.
     """
 
-    def __init__(self, encoding: Encoding, shape: Shape, target: tuple[int, ...], axis: int) -> None:
+    def __init__(self, encoding: Encoding, grid: CaseGrid, target: tuple[int, ...], axis: int) -> None:
         self.encoding, self.axis = encoding, axis
-        self.shape, self.target = shape, target
+        self.grid, self.target = grid, target
+        shape = grid.shape
         self.same = tuple(shape) == tuple(target)
         self.semantic = np.zeros(shape, np.uint8)
         self.answer = self.semantic if self.same else np.zeros(target, np.uint8)
@@ -164,7 +169,8 @@ class Collector:
 
     def run(self, slabs: Iterator[tuple[int, np.ndarray]], store: Path | None = None) -> None:
         """Reads all slabs; stores the probabilities where `store` says."""
-        back = resize_stream(self._tee(slabs), self.axis, self.shape, self.target)
+        measured = pick_slices(self._tee(slabs), self.axis, self.grid.measured)
+        back = resize_stream(measured, self.axis, self.grid.resampled, self.target)
         if store is None:
             self._collect(back, None)
             return
@@ -213,7 +219,9 @@ class Collector:
         def joined(parts: list[np.ndarray], width: int) -> np.ndarray:
             return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
 
-        semantic = self.semantic if self.encoding.chained or self.same else np.zeros(self.shape, np.uint8)
+        semantic = (
+            self.semantic if self.encoding.chained or self.same else np.zeros(self.grid.shape, np.uint8)
+        )
         weights = np.concatenate(self.weights) if self.weights else np.zeros(0, np.float32)
         return Evidence(
             semantic=semantic,
@@ -226,8 +234,14 @@ class Collector:
         )
 
     def on_input_grid(self, labels: np.ndarray) -> np.ndarray:
-        """Labels of the plan's grid, on the input's: the class as interpolated, the level of the nearest instance."""
+        """Labels of the plan's grid, on the input's: the class as interpolated, the level of the nearest instance.
+
+        Rebuilt slices have no place there: the measured ones are picked, and nothing is blended across them.
+        """
         if self.same:
+            return labels
+        labels = labels[self.grid.measured]
+        if self.encoding.chained and labels.shape == tuple(self.target):
             return labels
         result = np.zeros(self.target, labels.dtype)
         for k, each in enumerate(self.encoding.classes, start=1):
@@ -245,8 +259,9 @@ class Collector:
         if not known.any():
             return np.zeros(int(mine.sum()), labels.dtype)
         voxels = np.argwhere(mine)  # (N, 3)
-        scale = np.array(self.shape) / np.array(self.target)
-        places = np.clip(np.round((voxels + 0.5) * scale - 0.5).astype(int), 0, np.array(self.shape) - 1)
+        size = np.array(labels.shape)
+        scale = size / np.array(self.target)
+        places = np.clip(np.round((voxels + 0.5) * scale - 0.5).astype(int), 0, size - 1)
         box = tuple(slice(max(v.min() - 3, 0), v.max() + 4) for v in places.T)
         distance, nearest = ndimage.distance_transform_edt(~known[box], return_indices=True)
         inner = tuple((places - np.array([part.start for part in box])).T)

@@ -16,8 +16,8 @@ from autospine.errors import UserError
 from autospine.files import remove_abandoned
 from autospine.parallel import run_cases
 from autospine.planning.plan import Plan
+from autospine.preprocessing.grid import case_grid
 from autospine.preprocessing.normalisation import normalise
-from autospine.preprocessing.resampling import resize, resize_labels, resized_shape
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.serial import to_plain
 
@@ -74,7 +74,7 @@ def read_channels(images: Sequence[Path]) -> tuple[np.ndarray, volumes.Volume]:
 
 
 def bring_to_grid(image: np.ndarray, spacing: tuple[float, float, float], plan: Plan) -> np.ndarray:
-    """Resamples and normalises an image as the plan says.
+    """Resamples, normalises and, where the plan says so, rebuilds slices of an image.
 
     Args:
         image: `(channels, slices, rows, columns)` float32.
@@ -84,13 +84,11 @@ def bring_to_grid(image: np.ndarray, spacing: tuple[float, float, float], plan: 
     Returns:
         `(channels, slices, rows, columns)` float32 on the plan's grid.
     """
-    shape = resized_shape(image.shape[1:], spacing, plan.grid.spacing_for(spacing))
-    moved = resize(image, shape)
-    if moved is image:
-        moved = image.copy()
+    grid = case_grid(plan.grid, image.shape[1:], spacing)
+    moved = grid.resample(image)
     for channel in moved:
         normalise(channel, plan.normalisation)
-    return moved
+    return grid.rebuild(moved)
 
 
 def preprocess_case(job: Job) -> str:
@@ -122,22 +120,20 @@ def _store(
     mask: np.ndarray,
     spacing: tuple[float, float, float],
 ) -> None:
-    moved = bring_to_grid(image, spacing, plan)
-    shape = moved.shape[1:]
-    labels = resize_labels(mask, (shape[0], shape[1], shape[2]))
-    extent = [n * s for n, s in zip(mask.shape, spacing, strict=True)]
-    real = [e / n for e, n in zip(extent, shape, strict=True)]
+    grid = case_grid(plan.grid, mask.shape, spacing)
+    labels = grid.bring_mask(mask, plan.scheme.unlabelled)
     record = CaseRecord(
         id=case.id,
         patient=case.patient,
         sequence=case.sequence,
-        shape=(shape[0], shape[1], shape[2]),
-        spacing=(real[0], real[1], real[2]),
+        shape=grid.shape,
+        spacing=grid.spacing,
         labels=describe_labels(labels),
         slices=None,
         key=key,
+        slice_grid=grid.slices,
     )
-    store.write(moved, labels, record, plan.view_axis)
+    store.write(bring_to_grid(image, spacing, plan), labels, record, plan.view_axis)
 
 
 def preprocess(cases: Sequence[Case], plans: Sequence[Plan], work: str | Path, workers: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from autospine.errors import UserError
 from autospine.files import read_json, remove, write_json, write_with
 from autospine.fingerprint.measuring import label_figures
+from autospine.reconstruction.grid import SliceGrid
 from autospine.serial import from_plain, to_plain
 
 BLOCK_VOXELS = 2**18
@@ -45,6 +46,7 @@ class CaseRecord:
         labels: One record per label present.
         slices: Slices along the view axis that take part in training; None for all. A recipe's filter may drop some.
         key: Of everything that the preprocessed arrays depend on.
+        slice_grid: Which slices were measured, where the plan rebuilds those between; None elsewhere.
     """
 
     id: str
@@ -55,6 +57,7 @@ class CaseRecord:
     labels: tuple[LabelRecord, ...]
     slices: tuple[int, ...] | None
     key: str
+    slice_grid: SliceGrid | None = None
 
 
 def describe_labels(mask: np.ndarray) -> tuple[LabelRecord, ...]:

@@ -1,0 +1,126 @@
+"""One case's way onto a plan's grid: resampled first, then given finer slices where the plan rebuilds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autospine.preprocessing.resampling import resize, resize_labels, resized_shape
+from autospine.reconstruction.grid import SliceGrid, plan_slices
+
+if TYPE_CHECKING:
+    from autospine.planning.plan import Grid
+    from autospine.reconstruction.images import Method
+    from autospine.reconstruction.masks import Rule
+
+Shape = tuple[int, int, int]
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class CaseGrid:
+    """Where one case's voxels come to lie.
+
+    Attributes:
+        resampled: (slices, rows, columns) after resampling.
+        resampled_spacing: mm along the same axes.
+        slices: Finer slices between the resampled ones; None where the plan rebuilds none.
+        method: Of rebuilding the image.
+    """
+
+    resampled: Shape
+    resampled_spacing: Spacing
+    slices: SliceGrid | None = None
+    method: Method = "linear"
+
+    @property
+    def shape(self) -> Shape:
+        """Of the plan's grid, (slices, rows, columns)."""
+        count = self.slices.count if self.slices else self.resampled[0]
+        return (count, *self.resampled[1:])
+
+    @property
+    def spacing(self) -> Spacing:
+        """Of the plan's grid, mm along the same axes."""
+        across = self.slices.spacing_mm if self.slices else self.resampled_spacing[0]
+        return (across, *self.resampled_spacing[1:])
+
+    @property
+    def measured(self) -> range:
+        """Slices of the plan's grid that were not rebuilt."""
+        return self.slices.measured_indices if self.slices else range(self.resampled[0])
+
+    def resample(self, image: np.ndarray) -> np.ndarray:
+        """A copy of `(channels, slices, rows, columns)` float32 without the finer slices."""
+        moved = resize(image, self.resampled)
+        return moved.copy() if moved is image else moved
+
+    def rebuild(self, image: np.ndarray) -> np.ndarray:
+        """Finer slices of what `resample` gave."""
+        if self.slices is None or self.slices.parts == 1:
+            return image
+        from autospine.reconstruction.images import rebuild_image
+
+        return rebuild_image(image, self.slices, self.method, self.resampled_spacing[1:])
+
+    def bring_mask(self, mask: np.ndarray, unlabelled: int | None) -> np.ndarray:
+        """A mask on the plan's grid.
+
+        Args:
+            mask: `(slices, rows, columns)` labels as read.
+            unlabelled: Marks voxels that nobody annotated, or None.
+
+        Returns:
+            `(slices, rows, columns)`, same integer type.
+        """
+        moved = resize_labels(mask, self.resampled)
+        if self.slices is None or self.slices.parts == 1:
+            return moved
+        return rebuild_labels(moved, self.slices, self.resampled_spacing, unlabelled)
+
+
+def case_grid(grid: Grid, shape: tuple[int, ...], spacing: Spacing) -> CaseGrid:
+    """What a plan's grid means for a case.
+
+    Args:
+        grid: Of the plan.
+        shape: The case's (slices, rows, columns).
+        spacing: Its mm along the same axes.
+    """
+    resampled = resized_shape(shape, spacing, grid.spacing_for(spacing))
+    real = [step * old / new for step, old, new in zip(spacing, shape, resampled, strict=True)]
+    size, millimetres = (resampled[0], resampled[1], resampled[2]), (real[0], real[1], real[2])
+    if grid.rebuild is None:
+        return CaseGrid(size, millimetres)
+    slices = plan_slices(size[0], millimetres[0], grid.rebuild.spacing_mm)
+    return CaseGrid(size, millimetres, slices, grid.rebuild.method)
+
+
+def rebuild_labels(
+    mask: np.ndarray, slices: SliceGrid, spacing: Spacing, unlabelled: int | None, rule: Rule = "aligned"
+) -> np.ndarray:
+    """Finer slices of a mask that may have voxels which nobody annotated.
+
+    Args:
+        mask: `(slices, rows, columns)` labels, measured slices.
+        slices: The finer grid.
+        spacing: mm of `mask` along its axes.
+        unlabelled: Marks voxels without annotation; a rebuilt voxel has it where a measured neighbour has it, unless
+            a label reaches there.
+        rule: Of `autospine.reconstruction.rebuild_mask`.
+
+    Returns:
+        `(slices.count, rows, columns)`, same integer type.
+    """
+    from autospine.reconstruction.masks import rebuild_mask
+
+    unknown = mask == unlabelled if unlabelled is not None else np.zeros(mask.shape, bool)
+    if not unknown.any():
+        return rebuild_mask(mask, slices, spacing, rule)
+    result = rebuild_mask(np.where(unknown, mask.dtype.type(0), mask), slices, spacing, rule)
+    place = np.arange(slices.count)
+    before, behind = place // slices.parts, -(-place // slices.parts)
+    result[(unknown[before] | unknown[behind]) & (result == 0)] = unlabelled
+    return result
