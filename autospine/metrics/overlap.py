@@ -1,16 +1,22 @@
 """Overlap of two masks, from voxel counts.
 
-Where a value would be 0 / 0, one rule holds for all of them: nothing in both masks gives NaN (there is
-nothing to score; callers report "absent in both"), something in only one of the masks gives 0.
+TP, FP, FN, TN are `Counts.both`, `prediction_only`, `reference_only`, `neither`. Where a share would be 0 / 0, one rule
+holds for all of them: nothing in both masks gives NaN (there is nothing to score; callers report "absent in
+both"), something in only one of the masks gives 0. Formulas: Taha and Hanbury 2015, "Metrics for evaluating 3D medical
+image segmentation".
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+CHUNK = 1 << 20  # voxels counted at once, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,10 @@ def count(prediction: np.ndarray, reference: np.ndarray) -> Counts:
         >>> count(np.array([True, True, False]), np.array([True, False, False]))
         Counts(both=1, prediction_only=1, reference_only=0, neither=1)
     """
-    both, predicted = int((prediction & reference).sum()), int(prediction.sum())
-    annotated = int(reference.sum())
+    import numpy as np
+
+    both = int(np.count_nonzero(prediction & reference))
+    predicted, annotated = int(np.count_nonzero(prediction)), int(np.count_nonzero(reference))
     return Counts(both, predicted - both, annotated - both, prediction.size - predicted - annotated + both)
 
 
@@ -67,15 +75,19 @@ def count_labels(prediction: np.ndarray, reference: np.ndarray, labels: int) -> 
     import numpy as np
 
     side = labels + 1
-    joint = prediction.ravel().astype(np.int32) * side + reference.ravel()
-    table = np.bincount(joint, minlength=side * side).reshape(side, side)  # (prediction, reference)
+    ours, theirs = prediction.ravel(), reference.ravel()
+    table = np.zeros(side * side, np.int64)
+    for start in range(0, ours.size, CHUNK):
+        joint = ours[start : start + CHUNK].astype(np.intp) * side + theirs[start : start + CHUNK]
+        table += np.bincount(joint, minlength=side * side)
+    table = table.reshape(side, side)  # (prediction, reference)
     both, predicted, annotated = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
     return [
         Counts(
             int(both[i]),
             int(predicted[i] - both[i]),
             int(annotated[i] - both[i]),
-            int(joint.size - predicted[i] - annotated[i] + both[i]),
+            int(ours.size - predicted[i] - annotated[i] + both[i]),
         )
         for i in range(1, side)
     ]
@@ -88,31 +100,66 @@ def _share(part: float, whole: float, counts: Counts) -> float:
 
 
 def dice(counts: Counts) -> float:
-    """Twice the common voxels over the sum of both (equal to F1 on the same counts), 0 to 1."""
+    """2 TP / (2 TP + FP + FN), 0 to 1: equal to F1 on the same counts. Both empty: NaN; one: 0."""
     return _share(2 * counts.both, counts.prediction + counts.reference, counts)
 
 
+def f1(counts: Counts) -> float:
+    """Harmonic mean of precision and recall, 0 to 1. Both empty: NaN; one: 0.
+
+    On the counts of one structure this is `dice`, the same number under another name; papers that print
+    two different ones average over other things.
+    """
+    both, total = precision(counts) * recall(counts), precision(counts) + recall(counts)
+    return 2 * both / total if total else 0.0
+
+
 def iou(counts: Counts) -> float:
-    """Common voxels over the union (Jaccard), 0 to 1."""
+    """TP / (TP + FP + FN) (Jaccard), 0 to 1. Both empty: NaN; one: 0."""
     return _share(counts.both, counts.prediction + counts.reference_only, counts)
 
 
+def mean_iou(counts: Iterable[Counts]) -> float:
+    """Mean of the structures' `iou`, 0 to 1; structures that neither mask shows are left out, NaN if all are.
+
+    Whether the background is one of the structures is the caller's choice: it raises the mean.
+    """
+    known = [value for value in map(iou, counts) if not isnan(value)]
+    return sum(known) / len(known) if known else float("nan")
+
+
 def precision(counts: Counts) -> float:
-    """Share of the prediction that is right (positive predictive value); 0 if nothing is predicted."""
+    """TP / (TP + FP), the share of the prediction that is right (PPV), 0 to 1. Both empty: NaN; one: 0."""
     return _share(counts.both, counts.prediction, counts)
 
 
 def recall(counts: Counts) -> float:
-    """Share of the reference that is found (sensitivity); 0 if the reference is empty."""
+    """TP / (TP + FN), the share of the reference that is found (sensitivity), 0 to 1. Both empty: NaN; one: 0."""
     return _share(counts.both, counts.reference, counts)
 
 
 def accuracy(counts: Counts) -> float:
-    """Share of all voxels that are right. Background rules it: 0.99 says little."""
+    """(TP + TN) / all voxels, 0 to 1. Background rules it: 0.99 says little.
+
+    It knows no empty input: both empty gives 1, one empty the share of the background. NaN without voxels.
+    """
     total = counts.both + counts.prediction_only + counts.reference_only + counts.neither
     return (counts.both + counts.neither) / total if total else float("nan")
 
 
 def volume_error(counts: Counts, voxel_mm3: float) -> float:
-    """Volume of the prediction minus that of the reference, in millilitres (0 if both are empty)."""
+    """Volume of the prediction minus that of the reference, in millilitres; below 0 is too small. Both empty: 0."""
     return (counts.prediction - counts.reference) * voxel_mm3 / 1000
+
+
+def volume_error_share(counts: Counts) -> float:
+    """(prediction - reference) / reference, in volumes (RVD): -1 to infinity, 0 is best, 0.1 is 10 % too large.
+
+    Both empty: NaN. Prediction empty: -1, all is missing. Reference empty: 1, all is invented; the quotient would be
+    infinite and leave no mean. Source: Heimann et al. 2009, "Comparison and evaluation of methods for liver segmentation".
+    """
+    if counts.prediction == counts.reference == 0:
+        return float("nan")
+    if counts.reference == 0:
+        return 1.0
+    return (counts.prediction - counts.reference) / counts.reference

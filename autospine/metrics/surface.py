@@ -5,18 +5,28 @@ cell has the area that marching cubes gives its pattern at the image's spacing, 
 should (the idea of Nikolov et al. 2021, "Clinically applicable segmentation of head and neck anatomy",
 section on surface Dice). Distances are taken between cell centres. A volume of one slice has a contour
 instead: lengths, not areas.
+
+`surfaces` measures every distance once, both ways; the metrics below are sums over its answer. On empty input there
+is no surface and `surfaces` gives None. What stands for a metric then is in the metric's docstring, and
+`autospine.evaluation.scoring` puts it in: "far" is the image's `diagonal`.
+
+Symbols: P and R are the elements of prediction and reference, a their areas, d(p, R) the distance from p to the
+nearest element of R.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise, permutations, product
 from typing import TYPE_CHECKING
+
+from autospine.metrics.elements import element_sizes
 
 if TYPE_CHECKING:
     import numpy as np
+
+ROUNDING = 1e-9  # relative; a distance is a tolerance's equal in spite of rounding
+LEAF = 32  # points in a leaf of the tree: few queries per tree, so a quick build counts
 
 
 @dataclass(frozen=True)
@@ -52,129 +62,122 @@ def surfaces(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[fl
     Returns:
         The distances, or None if either mask is empty.
     """
-    import numpy as np
-
-    box = bounding_box(prediction | reference)
-    if box is None or not prediction.any() or not reference.any():
+    if not prediction.any() or not reference.any():
         return None
-    axes = tuple(axis for axis, size in enumerate(prediction.shape) if size > 1)
+    box = bounding_box(prediction | reference)
+    axes = [axis for axis, size in enumerate(prediction.shape) if size > 1] or [prediction.ndim - 1]
     squeezed = tuple(slice(None) if axis in axes else 0 for axis in range(prediction.ndim))
     steps = tuple(float(spacing[axis]) for axis in axes)
-    codes = [_codes(np.pad(mask[box][squeezed], 1)) for mask in (prediction, reference)]
-    inside = (1 << (1 << len(axes))) - 1  # the code of a cell wholly inside
-    edges = [(code != 0) & (code != inside) for code in codes]
-    sizes = element_sizes(steps)
-    predicted, annotated = (sizes[code[edge]] for code, edge in zip(codes, edges, strict=True))
-    return Surfaces(
-        _distances(edges[0], edges[1], steps), _distances(edges[1], edges[0], steps), predicted, annotated
-    )
+    ours, theirs = (_Surface.of(mask[box][squeezed], steps) for mask in (prediction, reference))
+    return Surfaces(ours.distances(theirs), theirs.distances(ours), ours.sizes, theirs.sizes)
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
     """The smallest box that holds every True voxel, or None."""
     import numpy as np
 
-    box = []
+    box: list[slice] = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
+        found = np.flatnonzero(mask[tuple(box)].any(axis=others))
         if found.size == 0:
             return None
         box.append(slice(int(found[0]), int(found[-1]) + 1))
     return tuple(box)
 
 
+@dataclass(frozen=True)
+class _Surface:
+    """One mask's surface.
+
+    Attributes:
+        cells: Boolean, (n + 1, ...) for a mask of (n, ...): through which cells it passes.
+        places: (elements,) their places in the flattened `cells`.
+        sizes: (elements,) their areas.
+        spacing: mm along each axis.
+    """
+
+    cells: np.ndarray
+    places: np.ndarray
+    sizes: np.ndarray
+    spacing: tuple[float, ...]
+
+    @classmethod
+    def of(cls, mask: np.ndarray, spacing: tuple[float, ...]) -> _Surface:
+        import numpy as np
+
+        codes = _codes(np.pad(mask, 1))
+        inside = (1 << (1 << mask.ndim)) - 1  # the code of a cell wholly inside
+        cells = (codes != 0) & (codes != inside)
+        places = np.flatnonzero(cells)
+        return cls(cells, places, element_sizes(spacing)[codes.ravel()[places]], spacing)
+
+    def points(self, places: np.ndarray) -> np.ndarray:
+        """(elements, axes) in mm."""
+        import numpy as np
+
+        return np.stack(np.unravel_index(places, self.cells.shape), axis=-1) * np.array(self.spacing)
+
+    def distances(self, goal: _Surface) -> np.ndarray:
+        """(elements,) mm from each element to the nearest of `goal`.
+
+        Where both pass through one cell it is 0. The others ask a tree: faster than a distance map of the box, and
+        a stray voxel far away that widens the box costs neither time nor memory.
+        """
+        import numpy as np
+        from scipy.spatial import KDTree
+
+        found = np.zeros(self.places.shape)
+        away = np.flatnonzero(~goal.cells.ravel()[self.places])
+        if away.size:
+            tree = KDTree(goal.points(goal.places), leafsize=LEAF, compact_nodes=False, balanced_tree=False)
+            found[away] = tree.query(self.points(self.places[away]))[0]
+        return found
+
+
 def _codes(mask: np.ndarray) -> np.ndarray:
-    """One bit per corner of each cell: (n + 1, ...) for a mask of (n + 2, ...), padding included."""
-    import numpy as np
+    """One bit per corner of each cell: (n + 1, ...) for a mask of (n + 2, ...), padding included.
 
-    code = np.zeros([size - 1 for size in mask.shape], np.uint8)
-    for bit, corner in enumerate(product((0, 1), repeat=mask.ndim)):
-        window = tuple(slice(c, size - 1 + c) for c, size in zip(corner, mask.shape, strict=True))
-        code |= mask[window].astype(np.uint8) << bit
-    return code
-
-
-def _distances(start: np.ndarray, goal: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-    """From every True cell of `start` to the nearest of `goal`, in mm."""
-    import numpy as np
-    from scipy.ndimage import distance_transform_edt
-
-    return np.asarray(distance_transform_edt(~goal, sampling=spacing)[start])
-
-
-@cache
-def element_sizes(spacing: tuple[float, ...]) -> np.ndarray:
-    """Size of the surface in a cell, by code: (256,) mm2 in three axes, (16,) mm in two, (4,) 1 in one.
-
-    Averaged over all mirrorings, turns and the exchange of inside and outside, so that no result depends on
-    how the image lies in its file.
+    Bits are in the order of `itertools.product((0, 1), repeat=axes)` over the corners: the last axis moves fastest.
     """
     import numpy as np
 
-    axes = len(spacing)
-    corners = list(product((0, 1), repeat=axes))
-    total, ways = np.zeros(1 << len(corners)), 0
-    for order in permutations(range(axes)):
-        plain = _plain_sizes(tuple(spacing[axis] for axis in order))
-        for flips in product((0, 1), repeat=axes):
-            moved = [corners.index(tuple(c[axis] ^ flips[axis] for axis in order)) for c in corners]
-            codes = np.arange(total.size)
-            turned = sum(((codes >> bit) & 1) << place for bit, place in enumerate(moved))
-            total += plain[turned] + plain[total.size - 1 - turned]
-            ways += 2
-    sizes = total / ways
-    sizes.flags.writeable = False
-    return sizes
+    code = mask.view(np.uint8)
+    for bits, axis in enumerate(reversed(range(mask.ndim))):
+        before = (slice(None),) * axis
+        code = code[(*before, slice(None, -1))] | (code[(*before, slice(1, None))] << (1 << bits))
+    return code
 
 
-def _plain_sizes(spacing: tuple[float, ...]) -> np.ndarray:
-    import numpy as np
+def directed_distances(between: Surfaces) -> tuple[float, float]:
+    """Average surface distances in mm: from prediction to reference, from reference to prediction; 0 is best.
 
-    axes = len(spacing)
-    if axes < 2:
-        return np.array([0.0, 1.0, 1.0, 0.0])
-    owner, pieces = _pieces(axes)
-    edges = pieces * np.array(spacing)  # (pieces, corners of a piece, axes)
-    if axes == 2:
-        size = np.linalg.norm(edges[:, 1] - edges[:, 0], axis=-1)
-    else:
-        size = np.linalg.norm(np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0]), axis=-1) / 2
-    return np.bincount(owner, weights=size, minlength=1 << (1 << axes))
+    sum(a(p) d(p, R)) / sum(a(p)) over P, and the same with both exchanged. The first grows with what is invented,
+    the second with what is missed. Empty input: far, both.
 
-
-@cache
-def _pieces(axes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles (or segments) of every code in a cell of side 1: their codes, their corner points."""
-    import numpy as np
-    from skimage.measure import find_contours, marching_cubes
-
-    owner, pieces = [], []
-    count = 1 << axes
-    for code in range(1, (1 << count) - 1):
-        cell = np.array([(code >> bit) & 1 for bit in range(count)], float).reshape((2,) * axes)
-        if axes == 3:
-            points, triangles, _, _ = marching_cubes(cell, 0.5)  # type: ignore[no-untyped-call]
-            found = list(points[triangles])  # (triangles, 3, 3)
-        else:
-            lines = find_contours(cell, 0.5)  # type: ignore[no-untyped-call]
-            found = [np.array(pair) for line in lines for pair in pairwise(line)]
-        owner += [code] * len(found)
-        pieces += found
-    return np.array(owner), np.array(pieces, float)
-
-
-def average_distance(between: Surfaces) -> float:
-    """Average symmetric surface distance in mm: the mean of both directed area-weighted means."""
+    Source: Nikolov et al. 2021 (`surface-distance-based-measures`).
+    """
     import numpy as np
 
     there = np.average(between.to_reference, weights=between.prediction_area)
     back = np.average(between.to_prediction, weights=between.reference_area)
-    return float(there + back) / 2
+    return float(there), float(back)
+
+
+def average_distance(between: Surfaces) -> float:
+    """Average symmetric surface distance in mm; 0 is best. Empty input: far.
+
+    The mean of both `directed_distances`, so that each direction weighs the same. Pooling all elements instead, as
+    Heimann et al. 2009 and MONAI do (there unweighted by area), lets the larger surface weigh more.
+    """
+    return sum(directed_distances(between)) / 2
 
 
 def hausdorff_distance(between: Surfaces, percentile: float = 100) -> float:
-    """The larger of both directed percentiles of the distances in mm, by area.
+    """The larger of both directed percentiles of the distances in mm, by area; 0 is best. Empty input: far.
+
+    max(q(d(p, R) over P), q(d(r, P) over R)), q the smallest distance within which lies that share of the
+    area. Source: Huttenlocher et al. 1993 (partial Hausdorff distance), by area as in Nikolov et al. 2021.
 
     Args:
         between: The surfaces.
@@ -196,3 +199,29 @@ def _percentile(distances: np.ndarray, areas: np.ndarray, percentile: float) -> 
     covered = np.cumsum(areas[order])
     place = np.searchsorted(covered, covered[-1] * percentile / 100 * (1 - 1e-12))
     return float(distances[order][min(int(place), len(order) - 1)])
+
+
+def surface_dice(between: Surfaces, tolerance_mm: float) -> float:
+    """Normalised surface distance (NSD, surface Dice), 0 to 1: the share of both surfaces that lies near the other.
+
+    (sum a(p) where d(p, R) <= tolerance + sum a(r) where d(r, P) <= tolerance) / (sum a(p) + sum a(r)).
+    Empty input: 0. Source: Nikolov et al. 2021.
+
+    Args:
+        between: The surfaces.
+        tolerance_mm: Deviation that counts as none, for instance how far two raters differ.
+    """
+    limit = tolerance_mm * (1 + ROUNDING)
+    near = between.prediction_area[between.to_reference <= limit].sum()
+    near += between.reference_area[between.to_prediction <= limit].sum()
+    return float(near / (between.prediction_area.sum() + between.reference_area.sum()))
+
+
+def reference_surface_share(between: Surfaces, tolerance_mm: float) -> float:
+    """The NSD of Ahmed et al. 2024 (trainer `modified_unet`), 0 to 1: blind to what is invented.
+
+    sum a(r) where d(r, P) < tolerance, strictly, / sum a(r). Empty input: 0. The paper counts points, here each weighs
+    by its area; the paper gives no tolerance.
+    """
+    near = between.reference_area[between.to_prediction < tolerance_mm * (1 - ROUNDING)].sum()
+    return float(near / between.reference_area.sum())
