@@ -1,0 +1,60 @@
+"""The crop to the body: what is brighter than Otsu's threshold, in one piece."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autospine.preprocessing.geometry import Placement, Window, crop
+from autospine.preprocessing.steps import Prepared
+
+BINS = 256
+
+
+def body_window(image: np.ndarray) -> Window:
+    """The box of the largest connected piece above Otsu's threshold.
+
+    Otsu, "A threshold selection method from gray-level histograms", 1979.
+
+    Args:
+        image: `(slices, rows, columns)`.
+
+    Returns:
+        The whole grid where the image is constant.
+    """
+    if image.max() <= image.min():
+        first, second, third = (slice(0, n) for n in image.shape)
+        return first, second, third
+    import cc3d
+    from skimage.filters import threshold_otsu
+
+    bright = image > threshold_otsu(image, BINS)
+    pieces = cc3d.statistics(cc3d.connected_components(bright, connectivity=6))
+    largest = 1 + int(np.argmax(pieces["voxel_counts"][1:]))
+    first, second, third = pieces["bounding_boxes"][largest]
+    return first, second, third
+
+
+@dataclass(frozen=True)
+class OtsuCrop:
+    """Crops to the body as the first channel shows it; slices along the view axis are all kept.
+
+    Attributes:
+        margin: mm around the body's box.
+    """
+
+    margin: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.margin < 0:
+            raise ValueError(f"margin is {self.margin:g}, below 0")
+
+    def for_case(self, case: Prepared) -> Placement:
+        """Depends on the case's intensities."""
+        parts = []
+        for axis, part in enumerate(body_window(case.image[0])):
+            size, more = case.shape[axis], int(np.ceil(self.margin / case.spacing[axis]))
+            low, high = max(part.start - more, 0), min(part.stop + more, size)
+            parts.append(slice(0, size) if axis == case.view_axis else slice(low, high))
+        return crop((parts[0], parts[1], parts[2]))
