@@ -17,8 +17,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "2d_sagittal": "planners.sagittal_2d:Sagittal2D",
         "2d_axial": "planners.axial_2d:Axial2D",
         "3d_volume": "planners.volume_3d:Volume3D",
+        "slice_reconstruction": "planners.slice_reconstruction:SliceReconstruction",
     },
-    "trainers": {"unet": "trainers.unet:UNetTrainer"},
+    "trainers": {
+        "unet": "trainers.unet:UNetTrainer",
+    },
 }
 
 

@@ -13,6 +13,7 @@ DESCRIPTION = (
 )
 EXAMPLES = """  autospine_plan spider work
   autospine_plan spider work --plans 2d_sagittal 3d_volume --explain
+  autospine_plan spider work --plans slice_reconstruction --slice-spacing 0.5
   autospine_plan spider work --dry-run"""
 
 
@@ -26,7 +27,18 @@ def main() -> int:
         nargs="+",
         metavar="PLAN",
         default=["2d_sagittal"],
-        help="2d_sagittal (default), 2d_axial, 3d_volume, or an installed planner's name",
+        help="2d_sagittal (default), 2d_axial, 3d_volume, slice_reconstruction, or an installed planner's name",
+    )
+    made.add_argument(
+        "--slice-spacing",
+        type=float,
+        metavar="MM",
+        help="of slice_reconstruction: slices are rebuilt this far apart (default: 1)",
+    )
+    made.add_argument(
+        "--slice-method",
+        choices=("linear", "cubic", "registration"),
+        help="of slice_reconstruction: how the image between slices is made (default: linear)",
     )
     made.add_argument(
         "--labels",
@@ -59,6 +71,8 @@ def _plan(options: argparse.Namespace) -> int:
         dataset=options.dataset,
         work=options.work,
         plans=tuple(dict.fromkeys(options.plans)),
+        slice_spacing=options.slice_spacing,
+        slice_method=options.slice_method,
         labels=options.labels,
         device=options.device,
         memory_gib=options.memory,

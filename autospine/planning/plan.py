@@ -57,9 +57,7 @@ class Rebuild:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.spacing_mm) and self.spacing_mm >= FINEST_SLICES_MM):
-            raise ValueError(
-                f"a slice spacing of {self.spacing_mm:g} mm, not {FINEST_SLICES_MM:g} mm or more"
-            )
+            raise ValueError(f"slices every {self.spacing_mm:g} mm, not {FINEST_SLICES_MM:g} mm or more")
 
 
 @dataclass(frozen=True)

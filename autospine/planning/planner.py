@@ -19,9 +19,9 @@ from autospine.machine import Machine
 from autospine.networks.shape import NetworkShape
 from autospine.networks.stages import stages
 from autospine.planning.memory import training_memory_gib
-from autospine.planning.plan import Grid, Normalisation, Plan, Reason, Triple
+from autospine.planning.plan import Grid, Normalisation, Plan, Reason, Rebuild, Triple
 from autospine.planning.training_range import training_range
-from autospine.preprocessing.resampling import resized_shape
+from autospine.preprocessing.grid import case_grid
 
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
 CONTEXT_MM = 40.0  # seen around the labelled column
@@ -40,6 +40,10 @@ class Planner(ABC):
         batch: Patches per update before memory is looked at.
         smallest_batch: Below this the patch shrinks instead.
         patch_limit: Most voxels along each axis.
+
+    Attributes:
+        rebuild: How slices between the measured ones are made; None leaves the measured ones alone. The class says
+            what is usual, autospine_plan's options change it.
     """
 
     name: ClassVar[str]
@@ -49,6 +53,7 @@ class Planner(ABC):
     batch: ClassVar[int] = 12
     smallest_batch: ClassVar[int] = 2
     patch_limit: ClassVar[Triple] = (64, 640, 320)
+    rebuild: Rebuild | None = None
 
     def __init__(self, fingerprint: Fingerprint, machine: Machine) -> None:
         self.fingerprint = fingerprint
@@ -108,7 +113,7 @@ class Planner(ABC):
             "the in-plane spacing is the median, so that half of the cases are not enlarged",
             f"rows {_span(spacings[:, 1])} mm, columns {_span(spacings[:, 2])} mm over {len(self.cases)} cases",
         )
-        return Grid(spacing)
+        return Grid(spacing, rebuild=self.rebuild)
 
     def through_plane_spacing(self, spacings: np.ndarray) -> float | None:
         """Target along the slice axis; None keeps each case's own.
@@ -140,7 +145,7 @@ class Planner(ABC):
 
     def shape_on(self, grid: Grid, case: CaseFingerprint) -> tuple[int, ...]:
         """The shape that a case has on the grid."""
-        return resized_shape(case.shape, case.spacing, grid.spacing_for(case.spacing))
+        return case_grid(grid, case.shape, case.spacing).shape
 
     def patch_slices(self, shapes: np.ndarray) -> int:
         """Slices in the patch; `shapes` is `(cases, 3)` on the grid."""

@@ -16,9 +16,11 @@ from autospine.files import check_writable
 from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
 from autospine.labels.conversion import get_scheme
 from autospine.machine import Machine, find_machine, workers_for
-from autospine.planning.plan import Plan, Plans
+from autospine.planning.plan import FINEST_SLICES_MM, Plan, Plans, Rebuild
+from autospine.planning.planner import Planner
 from autospine.preprocessing.preprocess import preprocess, preprocessing_key
 from autospine.preprocessing.storage import CaseStore
+from autospine.reconstruction.images import Method
 from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ class PlanRequest:
     minutes: float | None = None
     folds: int = 5
     splits: Path | None = None
+    slice_spacing: float | None = None
+    slice_method: Method | None = None
     workers: int = 0
     dry_run: bool = False
 
@@ -74,7 +78,8 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
     Raises:
         UserError: The data set, an option or the machine does not allow it. Nothing half-written is left.
     """
-    planners = [registry.load("planners", name) for name in request.plans]
+    planners: list[type[Planner]] = [registry.load("planners", name) for name in request.plans]
+    rebuilds = _rebuilds(request, planners)
     machine, workers = find_machine(request.device, request.memory_gib), workers_for(request.workers)
     _check_numbers(request)
     dataset = load_dataset(request.dataset)
@@ -88,7 +93,10 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
     cache = None if request.dry_run else work.cache
     fingerprint = make_fingerprint(dataset, workers, scheme, cache)
     seconds = (time.monotonic() - started) / max(len(fingerprint.cases), 1)
-    plans = tuple(planner(fingerprint, machine).plan() for planner in planners)
+    plans = tuple(
+        _plan(planner(fingerprint, machine), rebuild)
+        for planner, rebuild in zip(planners, rebuilds, strict=True)
+    )
     if request.splits:
         splits = read_splits(request.splits, fingerprint.cases)
     else:
@@ -108,6 +116,36 @@ def _check_numbers(request: PlanRequest) -> None:
         raise UserError("--folds", f"is {request.folds}", "ask for at least 2, or train with --fold all")
     if request.minutes is not None and request.minutes <= 0:
         raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
+
+
+def _rebuilds(request: PlanRequest, planners: list[type[Planner]]) -> list[Rebuild | None]:
+    """How each plan rebuilds slices: as its planner does, but for what the options say.
+
+    Raises:
+        UserError: An option is out of its range, or none of the plans rebuilds slices.
+    """
+    asked = {"--slice-spacing": request.slice_spacing, "--slice-method": request.slice_method}
+    given = [option for option, value in asked.items() if value is not None]
+    if given and not any(planner.rebuild for planner in planners):
+        fault = f"is for plans that rebuild slices, not for {', '.join(request.plans)}"
+        raise UserError(given[0], fault, "add --plans slice_reconstruction, or leave it out")
+    found: list[Rebuild | None] = []
+    for usual in (planner.rebuild for planner in planners):
+        if usual is None:
+            found.append(None)
+            continue
+        spacing = usual.spacing_mm if request.slice_spacing is None else request.slice_spacing
+        try:
+            found.append(Rebuild(spacing, request.slice_method or usual.method))
+        except ValueError as error:
+            mend = f"give a distance of {FINEST_SLICES_MM:g} mm or more"
+            raise UserError("--slice-spacing", f"is {spacing:g}", mend) from error
+    return found
+
+
+def _plan(planner: Planner, rebuild: Rebuild | None) -> Plan:
+    planner.rebuild = rebuild
+    return planner.plan()
 
 
 def _check_patients(request: PlanRequest, cases: tuple[Case, ...]) -> None:

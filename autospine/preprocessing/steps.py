@@ -20,6 +20,7 @@ from autospine.preprocessing.storage import CaseStore, describe_labels
 from autospine.recipe import StepSettings
 
 if TYPE_CHECKING:
+    from autospine.reconstruction.grid import SliceGrid
     from autospine.training.trainer import Trainer
 
 Shape = tuple[int, int, int]
@@ -30,6 +31,7 @@ STEPS: dict[str, str] = {
     "resize": "autospine.preprocessing.geometry:Resize",
     "pad": "autospine.preprocessing.geometry:Pad",
     "fit": "autospine.preprocessing.geometry:Fit",
+    "box_masks": "autospine.preprocessing.box_masks:BoxMasks",
     "otsu_crop": "autospine.preprocessing.body:OtsuCrop",
     "shearlet_denoise": "autospine.preprocessing.denoising:ShearletDenoise",
     "wavelet_denoise": "autospine.preprocessing.denoising:WaveletDenoise",
@@ -49,6 +51,8 @@ class Prepared:
         spacing: mm along (slices, rows, columns).
         slices: Slices along the view axis that take part in training; None for all.
         view_axis: The plan's; None for volumes.
+        slice_grid: Which slices were measured, where the plan has rebuilt those between; None elsewhere.
+        unlabelled: Value of the mask where nobody annotated; None if there is none.
     """
 
     image: np.ndarray
@@ -56,6 +60,8 @@ class Prepared:
     spacing: tuple[float, float, float]
     slices: tuple[int, ...] | None = None
     view_axis: int | None = 0
+    slice_grid: SliceGrid | None = None
+    unlabelled: int | None = None
 
     @property
     def shape(self) -> Shape:
@@ -167,6 +173,8 @@ def prepared_folder(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path
             source.record.spacing,
             source.record.slices,
             trainer.plan.view_axis,
+            source.record.slice_grid,
+            trainer.plan.scheme.unlabelled,
         )
         case, _ = apply_steps(steps, start)
         mask = case.mask if case.mask is not None else np.zeros(case.shape, np.uint8)
@@ -177,6 +185,7 @@ def prepared_folder(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path
             labels=describe_labels(mask),
             slices=case.slices,
             key=key,
+            slice_grid=case.slice_grid if case.shape[0] == source.record.shape[0] else None,
         )
         target.write(case.image, mask, record, trainer.plan.view_axis)
     return folder

@@ -123,7 +123,8 @@ class FakeRecipe:
 
 
 def trainer(*settings: StepSettings) -> Trainer:
-    return cast(Trainer, SimpleNamespace(recipe=FakeRecipe(settings), plan=SimpleNamespace(view_axis=0)))
+    plan = SimpleNamespace(view_axis=0, scheme=SimpleNamespace(unlabelled=None))
+    return cast(Trainer, SimpleNamespace(recipe=FakeRecipe(settings), plan=plan))
 
 
 def store(folder: Path, case_id: str, key: str = "key") -> CaseStore:
