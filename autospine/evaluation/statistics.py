@@ -1,14 +1,36 @@
-"""Intervals over patients, paired tests between systems, Holm's correction, effect sizes."""
+"""Intervals over patients, paired tests between systems, Holm's correction, effect sizes.
+
+Series of one patient are no independent samples: what is drawn, and what is tested, are patients.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from autospine.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NAN = float("nan")
+DECIMALS = 12  # differences below are those of arithmetic
+FEWEST_FOR_WILCOXON = 6  # with 5 pairs the least possible two-sided p is 2 / 2**5 = 0.0625
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its bootstrap interval."""
+    """A mean and how far it may be off.
+
+    Attributes:
+        mean: Over all values; NaN without any.
+        low: And `high`: the ends of the interval; NaN below two patients.
+        patients: With at least one value.
+    """
 
     mean: float
     low: float
@@ -18,7 +40,24 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two systems compared on the same patients; `difference` is first minus second."""
+    """Two systems on the same patients.
+
+    Attributes:
+        metric: What is compared.
+        first: A system.
+        second: The other.
+        patients: Those with a value from both systems; the mean over a patient's series is its value.
+        difference: First minus second, mean over patients.
+        t_p: Two-sided p-value of the paired t-test.
+        wilcoxon_p: Two-sided p-value of Wilcoxon's signed-rank test; patients without a difference are left
+            out, as Wilcoxon did. Exact up to 50 patients without ties.
+        t_p_holm: `t_p` with Holm's correction over all the t-tests that are printed together.
+        wilcoxon_p_holm: The same for Wilcoxon's tests, a family of their own.
+        cohens_d: Of paired samples (d_z): mean difference over the standard deviation of the differences.
+        rank_biserial: Matched-pairs rank-biserial correlation (Kerby 2014), -1 to 1: the share of the rank sum
+            that speaks for a higher value of the first system minus the share that speaks against.
+        note: What a reader should know about these figures; empty if nothing.
+    """
 
     metric: str
     first: str
@@ -37,22 +76,192 @@ class PairedTest:
 def bootstrap(
     values: Mapping[str, Sequence[float]], resamples: int = 10_000, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """Mean over all cases, with an interval from resampled patients."""
-    raise NotImplementedError
+    """Mean over all values, with a percentile bootstrap interval over patients.
+
+    Patients are drawn with replacement, each with all of its values (cluster bootstrap; Efron & Tibshirani
+    1993, chapter 13, for the percentiles). So `mean` is the mean over cases that tables show, and the interval
+    is wide where series of a patient are alike.
+
+    Args:
+        values: Of each patient's cases. NaN means absent: it enters no mean, and a patient with nothing else
+            is not drawn.
+        resamples: How often the patients are drawn.
+        seed: The same seed draws the same patients.
+        level: Share of the resampled means that lie inside, 0 to 1.
+    """
+    import numpy as np
+
+    known = [[value for value in values[patient] if not math.isnan(value)] for patient in sorted(values)]
+    known = [each for each in known if each]
+    if not known:
+        return Interval(NAN, NAN, NAN, 0)
+    sums = np.array([math.fsum(each) for each in known])  # (patients,)
+    counts = np.array([len(each) for each in known], float)
+    mean = math.fsum(sums) / float(counts.sum())
+    if len(known) < 2:
+        return Interval(mean, NAN, NAN, 1)
+    draws = _draws(len(known), resamples, seed)
+    outside = (1 - level) / 2
+    low, high = np.quantile((draws @ sums) / (draws @ counts), [outside, 1 - outside])
+    return Interval(mean, float(low), float(high), len(known))
 
 
-def paired_tests(
-    systems: Mapping[str, Mapping[str, Sequence[float]]], metric: str
-) -> tuple[PairedTest, ...]:
-    """Compares every pair of systems on one metric."""
-    raise NotImplementedError
+@lru_cache(maxsize=4)
+def _draws(patients: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each patient is in each resample, (resamples, patients)."""
+    import numpy as np
+
+    equal = np.full(patients, 1 / patients)
+    draws = np.random.default_rng(seed).multinomial(patients, equal, size=resamples).astype(float)
+    draws.flags.writeable = False
+    return draws
+
+
+def paired_tests(systems: Mapping[str, Mapping[str, Sequence[float]]], metric: str) -> tuple[PairedTest, ...]:
+    """Compares every pair of systems on one metric.
+
+    Args:
+        systems: Values by patient, of each system by its name. NaN means absent.
+        metric: Its name.
+
+    Returns:
+        One test per pair, in the order of the systems, corrected over all of them. Tests of several metrics that
+        are printed together go through `correct` once more.
+
+    Raises:
+        UserError: There are fewer than two systems.
+    """
+    check_systems(systems)
+    means = {name: _patient_means(values) for name, values in systems.items()}
+    pairs = combinations(means, 2)
+    return correct(_paired_test(metric, one, other, means[one], means[other]) for one, other in pairs)
+
+
+def check_systems(names: Collection[str]) -> None:
+    """Makes sure that there is something to compare.
+
+    Raises:
+        UserError: There are fewer than two systems.
+    """
+    if len(names) < 2:
+        have = "one system" if names else "no system"
+        raise UserError("comparison", f"has {have}", "give two or more folders of predictions")
+
+
+def _patient_means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    known = {patient: [v for v in each if not math.isnan(v)] for patient, each in values.items()}
+    return {patient: math.fsum(each) / len(each) for patient, each in known.items() if each}
+
+
+def _paired_test(
+    metric: str, first: str, second: str, ours: Mapping[str, float], theirs: Mapping[str, float]
+) -> PairedTest:
+    import numpy as np
+
+    shared = sorted(ours.keys() & theirs.keys())
+    differences = np.array([ours[patient] - theirs[patient] for patient in shared]).round(DECIMALS)
+    t_p, wilcoxon_p = _t_test(differences), _wilcoxon(differences)
+    return PairedTest(
+        metric=metric,
+        first=first,
+        second=second,
+        patients=len(shared),
+        difference=bootstrap(dict(zip(shared, ([float(one)] for one in differences), strict=True))),
+        t_p=t_p,
+        wilcoxon_p=wilcoxon_p,
+        t_p_holm=t_p,
+        wilcoxon_p_holm=wilcoxon_p,
+        cohens_d=_cohens_d(differences),
+        rank_biserial=_rank_biserial(differences),
+        note=_note(differences, len(ours.keys() ^ theirs.keys())),
+    )
+
+
+def _t_test(differences: np.ndarray) -> float:
+    """NaN below two patients, and where all differ by the same; 1 where none differs."""
+    from scipy.stats import ttest_1samp
+
+    if len(differences) < 2:
+        return NAN
+    if (differences == differences[0]).all():
+        return 1.0 if differences[0] == 0 else NAN
+    return float(ttest_1samp(differences, 0).pvalue)
+
+
+def _wilcoxon(differences: np.ndarray) -> float:
+    """NaN below two patients, 1 where none differs."""
+    from scipy.stats import wilcoxon
+
+    if len(differences) < 2:
+        return NAN
+    differing = differences[differences != 0]
+    return float(wilcoxon(differing).pvalue) if differing.size else 1.0
+
+
+def _cohens_d(differences: np.ndarray) -> float:
+    """NaN below two patients, and where all differ by the same; 0 where none differs."""
+    if len(differences) < 2:
+        return NAN
+    if (differences == differences[0]).all():
+        return 0.0 if differences[0] == 0 else NAN
+    return float(differences.mean() / differences.std(ddof=1))
+
+
+def _rank_biserial(differences: np.ndarray) -> float:
+    """NaN without patients, 0 where none differs."""
+    from scipy.stats import rankdata
+
+    if not len(differences):
+        return NAN
+    differing = differences[differences != 0]
+    ranks = rankdata(abs(differing))
+    return float((ranks * (differing > 0)).sum() - (ranks * (differing < 0)).sum()) / (ranks.sum() or 1.0)
+
+
+def _note(differences: np.ndarray, left_out: int) -> str:
+    differing = int((differences != 0).sum())
+    notes = []
+    if left_out:
+        notes.append(f"{left_out} patients have a value from one system only and are left out")
+    if len(differences) < 2:
+        notes.append("a test needs two patients")
+    elif not differing:
+        notes.append("no patient differs")
+    elif differing < FEWEST_FOR_WILCOXON:
+        least = f"{2 / 2**differing:.3g}"
+        notes.append(f"{differing} patients differ: Wilcoxon's p cannot be below {least}")
+    if len(differences) > 1 and differing and (differences == differences[0]).all():
+        notes.append("all differ by the same: no t-test, no Cohen's d")
+    return "; ".join(notes)
 
 
 def correct(tests: Iterable[PairedTest]) -> tuple[PairedTest, ...]:
-    """Holm's correction over all tests that are printed together."""
-    raise NotImplementedError
+    """Holm's correction over all tests that are printed together.
+
+    The t-tests are one family and Wilcoxon's are another: they ask the same question, and one of them should be
+    chosen before looking.
+    """
+    tests = tuple(tests)
+    by_t, by_ranks = (holm([getattr(test, name) for test in tests]) for name in ("t_p", "wilcoxon_p"))
+    return tuple(
+        replace(test, t_p_holm=t, wilcoxon_p_holm=ranks)
+        for test, t, ranks in zip(tests, by_t, by_ranks, strict=True)
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction."""
-    raise NotImplementedError
+    """Holm's step-down correction (Holm 1979, "A simple sequentially rejective multiple test procedure").
+
+    The k-th smallest of m values (k from 0) is multiplied by m - k, and none may be below one before it or above
+    1. NaN stays NaN and is no member of the family.
+
+    Example:
+        >>> holm([0.25, 0.125])
+        [0.25, 0.25]
+    """
+    known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    corrected, highest = [NAN] * len(p_values), 0.0
+    for k, (p, place) in enumerate(known):
+        highest = max(highest, min(p * (len(known) - k), 1.0))
+        corrected[place] = highest
+    return corrected
