@@ -65,6 +65,41 @@ class StepSettings:
 
 
 @dataclass(frozen=True)
+class SplitSettings:
+    """How a paper deals its data; see `autospine.dataset.protocols`.
+
+    Attributes:
+        by: "patient" keeps all series of a patient together. "slices" deals every slice on its own, as some papers
+            do: its neighbours then stand on the other side, and scores are too high.
+        train, validation, test: Shares, or any numbers in proportion (138, 4, 30). A part above 0 gets at least one
+            patient, or slice.
+        folds: How many; their scored parts lie at even distances along the shuffled patients, or slices.
+        seed: Of the shuffling; the training's own seed does not move it.
+
+    Raises:
+        ValueError: Nothing to train on, nothing to score, or no fold.
+    """
+
+    by: Literal["patient", "slices"] = "patient"
+    train: float = 0.8
+    validation: float = 0.1
+    test: float = 0.1
+    folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.shares) < 0 or not self.train or not (self.validation or self.test):
+            raise ValueError(f"shares of {self.train:g}, {self.validation:g} and {self.test:g}")
+        if self.folds < 1:
+            raise ValueError(f"{self.folds} folds")
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Of training, validation and test."""
+        return self.train, self.validation, self.test
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a trainer trains.
 
@@ -87,6 +122,7 @@ class Recipe:
         smallest_updates: With --minutes, the fewest updates that a network must get to be chosen.
         average: Decay of the running average of the weights that is kept instead of the last; 0 keeps the last.
         options: Choices of the trainer's own, by the names of its `Options`.
+        split: Who trains, validates and is tested; None takes the work folder's folds, grouped by patient.
     """
 
     name: str
@@ -107,6 +143,7 @@ class Recipe:
     smallest_updates: int = 1200
     average: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
+    split: SplitSettings | None = None
 
     def weight(self, term: str, default: float = 1.0) -> float:
         """Weight of a loss term."""

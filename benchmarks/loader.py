@@ -35,16 +35,16 @@ def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> No
     from autospine.precision import quick_precision
     from autospine.training.batches import Batches
     from autospine.training.calibration import prepare
+    from autospine.training.folds import find_candidates
     from autospine.training.job import Job
     from autospine.training.loop import augmented, make_batches
-    from autospine.training.run import choose_folds
     from autospine.work import WorkFolder
 
     place, device = WorkFolder(work), torch.device("cpu")
     chosen = Plans.load(place.plans).get(plan, place.plans)
     kind = registry.load("trainers", "unet")
     trainer = kind(chosen, kind.recipe_named(None))
-    fold = choose_folds(place, "0")["0"]
+    fold = find_candidates(place).folds[0]
     threads = max(min(cores() - 1, 8), 1)
     job = Job(work, work / "model", place.preprocessed(plan), fold, "0", device, threads=threads)
     batches: Batches = make_batches(trainer, job, fold.train, 0)

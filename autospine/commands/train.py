@@ -14,7 +14,8 @@ DESCRIPTION = (
 )
 EXAMPLES = """  autospine_train work --trainer unet --plan 2d_sagittal --fold 0
   autospine_train work --trainer unet --plan 2d_sagittal --fold cv --minutes 30
-  autospine_train work --trainer unet --plan 2d_sagittal --fold 0 --continue"""
+  autospine_train work --trainer unet --plan 2d_sagittal --fold 0 --continue
+  autospine_train work --trainer modified_unet --recipe published --sequence t2"""
 
 
 def main() -> int:
@@ -26,7 +27,20 @@ def main() -> int:
     made.add_argument(
         "--fold", default="0", metavar="K|cv|all", help="a fold, every fold, or every case (default: 0)"
     )
-    made.add_argument("--recipe", help="unet: adapted (default), classification, published")
+    made.add_argument("--recipe", help="adapted (default), published, or another of the trainer's")
+    made.add_argument(
+        "--split",
+        choices=("patient", "slices"),
+        help="how the recipe deals its data (default: as it says). slices, as some papers do, spoils the scores",
+    )
+    made.add_argument(
+        "--sequence", metavar="t1|t2|t2_SPACE", help="train and score on cases of one sequence (default: all)"
+    )
+    made.add_argument(
+        "--allow-missing-classes",
+        action="store_true",
+        help="train although the data lack a structure of the trainer's scheme",
+    )
     length = made.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
     length.add_argument(
@@ -52,6 +66,9 @@ def _train(options: argparse.Namespace) -> int:
         plan=options.plan,
         fold=options.fold,
         recipe=options.recipe,
+        split=options.split,
+        sequence=options.sequence,
+        allow_missing_classes=options.allow_missing_classes,
         epochs=options.epochs,
         minutes=options.minutes,
         seed=options.seed,

@@ -23,15 +23,67 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 COUNT_WEIGHT = 2.0  # equal fold sizes matter more than equal shares of labels or sequences
-FORM = 'write [{"train": [ids], "val": [ids]}, ...] as nnU-Net does, or {"train": [...], "validation": [...]}'
+FORM = (
+    'write [{"train": [ids], "val": [ids]}, ...] as nnU-Net does, or {"train": [...], "validation": [...]} '
+    '(and "test": [...] where other cases are scored)'
+)
+
+
+@dataclass(frozen=True)
+class FoldSlices:
+    """Which slices of its cases each part of a fold has, where slices are dealt one by one.
+
+    Attributes:
+        train, validation, test: Indices along the plan's view axis, ascending, by case id.
+    """
+
+    train: dict[str, tuple[int, ...]]
+    validation: dict[str, tuple[int, ...]]
+    test: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Cases of one part of a fold, and their slices.
+
+    Attributes:
+        name: "validation" or "test".
+        cases: Ids.
+        slices: By case id; None for whole cases.
+    """
+
+    name: str
+    cases: tuple[str, ...]
+    slices: dict[str, tuple[int, ...]] | None = None
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Case ids of one fold."""
+    """Case ids of one fold.
+
+    Attributes:
+        train: Trained on.
+        validation: Looked at while training: they choose the weights where a recipe keeps the best.
+        test: Seen by nobody before the scores; () where the validation cases are scored.
+        slices: None for whole cases. Else a case may stand in several parts, each slice in one.
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
+    test: tuple[str, ...] = ()
+    slices: FoldSlices | None = None
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """Every case once."""
+        return tuple(dict.fromkeys((*self.train, *self.validation, *self.test)))
+
+    @property
+    def scored(self) -> Part:
+        """What is scored after training: the test part, or the validation part where there is no test part."""
+        if self.test:
+            return Part("test", self.test, self.slices.test if self.slices else None)
+        return Part("validation", self.validation, self.slices.validation if self.slices else None)
 
 
 @dataclass(frozen=True)
@@ -150,7 +202,7 @@ def read_splits(path: str | Path, cases: Sequence[CaseFingerprint]) -> Splits:
 
     Args:
         path: JSON: what `Splits.save` wrote, nnU-Net's list of {"train", "val"}, or one
-            {"train", "validation"}. Ids may carry a file suffix.
+            {"train", "validation"}, both with "test" if wanted. Ids may carry a file suffix.
         cases: Every case of the data set.
 
     Raises:
@@ -175,7 +227,7 @@ def read_splits(path: str | Path, cases: Sequence[CaseFingerprint]) -> Splits:
         raise UserError(path, "holds no fold", FORM)
     by_id = {case.id: case for case in cases}
     folds = tuple(_checked(path, number, fold, by_id) for number, fold in enumerate(folds))
-    used = {id_ for fold in folds for id_ in (*fold.train, *fold.validation)}
+    used = {id_ for fold in folds for id_ in fold.every}
     held_out = tuple(case.id for case in cases if case.subset != TRAINING and case.id not in used)
     return Splits(VERSION, folds, held_out, reason)
 
@@ -187,13 +239,17 @@ def _foreign_fold(path: str | Path, entry: Any) -> Fold:
         if not isinstance(ids, list) or not all(isinstance(id_, str) for id_ in ids):
             raise UserError(path, f"lacks a list of ids called {names[0]!r}", FORM)
         sides.append(tuple(ids))
-    return Fold(*sides)
+    test = entry.get("test", [])
+    if not isinstance(test, list) or not all(isinstance(id_, str) for id_ in test):
+        raise UserError(path, 'has a "test" that is no list of ids', FORM)
+    return Fold(sides[0], sides[1], tuple(test))
 
 
 def _checked(path: str | Path, number: int, fold: Fold, by_id: Mapping[str, CaseFingerprint]) -> Fold:
     """The fold with bare ids, or an error."""
     train, validation = _known(path, fold.train, by_id), _known(path, fold.validation, by_id)
-    every = [*train, *validation]
+    test = _known(path, fold.test, by_id)
+    every = [*train, *validation, *test]
     repeated = [id_ for id_ in dict.fromkeys(every) if every.count(id_) > 1]
     if repeated:
         raise UserError(path, f"names {listed(repeated)} twice in fold {number}", "keep each once")
@@ -204,8 +260,8 @@ def _checked(path: str | Path, number: int, fold: Fold, by_id: Mapping[str, Case
     if held:
         fault = f"trains on {listed(held)} in fold {number}, which overview.csv keeps for validation"
         raise UserError(path, fault, "move it to validation or change the subset in overview.csv")
-    _warn_of_leaks(path, number, train, validation, by_id)
-    return Fold(train, validation)
+    _warn_of_leaks(path, number, train, (*validation, *test), by_id)
+    return Fold(train, validation, test)
 
 
 def _known(path: str | Path, ids: Sequence[str], by_id: Mapping[str, CaseFingerprint]) -> tuple[str, ...]:
@@ -221,11 +277,11 @@ def _warn_of_leaks(
     path: str | Path,
     number: int,
     train: Sequence[str],
-    validation: Sequence[str],
+    others: Sequence[str],
     by_id: Mapping[str, CaseFingerprint],
 ) -> None:
     trained = {by_id[id_].patient for id_ in train}
-    both = sorted({by_id[id_].patient for id_ in validation} & trained)
+    both = sorted({by_id[id_].patient for id_ in others} & trained)
     if both:
         log.warning(
             "%s: fold %d trains and validates on the same patients (%s): its scores will be too good",

@@ -101,7 +101,7 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
         splits = read_splits(request.splits, fingerprint.cases)
     else:
         splits = make_splits(fingerprint.cases, request.folds)
-    used = {i for fold in splits.folds for i in (*fold.train, *fold.validation)}
+    used = {i for fold in splits.folds for i in fold.every}
     cases = tuple(case for case in dataset.annotated if case.id in used)
     missing = _missing(cases, plans, work)
     if not request.dry_run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autospine.dataset.cases import listed
+from autospine.errors import UserError
 from autospine.labels.conversion import conversion
 from autospine.labels.encoding import Encoding
 from autospine.labels.schemes import LabelScheme
@@ -72,6 +74,10 @@ class PatchSampler:
         encoding: Compact indices of labels.
         patch: Voxels along the network's axes.
         foreground: Share of patches drawn around a label.
+        slices: Slices along the view axis to draw from, by case id; None for all that the preprocessing left.
+
+    Raises:
+        UserError: Not one slice is left to draw from.
     """
 
     def __init__(
@@ -83,9 +89,17 @@ class PatchSampler:
         encoding: Encoding,
         patch: tuple[int, ...],
         foreground: float,
+        slices: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        self.stores = [CaseStore(folder, case_id) for case_id in ids]
-        self.plan, self.encoding, self.foreground = plan, encoding, foreground
+        self.plan, self.encoding, self.foreground, self.slices = plan, encoding, foreground, slices
+        stores = [CaseStore(folder, case_id) for case_id in ids]
+        self.stores = [store for store in stores if self._allowed(store)]
+        if stores and not self.stores:
+            raise UserError(
+                f"all slices of {listed(ids)}",
+                "are left out by the recipe's slice filter",
+                "use another recipe, or cases that show every class",
+            )
         self.axes = plan.network_axes
         self.size = dict(zip(self.axes, patch, strict=True))
         self.conversion = conversion(plan.scheme, scheme) if scheme != plan.scheme else None
@@ -99,9 +113,14 @@ class PatchSampler:
 
     def slices_of(self, index: int) -> Sequence[int]:
         """Slices of a case that may be drawn."""
-        record = self.stores[index].record
+        return self._allowed(self.stores[index])
+
+    def _allowed(self, store: CaseStore) -> Sequence[int]:
         if self.plan.view_axis is None:
             return range(1)
+        if self.slices is not None:
+            return self.slices[store.id]
+        record = store.record
         return record.slices if record.slices is not None else range(record.shape[self.plan.view_axis])
 
     def pass_length(self) -> int:

@@ -1,9 +1,10 @@
-"""What happened in each epoch: metrics.csv, progress.png, and TensorBoard for those who want it."""
+"""What happened in each epoch: metrics.csv, progress.png, curves.png, and TensorBoard for those who want it."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from autospine.serial import from_plain, to_plain
 
 @dataclass(frozen=True)
 class Scores:
-    """Of validation patches: mean over the classes present.
+    """Of some patches: mean over the classes present.
 
     Attributes:
         dice, iou: Mean over foreground classes, 0 to 1.
@@ -24,6 +25,18 @@ class Scores:
     dice: float
     iou: float
     accuracy: float
+
+
+NOT_SCORED = Scores(math.nan, math.nan, math.nan)  # an epoch of an older version
+CURVES = {"accuracy": "accuracy", "dice": "mean Dice", "iou": "mean IoU"}
+
+
+def _named(side: str, scores: Scores) -> dict[str, float]:
+    return {
+        f"{side}_dice": scores.dice,
+        f"{side}_iou": scores.iou,
+        f"{side}_accuracy": scores.accuracy,
+    }
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,7 @@ class Epoch:
         terms: Mean loss terms of its updates.
         scores: On validation patches.
         seconds: It took.
+        training: Scores on training patches as they are (not augmented), by the same weights.
     """
 
     step: int
@@ -43,6 +57,7 @@ class Epoch:
     terms: dict[str, float]
     scores: Scores
     seconds: float
+    training: Scores | None = None
 
 
 @dataclass
@@ -70,9 +85,10 @@ class History:
         return cls([from_plain(Epoch, item, "checkpoint.pt") for item in data])
 
     def save(self, folder: Path, tensorboard: bool = False) -> None:
-        """Writes metrics.csv and progress.png."""
+        """Writes metrics.csv, progress.png and curves.png."""
         write_text(folder / "metrics.csv", self._csv())
         write_with(folder / "progress.png", self._draw)
+        write_with(folder / "curves.png", self._draw_curves)
         if tensorboard:
             self._tensorboard(folder)
 
@@ -83,9 +99,8 @@ class History:
                 "step": each.step,
                 "learning_rate": each.learning_rate,
                 **each.terms,
-                "validation_dice": each.scores.dice,
-                "validation_iou": each.scores.iou,
-                "validation_accuracy": each.scores.accuracy,
+                **_named("validation", each.scores),
+                **(_named("training", each.training) if each.training else {}),
                 "seconds": each.seconds,
             }
             for number, each in enumerate(self.epochs, start=1)
@@ -94,10 +109,32 @@ class History:
     def _csv(self) -> str:
         rows = self._rows()
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, list(rows[-1]), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
         return text.getvalue()
+
+    def _draw_curves(self, path: Path) -> None:
+        """Accuracy, Dice and mean IoU of training and validation against epochs."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        figure = Figure(figsize=(11, 3.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        epochs = range(1, len(self.epochs) + 1)
+        sides = {
+            "training": [each.training or NOT_SCORED for each in self.epochs],
+            "validation": [each.scores for each in self.epochs],
+        }
+        for axes, (name, title) in zip(figure.subplots(1, 3), CURVES.items(), strict=True):
+            for side, scores in sides.items():
+                axes.plot(epochs, [getattr(each, name) for each in scores], label=side)
+            axes.set(xlabel="epoch", title=title, ylim=(0, 1))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(alpha=0.3)
+        figure.axes[0].legend(frameon=False, loc="lower right")
+        figure.savefig(path, format="png", dpi=90)
 
     def _draw(self, path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

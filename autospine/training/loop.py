@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,12 +19,12 @@ from tqdm import tqdm
 from autospine.augmentation import apply, sample
 from autospine.errors import UserError
 from autospine.model import save_model
-from autospine.preprocessing.steps import prepared_folder
 from autospine.serial import from_plain, to_plain
 from autospine.training import distributed
 from autospine.training.batches import Batch, Batches, PatchSampler
 from autospine.training.calibration import Calibration, calibrate, prepare
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
+from autospine.training.folds import prepare_cases
 from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import Job, seed_everything
 from autospine.training.schedule import Schedule
@@ -33,8 +33,8 @@ from autospine.training.trainer import Context, Trainer
 
 log = logging.getLogger(__name__)
 
-VALIDATION_BATCHES = 6
-VALIDATION_SEED = 1_000_003  # validation patches are the same in every epoch
+VALIDATION_BATCHES, TRAINING_BATCHES = 6, 3  # scored after each epoch
+VALIDATION_SEED = 1_000_003  # patches that are scored are the same in every epoch
 CHECKPOINT_SECONDS = 30.0  # an epoch that ends sooner after the last checkpoint writes none
 
 
@@ -71,8 +71,8 @@ def fit(trainer: Trainer, job: Job) -> Path:
     content = load_checkpoint(job.checkpoint, job.device) if job.resume and job.checkpoint.exists() else None
     if content is not None:
         job = replace(job, seed=content["seed"])
-    training = make_batches(trainer, job, job.fold.train, job.seed)
-    validation = make_batches(trainer, job, job.fold.validation or job.fold.train, VALIDATION_SEED)
+    training, validation = _sides(trainer, job)
+    trainer.look_at(training.sampler)
     calibration = _calibration(trainer, training, job, content)
     seed_everything(job.seed, 0, 0)
     context = prepare(trainer, calibration.shape, calibration.precision, job.device)
@@ -93,13 +93,25 @@ def fit(trainer: Trainer, job: Job) -> Path:
     return job.folder
 
 
-def make_batches(trainer: Trainer, job: Job, ids: tuple[str, ...], seed: int) -> Batches:
-    """The batches of some cases, on the recipe's preprocessing."""
-    everyone = job.fold.train + job.fold.validation
-    if distributed.is_main():
-        prepared_folder(trainer, job.cases, everyone)
-    distributed.wait_for_all()
-    folder = prepared_folder(trainer, job.cases, everyone)
+def _sides(trainer: Trainer, job: Job) -> tuple[Batches, Batches]:
+    """What is trained on and what is validated on; where nothing is kept for that, the former again."""
+    fold, slices = job.fold, job.fold.slices
+    training = make_batches(trainer, job, fold.train, job.seed, slices.train if slices else None)
+    if not fold.validation:
+        return training, Batches(training.sampler, trainer.batch, VALIDATION_SEED, distributed.rank())
+    seen = slices.validation if slices else None
+    return training, make_batches(trainer, job, fold.validation, VALIDATION_SEED, seen)
+
+
+def make_batches(
+    trainer: Trainer,
+    job: Job,
+    ids: tuple[str, ...],
+    seed: int,
+    slices: Mapping[str, Sequence[int]] | None = None,
+) -> Batches:
+    """The batches of some cases, or of some of their slices, on the recipe's preprocessing."""
+    folder = prepare_cases(trainer, job.cases, tuple(dict.fromkeys(job.fold.train + job.fold.validation)))
     sampler = PatchSampler(
         folder,
         ids,
@@ -108,6 +120,7 @@ def make_batches(trainer: Trainer, job: Job, ids: tuple[str, ...], seed: int) ->
         trainer.encoding,
         trainer.patch,
         trainer.recipe.foreground,
+        slices,
     )
     return Batches(sampler, trainer.batch, seed, distributed.rank(), job.threads)
 
@@ -145,18 +158,20 @@ def _run(
 ) -> None:
     per_epoch, saved = calibration.steps_per_epoch, time.monotonic()
     batches = training.iterate(state.step, calibration.steps)
+    familiar = Batches(training.sampler, training.size, VALIDATION_SEED, training.rank)
     with _bar(job, calibration.steps, state.step) as bar:
         while state.step < calibration.steps:
             started, terms = time.monotonic(), []
             for _ in range(per_epoch):
                 terms.append(_step(trainer, job, context, schedule, state, next(batches)))
                 bar.update()
-            score = _validate(trainer, context, state, validation)
+            score = _look(trainer, context, state, validation, VALIDATION_BATCHES)
+            seen = _look(trainer, context, state, familiar, TRAINING_BATCHES)
             schedule.observe(score.dice)
             _remember(trainer, context, state, score.dice if trainer.recipe.score == "dice" else score.iou)
             rate = context.updater.optimisers[trainer.inference].param_groups[0]["lr"]
             seconds = time.monotonic() - started
-            state.history.add(Epoch(state.step, rate, _means(terms), score, round(seconds, 2)))
+            state.history.add(Epoch(state.step, rate, _means(terms), score, round(seconds, 2), seen))
             bar.set_postfix(loss=f"{state.history.last.terms['loss']:.3f}", dice=f"{score.dice:.3f}")
             done = state.step >= calibration.steps or _stops(trainer, state)
             if distributed.is_main():
@@ -211,14 +226,12 @@ def _average(trainer: Trainer, context: Context, state: State) -> None:
             state.average[name].copy_(value)
 
 
-def _validate(trainer: Trainer, context: Context, state: State, validation: Batches) -> Scores:
-    """Scores on fixed patches, with the weights that would be kept; the same in every process."""
+def _look(trainer: Trainer, context: Context, state: State, batches: Batches, count: int) -> Scores:
+    """Scores on `count` fixed batches, with the weights that would be kept; the same in every process."""
     network = context.networks[trainer.inference]
     network.eval()
     with torch.inference_mode(), _weights(network, state.average):
-        score = patch_scores(
-            network, trainer.encoding, context, (validation.make(k) for k in range(VALIDATION_BATCHES))
-        )
+        score = patch_scores(network, trainer.encoding, context, (batches.make(k) for k in range(count)))
     network.train()
     agreed = distributed.of_the_main((score.dice, score.iou, score.accuracy), context.device)
     return Scores(*agreed)

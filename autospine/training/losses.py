@@ -69,14 +69,23 @@ class DiceCrossEntropy(nn.Module):
             log_true = log_probabilities.gather(1, labels[:, None])[:, 0]  # (B, *spatial)
             loss = log_true.new_zeros(())
             if self.cross_entropy:
-                entropy = _cross_entropy(log_true, labels, mask, self.class_weights)
-                loss = loss + self.cross_entropy * entropy
+                loss = loss + self.cross_entropy * self.entropy(log_true, labels, mask)
             if self.dice:
                 dice = _soft_dice(
                     log_probabilities, log_true, labels, mask, self.batch_dice, self.classes, self.smooth
                 )
                 loss = loss + self.dice * dice
             return loss
+
+    def entropy(self, log_true: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
+        """The term beside Dice.
+
+        Args:
+            log_true: `(B, *spatial)` log-probability of each voxel's own class.
+            labels: `(B, *spatial)` int64.
+            mask: `(B, *spatial)` bool, or None where every voxel counts.
+        """
+        return _cross_entropy(log_true, labels, mask, self.class_weights)
 
 
 class SoftDice(DiceCrossEntropy):

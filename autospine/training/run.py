@@ -10,15 +10,23 @@ from pathlib import Path
 import torch
 
 from autospine import registry
-from autospine.dataset.splits import Fold, read_splits
+from autospine.dataset.protocols import Split, override
+from autospine.dataset.splits import Fold, Part
 from autospine.errors import UserError
 from autospine.evaluation.evaluation import CaseScore, Evaluation
 from autospine.files import writing_error
-from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.machine import cores, find_machine
 from autospine.model import CARD
 from autospine.planning.plan import Plan, Plans
+from autospine.recipe import Recipe
 from autospine.training import distributed
+from autospine.training.folds import (
+    Candidates,
+    choose_splits,
+    find_candidates,
+    kept_split,
+    sequence_named,
+)
 from autospine.training.job import Job
 from autospine.training.trainer import Trainer
 from autospine.training.validation import evaluation_of, score_cases, validate
@@ -36,6 +44,9 @@ class TrainRequest:
     plan: str | None = None
     fold: str = "0"
     recipe: str | None = None
+    split: str | None = None
+    sequence: str | None = None
+    allow_missing_classes: bool = False
     epochs: int | None = None
     minutes: float | None = None
     seed: int = 0
@@ -57,22 +68,51 @@ def train(request: TrainRequest) -> str:
     work.check()
     plan = _choose_plan(work, request.plan)
     kind = registry.load("trainers", request.trainer)
-    trainer: Trainer = kind(plan, kind.recipe_named(request.recipe))
-    folds = choose_folds(work, request.fold)
-    held_out = find_held_out(work) if request.held_out else ()
+    sequence = sequence_named(request.sequence)
+    trainer: Trainer = kind(plan, _recipe(kind, request, sequence))
+    candidates = find_candidates(work, sequence)
+    held_out = _held_out(candidates) if request.held_out else ()
     machine = find_machine(request.device, None)
     with distributed.process_group(machine.device) as device:
-        jobs = [_job(request, trainer, work, name, fold, device) for name, fold in folds.items()]
-        for job in jobs:
+        splits = choose_splits(trainer, work, candidates, request.fold)
+        jobs = []
+        for name, split in splits.items():
+            job = _job(request, trainer, work, name, split.fold, device)
             _check_folder(job.folder, request)
+            jobs.append(job)
+        jobs = [replace(job, fold=_kept(job, splits[job.fold_name])) for job in jobs]
         evaluations = [_train_fold(trainer, replace(job, started=time.monotonic())) for job in jobs]
-        folders = [job.folder for job in jobs]
-        text = _describe(trainer, [e for e in evaluations if e is not None], folders)
+        text = _describe(trainer, [e for e in evaluations if e is not None], jobs)
+        warning = next(iter(splits.values())).warning
+        if warning:
+            text += f"\nWARNING: {warning}"
         if held_out and distributed.is_main():
-            for folder in folders:
-                table = score_cases(trainer, work.root, folder, device, held_out, "held_out").table()
-                text += f"\n\n{folder.name} on the {len(held_out)} held-out cases:\n{table}"
+            for job in jobs:
+                part = Part("held_out", held_out)
+                table = score_cases(trainer, work.root, job.folder, device, part).table()
+                text += f"\n\n{job.folder.name} on the {len(held_out)} held-out cases:\n{table}"
     return text
+
+
+def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None) -> Recipe:
+    """The recipe asked for; its name, and so the model's folder, says what was asked for besides."""
+    recipe = kind.recipe_named(request.recipe)
+    split = override(recipe.split, request.split)
+    words = [recipe.name]
+    if split != recipe.split and split is not None:
+        words.append(split.by)
+    if sequence:
+        words.append(sequence)
+    return replace(recipe, name="_".join(words), split=split)
+
+
+def _kept(job: Job, split: Split) -> Fold:
+    """The fold to train, noted in the model's folder and said to the user."""
+    kept = kept_split(job.folder, split, job.resume)
+    log.info("fold %s: %s", job.fold_name, kept.reason)
+    if kept.warning:
+        log.warning("WARNING: %s", kept.warning)
+    return kept.fold
 
 
 def _job(
@@ -96,16 +136,15 @@ def _job(
     )
 
 
-def find_held_out(work: WorkFolder) -> tuple[str, ...]:
-    """The validation subset of the data set, which no fold has seen.
+def _held_out(candidates: Candidates) -> tuple[str, ...]:
+    """The validation subset of the data set.
 
     Raises:
         UserError: It has none.
     """
-    ids = read_splits(work.splits, Fingerprint.load(work.fingerprint).cases).held_out
-    if not ids:
+    if not candidates.held_out:
         raise UserError("--held-out", "finds no validation subset in the data set", "leave it out")
-    return ids
+    return candidates.held_out
 
 
 def _check_numbers(request: TrainRequest) -> None:
@@ -120,24 +159,6 @@ def _choose_plan(work: WorkFolder, name: str | None) -> Plan:
     if name is None and len(plans.plans) == 1:
         return plans.plans[0]
     return plans.get(name or "2d_sagittal", work.plans)
-
-
-def choose_folds(work: WorkFolder, asked: str) -> dict[str, Fold]:
-    """The folds of --fold: a number, "cv" for each, "all" for every training case.
-
-    Raises:
-        UserError: There is no such fold.
-    """
-    splits = read_splits(work.splits, Fingerprint.load(work.fingerprint).cases)
-    numbered = {str(k): fold for k, fold in enumerate(splits.folds)}
-    if asked == "cv":
-        return numbered
-    if asked == "all":
-        everyone = dict.fromkeys(i for fold in splits.folds for i in (*fold.train, *fold.validation))
-        return {"all": Fold(tuple(everyone), ())}
-    if asked not in numbered:
-        raise UserError(f"--fold {asked}", "does not exist", f"choose from {', '.join(numbered)}, cv, all")
-    return {asked: numbered[asked]}
 
 
 def _check_folder(folder: Path, request: TrainRequest) -> None:
@@ -160,16 +181,17 @@ def _train_fold(trainer: Trainer, job: Job) -> Evaluation | None:
     return trainer.train(job)
 
 
-def _describe(trainer: Trainer, evaluations: list[Evaluation], folders: list[Path]) -> str:
+def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) -> str:
     lines = []
     cases: list[CaseScore] = [case for each in evaluations for case in each.cases]
     if cases:
-        what = "cross-validated over" if len(evaluations) > 1 else "validated on"
-        lines += [f"{what} {len(cases)} cases:", evaluation_of(cases, trainer).table()]
-    if len(folders) > 1:
-        lines.append(f"models in {folders[0].parent}")
-        lines.append(f"next: autospine_predict -i SCANS -o MASKS -m {folders[0].parent} --overlay")
-    else:
-        lines.append(f"model in {folders[0]}")
-        lines.append(f"next: autospine_predict -i SCANS -o MASKS -m {folders[0]} --overlay")
+        part = jobs[0].fold.scored
+        what = "tested on" if part.name == "test" else "validated on"
+        if part.name == "validation" and len(evaluations) > 1:
+            what = "cross-validated over"
+        unit = "slices" if part.slices is not None else "cases"
+        lines += [f"{what} {len(cases)} {unit}:", evaluation_of(cases, trainer).table()]
+    place = jobs[0].folder.parent if len(jobs) > 1 else jobs[0].folder
+    lines.append(f"{'models' if len(jobs) > 1 else 'model'} in {place}")
+    lines.append(f"next: autospine_predict -i SCANS -o MASKS -m {place} --overlay")
     return "\n".join(lines)

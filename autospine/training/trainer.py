@@ -25,12 +25,15 @@ from autospine.planning.plan import Plan
 from autospine.precision import Precision
 from autospine.recipe import OptimiserSettings, Recipe
 from autospine.serial import from_plain
-from autospine.training.batches import Batch
+from autospine.training.batches import Batch, PatchSampler
 from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.updater import Updater
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from autospine.dataset.splits import Part
     from autospine.evaluation.evaluation import Evaluation
     from autospine.training.job import Job
 
@@ -64,6 +67,8 @@ class Trainer(ABC):
         scheme: The labels that it learns; None for the data set's own.
         inference: Which of its networks segments.
         options_type: Its choices; a recipe's `options` are read into it.
+        needs_all_classes: Its scheme is fixed by a paper, so a data set that lacks a class is refused unless the user
+            allows it.
     """
 
     name: ClassVar[str]
@@ -72,6 +77,7 @@ class Trainer(ABC):
     scheme: ClassVar[str | None] = None
     inference: ClassVar[str] = NETWORK
     options_type: ClassVar[type[Options]] = Options
+    needs_all_classes: ClassVar[bool] = False
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         if self.plans and plan.name not in self.plans:
@@ -163,6 +169,9 @@ class Trainer(ABC):
         """Every network that is trained, by name."""
         return {self.inference: self.build(shape)}
 
+    def look_at(self, sampler: PatchSampler) -> None:  # noqa: B027
+        """Takes figures such as class frequencies from the training cases before the loss is made; none by default."""
+
     def objective(self) -> Objective:
         """The loss: Dice and cross-entropy on classes, plus the chain's terms where there is one."""
         semantic = DiceCrossEntropy(self.recipe.weight("dice"), self.recipe.weight("cross_entropy"))
@@ -185,6 +194,15 @@ class Trainer(ABC):
         terms = context.objective(outputs, batch)
         context.updater.update(self.inference, terms["loss"])
         return {name: term.detach() for name, term in terms.items()}
+
+    def write_tables(self, folder: Path, part: Part, work: Path) -> None:  # noqa: B027
+        """Writes tables as the paper prints them; none by default.
+
+        Args:
+            folder: Of the masks and scores; the tables go there too.
+            part: The cases that were scored.
+            work: The work folder.
+        """
 
     def train(self, job: Job) -> Evaluation | None:
         """Trains one fold and validates it; gives the scores, None where there is nothing to validate on."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from autospine import volumes
+from autospine.dataset.splits import Part
 from autospine.evaluation.evaluation import CaseScore, Evaluation, complete
 from autospine.evaluation.scoring import score_case
 from autospine.model import find_models
@@ -30,44 +32,43 @@ log = logging.getLogger(__name__)
 def afterwards(trainer: Trainer, job: Job) -> Afterwards:
     """How much there is to validate."""
     total = 0
-    for case_id in job.fold.validation:
+    for case_id in job.fold.scored.cases:
         shape = CaseStore(job.cases, case_id).record.shape
         count = 1 if trainer.plan.view_axis is None else shape[trainer.plan.view_axis]
         for axis, size in zip(trainer.plan.network_axes, trainer.patch, strict=True):
             count *= len(starts(shape[axis], size))
         total += count
-    return Afterwards(total, len(job.fold.validation))
+    return Afterwards(total, len(job.fold.scored.cases))
 
 
 def validate(trainer: Trainer, job: Job) -> Evaluation | None:
-    """Predicts and scores the fold's validation cases; gives None where there are none.
+    """Predicts and scores the fold's test cases, or its validation cases; gives None where there are none.
 
-    Masks and pictures lie beside the model in validation/, scores in validation/summary.json, .csv and .md.
+    Masks and pictures lie beside the model in test/ or validation/, with summary.json, cases.csv and summary.md.
     """
-    if not job.fold.validation or not distributed.is_main():
+    if not job.fold.scored.cases or not distributed.is_main():
         return None
-    return score_cases(trainer, job.work, job.folder, job.device, job.fold.validation, "validation")
+    return score_cases(trainer, job.work, job.folder, job.device, job.fold.scored)
 
 
 def score_cases(
-    trainer: Trainer, work: Path, model_folder: Path, device: torch.device, ids: tuple[str, ...], name: str
+    trainer: Trainer, work: Path, model_folder: Path, device: torch.device, part: Part
 ) -> Evaluation:
     """Predicts whole cases with a trained model and scores them.
 
     Args:
         trainer: Of the model.
         work: The work folder, for the cases' files.
-        model_folder: The model's; the masks go to a folder `name` in it.
+        model_folder: The model's; the masks go to a folder in it, named like the part.
         device: Where.
-        ids: The cases.
-        name: "validation" or "held_out".
+        part: The cases. Of a part of slices, each of its slices is scored as an image of its own, and no other.
     """
-    folder = model_folder / name
+    folder = model_folder / part.name
     models = find_models([model_folder])
     predictor = Predictor(models, device)
     sources = WorkFolder(work).load_sources()
-    scores = []
-    for case_id in tqdm(ids, desc=name, unit="case", disable=None, leave=False):
+    scores: list[CaseScore] = []
+    for case_id in tqdm(part.cases, desc=part.name, unit="case", disable=None, leave=False):
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
         reference = volumes.read_mask(source.mask)
@@ -81,18 +82,30 @@ def score_cases(
             folder / f"{case_id}.png",
             title=case_id,
         )
-        rows = score_case(
-            found.mask,
-            reference.array,
-            reference.spacing,
-            found.scheme,
-            trainer.plan.scheme,
-            (case_id, source.mask),
-        )
-        scores.append(CaseScore(case_id, tuple(rows)))
+        for name, images in images_of(case_id, part, trainer.plan.view_axis):
+            rows = score_case(
+                found.mask[images],
+                reference.array[images],
+                reference.spacing,
+                found.scheme,
+                trainer.plan.scheme,
+                (name, source.mask),
+            )
+            scores.append(CaseScore(name, tuple(rows)))
     evaluation = evaluation_of(scores, trainer)
     evaluation.save(folder)
+    trainer.write_tables(folder, part, work)
     return evaluation
+
+
+def images_of(case_id: str, part: Part, view_axis: int | None) -> Iterator[tuple[str, tuple[slice, ...]]]:
+    """What of a case is scored: its name, and where it lies; the whole case, or each of its slices in the part."""
+    if part.slices is None:
+        yield case_id, (slice(None),) * 3
+        return
+    axis = view_axis or 0
+    for k in part.slices[case_id]:
+        yield f"{case_id}:{k}", tuple(slice(k, k + 1) if a == axis else slice(None) for a in range(3))
 
 
 def evaluation_of(scores: list[CaseScore], trainer: Trainer) -> Evaluation:

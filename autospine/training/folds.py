@@ -1,0 +1,167 @@
+"""Which cases, or slices, a training sees: the work folder's folds, or a split protocol's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autospine.dataset.cases import SEQUENCES
+from autospine.dataset.protocols import FILE, Split, patient_splits, slice_splits
+from autospine.dataset.splits import Fold, Splits, read_splits
+from autospine.dataset.tables import TRAINING
+from autospine.errors import UserError
+from autospine.fingerprint.case import CaseFingerprint
+from autospine.fingerprint.fingerprint import Fingerprint
+from autospine.preprocessing.steps import prepared_folder
+from autospine.preprocessing.storage import CaseStore
+from autospine.training import distributed
+from autospine.training.trainer import Trainer
+from autospine.work import WorkFolder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The cases that a training may take from.
+
+    Attributes:
+        folds: Of the work folder, with cases of the wanted sequence alone.
+        training: Cases that may be trained on; the data set's validation subset is not among them.
+        held_out: The validation subset, which no fold has seen.
+        reason: How the work folder's folds came about.
+    """
+
+    folds: tuple[Fold, ...]
+    training: tuple[CaseFingerprint, ...]
+    held_out: tuple[str, ...]
+    reason: str
+
+
+def find_candidates(work: WorkFolder, sequence: str | None = None) -> Candidates:
+    """Reads the work folder's folds.
+
+    Args:
+        work: With its folds and fingerprint.
+        sequence: "t1", "t2", "t2_SPACE": only cases of it; None for all.
+
+    Raises:
+        UserError: There is no case of the sequence.
+    """
+    cases = Fingerprint.load(work.fingerprint).cases
+    splits = read_splits(work.splits, cases)
+    if sequence is not None:
+        cases = tuple(case for case in cases if case.sequence == sequence)
+        splits = _restricted(splits, {case.id for case in cases})
+    used = {id_ for fold in splits.folds for id_ in fold.every}
+    training = tuple(case for case in cases if case.id in used and case.subset == TRAINING)
+    if not training:
+        there = sorted({case.sequence for case in Fingerprint.load(work.fingerprint).training})
+        raise UserError(
+            f"--sequence {sequence}", "has no case to train on", f"the data set has {', '.join(there)}"
+        )
+    return Candidates(splits.folds, training, splits.held_out, splits.reason)
+
+
+def _restricted(splits: Splits, kept: set[str]) -> Splits:
+    def only(ids: Sequence[str]) -> tuple[str, ...]:
+        return tuple(id_ for id_ in ids if id_ in kept)
+
+    folds = (Fold(only(fold.train), only(fold.validation), only(fold.test)) for fold in splits.folds)
+    return replace(splits, folds=tuple(folds), held_out=only(splits.held_out))
+
+
+def sequence_named(asked: str | None) -> str | None:
+    """The sequence of --sequence, whatever its capitals.
+
+    Raises:
+        UserError: It is none of those that ids can name.
+    """
+    if asked is None:
+        return None
+    if asked.lower() not in SEQUENCES:
+        raise UserError(f"--sequence {asked}", "is unknown", f"choose from {', '.join(SEQUENCES.values())}")
+    return SEQUENCES[asked.lower()]
+
+
+def choose_splits(trainer: Trainer, work: WorkFolder, candidates: Candidates, asked: str) -> dict[str, Split]:
+    """The splits of --fold by their names: a number, "cv" for each, "all" for every training case.
+
+    Raises:
+        UserError: There is no such fold, or nothing in it to train on or to score.
+    """
+    if asked == "all":
+        everyone = tuple(case.id for case in candidates.training)
+        return {"all": Split("folds", Fold(everyone, ()), "every training case")}
+    numbered = {str(k): split for k, split in enumerate(deal(trainer, work, candidates))}
+    if asked != "cv" and asked not in numbered:
+        raise UserError(f"--fold {asked}", "does not exist", f"choose from {', '.join(numbered)}, cv, all")
+    chosen = numbered if asked == "cv" else {asked: numbered[asked]}
+    for name, split in chosen.items():
+        if not split.fold.train or not split.fold.scored.cases:
+            lacking = "train on" if not split.fold.train else "score"
+            raise UserError(
+                f"fold {name}", f"has no case to {lacking}", "choose another --fold or --sequence"
+            )
+    return chosen
+
+
+def deal(trainer: Trainer, work: WorkFolder, candidates: Candidates) -> tuple[Split, ...]:
+    """Every fold as the recipe deals it: the work folder's, by patient, or by slices."""
+    settings = trainer.recipe.split
+    if settings is None:
+        return tuple(Split("folds", fold, candidates.reason) for fold in candidates.folds)
+    if settings.by == "patient":
+        return patient_splits(candidates.training, settings)
+    slices = allowed_slices(trainer, work.preprocessed(trainer.plan.name), candidates.training)
+    return slice_splits(slices, settings)
+
+
+def allowed_slices(
+    trainer: Trainer, cases: Path, wanted: Sequence[CaseFingerprint]
+) -> dict[str, tuple[int, ...]]:
+    """Slices that the recipe's preprocessing leaves for training, by case id.
+
+    Raises:
+        UserError: The plan sees volumes, or slices other than the measured ones.
+    """
+    axis = trainer.plan.view_axis
+    if axis is None:
+        raise UserError(
+            "--split slices", f"cannot deal {trainer.plan.name}: it sees whole volumes", "use --split patient"
+        )
+    folder = prepare_cases(trainer, cases, tuple(case.id for case in wanted))
+    slices = {}
+    for case in wanted:
+        record = CaseStore(folder, case.id).record
+        if record.shape[axis] != case.shape[axis]:
+            raise UserError(
+                "--split slices",
+                f"deals slices as they were measured; {case.id} has {case.shape[axis]}, the plan makes "
+                f"{record.shape[axis]}",
+                "use --split patient, or another --plan",
+            )
+        slices[case.id] = record.slices if record.slices is not None else tuple(range(record.shape[axis]))
+    return slices
+
+
+def prepare_cases(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path:
+    """Where the recipe's cases lie, made by the main process while the others wait."""
+    if distributed.is_main():
+        prepared_folder(trainer, cases, ids)
+    distributed.wait_for_all()
+    return prepared_folder(trainer, cases, ids)
+
+
+def kept_split(folder: Path, split: Split, resume: bool) -> Split:
+    """The split to train by: the one that a continued training was begun with, else this one, written down."""
+    if resume and (folder / FILE).exists():
+        begun = Split.load(folder)
+        if begun != split:
+            log.info("%s: the split is the one that this training was begun with", folder / FILE)
+        return begun
+    if distributed.is_main():
+        split.save(folder)
+    return split
