@@ -156,7 +156,8 @@ def volume_error_share(counts: Counts) -> float:
     """(prediction - reference) / reference, in volumes (RVD): -1 to infinity, 0 is best, 0.1 is 10 % too large.
 
     Both empty: NaN. Prediction empty: -1, all is missing. Reference empty: 1, all is invented; the quotient would be
-    infinite and leave no mean. Source: Heimann et al. 2009, "Comparison and evaluation of methods for liver segmentation".
+    infinite and leave no mean. Source: Heimann et al. 2009, "Comparison and evaluation of methods for liver
+    segmentation".
     """
     if counts.prediction == counts.reference == 0:
         return float("nan")

@@ -68,7 +68,7 @@ def test_the_scheme_does_not_change_the_score(mask: np.ndarray) -> None:
     other = np.roll(mask, 1, axis=1)
     converted = conversion(SPIDER, SCHEMES["spider20"]).apply(other)
     same = score_case(converted, mask, SPACING, SCHEMES["spider20"], SPIDER)
-    assert same == score_case(other, mask, SPACING, SPIDER, SPIDER)
+    assert repr(same) == repr(score_case(other, mask, SPACING, SPIDER, SPIDER))  # NaN differs from itself
 
 
 def test_semantic_predictions_meet_levelled_references() -> None:

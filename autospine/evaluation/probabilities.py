@@ -1,0 +1,121 @@
+"""Stored class probabilities of a prediction, and what their classes mean in a reference's labels.
+
+The log loss belongs to the case: the mean of -ln p(true class) over all its annotated voxels. A structure's
+log loss is its share in that: the mean over the structure's reference voxels. It says nothing about
+false positives, whose loss lies in other structures and in the background, and a prediction numbered by the order of
+its vertebrae stores p("vertebra"), not p("L4"), so a shifted level costs nothing. Voxels whose anatomy
+the model has no class for are left out, as are unlabelled ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autospine.errors import UserError
+from autospine.files import read_json
+from autospine.labels.anatomy import Anatomy
+from autospine.labels.conversion import generalisations
+from autospine.labels.schemes import BACKGROUND, LabelScheme
+from autospine.metrics.probability import Surprise, log_loss, surprises
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What `autospine_predict --probabilities` stored of one case.
+
+    Attributes:
+        values: (classes, slices, rows, columns) soft-max, canonical axes; usually a memory map.
+        classes: The names of the first axis: "background", "vertebra", ...
+        subject: The file that an error names.
+    """
+
+    values: np.ndarray
+    classes: tuple[str, ...]
+    subject: str | Path = "probabilities"
+
+    def surprises(self, reference: np.ndarray, scheme: LabelScheme) -> dict[int, Surprise]:
+        """-ln p(true class), summed by label of the reference, 0 for its background.
+
+        Args:
+            reference: (slices, rows, columns) integers of `scheme`.
+            scheme: The reference's labels.
+
+        Raises:
+            UserError: The shapes differ.
+        """
+        if self.values.shape != (len(self.classes), *reference.shape):
+            raise UserError(
+                self.subject,
+                f"has the shape {self.values.shape}, {(len(self.classes), *reference.shape)} is wanted",
+                "predict again on the reference's grid",
+            )
+        return surprises(self.values, reference, channels(self.classes, scheme))
+
+
+def read_probabilities(mask: Path) -> Probabilities | None:
+    """Opens the probabilities beside a predicted mask; None if there are none.
+
+    Args:
+        mask: `<id>.mha` or alike; `<id>.npy` holds the probabilities, `<id>.json` names the classes.
+
+    Raises:
+        UserError: The probabilities are no four-dimensional array of floats, or the report does not name their classes.
+    """
+    import numpy as np
+
+    from autospine.volumes import volume_id
+
+    stored, report = (mask.parent / f"{volume_id(mask)}{suffix}" for suffix in (".npy", ".json"))
+    if not stored.is_file():
+        return None
+    mend = "predict again with --probabilities, or take the file away"
+    try:
+        values = np.load(stored, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(stored, "holds no readable array", mend) from error
+    if values.ndim != 4 or values.dtype.kind != "f":
+        raise UserError(stored, f"holds {values.dtype} of the shape {values.shape}", mend)
+    told = read_json(report, mend)
+    classes = told.get("classes") if isinstance(told, dict) else None
+    if not isinstance(classes, list) or len(classes) != len(values):
+        raise UserError(report, f"does not name the {len(values)} classes of {stored.name}", mend)
+    return Probabilities(values, tuple(map(str, classes)), stored)
+
+
+def channels(classes: Sequence[str], scheme: LabelScheme) -> dict[int, int]:
+    """The class of every integer of a scheme that has one, and of the background.
+
+    A class stands for the anatomy of its name, else for all levels of its kind. Names that two classes share
+    stand for none.
+    """
+    places = {name: place for place, name in enumerate(classes) if list(classes).count(name) == 1}
+    found = {BACKGROUND: 0}
+    for value, anatomy in scheme.anatomies.items():
+        wider = (*generalisations(anatomy), Anatomy(anatomy.kind))
+        known = [places[each.name] for each in wider if each.name in places]
+        if known:
+            found[value] = known[0]
+    return found
+
+
+def case_log_loss(probabilities: Probabilities, reference: np.ndarray, scheme: LabelScheme) -> float:
+    """Log loss of one case, in nats, over all annotated voxels whose anatomy has a class.
+
+    Args:
+        probabilities: What was stored.
+        reference: (slices, rows, columns) integers of `scheme`.
+        scheme: The reference's labels.
+
+    Returns:
+        0 to 16.6, see `autospine.metrics.probability.log_loss`; NaN if no voxel counts.
+
+    Raises:
+        UserError: The shapes differ.
+    """
+    return log_loss(probabilities.surprises(reference, scheme).values())
