@@ -21,6 +21,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "trainers": {
         "unet": "trainers.unet:UNetTrainer",
+        "unetplusplus": "trainers.unetplusplus:UNetPlusPlusTrainer",
+        "resunet": "trainers.resunet:ResUNetTrainer",
+        "deeplabv3": "trainers.deeplabv3:DeepLabV3Trainer",
+        "attention_unet": "trainers.attention_unet:AttentionUNetTrainer",
+        "modified_unet": "trainers.modified_unet:ModifiedUNetTrainer",
     },
 }
 

@@ -10,18 +10,22 @@ with x the skip and g the coarser decoder features. Pal et al. write coefficient
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autospine.networks.blocks import CONVOLUTION, crop_to, initialise_he, pad_to_multiple
+from autospine.networks.blocks import (
+    BATCH_NORM,
+    CONVOLUTION,
+    MAX_POOL,
+    TRANSPOSED,
+    ConvBatchNormReLU,
+    crop_to,
+    initialise_he,
+    pad_to_multiple,
+    resize_to,
+)
 from autospine.networks.shape import NetworkShape
-
-NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 class AttentionUNet(nn.Module):
@@ -45,7 +49,7 @@ class AttentionUNet(nn.Module):
             _stage(shape, source, stage, shape.blocks)
             for stage, source in enumerate((shape.in_channels, *widths[:-1]))
         )
-        self.pools = nn.ModuleList(_pool(dimension, stride) for stride in shape.strides[1:])
+        self.pools = nn.ModuleList(MAX_POOL[dimension](stride) for stride in shape.strides[1:])
         self.self_attention = nn.ModuleList(
             SelfGate(dimension, width) if attend_encoder else nn.Identity() for width in widths
         )
@@ -99,15 +103,15 @@ class AttentionGate(nn.Module):
         self.theta = convolution(channels, inside, stride, stride, bias=False)
         self.phi = convolution(gate_channels, inside, 1)
         self.psi = convolution(inside, 1, 1)
-        self.out = nn.Sequential(convolution(channels, channels, 1, bias=False), NORM[dimension](channels))
-        self.mode = INTERPOLATION[dimension]
+        self.out = nn.Sequential(
+            convolution(channels, channels, 1, bias=False), BATCH_NORM[dimension](channels)
+        )
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         """The skip, weighed."""
         question = F.relu(self.theta(x) + self.phi(gate))  # (B, C / 2, *coarse)
         alpha = torch.sigmoid(self.psi(question))  # (B, 1, *coarse)
-        alpha = F.interpolate(alpha, size=x.shape[2:], mode=self.mode, align_corners=False)
-        return self.out(x * alpha)
+        return self.out(x * resize_to(alpha, x.shape[2:]))
 
 
 class SelfGate(nn.Module):
@@ -131,15 +135,7 @@ class SelfGate(nn.Module):
 
 def _stage(shape: NetworkShape, in_channels: int, stage: int, blocks: int) -> nn.Sequential:
     """Convolution, batch normalisation and ReLU, `blocks` times."""
-    layers: list[nn.Module] = []
-    kernel, width = shape.kernels[stage], shape.widths[stage]
-    padding = tuple(size // 2 for size in kernel)
-    for block in range(blocks):
-        source = in_channels if block == 0 else width
-        layers.append(CONVOLUTION[shape.dimension](source, width, kernel, 1, padding, bias=False))
-        layers += [NORM[shape.dimension](width), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
-
-
-def _pool(dimension: int, stride: tuple[int, ...]) -> nn.Module:
-    return nn.MaxPool2d(stride) if dimension == 2 else nn.MaxPool3d(stride)
+    width, kernel = shape.widths[stage], shape.kernels[stage]
+    first = ConvBatchNormReLU(shape.dimension, in_channels, width, kernel)
+    rest = (ConvBatchNormReLU(shape.dimension, width, width, kernel) for _ in range(blocks - 1))
+    return nn.Sequential(first, *rest)

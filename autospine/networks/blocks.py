@@ -11,6 +11,10 @@ from torch.nn import functional as F
 
 SLOPE = 0.01  # of LeakyReLU, as in nnU-Net
 CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL: dict[int, Any] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 class InstanceNorm(nn.Module):
@@ -60,6 +64,40 @@ class ConvNormAct(nn.Sequential):
             InstanceNorm(out_channels),
             nn.LeakyReLU(SLOPE, inplace=True),
         )
+
+
+class ConvBatchNormReLU(nn.Sequential):
+    """Convolution with "same" padding, batch normalisation, ReLU: the block of most papers' networks.
+
+    The convolution has no bias, since the norm would take it away again.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        in_channels: int,
+        out_channels: int,
+        kernel: Sequence[int],
+        stride: Sequence[int] | int = 1,
+        dilation: Sequence[int] | int = 1,
+    ) -> None:
+        rates = (dilation,) * dimension if isinstance(dilation, int) else tuple(dilation)
+        padding = tuple(size // 2 * rate for size, rate in zip(kernel, rates, strict=True))
+        stride = stride if isinstance(stride, int) else tuple(stride)
+        super().__init__(
+            CONVOLUTION[dimension](
+                in_channels, out_channels, tuple(kernel), stride, padding, rates, bias=False
+            ),
+            BATCH_NORM[dimension](out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+def resize_to(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Linear interpolation of (B, C, *spatial) to (B, C, *size)."""
+    if list(x.shape[2:]) == list(size):
+        return x
+    return F.interpolate(x, size=tuple(size), mode=INTERPOLATION[x.ndim - 2], align_corners=False)
 
 
 def initialise_he(module: nn.Module) -> None:

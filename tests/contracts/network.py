@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -14,6 +17,16 @@ SIZES = {2: (37, 45), 3: (9, 35, 29)}  # odd on purpose
 
 def tensors(output: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (output,) if isinstance(output, Tensor) else tuple(output)
+
+
+def export(network: nn.Module, image: Tensor, path: Path) -> str:
+    """Writes the network as ONNX for images of this size; gives the path."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        program = torch.onnx.export(network, (image,), input_names=["image"], dynamo=True, verbose=False)
+    assert program is not None
+    program.save(str(path))
+    return str(path)
 
 
 class NetworkContract:
@@ -121,6 +134,15 @@ class NetworkContract:
         other.load_state_dict(load(save(network.state_dict())))
         with torch.no_grad():
             assert torch.equal(network(self.image(dimension)), other(self.image(dimension)))
+
+    @pytest.mark.slow
+    def test_onnx_gives_the_same(self, dimension: int, tmp_path: Path) -> None:
+        network, image = self.make(dimension).eval(), self.image(dimension, batch=1)
+        with torch.no_grad():
+            expected = network(image)
+        session = onnxruntime.InferenceSession(export(network, image, tmp_path / "network.onnx"))
+        (found,) = session.run(None, {"image": image.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-3, atol=1e-3)
 
     def test_parameter_count_is_the_published_one(self) -> None:
         for dimension, count in self.published_parameters.items():

@@ -1,0 +1,82 @@
+"""U-Net++ (Zhou et al. 2018): skips become a triangle of nested, dense nodes.
+
+Node X(i, j) stands at depth i; j = 0 is the encoder, and
+
+    X(i, j) = H([X(i, 0), ..., X(i, j - 1), U(X(i + 1, j - 1))])        (equation 1)
+
+with H two convolutions and U a transposed convolution. With deep supervision every X(0, j) gives an answer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from autospine.networks.blocks import (
+    CONVOLUTION,
+    MAX_POOL,
+    TRANSPOSED,
+    ConvBatchNormReLU,
+    crop_to,
+    initialise_he,
+    pad_to_multiple,
+)
+from autospine.networks.shape import NetworkShape
+
+
+class UNetPlusPlus(nn.Module):
+    """Nested U-Net; batch normalisation after each convolution, where the paper's code has dropout.
+
+    Shape:
+        (B, in_channels, *spatial) of any size to (B, out_channels, *spatial). In training with deep supervision: a
+        tuple of such outputs, from the deepest node X(0, L) to X(0, 1), all of the full size.
+    """
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.shape = shape
+        dimension, widths, depth = shape.dimension, shape.widths, len(shape.widths)
+        self.pools = nn.ModuleList(MAX_POOL[dimension](stride) for stride in shape.strides[1:])
+        self.nodes, self.ups = nn.ModuleDict(), nn.ModuleDict()
+        for i in range(depth):
+            source = shape.in_channels if i == 0 else widths[i - 1]
+            self.nodes[f"{i}_0"] = self._node(source, i)
+        for j in range(1, depth):
+            for i in range(depth - j):
+                stride = shape.strides[i + 1]
+                self.ups[f"{i}_{j}"] = TRANSPOSED[dimension](widths[i + 1], widths[i], stride, stride)
+                self.nodes[f"{i}_{j}"] = self._node((j + 1) * widths[i], i)
+        answers = range(1, depth) if shape.deep_supervision else range(depth - 1, depth)
+        self.heads = nn.ModuleDict(
+            {str(j): CONVOLUTION[dimension](widths[0], shape.out_channels, 1) for j in answers}
+        )
+        self.apply(initialise_he)
+
+    def _node(self, in_channels: int, stage: int) -> nn.Sequential:
+        width, kernel = self.shape.widths[stage], self.shape.kernels[stage]
+        return nn.Sequential(
+            ConvBatchNormReLU(self.shape.dimension, in_channels, width, kernel),
+            ConvBatchNormReLU(self.shape.dimension, width, width, kernel),
+        )
+
+    @property
+    def scale_factor(self) -> tuple[int, ...]:
+        """The multiple, per axis, that sizes have inside."""
+        return tuple(math.prod(axis) for axis in zip(*self.shape.strides, strict=True))
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Logits of the image `x`, or in training with deep supervision a tuple of them."""
+        size, depth = list(x.shape[2:]), len(self.shape.widths)
+        x = pad_to_multiple(x, self.scale_factor)
+        rows: list[list[Tensor]] = []  # rows[i][j] is X(i, j)
+        for i in range(depth):
+            rows.append([self.nodes[f"{i}_0"](x if i == 0 else self.pools[i - 1](rows[i - 1][0]))])
+        for j in range(1, depth):
+            for i in range(depth - j):
+                above = self.ups[f"{i}_{j}"](rows[i + 1][j - 1])
+                rows[i].append(self.nodes[f"{i}_{j}"](torch.cat((*rows[i], above), 1)))
+        if not (self.training and self.shape.deep_supervision):
+            return crop_to(self.heads[str(depth - 1)](rows[0][-1]), size)
+        return tuple(crop_to(self.heads[str(j)](rows[0][j]), size) for j in reversed(range(1, depth)))
