@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from autospine.dataset.cases import UNKNOWN, patient_and_sequence
@@ -13,7 +14,7 @@ SEQUENCE, VENDOR, LEVEL = "sequence", "vendor", "level"
 VENDOR_COLUMN = "Manufacturer"
 MISSING = {"", "nan", "none", "n/a", "unknown"}
 MOST_NUMBERS = 6  # a column of more different numbers is cut into thirds
-DIGITS = (4, 6, 9, 17)  # the fewest that tell a group's ends apart are shown; 17 tell all floats apart
+DIGITS = (4, 6, 9, 17)  # the fewest that tell a group from the next are shown; 17 always do
 
 
 def strata(
@@ -102,8 +103,8 @@ def _number_names(known: Sequence[float]) -> dict[float | None, str]:
         places = np.searchsorted(np.quantile(known, [1 / 3, 2 / 3]), values)  # (values,) 0, 1 or 2
         thirds = [[v for v, at in zip(values, places, strict=True) if at == third] for third in range(3)]
     thirds = [third for third in thirds if third]
-    edges = {edge for third in thirds for edge in (third[0], third[-1])}
-    digits = next(most for most in DIGITS if len({f"{edge:.{most}g}" for edge in edges}) == len(edges))
+    ends = [(low[-1], high[0]) for low, high in pairwise(thirds)]
+    digits = next(most for most in DIGITS if all(f"{a:.{most}g}" != f"{b:.{most}g}" for a, b in ends))
     names = [_range(third, digits) for third in thirds]
     return {value: name for third, name in zip(thirds, names, strict=True) for value in third}
 

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from itertools import combinations, permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from autospine.evaluation.matching import find_overlaps, pair
+from autospine.labels.conversion import SCHEMES
+
+SPIDER, SEMANTIC = SCHEMES["spider"], SCHEMES["semantic4"]
+IOU = st.floats(0, 1).map(lambda value: round(value, 2))
+
+
+def every_matching(rows: int, columns: int) -> list[list[tuple[int, int]]]:
+    found = []
+    for size in range(min(rows, columns) + 1):
+        for chosen in combinations(range(rows), size):
+            found += [list(zip(chosen, other, strict=True)) for other in permutations(range(columns), size)]
+    return found
+
+
+@given(
+    st.integers(0, 4).flatmap(
+        lambda n: st.integers(0, 4).flatmap(lambda m: arrays(float, (n, m), elements=IOU))
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_no_matching_is_better(iou: np.ndarray) -> None:
+    """By brute force: most pairs at the threshold, then the greatest sum."""
+
+    def worth(pairs: list[tuple[int, int]]) -> tuple[int, float]:
+        values = [iou[p, r] for p, r in pairs]
+        return sum(value >= 0.5 for value in values), round(float(sum(values)), 9)
+
+    found = pair(iou, 0.5)
+    assert len({p for p, _ in found}) == len({r for _, r in found}) == len(found)
+    assert all(iou[p, r] > 0 for p, r in found)
+    assert worth(found) == max(worth(pairs) for pairs in every_matching(*iou.shape))
+
+
+def test_one_good_pair_is_worth_more_than_two_poor_ones() -> None:
+    assert pair(np.array([[0.51, 0.32], [0.32, 0.0]]), 0.5) == [(0, 0)]
+
+
+@given(arrays(np.uint8, (3, 4, 5), elements=st.sampled_from([0, 0, 1, 2, 100, 103, 201])), st.data())
+@settings(max_examples=40, deadline=None)
+def test_overlaps_by_hand(prediction: np.ndarray, data: st.DataObject) -> None:
+    reference = data.draw(arrays(np.uint8, (3, 4, 5), elements=st.sampled_from([0, 0, 1, 103, 201, 202])))
+    spacing = (4.0, 0.5, 0.25)
+    found = find_overlaps(prediction, reference, spacing, (SPIDER, SPIDER))
+    assert 100 not in [SPIDER.value_of(one) for one in found.predictions]
+    sides = []
+    for mask, names, sizes, middles in (
+        (prediction, found.predictions, found.predicted, found.prediction_centroids),
+        (reference, found.references, found.annotated, found.reference_centroids),
+    ):
+        values = [SPIDER.value_of(one) for one in names]
+        assert set(values) == set(np.unique(mask)) - {0, 100}
+        parts = [mask == value for value in values]
+        assert sizes.tolist() == [part.sum() for part in parts]
+        expected = [np.array(ndimage.center_of_mass(part)) * spacing for part in parts]
+        assert middles == pytest.approx(np.array(expected).reshape(-1, 3))
+        sides.append(parts)
+    expected_shared = [[(p & r).sum() for r in sides[1]] for p in sides[0]]
+    assert found.shared.tolist() == expected_shared or not (sides[0] and sides[1])
+
+
+@given(arrays(np.uint8, (3, 5, 5), elements=st.sampled_from([0, 0, 0, 1, 3])))
+@settings(max_examples=40, deadline=None)
+def test_pieces_as_scipy_finds_them(mask: np.ndarray) -> None:
+    found = find_overlaps(mask, mask, (1, 1, 1), (SEMANTIC, SEMANTIC))
+    expected = 0
+    for value in (1, 3):
+        pieces, count = ndimage.label(mask == value, np.ones((3, 3, 3)))
+        sizes = np.bincount(pieces.ravel())[1:]
+        places = [k for k, one in enumerate(found.predictions) if SEMANTIC.value_of(one) == value]
+        assert sorted(found.predicted[places]) == sorted(sizes)
+        expected += count
+    assert len(found.predictions) == expected == len(found.references)
+    assert (np.diag(found.shared) == found.predicted).all() and found.shared.sum() == (mask > 0).sum()
