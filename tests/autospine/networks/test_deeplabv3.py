@@ -16,7 +16,7 @@ POOLED_NORM = 2 * 256 - 256  # our pooled branch has a bias instead of a norm
 
 
 class TestDeepLabV3(NetworkContract):
-    # Two slices at the deepest stage would meet a fault of oneDNN 3.12: garbage in bf16 gradients of a 3 x 3 x 3 kernel.
+    # Two slices at the deepest stage would meet a fault of oneDNN 3.12: garbage in bf16 gradients of 3 x 3 x 3 kernels.
     sizes = {2: (67, 93), 3: (35, 65, 35)}  # noqa: RUF012
     published_parameters = {2: WITH_TORCHVISIONS_LAYERS - AUXILIARY_HEAD - POOLED_NORM}  # noqa: RUF012
 
