@@ -9,6 +9,8 @@ Where the paper is silent or contradicts itself:
 - Binary cross-entropy with sigmoid is named beside softmax and equation 8: softmax over the labels is taken.
 - Equations 2 and 3 put attention into the encoder too, the figure on the skips only: `attend_encoder` adds it.
 - Optimiser, epochs and batch are not given: Adam 1e-3, 100 epochs, batch 16.
+- Masks of new slices "trace the boundary ... by excluding the 0 valued pixels from the bounding box": the planner's
+  masks are shaped (see docs/reconstruction.md); the recipe `published_boxes` takes the literal boxes.
 - The split is "random", 80/20 by image; here the work folder's folds, grouped by patient.
 """
 
@@ -45,6 +47,27 @@ class AttentionOptions(Options):
     alpha: float = 0.6
 
 
+STEPS = (
+    StepSettings("shearlet_denoise"),
+    StepSettings("otsu_crop"),
+    StepSettings("fit", {"rows": SIDE, "columns": SIDE}),
+    StepSettings("z_score"),
+)
+PUBLISHED = Recipe(
+    "published",
+    epochs=100,
+    steps_per_epoch=None,
+    optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0, clip_norm=0.0)},
+    schedule=ScheduleSettings("constant", warmup=0.0),
+    learns="classes",
+    batch=16,
+    patch=(SIDE, SIDE),
+    steps=STEPS,
+    foreground=0.0,
+    smallest_updates=1,
+)
+
+
 class AttentionUNetTrainer(Trainer):
     """Attention U-Net with six poolings, cross-entropy and an instance-aware Dice term (Pal et al.)."""
 
@@ -62,22 +85,9 @@ class AttentionUNetTrainer(Trainer):
             learns="classes",
             average=0.99,
         ),
-        "published": Recipe(
-            "published",
-            epochs=100,
-            steps_per_epoch=None,
-            optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0, clip_norm=0.0)},
-            schedule=ScheduleSettings("constant", warmup=0.0),
-            learns="classes",
-            batch=16,
-            patch=(SIDE, SIDE),
-            steps=(
-                StepSettings("shearlet_denoise"),
-                StepSettings("otsu_crop"),
-                StepSettings("fit", {"rows": SIDE, "columns": SIDE}),
-            ),
-            foreground=0.0,
-            smallest_updates=1,
+        "published": PUBLISHED,
+        "published_boxes": replace(
+            PUBLISHED, name="published_boxes", steps=(StepSettings("box_masks"), *STEPS)
         ),
     }
 
