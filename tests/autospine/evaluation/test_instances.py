@@ -274,6 +274,20 @@ def test_what_the_other_scheme_cannot_express_counts_only_where_it_is_detected()
     assert up.detected == 2 and up.level_shift == 1 and up.identification_rate == 0
 
 
+def test_a_poor_pair_falls_apart_if_only_one_of_the_two_counts() -> None:
+    """Vertebra 10 is beyond spider20; the vertebra 9 that touches it is invented all the same."""
+    small = SCHEMES["spider20"]
+    reference, prediction = np.zeros((1, 20, 4), np.uint8), np.zeros((1, 20, 4), np.uint8)
+    reference[:, :10], prediction[:, 6:16] = 10, 9
+    one = score(prediction, reference, schemes=(small, SPIDER))
+    assert counts(one) == (0, 1, 0) and len(one.matches) == 2
+    back = score(reference, prediction, schemes=(SPIDER, small))
+    assert counts(back) == (0, 0, 1) and len(back.matches) == 2
+    reference[reference == 10] = 8
+    both = score(prediction, reference, schemes=(small, SPIDER))
+    assert counts(both) == (0, 1, 1) and len(both.matches) == 1
+
+
 def test_kinds_that_one_scheme_lacks_are_not_counted() -> None:
     kinds = [one.kind for one in score_instances(spine(), spine(), SPACING, SCHEMES["spider"], SPIDER)]
     assert kinds == [Kind.VERTEBRA, Kind.DISC]

@@ -70,6 +70,13 @@ def test_overlaps_by_hand(prediction: np.ndarray, data: st.DataObject) -> None:
     assert found.shared.tolist() == expected_shared or not (sides[0] and sides[1])
 
 
+def test_centroids_are_those_in_the_image() -> None:
+    mask = np.zeros((5, 9, 9), np.uint8)
+    mask[3, 4:7, 2] = 1
+    found = find_overlaps(mask, mask, (4.0, 1.0, 0.5), (SPIDER, SPIDER))
+    assert found.prediction_centroids.tolist() == found.reference_centroids.tolist() == [[12.0, 5.0, 1.0]]
+
+
 @given(arrays(np.uint8, (3, 5, 5), elements=st.sampled_from([0, 0, 0, 1, 3])))
 @settings(max_examples=40, deadline=None)
 def test_pieces_as_scipy_finds_them(mask: np.ndarray) -> None:
