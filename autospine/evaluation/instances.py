@@ -154,8 +154,19 @@ def _stand_in(
         if not (partial or detected or counts):
             continue
         apart = np.linalg.norm(overlaps.prediction_centroids[p] - overlaps.reference_centroids[r])
-        measured = float(iou[p, r]), float(dice[p, r]), float(apart), detected and not partial, named[r]
-        matches.append(Match(kind, overlaps.references[r], overlaps.predictions[p], *measured, partial))
+        matches.append(
+            Match(
+                kind=kind,
+                reference=overlaps.references[r],
+                prediction=overlaps.predictions[p],
+                iou=float(iou[p, r]),
+                dice=float(dice[p, r]),
+                distance_mm=float(apart),
+                detected=detected and not partial,
+                identified=named[r],
+                partial=partial,
+            )
+        )
         ours.remove(p)
         theirs.remove(r)
     for p in sorted(ours):
