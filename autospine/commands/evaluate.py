@@ -4,45 +4,86 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from autospine.commands.shared import add_workers, parser, run
 
 EXAMPLES = """  autospine_evaluate predictions masks
-  autospine_evaluate predictions dataset -o scores
+  autospine_evaluate predictions dataset -o scores --by vendor
+  autospine_evaluate predictions dataset --protocol spider
+  autospine_evaluate mine dataset --against theirs others -o scores
   autospine_evaluate 5_t2.mha masks/5_t2.mha --pred-labels lumbar7 --ref-labels spider"""
 
 
 def main() -> int:
     """Entry point."""
     made = parser("Scores predicted masks against reference masks, structure by structure.", EXAMPLES)
-    made.add_argument("prediction", metavar="PRED", help="predicted mask, or a folder of them")
+    made.add_argument("prediction", metavar="PRED", type=Path, help="predicted mask, or a folder of them")
     made.add_argument(
-        "reference", metavar="REF", help="reference mask, or a folder of them (cases pair by name)"
+        "reference",
+        metavar="REF",
+        type=Path,
+        help="reference mask, a folder of them, or a data set (cases pair by name)",
+    )
+    made.add_argument(
+        "--against",
+        metavar="PRED",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="folders of other systems to test PRED against",
     )
     scheme = "a scheme's name, a scheme file or a dataset.json (default: the folder's own, else found out)"
     made.add_argument("--pred-labels", metavar="SCHEME", help=f"labels of PRED: {scheme}")
     made.add_argument("--ref-labels", metavar="SCHEME", help="labels of REF: the same")
-    made.add_argument("-o", "--output", metavar="OUT", help="write cases.csv, summary.json, summary.md here")
+    made.add_argument(
+        "--protocol", choices=("spider",), help="the figures of SPIDER's own script, too, beside these"
+    )
+    made.add_argument(
+        "--by",
+        metavar="COLUMN",
+        action="append",
+        help="group cases by sequence, vendor or a column of overview.csv; may be repeated "
+        "(default: by sequence if there are several)",
+    )
+    made.add_argument("--tolerance", metavar="MM", type=float, default=1.0, help="of NSD, in mm (default: 1)")
+    made.add_argument(
+        "--images", metavar="DIR", type=Path, help="scans for the pictures (default: the data set's)"
+    )
+    made.add_argument(
+        "-o", "--output", metavar="OUT", type=Path, help="write report.html, tables and summary.json here"
+    )
     add_workers(made)
     return run(made, evaluate)
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Prints the scores; 2 if a case could not be scored."""
-    from autospine.evaluation.folders import score_folder
+    from autospine.evaluation.folders import Settings, score_systems
+    from autospine.evaluation.report import as_text, save
+    from autospine.files import check_writable
     from autospine.labels.conversion import get_scheme
     from autospine.machine import workers_for
 
-    pred_scheme = get_scheme(options.pred_labels) if options.pred_labels else None
-    ref_scheme = get_scheme(options.ref_labels) if options.ref_labels else None
-    workers = workers_for(options.workers)
-    evaluation = score_folder(options.prediction, options.reference, pred_scheme, ref_scheme, workers)
-    print(evaluation.table())
+    settings = Settings(
+        pred_scheme=get_scheme(options.pred_labels) if options.pred_labels else None,
+        ref_scheme=get_scheme(options.ref_labels) if options.ref_labels else None,
+        tolerance_mm=options.tolerance,
+        by=tuple(options.by) if options.by else None,
+        images=options.images,
+        spider=options.protocol == "spider",
+        workers=workers_for(options.workers),
+    )
     if options.output:
-        evaluation.save(options.output)
-    for line in evaluation.failures:
+        check_writable(options.output)
+    study = score_systems([options.prediction, *options.against], options.reference, settings)
+    print(as_text(study))
+    if options.output:
+        save(study, options.output, page=True)
+        print(f"\nThe whole report: {options.output / 'report.html'}")
+    for line in study.failures:
         sys.stderr.write(f"autospine_evaluate: error: {line}\n")
-    return 2 if evaluation.failures else 0
+    return 2 if study.failures else 0
 
 
 if __name__ == "__main__":

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isnan
 from pathlib import Path
 from statistics import mean, stdev
 
-from autospine.evaluation.comparison import MEMBERS
-from autospine.evaluation.scoring import METRICS, NAN, LabelScore, Presence
+from autospine.evaluation.comparison import MEMBERS, Comparison
+from autospine.evaluation.instances import InstanceScore, InstanceSummary, summarise_instances
+from autospine.evaluation.protocol import OfficialCase
+from autospine.evaluation.scoring import METRICS, NAN, TOLERANCE_MM, LabelScore, Presence
+from autospine.evaluation.statistics import Interval, bootstrap
+from autospine.evaluation.systems import by_patient
 from autospine.labels.anatomy import Anatomy, Kind
+
+NO_INTERVAL = Interval(NAN, NAN, NAN, 0)
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,16 @@ class CaseScore:
         scores: One per structure that the evaluation scores; "absent in both" ones included.
         missing: There was no prediction: everything in the reference scores 0.
         beyond: What each mask shows that the other's scheme cannot express, per side.
+        instances: Vertebrae, discs, ... counted and matched, one entry per kind.
+        log_loss: Over all annotated voxels, in nats; NaN without probabilities.
     """
 
     id: str
     scores: tuple[LabelScore, ...]
     missing: bool = False
     beyond: Mapping[str, tuple[Anatomy, ...]] | None = None
+    instances: tuple[InstanceScore, ...] = ()
+    log_loss: float = NAN
 
     def mean(self, metric: str) -> float:
         """Mean over the structures that at least one mask shows, unions left out; NaN if there are none."""
@@ -78,6 +88,23 @@ class OneSided:
 
 
 @dataclass(frozen=True)
+class CaseFiles:
+    """What a case was scored from.
+
+    Attributes:
+        prediction: The predicted mask, or None.
+        reference: Its reference.
+        image: The scan, where known.
+        comparison: Of the label schemes.
+    """
+
+    prediction: Path | None
+    reference: Path
+    image: Path | None
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Scores of a set of cases.
 
@@ -88,6 +115,12 @@ class Evaluation:
         one_sided: Anatomies that only predictions or only references hold.
         extra: Ids of predictions without a reference.
         failures: What went wrong with cases that could not be scored, a line each.
+        name: Of the system that predicted.
+        tolerance_mm: Within which a surface counts as right in NSD.
+        patients: Whose scan each case is; a case that is not in it belongs to the patient that its id names.
+        strata: Per column, such as "sequence", the ids of each group.
+        official: What SPIDER's own script says; empty unless it was asked for.
+        files: What each case was scored from; empty if masks were never files.
     """
 
     cases: tuple[CaseScore, ...]
@@ -96,6 +129,12 @@ class Evaluation:
     one_sided: tuple[OneSided, ...] = ()
     extra: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    name: str = "prediction"
+    tolerance_mm: float = TOLERANCE_MM
+    patients: Mapping[str, str] = field(default_factory=dict)
+    strata: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    official: tuple[OfficialCase, ...] = ()
+    files: Mapping[str, CaseFiles] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -114,22 +153,61 @@ class Evaluation:
         """Mean of the structures' means, unions left out: every structure weighs the same."""
         return _mean(label.means[metric] for label in self.labels if not label.union)
 
-    def table(self) -> str:
-        """A table to read, with the cases and what was left out below."""
-        from autospine.evaluation.report import as_text
+    @cached_property
+    def instances(self) -> tuple[InstanceSummary, ...]:
+        """Vertebrae, discs, ... over all cases, one entry per kind that some reference shows."""
+        return summarise_instances([case.instances for case in self.cases])
 
-        return as_text(self)
+    def case_values(self, metric: str) -> dict[str, float]:
+        """The mean of each case (see `CaseScore.mean`) by id; cases without any structure are left out."""
+        values = {case.id: case.mean(metric) for case in self.cases}
+        return {id_: value for id_, value in values.items() if not isnan(value)}
+
+    def case_interval(self, metric: str) -> Interval:
+        """Mean of the cases' means with its 95 % interval over patients."""
+        return self.interval(self.case_values(metric))
+
+    def label_interval(self, label: LabelSummary, metric: str) -> Interval:
+        """Mean of one structure over the cases that show it, with its 95 % interval over patients."""
+        return self.interval(self.label_values(label, metric))
+
+    def label_values(self, label: LabelSummary, metric: str) -> dict[str, float]:
+        """One structure's figure by id, in the cases where it has one."""
+        place = self.labels.index(label)
+        values = {case.id: getattr(case.scores[place], metric) for case in self.cases}
+        return {id_: value for id_, value in values.items() if not isnan(value)}
+
+    def interval(self, values: Mapping[str, float]) -> Interval:
+        """Mean of values by case id, and its interval from resampled patients; NaN of nothing."""
+        return bootstrap(by_patient(values, self.patients)) if values else NO_INTERVAL
+
+    def table(self) -> str:
+        """Tables to read in a terminal, with what was left out below."""
+        from autospine.evaluation.report import as_text
+        from autospine.evaluation.study import Study
+
+        return as_text(Study((self,)))
 
     def save(self, folder: str | Path) -> None:
-        """Writes cases.csv, summary.json and summary.md."""
+        """Writes cases.csv, labels.csv, instances.csv, summary.json and summary.md."""
         from autospine.evaluation.report import save
+        from autospine.evaluation.study import Study
 
-        save(self, Path(folder))
+        save(Study((self,)), Path(folder))
 
 
 def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if not isnan(value)]
+    known = _known(values)
     return mean(known) if known else NAN
+
+
+def _deviation(values: Iterable[float]) -> float:
+    known = _known(values)
+    return stdev(known) if len(known) > 1 else NAN
+
+
+def _known(values: Iterable[float]) -> list[float]:
+    return [value for value in values if not isnan(value)]
 
 
 def _summary(column: Sequence[LabelScore]) -> LabelSummary:
@@ -142,7 +220,7 @@ def _summary(column: Sequence[LabelScore]) -> LabelSummary:
         cases=len(shown),
         absent=len(column) - len(shown),
         means={metric: _mean(found) for metric, found in values.items()},
-        deviations={metric: stdev(found) if len(found) > 1 else NAN for metric, found in values.items()},
+        deviations={metric: _deviation(found) for metric, found in values.items()},
     )
 
 

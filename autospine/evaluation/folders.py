@@ -1,25 +1,76 @@
-"""Scores a folder of predictions against a folder of references."""
+"""Scores folders of predictions against a folder of references."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from autospine.dataset.cases import patient_and_sequence
 from autospine.errors import UserError
-from autospine.evaluation.comparison import Comparison, compare
-from autospine.evaluation.evaluation import CaseScore, Evaluation, LabelSummary, OneSided, complete
-from autospine.evaluation.scoring import LabelScore, score_case, score_masks
-from autospine.labels.anatomy import Anatomy
+from autospine.evaluation.case import evaluate_case
+from autospine.evaluation.comparison import compare
+from autospine.evaluation.evaluation import (
+    CaseFiles,
+    CaseScore,
+    Evaluation,
+    LabelSummary,
+    OneSided,
+    complete,
+)
+from autospine.evaluation.pairing import References, find_predictions, find_references
+from autospine.evaluation.probabilities import read_probabilities
+from autospine.evaluation.protocol import SPIDER, OfficialCase, score_official
+from autospine.evaluation.scoring import TOLERANCE_MM, LabelScore, score_case
+from autospine.evaluation.strata import strata
+from autospine.evaluation.study import Study
+from autospine.evaluation.systems import system_names
 from autospine.labels.conversion import infer_scheme, present_labels
 from autospine.labels.schemes import LabelScheme
 
 if TYPE_CHECKING:
-    import numpy as np
+    from autospine.volumes import Volume
 
-__all__ = ["CaseScore", "Evaluation", "LabelScore", "LabelSummary", "OneSided", "score_case", "score_folder"]
-MASK_FOLDERS = ("masks", "labelsTr")
+__all__ = [
+    "CaseScore",
+    "Evaluation",
+    "LabelScore",
+    "LabelSummary",
+    "OneSided",
+    "Settings",
+    "score_case",
+    "score_folder",
+    "score_systems",
+]
+SEQUENCE = "sequence"
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How folders are scored.
+
+    Attributes:
+        pred_scheme: Labels of the predictions. None: what a dataset.json beside them says, else the
+            references' scheme if every value fits it, else inferred from the values.
+        ref_scheme: Labels of the references. None: dataset.json, else inferred from the values.
+        tolerance_mm: Within which a surface counts as right in NSD.
+        by: Columns to group cases by: "sequence", "vendor" or one of overview.csv. None: by sequence if there
+            are several.
+        images: Folder of the scans, for pictures. None: the data set's own.
+        spider: Score by SPIDER's own protocol too; labels count as SPIDER's then unless something else is said.
+        workers: Processes at once.
+    """
+
+    pred_scheme: LabelScheme | None = None
+    ref_scheme: LabelScheme | None = None
+    tolerance_mm: float = TOLERANCE_MM
+    by: tuple[str, ...] | None = None
+    images: Path | None = None
+    spider: bool = False
+    workers: int = 1
 
 
 def score_folder(
@@ -29,15 +80,14 @@ def score_folder(
     ref_scheme: LabelScheme | None = None,
     workers: int = 1,
 ) -> Evaluation:
-    """Scores every case of a folder.
+    """Scores every case of a folder; `score_systems` for one system and the usual settings.
 
     Args:
         prediction: A mask, or a folder of them.
         reference: A mask, a folder of them, or a data set with `masks/`. Cases pair by id, the file name
             without suffix; two single files pair whatever their names.
-        pred_scheme: Labels of the predictions. None: what a dataset.json beside them says, else the
-            references' scheme if every value fits it, else inferred from the values.
-        ref_scheme: Labels of the references. None: dataset.json, else inferred from the values.
+        pred_scheme: Labels of the predictions, see `Settings`.
+        ref_scheme: Labels of the references, see `Settings`.
         workers: Processes at once.
 
     Returns:
@@ -47,74 +97,109 @@ def score_folder(
     Raises:
         UserError: A folder holds no masks, no case pairs, or the schemes share no anatomy.
     """
-    predictions, references = _files(Path(prediction)), _files(Path(reference))
-    if Path(prediction).is_file() and Path(reference).is_file():
-        predictions = dict(zip(references, predictions.values(), strict=True))
-    if not set(predictions) & set(references):
-        fault = f"shares no case id with {reference}"
-        raise UserError(prediction, fault, "name each prediction like its reference")
-    pred_scheme, ref_scheme = _schemes(predictions, references, pred_scheme, ref_scheme, workers)
-    comparison = compare(pred_scheme, ref_scheme)
-    if not comparison.rows:
-        fault = f"labels ({pred_scheme.name}) share no anatomy with the references' ({ref_scheme.name})"
-        raise UserError(prediction, fault, "check --pred-labels and --ref-labels")
-    jobs = [_Job(id_, predictions.get(id_), path, comparison) for id_, path in references.items()]
-    answers = _run(_score, jobs, [job.id for job in jobs], "scoring", workers)
-    scored = [answer for answer in answers if isinstance(answer, CaseScore)]
-    cases, one_sided = complete(scored)
-    return Evaluation(
-        cases=cases,
-        pred_scheme=pred_scheme.name,
-        ref_scheme=ref_scheme.name,
-        one_sided=one_sided,
-        extra=tuple(id_ for id_ in predictions if id_ not in references),
-        failures=tuple(answer.line for answer in answers if isinstance(answer, _Failure)),
+    settings = Settings(pred_scheme, ref_scheme, workers=workers)
+    return score_systems([prediction], reference, settings).first
+
+
+def score_systems(
+    predictions: Sequence[str | Path], reference: str | Path, settings: Settings | None = None
+) -> Study:
+    """Scores one or several folders of predictions against the same references.
+
+    Args:
+        predictions: A mask or a folder of masks per system.
+        reference: As for `score_folder`.
+        settings: How.
+
+    Raises:
+        UserError: As for `score_folder`; or a column to group by is unknown, or a table is at fault.
+    """
+    settings = settings or Settings()
+    references = find_references(reference, settings.images)
+    names = system_names(predictions)
+    groups = _groups(references, settings.by)
+    found = [find_predictions(place, references) for place in predictions]
+    return Study(
+        tuple(
+            _score_system(name, Path(place), files, references, groups, settings)
+            for name, place, files in zip(names, predictions, found, strict=True)
+        )
     )
 
 
 @dataclass(frozen=True)
 class _Job:
     id: str
-    prediction: Path | None
-    reference: Path
-    comparison: Comparison
+    files: CaseFiles
+    tolerance_mm: float
+    spider: bool
 
 
 @dataclass(frozen=True)
-class _Failure:
-    line: str
+class _Answer:
+    """What came of a case."""
+
+    case: CaseScore | None = None
+    official: OfficialCase | None = None
+    failures: tuple[str, ...] = ()
 
 
-def _files(place: Path) -> dict[str, Path]:
-    """Masks by case id, in the order of the folder."""
-    from autospine.volumes import find_volumes, volume_id
+def _score_system(
+    name: str,
+    place: Path,
+    predictions: Mapping[str, Path],
+    references: References,
+    groups: Mapping[str, Mapping[str, tuple[str, ...]]],
+    settings: Settings,
+) -> Evaluation:
+    pred_scheme, ref_scheme = _schemes(predictions, references.masks, settings)
+    comparison = compare(pred_scheme, ref_scheme)
+    if not comparison.rows:
+        fault = f"labels ({pred_scheme.name}) share no anatomy with the references' ({ref_scheme.name})"
+        raise UserError(place, fault, "check --pred-labels and --ref-labels")
+    files = {
+        id_: CaseFiles(predictions.get(id_), path, references.images.get(id_), comparison)
+        for id_, path in references.masks.items()
+    }
+    jobs = [_Job(id_, each, settings.tolerance_mm, settings.spider) for id_, each in files.items()]
+    answers = _run(_score, jobs, [job.id for job in jobs], f"scoring {name}", settings.workers)
+    cases, one_sided = complete([answer.case for answer in answers if answer.case is not None])
+    return Evaluation(
+        cases=cases,
+        pred_scheme=pred_scheme.name,
+        ref_scheme=ref_scheme.name,
+        one_sided=one_sided,
+        extra=tuple(id_ for id_ in predictions if id_ not in references.masks),
+        failures=tuple(line for answer in answers for line in answer.failures),
+        name=name,
+        tolerance_mm=settings.tolerance_mm,
+        patients=references.patients,
+        strata=groups,
+        official=tuple(answer.official for answer in answers if answer.official is not None),
+        files=files,
+    )
 
-    if place.is_file():
-        return {volume_id(place): place}
-    if not place.exists():
-        raise UserError(place, "does not exist", "give a mask or a folder of masks")
-    inner = [place / name for name in MASK_FOLDERS if (place / name).is_dir()]
-    found = {volume_id(path): path for path in find_volumes(inner[0] if inner else place)}
-    if not found:
-        raise UserError(place, "holds no masks", "give a mask or a folder of masks")
-    return found
+
+def _groups(references: References, by: tuple[str, ...] | None) -> dict[str, Mapping[str, tuple[str, ...]]]:
+    ids = list(references.masks)
+    if by is None:
+        several = len({patient_and_sequence(id_)[1] for id_ in ids}) > 1
+        by = (SEQUENCE,) if several else ()
+    return {column: strata(ids, column, references.table, references.table_path) for column in by}
 
 
 def _schemes(
-    predictions: Mapping[str, Path],
-    references: Mapping[str, Path],
-    pred_scheme: LabelScheme | None,
-    ref_scheme: LabelScheme | None,
-    workers: int,
+    predictions: Mapping[str, Path], references: Mapping[str, Path], settings: Settings
 ) -> tuple[LabelScheme, LabelScheme]:
     """Fills in the schemes that were not given."""
-    pred_scheme = pred_scheme or _declared(predictions)
-    ref_scheme = ref_scheme or _declared(references)
+    usual = SPIDER if settings.spider else None
+    pred_scheme = settings.pred_scheme or _declared(predictions) or usual
+    ref_scheme = settings.ref_scheme or _declared(references) or usual
     if pred_scheme is not None and ref_scheme is not None:
         return pred_scheme, ref_scheme
-    common = [id_ for id_ in references if id_ in predictions]
-    ours = _values([predictions[id_] for id_ in common], workers) if pred_scheme is None else set()
-    theirs = _values(list(references.values()), workers) if ref_scheme is None else set()
+    common = [predictions[id_] for id_ in references if id_ in predictions]
+    ours = _values(common, settings.workers) if pred_scheme is None else set()
+    theirs = _values(list(references.values()), settings.workers) if ref_scheme is None else set()
     if ref_scheme is None:
         ref_scheme = infer_scheme(ours | theirs)
     if pred_scheme is None:
@@ -137,58 +222,63 @@ def _declared(files: Mapping[str, Path]) -> LabelScheme | None:
 def _values(paths: Sequence[Path], workers: int) -> set[int]:
     """Every integer in some masks; unreadable ones are reported later, when they are scored."""
     answers = _run(_labels_in, paths, [path.name for path in paths], "reading labels", workers)
-    return {value for answer in answers if isinstance(answer, tuple) for value in answer}
+    return {value for answer in answers for value in answer}
 
 
-def _labels_in(path: Path) -> tuple[int, ...] | _Failure:
+def _labels_in(path: Path) -> tuple[int, ...]:
     from autospine.volumes import read_mask
 
     try:
         return present_labels(read_mask(path).array, path)
-    except UserError as error:
-        return _Failure(str(error))
+    except UserError:
+        return ()
 
 
-def _score(job: _Job) -> CaseScore | _Failure:
-    try:
-        return _score_files(job)
-    except UserError as error:
-        return _Failure(str(error))
-
-
-def _score_files(job: _Job) -> CaseScore:
-    import numpy as np
-
+def _score(job: _Job) -> _Answer:
+    """Reads both masks once and scores them both ways, each of which may fail by itself."""
     from autospine.volumes import read_mask
 
-    reference = read_mask(job.reference)
-    predicted = np.zeros_like(reference.array)
-    if job.prediction is not None:
-        volume = read_mask(job.prediction)
-        difference = reference.geometry.difference(volume.geometry)
+    try:
+        reference = read_mask(job.files.reference)
+        prediction = None if job.files.prediction is None else read_mask(job.files.prediction)
+    except UserError as error:
+        official = OfficialCase(job.id, None, fault=str(error)) if job.spider else None
+        return _Answer(official=official, failures=(str(error),))
+    case, official, failures = None, None, []
+    try:
+        case = _score_volumes(job, prediction, reference)
+    except UserError as error:
+        failures.append(str(error))
+    if job.spider:
+        comparison = job.files.comparison
+        schemes = comparison.prediction.source, comparison.reference.source
+        official = score_official(job.id, prediction, reference, *schemes)
+        failures += [official.fault] if official.fault and not failures else []
+    return _Answer(case, official, tuple(failures))
+
+
+def _score_volumes(job: _Job, prediction: Volume | None, reference: Volume) -> CaseScore:
+    files = job.files
+    if prediction is not None:
+        difference = reference.geometry.difference(prediction.geometry)
         if difference:
-            fault = f"lies on another grid than {job.reference}: {difference}"
-            raise UserError(job.prediction, fault, "bring the prediction to the reference's grid")
-        predicted = volume.array
-    subjects = (job.prediction or job.reference, job.reference)
-    scores = score_masks(predicted, reference.array, reference.spacing, job.comparison, subjects)
-    beyond = {
-        "prediction": _shown(predicted, job.comparison.prediction.lost, job.comparison.prediction.source),
-        "reference": _shown(reference.array, job.comparison.reference.lost, job.comparison.reference.source),
-    }
-    return CaseScore(job.id, tuple(scores), job.prediction is None, beyond)
-
-
-def _shown(mask: np.ndarray, lost: Sequence[Anatomy], scheme: LabelScheme) -> tuple[Anatomy, ...]:
-    if not lost:
-        return ()
-    found = {scheme.anatomies[label] for label in present_labels(mask) if label in scheme.anatomies}
-    return tuple(sorted(found & set(lost)))
+            fault = f"lies on another grid than {files.reference}: {difference}"
+            raise UserError(str(files.prediction), fault, "bring the prediction to the reference's grid")
+    return evaluate_case(
+        job.id,
+        None if prediction is None else prediction.array,
+        reference.array,
+        reference.spacing,
+        (files.comparison.prediction.source, files.comparison.reference.source),
+        (files.prediction or files.reference, files.reference),
+        job.tolerance_mm,
+        None if files.prediction is None else read_probabilities(files.prediction),
+    )
 
 
 def _run(
-    work: Callable[..., object], jobs: Sequence[object], names: Sequence[str], doing: str, workers: int
-) -> list[object]:
+    work: Callable[[_In], _Out], jobs: Sequence[_In], names: Sequence[str], doing: str, workers: int
+) -> list[_Out]:
     from autospine.parallel import run_cases
 
     return run_cases(work, jobs, names, doing, workers)

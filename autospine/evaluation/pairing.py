@@ -15,7 +15,7 @@ from autospine.dataset.cases import (
 )
 from autospine.dataset.tables import read_overview, read_patients
 from autospine.errors import UserError
-from autospine.volumes import find_volumes, volume_id
+from autospine.volumes.folders import find_volumes, holds_dicom, volume_id
 
 MEND = "give a mask or a folder of masks"
 
@@ -112,7 +112,7 @@ def _bare(id_: str) -> str:
 
 def _is_volume(place: Path) -> bool:
     """A file, or a folder that is one DICOM series."""
-    return place.is_file() or find_volumes(place) == [place]
+    return place.is_file() or holds_dicom(place)
 
 
 def _masks(place: Path) -> dict[str, Path]:

@@ -197,9 +197,11 @@ def test_files(folders: tuple[Path, Path], tmp_path: Path) -> None:
     evaluation = score_folder(*folders)
     evaluation.save(tmp_path / "out" / "scores")
     made = tmp_path / "out" / "scores"
-    assert sorted(path.name for path in made.iterdir()) == ["cases.csv", "summary.json", "summary.md"]
+    assert sorted(path.name for path in made.iterdir()) == [
+        *("cases.csv", "instances.csv", "labels.csv", "summary.json", "summary.md")
+    ]
     summary = json.loads((made / "summary.json").read_text())
-    assert summary["schema_version"] == 1 and summary["missing_predictions"] == ["3_t2"]
+    assert summary["schema"] == 2 and summary["missing_predictions"] == ["3_t2"]
     assert summary["overall"]["dice"] == pytest.approx(evaluation.overall("dice"))
     assert [label["anatomy"] for label in summary["labels"]][:3] == ["vertebra:1", "vertebra:2", "disc:2"]
     rows = list(csv.DictReader((made / "cases.csv").read_text().splitlines()))
