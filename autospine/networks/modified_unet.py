@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.blocks import crop_to, pad_to_multiple
+from autospine.networks.blocks import ConvBatchNormReLU, crop_to, pad_to_multiple
 from autospine.networks.shape import NetworkShape
 
 UP_SLOPE = 0.1  # of the up-sample block's LeakyReLU
@@ -41,14 +41,14 @@ class ModifiedUNet(nn.Module):
         widths, kernels, strides = shape.widths, shape.kernels, shape.strides
         finer = range(len(widths) - 1)
         self.contracting = nn.ModuleList(
-            nn.Sequential(*_stage(source, widths[k], kernels[k], shape.blocks), nn.Dropout(dropout))
+            nn.Sequential(_stage(source, widths[k], kernels[k], shape.blocks), nn.Dropout(dropout))
             for k, source in enumerate((shape.in_channels, *widths[:-1]))
         )
         self.pools = nn.ModuleList(nn.MaxPool2d(stride) for stride in strides[1:])
-        self.extra = nn.Sequential(*_stage(widths[-1], widths[-1], kernels[-1], 1))
+        self.extra = ConvBatchNormReLU(2, widths[-1], widths[-1], kernels[-1])
         self.up = nn.ModuleList(_up_sample(widths[k + 1], widths[k], strides[k + 1]) for k in finer)
         self.expansive = nn.ModuleList(
-            nn.Sequential(*_stage(2 * widths[k], widths[k], kernels[k], shape.decoder_blocks)) for k in finer
+            _stage(2 * widths[k], widths[k], kernels[k], shape.decoder_blocks) for k in finer
         )
         self.head = nn.Conv2d(widths[0], shape.out_channels, 1)
         self.apply(initialise_glorot)
@@ -72,15 +72,9 @@ class ModifiedUNet(nn.Module):
         return crop_to(self.head(x), size)
 
 
-def _stage(in_channels: int, width: int, kernel: Sequence[int], blocks: int) -> list[nn.Module]:
-    """Convolution, batch normalisation and ReLU, `blocks` times."""
-    layers: list[nn.Module] = []
-    size, padding = (kernel[0], kernel[1]), (kernel[0] // 2, kernel[1] // 2)
-    for block in range(blocks):
-        source = width if block else in_channels
-        layers.append(nn.Conv2d(source, width, size, padding=padding, bias=False))
-        layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-    return layers
+def _stage(in_channels: int, width: int, kernel: Sequence[int], blocks: int) -> nn.Sequential:
+    sources = (in_channels, *(width,) * (blocks - 1))
+    return nn.Sequential(*(ConvBatchNormReLU(2, source, width, kernel) for source in sources))
 
 
 def _up_sample(in_channels: int, width: int, stride: Sequence[int]) -> nn.Sequential:

@@ -127,6 +127,24 @@ class PatchSampler:
         """Slices, or volumes, in one pass over the cases."""
         return sum(len(self.slices_of(index)) for index in range(len(self.stores)))
 
+    def class_counts(self) -> np.ndarray:
+        """`(classes,)` voxels of each class of the encoding, background first, on all slices that may be drawn."""
+        class_of = self.encoding.semantic_of_compact()
+        counts = np.zeros(self.encoding.semantic_channels, np.int64)
+        for index, store in enumerate(self.stores):
+            mask = np.asarray(store.mask[:])
+            if self.plan.view_axis is not None:
+                mask = mask.take(self.slices_of(index), axis=self.plan.view_axis)
+            found = np.bincount(self._compact(mask, store.id).ravel(), minlength=len(class_of))
+            np.add.at(counts, class_of[class_of >= 0], found[class_of >= 0])
+        return counts
+
+    def _compact(self, mask: np.ndarray, subject: str) -> np.ndarray:
+        """Labels of the stored mask as compact indices of what is learnt."""
+        if self.conversion:
+            mask = self.conversion.apply(mask, subject)
+        return self.encoding.compact(mask, subject)
+
     def draw(self, generator: np.random.Generator) -> Sample:
         """One patch."""
         index = int(generator.integers(len(self.stores)))
@@ -177,9 +195,7 @@ class PatchSampler:
             after.append(start[axis] + size - high)
         image = np.asarray(store.image[(slice(None), *inside)], dtype=np.float32)
         mask = np.asarray(store.mask[tuple(inside)])
-        if self.conversion:
-            mask = self.conversion.apply(mask, store.id)
-        labels = self.encoding.compact(mask, store.id)
+        labels = self._compact(mask, store.id)
         self._open_above(labels, index, inside[1].start)
         pads = list(zip(before, after, strict=True))
         if any(before) or any(after):

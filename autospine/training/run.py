@@ -70,6 +70,7 @@ def train(request: TrainRequest) -> str:
     kind = registry.load("trainers", request.trainer)
     sequence = sequence_named(request.sequence)
     trainer: Trainer = kind(plan, _recipe(kind, request, sequence))
+    _check_classes(trainer, request.allow_missing_classes)
     candidates = find_candidates(work, sequence)
     held_out = _held_out(candidates) if request.held_out else ()
     machine = find_machine(request.device, None)
@@ -104,6 +105,28 @@ def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None) ->
     if sequence:
         words.append(sequence)
     return replace(recipe, name="_".join(words), split=split)
+
+
+def _check_classes(trainer: Trainer, allowed: bool) -> None:
+    """Refuses data without a structure of a scheme that a paper fixes, unless that is allowed.
+
+    Raises:
+        UserError: Naming the structures.
+    """
+    if not trainer.needs_all_classes:
+        return
+    from autospine.dataset.slice_filter import missing_classes
+
+    scheme, shown = trainer.label_scheme, trainer.plan.encoding.values
+    missing = missing_classes(trainer.plan.scheme, scheme, shown)
+    if not missing:
+        return
+    names = ", ".join(each.name for each in missing)
+    if not allowed:
+        fault = f"learns {scheme.name}, of which the data set shows no {names}"
+        mend = "annotate it, or add --allow-missing-classes to learn the rest"
+        raise UserError(f"--trainer {trainer.name}", fault, mend)
+    log.warning("the data set shows no %s: %s learns the rest", names, trainer.name)
 
 
 def _kept(job: Job, split: Split) -> Fold:

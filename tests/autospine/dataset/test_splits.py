@@ -142,6 +142,26 @@ def test_a_single_split_with_file_names(tmp_path):
     assert splits.held_out == ()
 
 
+def test_a_test_part_of_ones_own_is_kept(tmp_path):
+    path = write(tmp_path, {"train": ["1_t1", "1_t2"], "validation": ["2_t1"], "test": ["3_t1.mha"]})
+    splits = read_splits(path, CASES)
+    assert splits.folds == (Fold(("1_t1", "1_t2"), ("2_t1",), ("3_t1",)),)
+    assert splits.folds[0].scored.cases == ("3_t1",)
+    assert splits.held_out == ("9_t1",)
+    splits.save(tmp_path / "again.json")
+    assert read_splits(tmp_path / "again.json", CASES) == splits
+
+
+def test_folds_of_an_older_version_have_no_test_part(tmp_path):
+    content = {
+        "version": 1,
+        "held_out": [],
+        "reason": "",
+        "folds": [{"train": ["1_t1"], "validation": ["2_t1"]}],
+    }
+    assert read_splits(write(tmp_path, content), CASES).folds == (Fold(("1_t1",), ("2_t1",)),)
+
+
 def test_a_leaking_patient_is_warned_about(tmp_path, caplog):
     path = write(tmp_path, {"train": ["1_t1"], "validation": ["1_t2"]})
     with caplog.at_level(logging.WARNING):
@@ -160,6 +180,8 @@ def test_a_leaking_patient_is_warned_about(tmp_path, caplog):
         ({"train": ["1_t1"]}, "validation"),
         ({"train": "1_t1", "validation": ["2_t1"]}, "train"),
         ({"train": [1], "validation": ["2_t1"]}, "train"),
+        ({"train": ["1_t1"], "validation": ["2_t1"], "test": "3_t1"}, '"test"'),
+        ({"train": ["1_t1"], "validation": ["2_t1"], "test": ["1_t1"]}, "1_t1 twice"),
         ([], "no fold"),
         (["1_t1"], "train"),
         (7, "train"),

@@ -1,0 +1,276 @@
+"""Which cases and slices a training sees."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autospine.dataset.protocols import LEAK, Split
+from autospine.dataset.splits import Fold, FoldSlices
+from autospine.errors import UserError
+from autospine.recipe import SplitSettings, StepSettings
+from autospine.training import loop
+from autospine.training.folds import (
+    allowed_slices,
+    choose_splits,
+    find_candidates,
+    kept_split,
+    sequence_named,
+)
+from autospine.training.job import Job
+from autospine.training.loop import fit
+from autospine.training.run import TrainRequest, train
+from autospine.training.trainer import Trainer
+from autospine.work import WorkFolder
+from tests.tiny import IDS, SHAPE, make_job, plan_of
+from tests.toys import QUICK, ToyTrainer
+
+pytestmark = pytest.mark.usefixtures("toys")
+SLICES = SplitSettings("slices", 0.6, 0.2, 0.2)
+
+
+@pytest.fixture
+def work(tiny_work: WorkFolder, tmp_path: Path) -> WorkFolder:
+    """A work folder to write into, its arrays shared."""
+    root = tmp_path / "work"
+    shutil.copytree(tiny_work.root, root)
+    return WorkFolder(root)
+
+
+def trainer_of(work: WorkFolder, dimension: int = 2, **changes: object) -> Trainer:
+    return ToyTrainer(plan_of(work, dimension), replace(QUICK, **changes))
+
+
+def hold_out(work: WorkFolder, case_id: str) -> None:
+    """Makes a case one of the validation subset, as overview.csv would."""
+    data = json.loads(work.fingerprint.read_text())
+    for case in data["cases"]:
+        case["subset"] = "validation" if case["id"] == case_id else "training"
+    work.fingerprint.write_text(json.dumps(data))
+    splits = json.loads(work.splits.read_text())
+    for fold in splits["folds"]:
+        for side in ("train", "validation"):
+            fold[side] = [id_ for id_ in fold[side] if id_ != case_id]
+    splits["held_out"] = [case_id]
+    work.splits.write_text(json.dumps(splits))
+
+
+# The work folder's folds.
+
+
+def test_folds_by_number_all_and_cv(work: WorkFolder) -> None:
+    trainer, candidates = trainer_of(work), find_candidates(work)
+    folds = choose_splits(trainer, work, candidates, "cv")
+    assert list(folds) == ["0", "1", "2"]
+    assert sorted(i for split in folds.values() for i in split.fold.validation) == sorted(IDS)
+    assert choose_splits(trainer, work, candidates, "1") == {"1": folds["1"]}
+    everyone = choose_splits(trainer, work, candidates, "all")["all"].fold
+    assert sorted(everyone.train) == sorted(IDS)
+    assert everyone.validation == everyone.test == ()
+
+
+@pytest.mark.parametrize("fold", ["3", "-1", "", "x"])
+def test_a_fold_that_does_not_exist(work: WorkFolder, fold: str) -> None:
+    with pytest.raises(UserError, match="choose from 0, 1, 2, cv, all"):
+        choose_splits(trainer_of(work), work, find_candidates(work), fold)
+
+
+@pytest.mark.parametrize("settings", [None, SplitSettings(), SLICES])
+@pytest.mark.parametrize("asked", ["cv", "all"])
+def test_the_validation_subset_is_in_no_part(
+    work: WorkFolder, settings: SplitSettings | None, asked: str
+) -> None:
+    hold_out(work, "4_t2")
+    candidates = find_candidates(work)
+    assert candidates.held_out == ("4_t2",)
+    for split in choose_splits(trainer_of(work, split=settings), work, candidates, asked).values():
+        assert "4_t2" not in split.fold.every
+        assert len(split.fold.every) == 5
+
+
+# One sequence.
+
+
+@pytest.mark.parametrize("settings", [None, SplitSettings("patient", 1, 1, 1), SLICES])
+def test_a_sequence_leaves_the_others_out(work: WorkFolder, settings: SplitSettings | None) -> None:
+    candidates = find_candidates(work, "t1")
+    trainer = trainer_of(work, split=settings)
+    for split in choose_splits(trainer, work, candidates, "cv").values():
+        assert {id_.split("_")[1] for id_ in split.fold.every} == {"t1"}
+
+
+def test_a_sequence_that_is_not_there_or_unknown(work: WorkFolder) -> None:
+    assert sequence_named("T2_space") == "t2_SPACE"
+    assert sequence_named(None) is None
+    with pytest.raises(UserError, match=r"--sequence flair: is unknown.*t1, t2, t2_SPACE"):
+        sequence_named("flair")
+    with pytest.raises(UserError, match=r"t2_SPACE: has no case.*has t1, t2"):
+        find_candidates(work, "t2_SPACE")
+
+
+def test_a_fold_without_the_sequence_is_said(work: WorkFolder) -> None:
+    splits = json.loads(work.splits.read_text())
+    splits["folds"] = [{"train": list(IDS[1:]), "validation": list(IDS[:1])}]  # 1_t1 validates
+    work.splits.write_text(json.dumps(splits))
+    with pytest.raises(UserError, match="fold 0: has no case to score"):
+        choose_splits(trainer_of(work), work, find_candidates(work, "t2"), "0")
+
+
+# Slices.
+
+
+def test_every_slice_of_the_plan_is_dealt(work: WorkFolder) -> None:
+    candidates = find_candidates(work)
+    slices = allowed_slices(
+        trainer_of(work, split=SLICES), work.preprocessed("2d_sagittal"), candidates.training
+    )
+    assert slices == dict.fromkeys(sorted(IDS), tuple(range(SHAPE[0])))
+
+
+def test_slices_that_a_filter_drops_are_in_no_part(work: WorkFolder) -> None:
+    trainer = trainer_of(work, split=SLICES, steps=(StepSettings("labelled_slices"),))
+    for split in choose_splits(trainer, work, find_candidates(work), "cv").values():
+        parts = split.fold.slices
+        assert parts is not None
+        every = [k for part in (parts.train, parts.validation, parts.test) for v in part.values() for k in v]
+        assert len(every) == 4 * len(IDS)
+        assert set(every) == {1, 2, 3, 4}
+
+
+def test_volumes_have_no_slices_to_deal(work: WorkFolder) -> None:
+    trainer = trainer_of(work, 3, split=SLICES)
+    with pytest.raises(UserError, match=r"cannot deal 3d_volume.*--split patient"):
+        choose_splits(trainer, work, find_candidates(work), "0")
+
+
+def test_slices_that_were_not_measured_are_not_dealt(work: WorkFolder) -> None:
+    trainer = trainer_of(work, split=SLICES, steps=(StepSettings("resize", {"slices": 12}),))
+    with pytest.raises(UserError, match=r"--split slices: deals slices as they were measured"):
+        choose_splits(trainer, work, find_candidates(work), "0")
+
+
+def slice_job(work: WorkFolder, trainer: Trainer, folder: Path) -> Job:
+    parts = FoldSlices(
+        {"1_t1": (0, 2, 3), "2_t2": (1,)}, {"1_t1": (1,), "2_t2": (5,)}, {"1_t1": (4,), "2_t2": (0, 2)}
+    )
+    fold = Fold(("1_t1", "2_t2"), ("1_t1", "2_t2"), ("1_t1", "2_t2"), parts)
+    return make_job(work, trainer.plan, folder, fold=fold)
+
+
+def test_each_part_is_drawn_from_its_own_slices(
+    work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_of(work, foreground=0.0, epochs=4)
+    drawn: dict[int, set[tuple[str, int]]] = {}
+    cut = loop.PatchSampler.cut
+
+    def noting(self, index, start):
+        drawn.setdefault(id(self), set()).add((self.stores[index].id, start[0]))
+        return cut(self, index, start)
+
+    monkeypatch.setattr(loop.PatchSampler, "cut", noting)
+    fit(trainer, slice_job(work, trainer, tmp_path / "model"))
+    train, validation = {("1_t1", 0), ("1_t1", 2), ("1_t1", 3), ("2_t2", 1)}, {("1_t1", 1), ("2_t2", 5)}
+    assert list(drawn.values()) == [train, validation]
+
+
+def test_a_filter_that_leaves_nothing_is_a_users_error(work: WorkFolder, tmp_path: Path) -> None:
+    trainer = trainer_of(work)
+    job = slice_job(work, trainer, tmp_path)
+    with pytest.raises(UserError, match=r"all slices of 1_t1: are left out"):
+        loop.make_batches(trainer, job, ("1_t1",), 0, {"1_t1": ()})
+
+
+def test_a_case_without_slices_is_passed_over(work: WorkFolder, tmp_path: Path) -> None:
+    trainer = trainer_of(work)
+    batches = loop.make_batches(
+        trainer, slice_job(work, trainer, tmp_path), ("1_t1", "2_t2"), 0, {"1_t1": (), "2_t2": (3,)}
+    )
+    assert batches.sampler.pass_length() == 1
+    assert [store.id for store in batches.sampler.stores] == ["2_t2"]
+
+
+# What is kept.
+
+
+def test_a_continued_training_keeps_the_split_that_it_was_begun_with(tmp_path: Path) -> None:
+    first = Split("patient", Fold(("a",), ("b",), ("c",)), "because")
+    other = Split("patient", Fold(("b",), ("a",), ("c",)), "because")
+    assert kept_split(tmp_path, first, resume=False) == first
+    assert kept_split(tmp_path, other, resume=True) == first
+    assert kept_split(tmp_path, other, resume=False) == other
+    assert Split.load(tmp_path) == other
+
+
+def asked(work: WorkFolder, **changes: object) -> TrainRequest:
+    settings: dict = {"trainer": "toy", "plan": "2d_sagittal", "device": "cpu", "epochs": 1, **changes}
+    return TrainRequest(work.root, **settings)
+
+
+@pytest.mark.slow
+def test_split_by_slices_scores_slices_and_says_what_that_means(
+    work: WorkFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        said = train(asked(work, split="slices", recipe="best"))
+    assert LEAK in caplog.text
+    assert f"WARNING: split by slices: {LEAK}" in said
+    folder = work.model("toy", "2d_sagittal", "best_slices", "0")
+    split = Split.load(folder)
+    assert split.fold.slices is not None
+    tested = split.fold.slices.test
+    count = sum(map(len, tested.values()))
+    assert count in (3, 4)  # a tenth of 36
+    assert f"tested on {count} slices" in said
+    with open(folder / "test" / "cases.csv", newline="") as file:
+        cases = {row["case"] for row in csv.DictReader(file)}
+    assert cases == {f"{name}:{k}" for name, found in tested.items() for k in found}
+    assert not (folder / "validation").exists()
+    smaller = {
+        "version": 1,
+        "held_out": [],
+        "reason": "",
+        "folds": [{"train": IDS[:2], "validation": IDS[2:4]}],
+    }
+    work.splits.write_text(json.dumps(smaller))  # what is dealt now is another thing
+    train(asked(work, split="slices", recipe="best", epochs=2, resume=True))
+    assert Split.load(folder) == split
+
+
+@pytest.mark.slow
+def test_a_test_part_is_what_is_scored(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SplitSettings("patient", 0.4, 0.3, 0.3)
+    monkeypatch.setitem(ToyTrainer.recipes, "dealt", replace(QUICK, name="dealt", split=settings))
+    said = train(asked(work, recipe="dealt", sequence="t1"))
+    folder = work.model("toy", "2d_sagittal", "dealt_t1", "0")
+    (tested,) = Split.load(folder).fold.test
+    assert "tested on 1 cases" in said
+    assert {path.name for path in (folder / "test").glob("*.mha")} == {f"{tested}.mha"}
+
+
+def test_scores_of_slices_are_those_of_slices_alone(work: WorkFolder, tmp_path: Path) -> None:
+    """A mask that is right on the test slices and wrong elsewhere scores 1."""
+    from autospine.dataset.splits import Part
+    from autospine.evaluation.scoring import score_case
+    from autospine.labels.conversion import get_scheme
+    from autospine.training.validation import images_of
+    from tests.tiny import SPACING, spine_mask
+
+    reference, scheme = spine_mask(), get_scheme("spider")
+    prediction = np.zeros_like(reference)
+    prediction[[2, 4]] = reference[[2, 4]]
+    part = Part("test", ("a",), {"a": (2, 4)})
+    images = dict(images_of("a", part, 0))
+    assert list(images) == ["a:2", "a:4"]
+    for image in images.values():
+        rows = score_case(prediction[image], reference[image], SPACING, scheme, scheme)
+        assert rows
+        assert all(row.dice == 1 and row.asd_mm == 0 for row in rows)
+    assert list(images_of("a", Part("validation", ("a",)), 0)) == [("a", (slice(None),) * 3)]
