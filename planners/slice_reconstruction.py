@@ -38,10 +38,10 @@ class SliceReconstruction(Planner):
         counts = np.array([pair for pair, ids in cases.items() for _ in ids])  # (cases, 2)
         measured, rebuilt = counts.mean(axis=0)
         self.reason(
-            f"slices every {rebuild.spacing_mm:g} mm, the missing ones rebuilt ({rebuild.method}): {measured:.0f} "
-            f"measured + {rebuilt:.0f} rebuilt slices per case on average",
-            "the plan's paper segments slices in small steps; measured slices stay as they are, and so does a case "
-            f"whose gaps are below {1.5 * rebuild.spacing_mm:g} mm",
+            f"slices about every {rebuild.spacing_mm:g} mm, {measured:.0f} measured + {rebuilt:.0f} rebuilt slices per "
+            f"case on average ({rebuild.method})",
+            "a spine changes little from one millimetre to the next, so that there is more to learn from; the measured "
+            f"slices stay as they are, all of them where gaps are below {1.5 * rebuild.spacing_mm:g} mm",
             "; ".join(f"{m} + {r} in {', '.join(ids)}" for (m, r), ids in sorted(cases.items())),
         )
 

@@ -28,8 +28,9 @@ class TestSliceReconstruction(PlannerContract):
 
     def test_measured_and_rebuilt_slices_are_counted(self) -> None:
         reason = slices_reason(self.plan(*some_cases(3, shape=(15, 450, 450), spacing=(5.0, 0.6, 0.6))))
-        assert "every 1 mm" in reason.decision
-        assert "15 measured + 56 rebuilt slices per case on average" in reason.decision
+        assert "slices about every 1 mm" in reason.decision
+        assert "15 measured + 56 rebuilt slices per case on average (linear)" in reason.decision
+        assert "where gaps are below 1.5 mm" in reason.because
         assert reason.figures == "15 + 56 in 1_t2, 2_t2, 3_t2"
 
     def test_each_case_is_listed_with_its_own_count(self) -> None:
@@ -49,7 +50,7 @@ class TestSliceReconstruction(PlannerContract):
         plan = planner.plan()
         assert plan.grid.rebuild == Rebuild(0.25, "cubic")
         assert "every 0.25 mm" in slices_reason(plan).decision
-        assert "cubic" in slices_reason(plan).decision
+        assert "(cubic)" in slices_reason(plan).decision
         assert self.plan().grid.rebuild == Rebuild()  # the class keeps its own
 
     def test_more_slices_change_neither_patch_nor_network(self) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from autospine.commands.plan import main
 from autospine.files import write_json
-from autospine.planning.plan import VERSION
+from autospine.planning.plan import VERSION, Plans, Rebuild
+from autospine.preprocessing.storage import CaseStore
 from tests.autospine.commands.conftest import Answer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,6 +71,29 @@ def test_a_dry_run_writes_nothing(run: Callable[..., Answer], data: Path) -> Non
     assert answer.status == 0
     assert "3 cases would be preprocessed for 2d_sagittal, 3d_volume, in about" in answer.out
     assert not (data.parent / "work").exists()
+
+
+def test_slices_are_rebuilt_as_the_options_say(run: Callable[..., Answer], data: Path) -> None:
+    options = (
+        "--plans",
+        "2d_sagittal",
+        "slice_reconstruction",
+        "--slice-spacing",
+        2,
+        "--slice-method",
+        "cubic",
+    )
+    answer = run(*options, "--explain")
+    assert answer.status == 0
+    assert "about every 2 mm, 6 measured + 5 rebuilt slices per case on average (cubic)" in answer.out
+    assert "[6 + 5 in 1_t2, 2_t2, 3_t2]" in answer.out
+    plain, rebuilt = Plans.load(data.parent / "work" / "plans.json").plans
+    assert plain.grid.rebuild is None
+    assert rebuilt.grid.rebuild == Rebuild(2.0, "cubic")
+    folder = data.parent / "work" / "preprocessed" / "slice_reconstruction"
+    assert CaseStore(folder, "1_t2").record.shape[0] == 11
+    run("--plans", "slice_reconstruction")
+    assert CaseStore(folder, "1_t2").record.shape[0] == 21
 
 
 def test_images_without_masks_are_named_and_left_out(run: Callable[..., Answer], data: Path) -> None:
@@ -215,6 +239,13 @@ def test_a_file_in_the_work_folders_place(run: Callable[..., Answer], data: Path
         (["--memory", 0.1], ["needs", "0.10 are allowed; raise --memory"]),
         (["--minutes", 0], ["--minutes"]),
         (["--workers", -1], ["--workers"]),
+        (
+            ["--slice-spacing", 0.5],
+            ["--slice-spacing", "not for 2d_sagittal", "--plans slice_reconstruction"],
+        ),
+        (["--plans", "2d_axial", "--slice-method", "cubic"], ["--slice-method", "not for 2d_axial"]),
+        (["--plans", "slice_reconstruction", "--slice-spacing", 0], ["is 0", "0.1 mm or more"]),
+        (["--plans", "slice_reconstruction", "--slice-spacing", "nan"], ["is nan", "0.1 mm or more"]),
     ],
     ids=lambda value: str(value[0]).strip("-") if isinstance(value, list) else None,
 )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.prediction.back import resize_stream
+from autospine.prediction.back import pick_slices, resize_stream
 from autospine.preprocessing.resampling import resize, source_positions
 
 
@@ -55,6 +55,19 @@ def test_any_size_is_linear_interpolation_along_the_streamed_axis(axis: int, bef
     places, own = source_positions(before[axis], after[axis]), np.arange(before[axis])
     expected = np.apply_along_axis(lambda line: np.interp(places, own, line), axis + 1, array)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@given(
+    axis=st.integers(0, 2),
+    parts=st.integers(1, 6),
+    measured=st.integers(1, 6),
+    cuts=st.lists(st.integers(0, 100), max_size=6),
+)
+def test_measured_slices_are_picked_whatever_the_slabs(axis: int, parts: int, measured: int, cuts) -> None:
+    wanted = range(0, (measured - 1) * parts + 1, parts)
+    array = np.random.default_rng(0).normal(size=(2, wanted[-1] + 1, 7, 5)).astype(np.float32)
+    found = joined(pick_slices(slabs_of(array, axis, cuts), axis, wanted), axis)
+    np.testing.assert_array_equal(found, array[:, wanted])
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autospine.planning.plan import Grid, Rebuild
+from autospine.preprocessing.grid import case_grid, rebuild_labels
+from autospine.preprocessing.preprocess import bring_to_grid
+from autospine.preprocessing.resampling import resize_labels, resized_shape
+from autospine.reconstruction.grid import SliceGrid
+from autospine.reconstruction.masks import rebuild_mask
+from tests.tiny import SPACING, chain_encoding, made_plan, spine_image, spine_mask
+
+SIZES, MILLIMETRES = st.tuples(*[st.integers(1, 40)] * 3), st.tuples(*[st.floats(0.3, 9)] * 3)
+REBUILT = Grid((None, 1.0, 1.2), rebuild=Rebuild(1.0))
+UNKNOWN = 255
+
+
+@given(shape=SIZES, spacing=MILLIMETRES)
+def test_without_a_rule_it_is_plain_resampling(shape, spacing) -> None:
+    grid = Grid((4.0, 1.0, 1.2))
+    found = case_grid(grid, shape, spacing)
+    assert found.shape == resized_shape(shape, spacing, grid.spacing_for(spacing)) == found.resampled
+    extent = np.multiply(shape, spacing)
+    np.testing.assert_allclose(np.multiply(found.shape, found.spacing), extent)
+    assert list(found.measured) == list(range(found.shape[0]))
+
+
+@given(shape=SIZES, spacing=MILLIMETRES, target=st.floats(0.2, 5))
+def test_measured_slices_stay_where_they_are_in_space(shape, spacing, target: float) -> None:
+    """Their distance in mm is what it was, and the slices between are as far apart as whole parts allow."""
+    found = case_grid(replace(REBUILT, rebuild=Rebuild(target)), shape, spacing)
+    assert len(found.measured) == shape[0]
+    places = np.array(found.measured) * found.spacing[0]
+    np.testing.assert_allclose(places, np.arange(shape[0]) * spacing[0])
+    assert found.measured[-1] == found.shape[0] - 1
+    if shape[0] > 1:
+        assert (
+            found.spacing[0] == pytest.approx(spacing[0]) or 2 / 3 < found.spacing[0] / target <= 1.5 + 1e-6
+        )
+    if spacing[0] <= 1.25 * target or shape[0] == 1:
+        assert (found.shape[0], found.spacing[0]) == (shape[0], pytest.approx(spacing[0]))
+    assert found.shape[1:] == case_grid(Grid(REBUILT.spacing), shape, spacing).shape[1:]
+
+
+@pytest.mark.parametrize("method", ["linear", "cubic"])
+def test_measured_slices_are_those_of_the_plan_without_rebuilding(method: str) -> None:
+    """Bit for bit, normalisation included."""
+    plain = made_plan(chain_encoding(), grid=Grid(REBUILT.spacing))
+    rebuilt = replace(plain, grid=Grid(REBUILT.spacing, rebuild=Rebuild(1.0, method)))
+    image = np.stack([spine_image(spine_mask(), seed) for seed in (0, 1)])
+    found = bring_to_grid(image, SPACING, rebuilt)
+    grid = case_grid(rebuilt.grid, image.shape[1:], SPACING)
+    assert found.shape == (2, *grid.shape) == (2, 21, 216, 90)
+    np.testing.assert_array_equal(found[:, grid.measured], bring_to_grid(image, SPACING, plain))
+    between = found[:, 1 : grid.measured.step]
+    assert not np.array_equal(between[:, 0], found[:, 0])
+    assert np.abs(between).max() < 4
+
+
+def test_linear_slices_lie_between_their_neighbours() -> None:
+    plan = made_plan(chain_encoding(), grid=REBUILT)
+    found = bring_to_grid(spine_image(spine_mask())[None], SPACING, plan)[0]
+    np.testing.assert_allclose(found[2], (found[0] + found[4]) / 2, atol=1e-5)
+    np.testing.assert_allclose(found[7], 0.25 * found[4] + 0.75 * found[8], atol=1e-5)
+
+
+def test_masks_and_images_come_onto_the_same_grid() -> None:
+    mask = spine_mask()
+    grid = case_grid(REBUILT, mask.shape, SPACING)
+    found = grid.bring_mask(mask, None)
+    assert found.shape == grid.shape
+    assert found.dtype == mask.dtype
+    np.testing.assert_array_equal(found[grid.measured], resize_labels(mask, grid.resampled))
+    assert set(np.unique(found)) == set(np.unique(mask))
+
+
+@pytest.mark.parametrize("shape", [(1, 72, 36), (6, 72, 36)], ids=["one slice", "fine slices"])
+def test_what_needs_no_slices_gets_none(shape: tuple[int, int, int]) -> None:
+    mask = spine_mask()[: shape[0]]
+    grid = case_grid(Grid((None, None, None), rebuild=Rebuild(1.0)), shape, (1.2, 3.0, 3.0))
+    assert grid.shape == shape
+    np.testing.assert_array_equal(grid.bring_mask(mask, None), mask)
+    image = spine_image(mask)[None]
+    np.testing.assert_array_equal(grid.rebuild(image), image)
+
+
+def test_the_input_is_not_changed() -> None:
+    mask = np.where(spine_mask() == 0, UNKNOWN, spine_mask()).astype(np.uint8)
+    image = spine_image(mask)[None]
+    kept = mask.copy(), image.copy()
+    grid = case_grid(REBUILT, mask.shape, SPACING)
+    grid.bring_mask(mask, UNKNOWN)
+    bring_to_grid(image, SPACING, made_plan(chain_encoding(), grid=REBUILT))
+    np.testing.assert_array_equal(mask, kept[0])
+    np.testing.assert_array_equal(image, kept[1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 999), parts=st.integers(2, 5), share=st.floats(0, 0.7))
+def test_what_nobody_annotated_stays_so_between_slices(seed: int, parts: int, share: float) -> None:
+    """Against a voxel by voxel reading of the rule."""
+    random = np.random.default_rng(seed)
+    mask = random.integers(0, 3, (4, 6, 5)).astype(np.uint8)
+    mask[random.random(mask.shape) < share] = UNKNOWN
+    slices = SliceGrid(4, 4.0, parts)
+    labels = rebuild_mask(np.where(mask == UNKNOWN, 0, mask).astype(np.uint8), slices, SPACING)
+    found = rebuild_labels(mask, slices, SPACING, UNKNOWN)
+    for k, r, c in np.ndindex(found.shape):
+        beside = {k // parts, (k + parts - 1) // parts}
+        unknown = labels[k, r, c] == 0 and any(mask[m, r, c] == UNKNOWN for m in beside)
+        assert found[k, r, c] == (UNKNOWN if unknown else labels[k, r, c])
+    np.testing.assert_array_equal(found[::parts], mask)
