@@ -267,6 +267,7 @@ def _label_score(
     return LabelScore(
         anatomy=anatomy,
         presence=_presence(counts),
+        union=False,
         **_overlap(replace(counts, neither=counts.neither + elsewhere), math.prod(image.spacing)),
         **_distances(surface.surfaces(prediction, reference, image.spacing), image),
         log_loss=loss,

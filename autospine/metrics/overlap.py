@@ -76,11 +76,11 @@ def count_labels(prediction: np.ndarray, reference: np.ndarray, labels: int) -> 
 
     side = labels + 1
     ours, theirs = prediction.ravel(), reference.ravel()
-    table = np.zeros(side * side, np.int64)
+    joint = np.zeros(side * side, np.int64)
     for start in range(0, ours.size, CHUNK):
-        joint = ours[start : start + CHUNK].astype(np.intp) * side + theirs[start : start + CHUNK]
-        table += np.bincount(joint, minlength=side * side)
-    table = table.reshape(side, side)  # (prediction, reference)
+        pairs = ours[start : start + CHUNK].astype(np.intp) * side + theirs[start : start + CHUNK]
+        joint += np.bincount(pairs, minlength=side * side)
+    table = joint.reshape(side, side)  # (prediction, reference)
     both, predicted, annotated = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
     return [
         Counts(

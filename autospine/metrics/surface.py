@@ -20,13 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autospine.metrics.elements import element_sizes
+from autospine.metrics.cells import SurfaceCells
 
 if TYPE_CHECKING:
     import numpy as np
 
 ROUNDING = 1e-9  # relative; a distance is a tolerance's equal in spite of rounding
-LEAF = 32  # points in a leaf of the tree: few queries per tree, so a quick build counts
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def surfaces(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[fl
     axes = [axis for axis, size in enumerate(prediction.shape) if size > 1] or [prediction.ndim - 1]
     squeezed = tuple(slice(None) if axis in axes else 0 for axis in range(prediction.ndim))
     steps = tuple(float(spacing[axis]) for axis in axes)
-    ours, theirs = (_Surface.of(mask[box][squeezed], steps) for mask in (prediction, reference))
+    ours, theirs = (SurfaceCells.of(mask[box][squeezed], steps) for mask in (prediction, reference))
     return Surfaces(ours.distances(theirs), theirs.distances(ours), ours.sizes, theirs.sizes)
 
 
@@ -84,69 +83,6 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
             return None
         box.append(slice(int(found[0]), int(found[-1]) + 1))
     return tuple(box)
-
-
-@dataclass(frozen=True)
-class _Surface:
-    """One mask's surface.
-
-    Attributes:
-        cells: Boolean, (n + 1, ...) for a mask of (n, ...): through which cells it passes.
-        places: (elements,) their places in the flattened `cells`.
-        sizes: (elements,) their areas.
-        spacing: mm along each axis.
-    """
-
-    cells: np.ndarray
-    places: np.ndarray
-    sizes: np.ndarray
-    spacing: tuple[float, ...]
-
-    @classmethod
-    def of(cls, mask: np.ndarray, spacing: tuple[float, ...]) -> _Surface:
-        import numpy as np
-
-        codes = _codes(np.pad(mask, 1))
-        inside = (1 << (1 << mask.ndim)) - 1  # the code of a cell wholly inside
-        cells = (codes != 0) & (codes != inside)
-        places = np.flatnonzero(cells)
-        return cls(cells, places, element_sizes(spacing)[codes.ravel()[places]], spacing)
-
-    def points(self, places: np.ndarray) -> np.ndarray:
-        """(elements, axes) in mm."""
-        import numpy as np
-
-        return np.stack(np.unravel_index(places, self.cells.shape), axis=-1) * np.array(self.spacing)
-
-    def distances(self, goal: _Surface) -> np.ndarray:
-        """(elements,) mm from each element to the nearest of `goal`.
-
-        Where both pass through one cell it is 0. The others ask a tree: faster than a distance map of the box, and
-        a stray voxel far away that widens the box costs neither time nor memory.
-        """
-        import numpy as np
-        from scipy.spatial import KDTree
-
-        found = np.zeros(self.places.shape)
-        away = np.flatnonzero(~goal.cells.ravel()[self.places])
-        if away.size:
-            tree = KDTree(goal.points(goal.places), leafsize=LEAF, compact_nodes=False, balanced_tree=False)
-            found[away] = tree.query(self.points(self.places[away]))[0]
-        return found
-
-
-def _codes(mask: np.ndarray) -> np.ndarray:
-    """One bit per corner of each cell: (n + 1, ...) for a mask of (n + 2, ...), padding included.
-
-    Bits are in the order of `itertools.product((0, 1), repeat=axes)` over the corners: the last axis moves fastest.
-    """
-    import numpy as np
-
-    code = mask.view(np.uint8)
-    for bits, axis in enumerate(reversed(range(mask.ndim))):
-        before = (slice(None),) * axis
-        code = code[(*before, slice(None, -1))] | (code[(*before, slice(1, None))] << (1 << bits))
-    return code
 
 
 def directed_distances(between: Surfaces) -> tuple[float, float]:

@@ -8,12 +8,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from autospine.metrics.elements import element_sizes
 from autospine.metrics.surface import (
     Surfaces,
     average_distance,
     bounding_box,
     diagonal,
-    element_sizes,
     hausdorff_distance,
     surfaces,
 )
