@@ -16,6 +16,7 @@ from autospine.commands.plan import main
 from autospine.files import write_json
 from autospine.planning.plan import VERSION, Plans, Rebuild
 from autospine.preprocessing.storage import CaseStore
+from autospine.reconstruction.images import METHODS
 from tests.autospine.commands.conftest import Answer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -94,6 +95,13 @@ def test_slices_are_rebuilt_as_the_options_say(run: Callable[..., Answer], data:
     assert CaseStore(folder, "1_t2").record.shape[0] == 11
     run("--plans", "slice_reconstruction")
     assert CaseStore(folder, "1_t2").record.shape[0] == 21
+
+
+def test_every_way_to_rebuild_slices_can_be_asked_for(
+    command: Callable[..., Answer],
+) -> None:
+    """The command names them itself, since it starts without numpy."""
+    assert f"{{{','.join(METHODS)}}}" in command(main, "--help").out
 
 
 def test_images_without_masks_are_named_and_left_out(run: Callable[..., Answer], data: Path) -> None:
