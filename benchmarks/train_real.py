@@ -1,4 +1,4 @@
-r"""Trains `unet` on a data set for some minutes, scores it, and predicts other data sets without retraining.
+r"""Trains on a data set for some minutes, scores it, and predicts other data sets without retraining.
 
 Prints Dice of each level, their mean over the levels that the model knows, and the union of all vertebrae ("known":
 of those levels alone, since a reference may name vertebrae above them), case by case and on average.
@@ -23,6 +23,9 @@ def main() -> None:
     made.add_argument("--train", nargs="+", metavar="ID", help="training cases (default: fold 0's)")
     made.add_argument("--test", nargs="+", metavar="ID", help="test cases (default: fold 0's)")
     made.add_argument("--minutes", type=float, default=10, help="for the training, validation included")
+    made.add_argument("--trainer", default="unet")
+    made.add_argument("--recipe", help="default: the trainer's first")
+    made.add_argument("--plan", default="2d_sagittal")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--others", nargs="*", type=Path, default=[], help="data sets to predict as they are")
     made.add_argument("--keep", type=Path, metavar="WORK", help="work folder that stays (default: none)")
@@ -30,13 +33,15 @@ def main() -> None:
     if bool(options.train) != bool(options.test):
         made.error("give --train and --test together")
     with workplace(options.dataset) as (dataset, folder):
-        work, plan = options.keep or folder / "work", []
+        work, plan = options.keep or folder / "work", ["--plans", options.plan]
         if options.train:
             splits = folder / "splits.json"
             splits.write_text(json.dumps({"train": options.train, "validation": options.test}))
-            plan = ["--splits", splits]
+            plan += ["--splits", splits]
         print(f"autospine_plan: {timed(lambda: call(command('plan', dataset, work, *plan))):.1f} s")
-        line = command("train", work, "--minutes", options.minutes, "--seed", options.seed)
+        which = ["--trainer", options.trainer, "--plan", options.plan]
+        which += ["--recipe", options.recipe] if options.recipe else []
+        line = command("train", work, "--minutes", options.minutes, "--seed", options.seed, *which)
         print(f"autospine_train --minutes {options.minutes:g}: {timed(lambda: call(line)) / 60:.2f} minutes")
         model = next((work / "models").glob("*/*/*/fold_0"))
         say_training(model)
