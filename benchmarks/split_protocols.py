@@ -1,0 +1,126 @@
+r"""What dealing slices instead of patients does to a score: one network, the same minutes, both splits.
+
+Trains `modified_unet` (recipe `adapted`) on a phantom of small grids, once with patients kept apart and once with
+slices dealt one by one, as papers that turn volumes into PNG files do. Prints Dice of each class on the test part of
+both, pixels of all its slices counted together, and the difference: what the split adds without any better network.
+With several folds, their mean, and the lowest and highest difference.
+
+Example:
+    python benchmarks/split_protocols.py --cases 30 --minutes 5 --folds 3
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+from figures import call, command, parser, workplace
+
+from autospine import registry
+from autospine.networks.shape import NetworkShape
+from autospine.recipe import Recipe, SplitSettings
+from autospine.training.run import TrainRequest, train
+from trainers.modified_unet import ModifiedUNetTrainer
+from trainers.modified_unet_table import CLASSES
+
+NAME = "one_width"
+STRUCTURES = [name for label, name in CLASSES.items() if label]
+Scores = dict[str, float]
+
+
+class OneWidth(ModifiedUNetTrainer):
+    """The same network whatever the machine does meanwhile."""
+
+    name = NAME
+    share: ClassVar[float] = 0.25
+
+    def candidates(self) -> Sequence[NetworkShape]:
+        """One."""
+        full = self.shape()
+        return (replace(full, widths=tuple(int(width * self.share) for width in full.widths)),)
+
+
+def main() -> None:
+    made = parser(__doc__.splitlines()[0] if __doc__ else None)
+    made.add_argument("--cases", type=int, default=30, help="of the phantom (default: 30)")
+    made.add_argument("--minutes", type=float, default=5, help="of each training (default: 5)")
+    made.add_argument("--folds", type=int, default=1, help="trainings of each kind (default: 1)")
+    made.add_argument(
+        "--shares", type=float, nargs=3, default=(0.7, 0.1, 0.2), metavar=("TRAIN", "VAL", "TEST")
+    )
+    made.add_argument(
+        "--width", type=float, default=OneWidth.share, help="share of the widths (default: 0.25)"
+    )
+    made.add_argument("--seed", type=int, default=0, help="of the phantom and the weights")
+    options = made.parse_args()
+    register(options.shares, options.folds, options.width)
+    with (
+        TemporaryDirectory() as place,
+        workplace(options.dataset or phantom(place, options)) as (dataset, folder),
+    ):
+        call(command("plan", dataset, folder / "work", "--plans", "2d_sagittal"))
+        found = {
+            by: [measure(folder / "work", by, k, options) for k in range(options.folds)]
+            for by in ("slices", "patient")
+        }
+    say(found)
+
+
+def phantom(place: str, options: Namespace) -> Path:
+    dataset = Path(place) / "phantom"
+    call(command("phantom", dataset, "--cases", options.cases, "--seed", options.seed, "--size", "small"))
+    return dataset
+
+
+def register(shares: Sequence[float], folds: int, width: float) -> None:
+    """Makes the trainer known, its recipe dealing patients in the shares asked for."""
+    train_share, validation, test = shares
+    split = SplitSettings("patient", train_share, validation, test, folds)
+    adapted = replace(ModifiedUNetTrainer.recipes["adapted"], split=split)
+    OneWidth.share = width
+    OneWidth.recipes: dict[str, Recipe] = {"adapted": adapted}
+    registry.BUILT_IN["trainers"][NAME] = f"{__name__}:{OneWidth.__name__}"
+
+
+def measure(work: Path, by: str, fold: int, options: Namespace) -> Scores:
+    """Dice of every structure on the test part."""
+    request = TrainRequest(
+        work,
+        NAME,
+        "2d_sagittal",
+        str(fold),
+        split=by,
+        minutes=options.minutes,
+        seed=options.seed,
+        device="cpu",
+    )
+    train(request)
+    recipe = "adapted" if by == "patient" else f"adapted_{by}"
+    path = work / "models" / NAME / "2d_sagittal" / recipe / f"fold_{fold}" / "test" / "table_2.csv"
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    whole = "all" if any(row["sequence"] == "all" for row in rows) else rows[0]["sequence"]
+    dice = {row["class"]: float(row["dice"]) for row in rows if row["sequence"] == whole and row["dice"]}
+    return {**{name: dice[name] for name in STRUCTURES}, "mean": statistics.mean(dice[n] for n in STRUCTURES)}
+
+
+def say(found: dict[str, list[Scores]]) -> None:
+    print(f"{'Dice':12s} {'slices':>8s} {'patient':>8s} {'difference':>11s}")
+    for name in (*STRUCTURES, "mean"):
+        slices, patient = ([scores[name] for scores in found[by]] for by in ("slices", "patient"))
+        differences = [one - other for one, other in zip(slices, patient, strict=True)]
+        spread = f"  ({min(differences):+.3f} to {max(differences):+.3f})" if len(differences) > 1 else ""
+        print(
+            f"{name:12s} {statistics.mean(slices):8.3f} {statistics.mean(patient):8.3f}"
+            f" {statistics.mean(differences):+11.3f}{spread}"
+        )
+
+
+if __name__ == "__main__":
+    main()
