@@ -1,4 +1,4 @@
-"""The crop to the body: what is brighter than Otsu's threshold, in one piece."""
+"""The crop to the body: what is brighter than air by Otsu's thresholds, in one piece."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from autospine.preprocessing.geometry import Placement, Window, crop
 from autospine.preprocessing.steps import Prepared
 
 BINS = 256
+CLASSES = 3  # air, muscle and bone, fat and fluid: with two, muscle and bone fall to the air
 
 
 def body_window(image: np.ndarray) -> Window:
-    """The box of the largest connected piece above Otsu's threshold.
+    """The box of the largest connected piece above the lower of Otsu's two thresholds.
 
-    Otsu, "A threshold selection method from gray-level histograms", 1979.
+    Otsu, "A threshold selection method from gray-level histograms", 1979, with three classes.
 
     Args:
         image: `(slices, rows, columns)`.
@@ -27,13 +28,21 @@ def body_window(image: np.ndarray) -> Window:
         first, second, third = (slice(0, n) for n in image.shape)
         return first, second, third
     import cc3d
-    from skimage.filters import threshold_otsu
 
-    bright = image > threshold_otsu(image, BINS)
+    bright = image > air_threshold(image)
     pieces = cc3d.statistics(cc3d.connected_components(bright, connectivity=6))
     largest = 1 + int(np.argmax(pieces["voxel_counts"][1:]))
     first, second, third = pieces["bounding_boxes"][largest]
     return first, second, third
+
+
+def air_threshold(image: np.ndarray) -> float:
+    """The intensity below which there is air; the image must not be constant."""
+    from skimage.filters import threshold_multiotsu
+
+    counts, edges = np.histogram(image, BINS)
+    classes = min(CLASSES, np.count_nonzero(counts))
+    return float(threshold_multiotsu(classes=classes, hist=(counts, (edges[:-1] + edges[1:]) / 2))[0])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from autospine.preprocessing.numbers import check_count, check_flag
 from autospine.preprocessing.resampling import resize, resize_labels, source_positions
 from autospine.preprocessing.steps import Prepared, Shape
 
@@ -35,7 +36,7 @@ class Placement:
         image = resize(case.image[(slice(None), *self.window)], self.size)
         mask = None if case.mask is None else resize_labels(case.mask[self.window], self.size)
         old = [part.stop - part.start for part in self.window]
-        spacing = [s * o / n for s, o, n in zip(case.spacing, old, self.size, strict=True)]
+        spacing = [s * (o / n) for s, o, n in zip(case.spacing, old, self.size, strict=True)]
         dark = np.zeros(len(image)) if self.zero else image.min(axis=(1, 2, 3))
         return replace(
             case,
@@ -135,8 +136,7 @@ class Counts:
 
     def __post_init__(self) -> None:
         for name, count in (("slices", self.slices), ("rows", self.rows), ("columns", self.columns)):
-            if count < 0 or count != int(count):
-                raise ValueError(f"{name} is {count:g}, not a number of voxels")
+            check_count(name, count, least=0)
 
     @property
     def wanted(self) -> Shape:
@@ -174,6 +174,10 @@ class Pad(Counts):
 
     zero: float = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag("zero", self.zero)
+
     def _placement(self, shape: Shape) -> Placement:
         first, second, third = (max(old, new) for old, new in zip(shape, self.wanted, strict=True))
         return centred(shape, shape, (first, second, third), bool(self.zero))
@@ -200,6 +204,10 @@ class Fit(Counts):
     """
 
     zero: float = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag("zero", self.zero)
 
     def for_case(self, case: Prepared) -> Placement:
         """Depends on the case's spacing."""

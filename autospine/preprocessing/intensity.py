@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from autospine.preprocessing.numbers import check_count, check_flag
 from autospine.preprocessing.steps import Prepared, Shape
 
 FLAT = 1e-6  # a deviation below this share of the largest value is rounding
@@ -46,6 +47,9 @@ class ZScore(IntensityStep):
 
     per_slice: float = 0
 
+    def __post_init__(self) -> None:
+        check_flag("per_slice", self.per_slice)
+
     def change(self, slices: np.ndarray) -> np.ndarray:
         """See the class."""
         axes = _over(self.per_slice)
@@ -70,6 +74,7 @@ class UnitRange(IntensityStep):
     per_slice: float = 0
 
     def __post_init__(self) -> None:
+        check_flag("per_slice", self.per_slice)
         if not 0 <= self.lower < self.upper <= 100:
             raise ValueError(f"percentiles {self.lower:g} and {self.upper:g} do not rise from 0 to 100")
 
@@ -100,9 +105,8 @@ class AdaptiveHistogram(IntensityStep):
     def __post_init__(self) -> None:
         if not 0 < self.clip <= 1:
             raise ValueError(f"clip is {self.clip:g}, not a share above 0 and up to 1")
-        for name, count in (("tiles", self.tiles), ("bins", self.bins)):
-            if count < 1 or count != int(count):
-                raise ValueError(f"{name} is {count:g}, not a number from 1 on")
+        check_count("tiles", self.tiles)
+        check_count("bins", self.bins)
 
     def change(self, slices: np.ndarray) -> np.ndarray:
         """See the class."""

@@ -1,0 +1,45 @@
+"""Cases between two steps, and every step there is, for the tests of preprocessing."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from autospine.preprocessing.body import OtsuCrop
+from autospine.preprocessing.denoising import ShearletDenoise, WaveletDenoise
+from autospine.preprocessing.geometry import CentreCrop, Fit, Pad, Resize
+from autospine.preprocessing.intensity import AdaptiveHistogram, UnitRange, ZScore
+from autospine.preprocessing.steps import Prepared
+
+FILL = np.array([-1.0, -2.0], np.float32)
+SPACING = (4.0, 0.6, 0.7)
+sizes = st.integers(1, 12)
+shapes = st.tuples(sizes, sizes, sizes)
+views = st.sampled_from([0, 1, None])
+shares = st.floats(0.0, 1.0)
+counts = st.integers(0, 14)
+flags = st.integers(0, 1)
+geometric = (
+    st.builds(CentreCrop, shares, shares, shares)
+    | st.builds(Resize, counts, counts, counts)
+    | st.builds(Pad, counts, counts, counts, flags)
+    | st.builds(Fit, counts, counts, counts, flags)
+    | st.builds(OtsuCrop, st.floats(0, 5))
+)
+intense = (
+    st.builds(ZScore, flags)
+    | st.builds(UnitRange, st.floats(0, 10), st.floats(90, 100), flags)
+    | st.builds(AdaptiveHistogram, st.just(0.02), st.integers(1, 9), st.just(32))
+    | st.builds(ShearletDenoise, st.integers(1, 5), st.integers(1, 20))
+    | st.builds(WaveletDenoise, st.integers(1, 5))
+)
+any_step = geometric | intense
+
+
+def prepared(
+    shape: tuple[int, int, int], slices: tuple[int, ...] | None = None, view: int | None = 0
+) -> Prepared:
+    """Two channels of noise and three labels."""
+    random = np.random.default_rng(0)
+    image = random.normal(size=(2, *shape)).astype(np.float32)
+    return Prepared(image, random.integers(0, 3, shape, np.uint8), SPACING, slices, view)
