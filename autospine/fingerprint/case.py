@@ -10,6 +10,7 @@ import numpy as np
 
 from autospine.dataset import verify
 from autospine.dataset.cases import Case
+from autospine.dataset.slice_filter import ClassWeights, class_weights, counts_of_figures, judge
 from autospine.errors import UserError
 from autospine.fingerprint.measuring import (
     IntensityStatistics,
@@ -19,7 +20,7 @@ from autospine.fingerprint.measuring import (
     intensity_statistics,
     label_figures,
 )
-from autospine.labels.conversion import LabelScheme
+from autospine.labels.conversion import LabelScheme, infer_scheme
 
 if TYPE_CHECKING:
     from autospine.volumes import Volume
@@ -49,6 +50,8 @@ class CaseFingerprint:
         boxes: First and last index of each label, inclusive: s0, r0, c0, s1, r1, c1.
         checksum: 16 hexadecimal digits of the image's voxels, then 16 of the mask's.
         mask_checksum: The latter alone; None without a mask.
+        class_weights: Of semantic4's classes on the sagittal slices, before and after the slice filter; None without a
+            mask, and in files of before there was a filter.
     """
 
     id: str
@@ -70,6 +73,7 @@ class CaseFingerprint:
     boxes: dict[int, tuple[int, int, int, int, int, int]]
     checksum: str
     mask_checksum: str | None
+    class_weights: ClassWeights | None = None
 
     @property
     def image_checksum(self) -> str:
@@ -93,7 +97,7 @@ def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFinge
     images = [read_image(path) for path in case.images]
     mask = read_mask(case.mask) if case.mask is not None else None
     verify.check_grids(case, [image.geometry for image in images], mask.geometry if mask else None)
-    found = _measure(case, images, mask, scheme.unlabelled if scheme else None)
+    found = _measure(case, images, mask, scheme)
     problems = verify.case_problems(case, found.voxels, scheme)
     for path, image in zip(case.images, images, strict=True):
         problems += verify.intensity_problems(path, float(image.array.min()), float(image.array.max()))
@@ -103,9 +107,9 @@ def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFinge
 
 
 def _measure(
-    case: Case, images: list[Volume], mask: Volume | None, unlabelled: int | None
+    case: Case, images: list[Volume], mask: Volume | None, scheme: LabelScheme | None
 ) -> CaseFingerprint:
-    first = images[0]
+    first, unlabelled, weights = images[0], scheme.unlabelled if scheme else None, None
     intensity = intensity_statistics(first.array)
     figures: Mapping[int, LabelFigures] = {}
     foreground, voxels, mask_sum = None, {}, None
@@ -119,6 +123,8 @@ def _measure(
         voxels = {0: mask.array.size - sum(one.voxels for one in figures.values())}
         voxels.update((label, one.voxels) for label, one in figures.items())
         mask_sum = checksum(mask.array)
+        counts = counts_of_figures(figures, mask.array.shape, scheme or infer_scheme(figures))
+        weights = class_weights(judge(counts))
     placed = {label: one for label, one in figures.items() if label != unlabelled}
     spacing = first.spacing
     return CaseFingerprint(
@@ -141,6 +147,7 @@ def _measure(
         boxes={label: one.box for label, one in placed.items()},
         checksum=checksum(*(image.array for image in images)) + (mask_sum or ""),
         mask_checksum=mask_sum,
+        class_weights=weights,
     )
 
 

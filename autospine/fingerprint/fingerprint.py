@@ -14,6 +14,7 @@ import numpy as np
 
 from autospine.dataset import verify
 from autospine.dataset.cases import Case, Dataset
+from autospine.dataset.slice_filter import SEMANTIC4, ClassWeights, combined, missing_classes
 from autospine.dataset.tables import TRAINING
 from autospine.errors import UserError
 from autospine.files import read_json, write_json
@@ -38,6 +39,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 VERSION = 1
+MEASURED = 2  # raised when more is measured: cached figures of before are made again
 PERCENTILES = (0, 10, 25, 50, 75, 90, 100)
 
 Spacing = tuple[float, float, float]
@@ -104,6 +106,17 @@ class Fingerprint:
         """Largest class frequency over the smallest, background included; 1 for a single class."""
         shares = [share for share in self.class_frequencies.values() if share > 0]
         return max(shares) / min(shares) if shares else 1.0
+
+    @property
+    def class_weights(self) -> dict[str, ClassWeights]:
+        """What the slice filter would do to each sequence; empty where the labels have no vertebra, disc or canal."""
+        if len(missing_classes(self.scheme, SEMANTIC4)) == len(SEMANTIC4.anatomies):
+            return {}
+        parts: dict[str, list[ClassWeights]] = {}
+        for case in self.training:
+            if case.class_weights is not None:
+                parts.setdefault(case.sequence, []).append(case.class_weights)
+        return {sequence: combined(parts[sequence]) for sequence in sorted(parts)}
 
     @property
     def sequences(self) -> dict[str, int]:
@@ -191,10 +204,9 @@ class _Examination:
         paths = [*case.images, *([case.mask] if case.mask is not None else [])]
         files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
         stats = [file.stat() for file in files]
-        unlabelled = self.scheme.unlabelled if self.scheme else None
         return {
-            "version": VERSION,
-            "unlabelled": unlabelled,
+            "version": [VERSION, MEASURED],
+            "scheme": self.scheme.to_dict() if self.scheme else None,
             "files": [
                 [str(p.resolve()), s.st_size, s.st_mtime_ns] for p, s in zip(files, stats, strict=True)
             ],

@@ -35,12 +35,14 @@ class LabelFigures:
         slices: How many sagittal slices show it.
         centroid: Mean index (slice, row, column).
         box: First and last index, inclusive: s0, r0, c0, s1, r1, c1.
+        per_slice: Voxels on each slice of the box.
     """
 
     voxels: int
     slices: int
     centroid: tuple[float, float, float]
     box: tuple[int, int, int, int, int, int]
+    per_slice: tuple[int, ...] = ()
 
 
 def _sample(values: np.ndarray) -> np.ndarray:
@@ -127,6 +129,7 @@ def _figures(inside: np.ndarray, box: tuple[slice, slice, slice]) -> LabelFigure
         slices=int(np.count_nonzero(sums[0])),
         centroid=(along[0], along[1], along[2]),
         box=(first[0], first[1], first[2], last[0], last[1], last[2]),
+        per_slice=tuple(sums[0].tolist()),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autospine.dataset.slice_filter import describe as filtering
 from autospine.planning.memory import training_seconds
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ MINUTES_ON_CPU = 30.0  # suggested there, since whole recipes take days
 
 def describe(outcome: PlanOutcome, explain: bool) -> str:
     """The data set, each plan with its reasons, the folds, and the next command."""
-    lines = [*_dataset(outcome), ""]
+    lines = [*_dataset(outcome), *(_class_weights(outcome) if explain else []), ""]
     for plan in outcome.plans:
         lines += [*_plan(outcome, plan, explain), ""]
     count, reason = len(outcome.splits.folds), outcome.splits.reason
@@ -43,6 +44,14 @@ def _dataset(outcome: PlanOutcome) -> list[str]:
             f"{len(chain.values)} {chain.kind.value} labels form a chain, {chain.pitch_mm:.1f} mm apart"
         )
     return lines + [f"note: {warning}" for warning in found.warnings]
+
+
+def _class_weights(outcome: PlanOutcome) -> list[str]:
+    """What a recipe's slice filter would keep of the scans as they are."""
+    return [
+        f"slice filter, {name}: {filtering(found)}"
+        for name, found in outcome.fingerprint.class_weights.items()
+    ]
 
 
 def _plan(outcome: PlanOutcome, plan: Plan, explain: bool) -> list[str]:

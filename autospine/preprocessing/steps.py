@@ -6,7 +6,9 @@ numbers stand in the recipe and in model.json.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
@@ -17,12 +19,21 @@ import numpy as np
 
 from autospine.errors import UserError
 from autospine.preprocessing.storage import CaseStore, describe_labels
+from autospine.preprocessing.tables import (
+    StepTable,
+    SummarisedStep,
+    read_case_tables,
+    write_case_table,
+    write_table,
+)
 from autospine.recipe import StepSettings
 
 if TYPE_CHECKING:
+    from autospine.labels.schemes import LabelScheme
     from autospine.reconstruction.grid import SliceGrid
     from autospine.training.trainer import Trainer
 
+log = logging.getLogger(__name__)
 Shape = tuple[int, int, int]
 
 # Where each step's class is found; a paper adds its own here.
@@ -38,6 +49,8 @@ STEPS: dict[str, str] = {
     "adaptive_histogram": "autospine.preprocessing.intensity:AdaptiveHistogram",
     "z_score": "autospine.preprocessing.intensity:ZScore",
     "unit_range": "autospine.preprocessing.intensity:UnitRange",
+    "clean_masks": "autospine.cleaning.step:CleanMasks",
+    "filter_slices": "autospine.preprocessing.filter_slices:FilterSlices",
 }
 
 
@@ -53,6 +66,9 @@ class Prepared:
         view_axis: The plan's; None for volumes.
         slice_grid: Which slices were measured, where the plan has rebuilt those between; None elsewhere.
         unlabelled: Value of the mask where nobody annotated; None if there is none.
+        scheme: What the mask's integers mean; None where it has none.
+        labels: Those that the data set shows.
+        tables: What the steps so far report of what they did.
     """
 
     image: np.ndarray
@@ -62,6 +78,9 @@ class Prepared:
     view_axis: int | None = 0
     slice_grid: SliceGrid | None = None
     unlabelled: int | None = None
+    scheme: LabelScheme | None = None
+    labels: tuple[int, ...] = ()
+    tables: tuple[StepTable, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -156,36 +175,65 @@ def prepared_folder(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path
         trainer: With its plan and recipe.
         cases: The plan's preprocessed cases.
         ids: Which are needed.
+
+    Raises:
+        UserError: A step cannot work on a case, or the steps leave nothing of these cases to train on.
     """
-    settings = trainer.recipe.steps
-    if not settings:
+    if not trainer.recipe.steps:
         return cases
-    folder, steps = cases / trainer.recipe.steps_hash(), make_steps(settings)
-    for case_id in ids:
-        source, target = CaseStore(cases, case_id), CaseStore(folder, case_id)
-        key = f"{source.record.key}-{json.dumps([each.name for each in settings])}"
-        if target.done(key):
-            continue
-        image = np.asarray(source.image[:], dtype=np.float32)
-        start = Prepared(
-            image,
-            np.asarray(source.mask[:]),
-            source.record.spacing,
-            source.record.slices,
-            trainer.plan.view_axis,
-            source.record.slice_grid,
-            trainer.plan.scheme.unlabelled,
-        )
-        case, _ = apply_steps(steps, start)
-        mask = case.mask if case.mask is not None else np.zeros(case.shape, np.uint8)
-        record = replace(
-            source.record,
-            shape=case.shape,
-            spacing=case.spacing,
-            labels=describe_labels(mask),
-            slices=case.slices,
-            key=key,
-            slice_grid=case.slice_grid if case.shape[0] == source.record.shape[0] else None,
-        )
-        target.write(case.image, mask, record, trainer.plan.view_axis)
+    folder, steps = cases / trainer.recipe.steps_hash(), make_steps(trainer.recipe.steps)
+    made = [_prepare(trainer, steps, CaseStore(cases, id_), CaseStore(folder, id_)) for id_ in ids]
+    _summarise(trainer.recipe.steps, steps, folder, ids, any(made))
     return folder
+
+
+def _prepare(trainer: Trainer, steps: Sequence[AnyStep], source: CaseStore, target: CaseStore) -> bool:
+    """Makes one case, unless it is there already; says whether it did."""
+    plan = trainer.plan
+    rules = [[each.name for each in trainer.recipe.steps], plan.scheme.to_dict(), plan.encoding.values]
+    key = f"{source.record.key}-{hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:16]}"
+    if target.done(key):
+        return False
+    start = Prepared(
+        np.asarray(source.image[:], dtype=np.float32),
+        np.asarray(source.mask[:]),
+        source.record.spacing,
+        source.record.slices,
+        plan.view_axis,
+        source.record.slice_grid,
+        plan.scheme.unlabelled,
+        plan.scheme,
+        plan.encoding.values,
+    )
+    case, _ = apply_steps(steps, start)
+    mask = case.mask if case.mask is not None else np.zeros(case.shape, np.uint8)
+    record = replace(
+        source.record,
+        shape=case.shape,
+        spacing=case.spacing,
+        labels=describe_labels(mask),
+        slices=case.slices,
+        key=key,
+        slice_grid=case.slice_grid if case.shape[0] == source.record.shape[0] else None,
+    )
+    for table in case.tables:
+        write_case_table(target.folder, (record.id, record.patient, record.sequence), table)
+    target.write(case.image, mask, record, plan.view_axis)
+    return True
+
+
+def _summarise(
+    settings: Sequence[StepSettings], steps: Sequence[AnyStep], folder: Path, ids: Sequence[str], say: bool
+) -> None:
+    """Writes the steps' tables of all cases, logs what they come to, and refuses what leaves nothing to train on."""
+    for each, step in zip(settings, steps, strict=True):
+        if not isinstance(step, SummarisedStep):
+            continue
+        summary = step.summary(read_case_tables(folder, ids, each.name))
+        if say:
+            write_table(folder, each.name)
+            for line in summary.lines:
+                log.info("%s", line)
+        if summary.fault:
+            table = folder / f"{each.name}.csv"
+            raise UserError(f"step {each.name}", f"{summary.fault} ({table} lists why)", summary.mend)

@@ -1,0 +1,220 @@
+"""Cleaning of label maps in any scheme: to classes, through the rules, and back to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from autospine.cleaning.rules import CLASSES, RULES, UNKNOWN, UNLABELLED, neighbour_counts
+from autospine.errors import UserError
+from autospine.labels.conversion import LOOKUP_LIMIT, SCHEMES, LabelScheme, conversion, present_labels
+
+SEMANTIC4 = SCHEMES["semantic4"]
+MAPPED = "mapped"
+MARGIN = 8  # pixels; each rule carries a class one pixel further at most
+MOST_UNKNOWN = 0.5  # of a mask's foreground: above, the scheme is the wrong one
+
+RuleSet = Literal["published", "adapted"]
+
+
+@dataclass(frozen=True)
+class CleaningReport:
+    """What cleaning changed.
+
+    Attributes:
+        rules: Names, in the order of their work.
+        pixels: For each sagittal slice how many pixels each rule changed; of `mapped`, how many got another integer.
+    """
+
+    rules: tuple[str, ...]
+    pixels: tuple[tuple[int, ...], ...]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Pixels that each rule changed, over all slices."""
+        return {name: sum(row[k] for row in self.pixels) for k, name in enumerate(self.rules)}
+
+    @property
+    def line(self) -> str:
+        """The totals for a log."""
+        return ", ".join(f"{name} {count}" for name, count in self.totals.items())
+
+    def rows(self) -> Iterator[tuple[int, ...]]:
+        """The slice's index, then a count per rule."""
+        for index, row in enumerate(self.pixels):
+            yield index, *row
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A cleaned mask.
+
+    Attributes:
+        mask: `(slices, rows, columns)` integers of `scheme`.
+        scheme: What they mean.
+        report: What was changed.
+    """
+
+    mask: np.ndarray
+    scheme: LabelScheme
+    report: CleaningReport
+
+
+def clean_classes(classes: np.ndarray, rules: RuleSet = "adapted") -> tuple[np.ndarray, CleaningReport]:
+    """Applies the rules to a map of classes.
+
+    Args:
+        classes: `(slices, rows, columns)` uint8: 0 to 3 as in semantic4, `UNKNOWN`, `UNLABELLED`.
+        rules: "adapted" leaves a map alone that has neither unknown nor isolated pixels. "published": the paper's.
+
+    Returns:
+        The cleaned map, and what each rule changed.
+    """
+    names = tuple(rule.name for rule in RULES[rules])
+    result, pixels = classes.copy(), []
+    for part in result:
+        window = _window(part)
+        before, counts = part[window][None], []  # (1, rows, columns) of the slice
+        for rule in RULES[rules]:
+            after = rule.apply(before)
+            counts.append(int(np.count_nonzero(after != before)))
+            before = after
+        part[window] = before[0]
+        pixels.append(tuple(counts))
+    return result, CleaningReport(names, tuple(pixels))
+
+
+def _window(part: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns outside of which a slice is background, however many rules take a pixel's neighbours for it."""
+    found = []
+    for axis, size in ((1, part.shape[0]), (0, part.shape[1])):
+        filled = np.flatnonzero(part.any(axis=axis))
+        first, last = (int(filled[0]), int(filled[-1])) if len(filled) else (0, -1)
+        found.append(slice(max(first - MARGIN, 0), min(last + 1 + MARGIN, size)))
+    return found[0], found[1]
+
+
+def clean_mask(
+    mask: np.ndarray, scheme: LabelScheme, rules: RuleSet = "adapted", subject: str | Path = "mask"
+) -> Cleaned:
+    """Cleans a mask and gives it in semantic4.
+
+    Args:
+        mask: `(slices, rows, columns)` integers from 0 up.
+        scheme: What they mean; integers that it lacks are replaced.
+        rules: See `clean_classes`.
+        subject: The file that an error names.
+
+    Returns:
+        semantic4, with the scheme's value for unlabelled voxels if it has one.
+
+    Raises:
+        UserError: The scheme has none of the classes, or lacks most of the mask's labels.
+    """
+    target = conversion(scheme, SEMANTIC4).target
+    classes = to_classes(mask, scheme, subject)
+    cleaned, report = clean_classes(classes, rules)
+    if target.unlabelled is not None:
+        cleaned = cleaned.astype(np.min_scalar_type(max(target.unlabelled, CLASSES)), copy=True)
+        cleaned[classes == UNLABELLED] = target.unlabelled
+    mapped = np.count_nonzero((mask != classes) & (classes < CLASSES), axis=(1, 2)).tolist()
+    pixels = tuple((count, *row) for count, row in zip(mapped, report.pixels, strict=True))
+    return Cleaned(cleaned, target, CleaningReport((MAPPED, *report.rules), pixels))
+
+
+def clean_labels(
+    mask: np.ndarray, scheme: LabelScheme, rules: RuleSet = "adapted", subject: str | Path = "mask"
+) -> Cleaned:
+    """Cleans a mask and keeps its own integers: vertebra 3 stays vertebra 3.
+
+    A pixel that changes its class takes the label of the nearest pixel which had that class in its slice (without one:
+    the scheme's smallest label of the class). Converted to semantic4, the result is that of `clean_mask`.
+
+    Args:
+        mask: As for `clean_mask`, like the others.
+        scheme: What its integers mean.
+        rules: See `clean_classes`.
+        subject: The file that an error names.
+
+    Raises:
+        UserError: As for `clean_mask`.
+    """
+    classes = to_classes(mask, scheme, subject)
+    cleaned, report = clean_classes(classes, rules)
+    labels = np.where(cleaned == 0, 0, mask).astype(mask.dtype)
+    labels[cleaned == classes] = mask[cleaned == classes]  # what semantic4 lacks, a sacrum say, stays
+    smallest = _smallest_labels(conversion(scheme, SEMANTIC4).table)
+    for index in np.flatnonzero((cleaned != classes).any(axis=(1, 2))):
+        for value in range(1, CLASSES):
+            became = (cleaned[index] == value) & (classes[index] != value)
+            if became.any():
+                labels[index][became] = _nearest_labels(mask[index], classes[index], value, became, smallest)
+    return Cleaned(labels, scheme, report)
+
+
+def to_classes(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "mask") -> np.ndarray:
+    """The classes of a mask's labels.
+
+    Args:
+        mask: `(slices, rows, columns)` integers from 0 up.
+        scheme: What they mean.
+        subject: The file that an error names.
+
+    Returns:
+        uint8 of the same shape: 0 to 3 as in semantic4, `UNKNOWN` where the scheme lacks the integer, `UNLABELLED`.
+
+    Raises:
+        UserError: The scheme has none of the classes, or lacks most of the mask's labels.
+    """
+    present = present_labels(mask, subject)
+    table = dict(conversion(scheme, SEMANTIC4).table)
+    if not any(table.values()):
+        fault = f"is in the scheme {scheme.name}, which has no vertebra, canal or disc"
+        raise UserError(subject, fault, "name the mask's own scheme with --labels")
+    if scheme.unlabelled is not None:
+        table[scheme.unlabelled] = UNLABELLED
+    codes = np.array([table.get(label, UNKNOWN) for label in present], np.uint8)
+    if not present or present == (0,):
+        return np.zeros(mask.shape, np.uint8)
+    if present[-1] < LOOKUP_LIMIT:
+        lookup = np.zeros(present[-1] + 1, np.uint8)
+        lookup[list(present)] = codes
+        classes = lookup[mask]
+    else:
+        classes = codes[np.searchsorted(present, mask)]
+    if UNKNOWN in codes:
+        _check_known(classes, scheme, subject)
+    return classes
+
+
+def _check_known(classes: np.ndarray, scheme: LabelScheme, subject: str | Path) -> None:
+    """Refuses a mask that was made in another scheme."""
+    unknown, foreground = int(np.count_nonzero(classes == UNKNOWN)), int(np.count_nonzero(classes))
+    if unknown > MOST_UNKNOWN * foreground:
+        share = unknown / foreground
+        fault = f"holds {unknown} voxels ({share:.0%} of its labels) that the scheme {scheme.name} lacks"
+        raise UserError(subject, fault, "name the mask's own scheme with --labels")
+
+
+def _smallest_labels(table: Mapping[int, int]) -> dict[int, int]:
+    """The scheme's smallest label of each class."""
+    return {value: min((k for k, v in table.items() if v == value), default=0) for value in range(1, CLASSES)}
+
+
+def _nearest_labels(
+    mask: np.ndarray, classes: np.ndarray, value: int, where: np.ndarray, smallest: Mapping[int, int]
+) -> np.ndarray:
+    """`(pixels,)` labels for the pixels of `(rows, columns)` where: those of the nearest pixels of a class."""
+    from scipy.spatial import cKDTree
+
+    # The nearest pixel of a class lies on its outline, where it has a neighbour of another class.
+    counts = neighbour_counts((classes == value).astype(np.uint8)[None])[0]
+    outline = np.argwhere((classes == value) & (counts & 15 > 0))  # (pixels, 2)
+    if not len(outline):
+        return np.full(np.count_nonzero(where), smallest[value], mask.dtype)
+    _, nearest = cKDTree(outline).query(np.argwhere(where))
+    return mask[tuple(outline[nearest].T)]

@@ -1,0 +1,164 @@
+"""The rules of mask cleaning: each looks at all pixels of all sagittal slices at once.
+
+After algorithm 1 (APTA) of Ahmed et al. 2024, which works on RGB pictures of masks: 1 "specified ranges" of colours
+become red, green or blue; 3 the colour of the first matching adjacent pixel; 4 outlines; 5 (called "border pixels" in
+the text) pixels whose adjacent pixels differ; 7 singletons; 8 green and blue without red.
+
+The paper leaves open what a neighbour is, and ties. Here the neighbours of a pixel are the eight around it in its
+slice; a pixel whose own class is among the most common keeps it, else the smallest integer wins. A rule sees the slice
+as the rule before has left it, and changes all of its pixels at one time. `UNLABELLED` and `UNKNOWN` pixels are
+nobody's neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+VERTEBRA, CANAL, DISC = 1, 2, 3  # of the scheme semantic4; 0 is background
+CLASSES = 4
+UNKNOWN, UNLABELLED = 254, 255  # an integer that the scheme lacks; a voxel that nobody annotated
+BITS = 4  # a pixel and its neighbours are at most nine: a count takes four bits
+COUNT = (1 << BITS) - 1
+
+_SHIFTS = np.arange(CLASSES, dtype=np.uint16) * BITS
+
+
+def _by_class(values: np.ndarray, others: int) -> np.ndarray:
+    """`(256,)` uint16: a value for each class, another for what is no class."""
+    table = np.full(256, others, np.uint16)
+    table[:CLASSES] = values
+    return table
+
+
+_ONE = _by_class(1 << _SHIFTS, 0)
+_OWN = _by_class(COUNT << _SHIFTS, 0xFFFF)  # what is no class is never alone,
+_FOREIGN = _by_class(0xFFFF ^ (COUNT << _SHIFTS), 0)  # and has no outline
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        name: Its column in a report.
+        apply: `(slices, rows, columns)` uint8 classes before the rule to those after it; never changes its argument.
+    """
+
+    name: str
+    apply: Callable[[np.ndarray], np.ndarray]
+
+
+def neighbour_counts(classes: np.ndarray) -> np.ndarray:
+    """How often each class stands among a pixel's eight neighbours.
+
+    Args:
+        classes: `(slices, rows, columns)` uint8.
+
+    Returns:
+        uint16 of the same shape: four bits per class, class 0 in the lowest.
+    """
+    own = _ONE[classes]
+    rows = own.copy()
+    rows[:, 1:] += own[:, :-1]
+    rows[:, :-1] += own[:, 1:]
+    counts = rows.copy()
+    counts[:, :, 1:] += rows[:, :, :-1]
+    counts[:, :, :-1] += rows[:, :, 1:]
+    counts -= own
+    return counts
+
+
+def _most_common(counts: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """`(pixels,)` most common class of `(pixels,)` counts, each at least 1; ties as the module says."""
+    each = counts[:, None] >> _SHIFTS & COUNT  # (pixels, classes)
+    most = each.max(axis=1)
+    known = own < CLASSES
+    kept = known & (each[np.arange(len(each)), np.where(known, own, 0)] == most)
+    return np.where(kept, own, each.argmax(axis=1)).astype(np.uint8)
+
+
+def _replaced(classes: np.ndarray, counts: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """A copy with the most common neighbour at the pixels of the mask `where`."""
+    result = classes.copy()
+    places = np.flatnonzero(where)
+    flat = result.reshape(-1)  # a view: the copy is contiguous
+    flat[places] = _most_common(counts.reshape(-1)[places], flat[places])
+    return result
+
+
+def fill_unknown(classes: np.ndarray) -> np.ndarray:
+    """Integers outside the scheme take the most common neighbour, from the rim inwards.
+
+    A slice of nothing else becomes background.
+    """
+    result = classes.copy(order="C")
+    for index in np.flatnonzero((classes == UNKNOWN).any(axis=(1, 2))):
+        part = result[index : index + 1]
+        unknown = part == UNKNOWN
+        while unknown.any():
+            counts = neighbour_counts(part)
+            reached = unknown & (counts > 0)
+            if not reached.any():
+                part[unknown] = 0
+                break
+            part[...] = _replaced(part, counts, reached)
+            unknown &= ~reached
+    return result
+
+
+def match_adjacent(classes: np.ndarray) -> np.ndarray:
+    """Takes the colour of the first adjacent pixel of the same colour: on label maps, nothing changes."""
+    return classes
+
+
+def remove_outlines(classes: np.ndarray) -> np.ndarray:
+    """Pixels with a neighbour of another class take the most common neighbour."""
+    counts = neighbour_counts(classes)
+    return _replaced(classes, counts, (counts & _FOREIGN[classes]) != 0)
+
+
+def align_borders(classes: np.ndarray) -> np.ndarray:
+    """Pixels that differ from both left and right, or from both above and below, take the most common neighbour."""
+    where = np.zeros(classes.shape, bool)
+    for axis in (1, 2):
+        first, second = _split(classes, axis)
+        differ = (first != second) & (np.maximum(first, second) < CLASSES)  # from the next along the axis
+        before, after = _split(differ, axis)
+        inner = (slice(None), slice(1, -1), slice(None)) if axis == 1 else (..., slice(1, -1))
+        where[inner] |= before & after
+    return _replaced(classes, neighbour_counts(classes), where)
+
+
+def _split(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """All but the last, and all but the first, along rows or columns."""
+    return (array[:, :-1], array[:, 1:]) if axis == 1 else (array[:, :, :-1], array[:, :, 1:])
+
+
+def replace_isolated(classes: np.ndarray) -> np.ndarray:
+    """Pixels without a neighbour of their class take the most common neighbour."""
+    counts = neighbour_counts(classes)
+    return _replaced(classes, counts, ((counts & _OWN[classes]) == 0) & (counts != 0))
+
+
+def recolour(classes: np.ndarray) -> np.ndarray:
+    """Discs and canal become vertebra on slices that show no vertebra."""
+    result = classes.copy()
+    for part in result:
+        if not (part == VERTEBRA).any():
+            part[(part == CANAL) | (part == DISC)] = VERTEBRA
+    return result
+
+
+ADAPTED = (Rule("unknown", fill_unknown), Rule("isolated", replace_isolated))
+PUBLISHED = (
+    Rule("unknown", fill_unknown),
+    Rule("first_matching", match_adjacent),
+    Rule("outline", remove_outlines),
+    Rule("border", align_borders),
+    Rule("isolated", replace_isolated),
+    Rule("recoloured", recolour),
+)
+RULES = {"published": PUBLISHED, "adapted": ADAPTED}

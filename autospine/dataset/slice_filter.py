@@ -1,0 +1,244 @@
+"""Which sagittal slices are worth training on: those that show every class, none of them too small.
+
+After Ahmed et al. 2024, 3.2.2: a slice is kept if it shows all four classes (background, vertebrae, canal, discs) and
+its class weight ratio, the largest class frequency over the smallest, is at most 55. The paper prints the ratio with a
+percent sign; it is a plain quotient. The ratio of many slices is that of their pixels taken together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+
+import numpy as np
+
+from autospine.fingerprint.measuring import LabelFigures, label_figures
+from autospine.labels.anatomy import Anatomy
+from autospine.labels.conversion import SCHEMES, LabelScheme, conversion, generalisations
+
+SEMANTIC4 = SCHEMES["semantic4"]
+CLASSES = 1 + len(SEMANTIC4.anatomies)
+CLASS_NAMES = ("background", *(anatomy.kind.value for anatomy in SEMANTIC4.anatomies.values()))
+EVERY = tuple(SEMANTIC4.anatomies)
+MAX_RATIO = 55.0
+
+
+@dataclass(frozen=True)
+class SliceVerdict:
+    """What the filter thinks of one slice.
+
+    Attributes:
+        index: Of the slice, along the view.
+        voxels: Of background, vertebrae, canal and discs.
+        ratio: Largest class frequency over the smallest; infinite where a class is missing.
+        missing: The classes that it does not show.
+        reason: Why it is dropped; empty if it is kept.
+    """
+
+    index: int
+    voxels: tuple[int, ...]
+    ratio: float
+    missing: tuple[int, ...]
+    reason: str
+
+    @property
+    def kept(self) -> bool:
+        """Whether it may be trained on."""
+        return not self.reason
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """A row under `VERDICT_COLUMNS`."""
+        ratio = f"{self.ratio:.2f}" if isfinite(self.ratio) else ""
+        return str(self.index), *map(str, self.voxels), ratio, "yes" if self.kept else "no", self.reason
+
+
+VERDICT_COLUMNS = ("slice", *CLASS_NAMES, "ratio", "kept", "reason")
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """How even the classes are, before and after the filter.
+
+    Attributes:
+        slices: How many there are.
+        kept: How many the filter keeps.
+        before: Voxels of background, vertebrae, canal and discs on all slices.
+        after: The same on those that are kept.
+    """
+
+    slices: int
+    kept: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def ratio_before(self, classes: Sequence[int] = EVERY) -> float:
+        """Class weight ratio of all slices."""
+        return class_weight_ratio(self.before, classes)
+
+    def ratio_after(self, classes: Sequence[int] = EVERY) -> float:
+        """Class weight ratio of the slices that are kept."""
+        return class_weight_ratio(self.after, classes)
+
+
+def class_weight_ratio(voxels: Sequence[int], classes: Sequence[int] = EVERY) -> float:
+    """Largest class frequency over the smallest, background included; infinite where a class is missing.
+
+    Args:
+        voxels: Of background, vertebrae, canal and discs.
+        classes: Those that count beside the background.
+
+    Example:
+        >>> class_weight_ratio((900, 60, 30, 10)), class_weight_ratio((900, 60, 0, 10), classes=(1, 3))
+        (90.0, 90.0)
+    """
+    counted = [voxels[k] for k in (0, *classes)]
+    return max(counted) / min(counted) if min(counted) else inf
+
+
+def class_counts(mask: np.ndarray, scheme: LabelScheme, axis: int = 0) -> np.ndarray:
+    """Voxels of each class on each slice.
+
+    Args:
+        mask: `(slices, rows, columns)` labels.
+        scheme: What they mean. Unlabelled voxels are not counted.
+        axis: Along which the slices lie.
+
+    Returns:
+        `(slices, 4)` int64: background, vertebrae, canal, discs.
+    """
+    turned = np.moveaxis(mask, axis, 0)
+    return counts_of_figures(label_figures(turned), turned.shape, scheme)
+
+
+def counts_of_figures(
+    figures: Mapping[int, LabelFigures], shape: tuple[int, ...], scheme: LabelScheme
+) -> np.ndarray:
+    """The same from figures that were measured already.
+
+    Args:
+        figures: Of the labels of a mask.
+        shape: Of the mask, slices first.
+        scheme: What the labels mean.
+    """
+    table = conversion(scheme, SEMANTIC4).table
+    counts = np.zeros((shape[0], CLASSES), np.int64)
+    counts[:, 0] = shape[1] * shape[2]
+    for label, found in figures.items():
+        first = found.box[0]
+        part = counts[first : first + len(found.per_slice)]
+        part[:, 0] -= found.per_slice
+        if label != scheme.unlabelled:
+            part[:, table.get(label, 0)] += found.per_slice
+    return counts
+
+
+def judge(
+    counts: np.ndarray, max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY
+) -> tuple[SliceVerdict, ...]:
+    """Looks at every slice.
+
+    Args:
+        counts: `(slices, 4)` of `class_counts`.
+        max_ratio: The largest class weight ratio that a slice may have.
+        classes: Those that a slice has to show.
+    """
+    verdicts = []
+    for index, row in enumerate(counts.tolist()):
+        missing = tuple(k for k in classes if not row[k])
+        ratio = class_weight_ratio(row, classes)
+        if missing:
+            reason = f"shows no {named(missing)}"
+        elif ratio == inf:
+            reason = "shows no background"
+        else:
+            reason = f"its class weight ratio is above {max_ratio:g}" if ratio > max_ratio else ""
+        verdicts.append(SliceVerdict(index, tuple(row), ratio, missing, reason))
+    return tuple(verdicts)
+
+
+def class_weights(verdicts: Iterable[SliceVerdict]) -> ClassWeights:
+    """What the filter does to the slices' class weights."""
+    verdicts = tuple(verdicts)
+    before, after = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
+    for each in verdicts:
+        before += each.voxels
+        after += np.multiply(each.voxels, each.kept)
+    kept = sum(each.kept for each in verdicts)
+    return ClassWeights(len(verdicts), kept, tuple(before.tolist()), tuple(after.tolist()))
+
+
+def combined(parts: Iterable[ClassWeights]) -> ClassWeights:
+    """Of several cases together."""
+    parts = tuple(parts)
+    return ClassWeights(
+        sum(part.slices for part in parts),
+        sum(part.kept for part in parts),
+        tuple(map(sum, zip(*(part.before for part in parts), strict=True))),
+        tuple(map(sum, zip(*(part.after for part in parts), strict=True))),
+    )
+
+
+def describe(weights: ClassWeights, classes: Sequence[int] = EVERY) -> str:
+    """Slices and ratios, before and after, in words.
+
+    Example:
+        >>> describe(ClassWeights(10, 4, (900, 60, 30, 9), (300, 40, 20, 6)))
+        '4 of 10 slices kept, class weight ratio 100.0 before and 50.0 after'
+    """
+    line = f"{weights.kept} of {weights.slices} slices kept"
+    before = weights.ratio_before(classes)
+    if not isfinite(before):
+        return f"{line}: not one shows {named([k for k in classes if not weights.before[k]])}"
+    after = f" and {weights.ratio_after(classes):.1f} after" if weights.kept else ""
+    return f"{line}, class weight ratio {before:.1f} before{after}"
+
+
+def reasons(verdicts: Iterable[SliceVerdict], max_ratio: float = MAX_RATIO) -> str:
+    """How many slices were dropped for what; empty if none was."""
+    dropped = [each for each in verdicts if not each.kept]
+    lacking = Counter(value for each in dropped for value in each.missing)
+    parts = [f"{count} show no {named([value])}" for value, count in sorted(lacking.items())]
+    high = sum(isfinite(each.ratio) for each in dropped)
+    if high:
+        parts.append(f"{high} have a ratio above {max_ratio:g}")
+    return ", ".join(parts)
+
+
+def named(classes: Iterable[int]) -> str:
+    """Classes of semantic4 in words.
+
+    Example:
+        >>> named([1, 2]), named([3])
+        ('vertebra or spinal canal', 'disc')
+    """
+    return " or ".join(SEMANTIC4.anatomies[value].name for value in classes)
+
+
+def shown_classes(scheme: LabelScheme, labels: Iterable[int]) -> tuple[int, ...]:
+    """The classes of semantic4 that some labels of a scheme become."""
+    table = conversion(scheme, SEMANTIC4).table
+    return tuple(sorted({table.get(label, 0) for label in labels} - {0}))
+
+
+def missing_classes(
+    scheme: LabelScheme, target: LabelScheme, shown: Iterable[int] | None = None
+) -> tuple[Anatomy, ...]:
+    """What a target scheme asks for and a data set cannot give.
+
+    Args:
+        scheme: Of the data set's masks.
+        target: What is to be learnt.
+        shown: The labels that the data set shows; None for all that the scheme has.
+
+    Returns:
+        Anatomies of the target that none of the labels becomes, in its order.
+    """
+    labels = scheme.anatomies if shown is None else shown
+    given = {scheme.anatomies[label] for label in labels if label in scheme.anatomies}
+    filled = {target.value_of(wider) for anatomy in given for wider in generalisations(anatomy)}
+    return tuple(
+        anatomy for value, anatomy in target.anatomies.items() if target.value_of(anatomy) not in filled
+    )
