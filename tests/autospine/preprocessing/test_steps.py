@@ -1,20 +1,22 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autospine.errors import UserError
 from autospine.labels.conversion import SCHEMES
-from autospine.preprocessing.geometry import CentreCrop, Resize
+from autospine.preprocessing.geometry import CentreCrop, Fit, Pad, Resize
 from autospine.preprocessing.steps import (
-    Prepared,
+    STEPS,
+    AnyStep,
+    CaseStep,
     Step,
     apply_steps,
     make_steps,
@@ -24,69 +26,78 @@ from autospine.preprocessing.steps import (
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.recipe import StepSettings
 from autospine.training.trainer import Trainer
-
-FILL = np.array([-1.0, -2.0], np.float32)
-sizes = st.integers(1, 12)
-shapes = st.tuples(sizes, sizes, sizes)
-shares = st.floats(0.0, 1.0)
-counts = st.integers(0, 14)
-steps = st.builds(CentreCrop, shares, shares, shares) | st.builds(Resize, counts, counts, counts)
+from tests.prepared import FILL, any_step, prepared, shapes, views
 
 
-def prepared(shape: tuple[int, int, int], slices: tuple[int, ...] | None = None) -> Prepared:
-    random = np.random.default_rng(0)
-    image = random.normal(size=(2, *shape)).astype(np.float32)
-    return Prepared(image, random.integers(0, 3, shape, np.uint8), (4.0, 0.6, 0.6), slices)
-
-
-@given(shapes, st.lists(steps, max_size=4))
-def test_the_way_back_ends_on_the_grid_of_the_start(shape: tuple[int, int, int], chain: list[Step]) -> None:
-    start = prepared(shape)
+@settings(deadline=None)
+@given(shapes, views, st.lists(any_step, max_size=4))
+def test_the_way_back_ends_on_the_grid_of_the_start(
+    shape: tuple[int, int, int], view: int | None, chain: list[AnyStep]
+) -> None:
+    start = prepared(shape, view=view)
     case, way = apply_steps(chain, start)
     assert case.mask is not None
     assert case.mask.shape == case.shape
+    assert case.mask.dtype == np.uint8
+    assert case.image.dtype == np.float32
+    assert case.image.flags.c_contiguous
+    assert np.isfinite(case.image).all()
     back = undo_steps(way, case.image, FILL)
     assert back.shape == start.image.shape
     assert back.dtype == np.float32
 
 
-@given(shapes, shares, shares, shares)
-def test_a_crop_undone_is_the_image_inside_and_the_fill_outside(
-    shape: tuple[int, int, int], slices: float, rows: float, columns: float
+@settings(deadline=None)
+@given(shapes, views, any_step)
+def test_no_step_invents_a_label_or_overwrites_its_input(
+    shape: tuple[int, int, int], view: int | None, step: AnyStep
 ) -> None:
-    step, start = CentreCrop(slices, rows, columns), prepared(shape)
-    window = (slice(None), *step.window(shape))
-    back = step.undo(step.apply(start).image, shape, FILL)
-    assert np.array_equal(back[window], start.image[window])
-    outside = np.ones(start.image.shape, bool)
-    outside[window] = False
-    expected = np.broadcast_to(FILL[:, None, None, None], start.image.shape)
-    assert np.array_equal(back[outside], expected[outside])
+    start = prepared(shape, view=view)
+    assert start.mask is not None
+    image, mask = start.image.copy(), start.mask.copy()
+    case, _ = apply_steps([step], start)
+    assert set(np.unique(case.mask)) <= {0, *np.unique(mask)}
+    assert np.array_equal(start.image, image)
+    assert np.array_equal(start.mask, mask)
 
 
-def test_a_crop_keeps_the_middle_and_the_spacing() -> None:
-    start = prepared((6, 10, 8), slices=(0, 1, 2, 5))
-    case = CentreCrop(slices=0.5, rows=0.6).apply(start)
-    assert case.shape == (3, 6, 8)
-    assert np.array_equal(case.image, start.image[:, 1:4, 2:8])
-    assert np.array_equal(case.mask, start.mask[1:4, 2:8])
-    assert case.spacing == start.spacing
-    assert case.slices == (0, 1)  # what were slices 1 and 2
+@settings(deadline=None)
+@given(shapes, views, any_step, st.sampled_from([0.0, 0.3, -1000.0]))
+def test_a_constant_image_stays_finite_and_even(
+    shape: tuple[int, int, int], view: int | None, step: AnyStep, value: float
+) -> None:
+    start = replace(prepared(shape, view=view), image=np.full((1, *shape), value, np.float32))
+    case, way = apply_steps([step], start)
+    inside = undo_steps(way, case.image, np.zeros(1, np.float32))
+    assert np.isfinite(case.image).all()
+    assert np.isfinite(inside).all()
+    pads = isinstance(step, Pad | Fit) and step.zero
+    assert pads or np.ptp(case.image) <= 1e-5 * abs(value)
 
 
-def test_resizing_keeps_the_extent() -> None:
-    case = Resize(rows=20, columns=4).apply(prepared((6, 10, 8), slices=(1, 2)))
-    assert case.shape == (6, 20, 4)
-    assert case.spacing == pytest.approx((4.0, 0.3, 1.2))
-    assert case.slices == (1, 2)
-    assert Resize(slices=3).apply(prepared((6, 10, 8), slices=(1, 2))).slices == (0,)  # from slices 0 and 1
+@settings(deadline=None)
+@given(shapes, views, any_step, st.data())
+def test_slices_that_take_part_are_slices_of_the_case(
+    shape: tuple[int, int, int], view: int | None, step: AnyStep, data: st.DataObject
+) -> None:
+    kept = data.draw(st.sets(st.integers(0, shape[view or 0] - 1)))
+    start = prepared(shape, slices=tuple(sorted(kept)) if view is not None else None, view=view)
+    case, _ = apply_steps([step], start)
+    if view is None:
+        assert case.slices is None
+    else:
+        assert case.slices is not None
+        assert set(case.slices) <= set(range(case.shape[view]))
+        assert list(case.slices) == sorted(case.slices)
 
 
-def test_a_smooth_image_survives_there_and_back() -> None:
-    waves = np.sin(np.indices((4, 40, 40)).sum(axis=0) / 8).astype(np.float32)[None]
-    step, case = Resize(rows=64, columns=80), Prepared(waves, None, (4.0, 1.0, 1.0))
-    back = step.undo(step.apply(case).image, (4, 40, 40), FILL[:1])
-    assert back[:, :, 2:-2, 2:-2] == pytest.approx(waves[:, :, 2:-2, 2:-2], abs=0.03)
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_every_step_is_found_with_its_own_numbers(name: str) -> None:
+    made, again = make_steps((StepSettings(name), StepSettings(name)))
+    assert made == again
+    assert isinstance(made, Step | CaseStep)
+    numbers = {field.name: float(getattr(made, field.name)) for field in fields(made)}  # type: ignore[arg-type]
+    assert make_steps((StepSettings(name, numbers),)) == [made]
 
 
 def test_prediction_has_no_mask() -> None:
