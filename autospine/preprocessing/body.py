@@ -42,7 +42,9 @@ def air_threshold(image: np.ndarray) -> float:
 
     counts, edges = np.histogram(image, BINS)
     classes = min(CLASSES, np.count_nonzero(counts))
-    return float(threshold_multiotsu(classes=classes, hist=(counts, (edges[:-1] + edges[1:]) / 2))[0])
+    centres = (edges[:-1] + edges[1:]) / 2
+    found = threshold_multiotsu(classes=classes, hist=(counts, centres))  # type: ignore[no-untyped-call]
+    return float(found[0])
 
 
 @dataclass(frozen=True)
