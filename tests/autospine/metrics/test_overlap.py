@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -12,7 +12,7 @@ from autospine.metrics import overlap
 from autospine.metrics.overlap import Counts, count, count_labels
 
 MASKS = arrays(bool, (3, 4, 5))
-RATIOS = [overlap.dice, overlap.iou, overlap.precision, overlap.recall]
+RATIOS = [overlap.dice, overlap.iou, overlap.f1, overlap.precision, overlap.recall]
 
 
 @given(MASKS, MASKS)
@@ -25,6 +25,34 @@ def test_values_match_scikit_learn(prediction: np.ndarray, reference: np.ndarray
     assert overlap.precision(counts) == pytest.approx(metrics.precision_score(y, x, zero_division=0))
     assert overlap.recall(counts) == pytest.approx(metrics.recall_score(y, x, zero_division=0))
     assert overlap.accuracy(counts) == pytest.approx(metrics.accuracy_score(y, x))
+    assert overlap.f1(counts) == pytest.approx(overlap.dice(counts))
+
+
+@given(MASKS, MASKS)
+@settings(deadline=None)
+def test_values_match_monai(prediction: np.ndarray, reference: np.ndarray) -> None:
+    """Where both show something; MONAI has other values for empty masks."""
+    metrics, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
+    assume(prediction.any() and reference.any())
+    counts = count(prediction, reference)
+    pair = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
+    assert overlap.dice(counts) == pytest.approx(float(metrics.compute_dice(*pair)), rel=1e-6)
+    assert overlap.iou(counts) == pytest.approx(float(metrics.compute_iou(*pair)), rel=1e-6)
+    matrix = metrics.get_confusion_matrix(*(mask.float() for mask in pair))
+    assert matrix[0, 0].tolist() == [
+        counts.both,
+        counts.prediction_only,
+        counts.neither,
+        counts.reference_only,
+    ]
+    for ours, name in (
+        (overlap.precision, "precision"),
+        (overlap.recall, "sensitivity"),
+        (overlap.f1, "f1 score"),
+        (overlap.accuracy, "accuracy"),
+    ):
+        theirs = metrics.compute_confusion_matrix_metric(name, matrix.clone())
+        assert ours(counts) == pytest.approx(float(theirs), rel=1e-6)
 
 
 @given(MASKS, MASKS)
@@ -53,12 +81,43 @@ def test_many_labels_do_not_overflow_small_types() -> None:
     assert counts[199] == Counts(1, 0, 0, 1) and counts[198] == Counts(0, 0, 1, 1)
 
 
+def test_counting_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    prediction, reference = np.random.default_rng(0).integers(0, 4, (2, 5, 7, 3), np.uint8)
+    whole = count_labels(prediction, reference, 3)
+    monkeypatch.setattr(overlap, "CHUNK", 10)
+    assert count_labels(prediction, reference, 3) == whole
+
+
+@given(arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 4)), st.permutations(range(1, 5)))
+def test_other_integers_give_the_same_figures(mask: np.ndarray, order: list[int]) -> None:
+    other = np.roll(mask, 1, axis=1)
+    renamed = np.array([0, *order], np.uint8)
+    plain, moved = count_labels(other, mask, 4), count_labels(renamed[other], renamed[mask], 4)
+    assert [moved[label - 1] for label in order] == plain
+    assert overlap.mean_iou(moved) == pytest.approx(overlap.mean_iou(plain), nan_ok=True)
+
+
+def test_mean_iou_leaves_out_what_neither_mask_shows() -> None:
+    shown, missed, absent = Counts(1, 1, 2, 9), Counts(0, 0, 3, 9), Counts(0, 0, 0, 9)
+    assert overlap.mean_iou([shown, missed, absent]) == pytest.approx((1 / 4 + 0) / 2)
+    assert math.isnan(overlap.mean_iou([absent])) and math.isnan(overlap.mean_iou([]))
+
+
 @pytest.mark.parametrize("metric", RATIOS)
 def test_empty_masks(metric: object) -> None:
     assert math.isnan(metric(Counts(0, 0, 0, 9)))  # type: ignore[operator]
     assert metric(Counts(0, 4, 0, 9)) == 0  # type: ignore[operator]
     assert metric(Counts(0, 0, 4, 9)) == 0  # type: ignore[operator]
     assert metric(Counts(4, 0, 0, 9)) == 1  # type: ignore[operator]
+
+
+def test_empty_masks_for_the_other_figures() -> None:
+    both, missed, invented = Counts(0, 0, 0, 9), Counts(0, 0, 3, 9), Counts(0, 3, 0, 9)
+    assert [overlap.accuracy(counts) for counts in (both, missed, invented)] == [1, 0.75, 0.75]
+    assert math.isnan(overlap.accuracy(Counts(0, 0, 0, 0)))
+    assert [overlap.volume_error(counts, 1000) for counts in (both, missed, invented)] == [0, -3, 3]
+    assert math.isnan(overlap.volume_error_share(both))
+    assert [overlap.volume_error_share(counts) for counts in (missed, invented)] == [-1, 1]
 
 
 def test_by_hand() -> None:
@@ -69,4 +128,5 @@ def test_by_hand() -> None:
     assert overlap.recall(counts) == pytest.approx(6 / 10)
     assert overlap.accuracy(counts) == pytest.approx(14 / 20)
     assert overlap.volume_error(counts, 500.0) == pytest.approx(-1.0)
-    assert overlap.volume_error(Counts(0, 0, 0, 9), 500.0) == 0
+    assert overlap.volume_error_share(counts) == pytest.approx(-0.2)
+    assert overlap.f1(counts) == pytest.approx(12 / 18)

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import importlib
+import warnings
 from itertools import permutations, product
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -14,18 +19,35 @@ from autospine.metrics.surface import (
     average_distance,
     bounding_box,
     diagonal,
+    directed_distances,
     hausdorff_distance,
+    reference_surface_share,
+    surface_dice,
     surfaces,
 )
 
 MASKS = arrays(bool, (3, 4, 3))
+
+
+class Figures(NamedTuple):
+    """Every figure of a pair of surfaces."""
+
+    to_reference: float
+    to_prediction: float
+    asd: float
+    hd: float
+    hd95: float
+    nsd: float
+    nsd_reference: float
+
+
 MM = st.tuples(*[st.sampled_from([0.5, 1.0, 1.7, 4.0])] * 3)
 
 
 def brute(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
-) -> tuple[float, float, float]:
-    """ASD, HD, HD95 with loops over every cell and every pair of cells."""
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], tolerance: float = 1.0
+) -> Figures:
+    """Every figure, with loops over every cell and every pair of cells."""
     sizes = element_sizes(tuple(spacing))
     sides = []
     for mask in (prediction, reference):
@@ -43,20 +65,35 @@ def brute(
     (p, p_area), (r, r_area) = sides
     apart = np.linalg.norm(p[:, None] - r[None], axis=-1)
     there, back = apart.min(axis=1), apart.min(axis=0)
-    asd = ((there * p_area).sum() / p_area.sum() + (back * r_area).sum() / r_area.sum()) / 2
     tail = [
         min(d for d in distances if area[distances <= d].sum() >= 0.95 * area.sum() * (1 - 1e-9))
         for distances, area in ((there, p_area), (back, r_area))
     ]
-    return asd, max(there.max(), back.max()), max(tail)
+    near = [area[d <= tolerance * (1 + 1e-9)].sum() for d, area in ((there, p_area), (back, r_area))]
+    return Figures(
+        to_reference=(there * p_area).sum() / p_area.sum(),
+        to_prediction=(back * r_area).sum() / r_area.sum(),
+        asd=((there * p_area).sum() / p_area.sum() + (back * r_area).sum() / r_area.sum()) / 2,
+        hd=max(there.max(), back.max()),
+        hd95=max(tail),
+        nsd=sum(near) / (p_area.sum() + r_area.sum()),
+        nsd_reference=r_area[back < tolerance * (1 - 1e-9)].sum() / r_area.sum(),
+    )
 
 
 def measured(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
-) -> tuple[float, float, float]:
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], tolerance: float = 1.0
+) -> Figures:
     between = surfaces(prediction, reference, spacing)
     assert between is not None
-    return average_distance(between), hausdorff_distance(between), hausdorff_distance(between, 95)
+    return Figures(
+        *directed_distances(between),
+        average_distance(between),
+        hausdorff_distance(between),
+        hausdorff_distance(between, 95),
+        surface_dice(between, tolerance),
+        reference_surface_share(between, tolerance),
+    )
 
 
 @given(MASKS, MASKS, MM)
@@ -75,9 +112,25 @@ def test_symmetric_and_proportional_to_spacing(
 ) -> None:
     assume(prediction.any() and reference.any())
     once = measured(prediction, reference, spacing)
-    assert measured(reference, prediction, spacing) == pytest.approx(once)
-    tripled = tuple(3 * mm for mm in spacing)
-    assert measured(prediction, reference, tripled) == pytest.approx(tuple(3 * value for value in once))
+    back = measured(reference, prediction, spacing)
+    assert (back.asd, back.hd, back.hd95, back.nsd) == pytest.approx((once.asd, once.hd, once.hd95, once.nsd))
+    assert (back.to_reference, back.to_prediction) == pytest.approx((once.to_prediction, once.to_reference))
+    tripled = measured(prediction, reference, tuple(3 * mm for mm in spacing), tolerance=3.0)
+    assert tripled[:5] == pytest.approx(tuple(3 * value for value in once[:5]))
+    assert tripled[5:] == pytest.approx(once[5:])
+
+
+@given(MASKS, MASKS, MM, st.sampled_from([0.0, 0.5, 1.0, 1.7, 2.0]))
+@settings(max_examples=40, deadline=None)
+def test_more_tolerance_is_no_worse_and_the_maximum_is_enough(
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], tolerance: float
+) -> None:
+    assume(prediction.any() and reference.any())
+    less, more = (measured(prediction, reference, spacing, mm) for mm in (tolerance, tolerance + 0.5))
+    assert 0 <= less.nsd <= more.nsd <= 1
+    assert 0 <= less.nsd_reference <= more.nsd_reference <= 1
+    assert measured(prediction, reference, spacing, less.hd).nsd == 1
+    assert less.hd95 <= less.hd and less.asd <= less.hd
 
 
 @given(MASKS, MASKS, MM, st.permutations(range(3)), st.tuples(*[st.booleans()] * 3))
@@ -102,7 +155,7 @@ def test_a_mask_is_no_distance_from_itself_and_room_around_changes_nothing(
     mask: np.ndarray, spacing: tuple[float, ...]
 ) -> None:
     assume(mask.any())
-    assert measured(mask, mask, spacing) == (0, 0, 0)
+    assert measured(mask, mask, spacing) == (0, 0, 0, 0, 0, 1, 1)
     other = np.roll(mask, 1, axis=1)
     wide = [np.pad(one, 2) for one in (mask, other)]
     assert measured(wide[0], wide[1], spacing) == pytest.approx(measured(mask, other, spacing))
@@ -179,7 +232,41 @@ def test_one_slice_contour_length() -> None:
 
 def test_a_single_row_works() -> None:
     one, other = np.array([[[0, 1, 1, 0]]], bool), np.array([[[0, 1, 1, 1]]], bool)
-    assert measured(one, other, (1.0, 1.0, 2.0)) == pytest.approx((1.0, 2.0, 2.0))
+    # Two ends each; the prediction's right end and the reference's are 2 mm apart.
+    assert measured(one, other, (1.0, 1.0, 2.0)) == pytest.approx((1.0, 1.0, 1.0, 2.0, 2.0, 0.5, 0.5))
+    single = np.ones((1, 1, 1), bool)
+    assert measured(single, single, (1.0, 1.0, 2.0)) == (0, 0, 0, 0, 0, 1, 1)
+
+
+def test_tolerance_by_hand() -> None:
+    """A prediction 2 mm too long: its far wall is 2 mm away, near only where equal counts."""
+    reference = np.zeros((11, 9, 11), bool)
+    reference[1:10, 2:5, 1:10] = True
+    prediction = reference.copy()
+    prediction[1:10, 5, 1:10] = True
+    below, at, above = (measured(prediction, reference, (1.0, 2.0, 1.0), mm) for mm in (1.9, 2.0, 2.1))
+    assert below.nsd < at.nsd == above.nsd == 1
+    assert below.nsd_reference == at.nsd_reference < above.nsd_reference == 1
+
+
+def test_the_reference_only_form_does_not_see_what_is_invented() -> None:
+    reference = np.zeros((5, 9, 20), bool)
+    reference[1:4, 1:4, 1:4] = True
+    prediction = reference.copy()
+    prediction[1:4, 5:8, 15:18] = True
+    found, back = measured(prediction, reference, (1, 1, 1)), measured(reference, prediction, (1, 1, 1))
+    assert found.nsd_reference == 1 and found.nsd == pytest.approx(2 / 3)
+    assert found.to_prediction == 0 < found.to_reference
+    assert back.nsd_reference == pytest.approx(1 / 2) and back.nsd == pytest.approx(2 / 3)
+
+
+def test_tolerance_in_spite_of_rounding() -> None:
+    one, other = np.zeros((4, 9, 4), bool), np.zeros((4, 9, 4), bool)
+    one[1:3, 2:4, 1:3], other[1:3, 5:7, 1:3] = True, True
+    found = measured(one, other, (0.1, 0.1, 0.1), 0.3)  # 3 * 0.1 is a little more than 0.3
+    assert found.hd == pytest.approx(0.3) and found.nsd == 1
+    assert found.nsd_reference < 0.999
+    assert found.nsd_reference == pytest.approx(measured(one, other, (1.0, 1.0, 1.0), 3.0).nsd_reference)
 
 
 @given(
@@ -206,3 +293,105 @@ def test_empty_masks_and_boxes() -> None:
 def test_diagonal() -> None:
     assert diagonal((3, 4, 12), (1, 1, 1)) == 13
     assert diagonal((1, 2, 3), (4, 2, 1)) == pytest.approx((16 + 16 + 9) ** 0.5)
+
+
+def bodies(seed: int) -> np.ndarray:
+    """A smooth blob, about as round as a vertebra."""
+    from scipy.ndimage import gaussian_filter
+
+    shape = (16, 30, 26)
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2)
+    grid = np.meshgrid(*(np.linspace(-1.4, 1.4, n) for n in shape), indexing="ij")
+    return sum(axis**2 for axis in grid) + 0.15 * noise / noise.std() < 1
+
+
+@pytest.fixture
+def oracle() -> ModuleType:
+    """surface-distance-based-measures; it uses scipy's old names."""
+    pytest.importorskip("surface_distance", reason="surface-distance-based-measures is the oracle")
+    return importlib.import_module("surface_distance")
+
+
+def by_oracle(
+    oracle: ModuleType, prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
+) -> Figures:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found = oracle.compute_surface_distances(reference, prediction, spacing)
+    back, there = oracle.compute_average_surface_distance(found)
+    hd, hd95 = (oracle.compute_robust_hausdorff(found, percent) for percent in (100, 95))
+    near = (found["surfel_areas_gt"] * (found["distances_gt_to_pred"] < 1 - 1e-9)).sum()
+    nsd = oracle.compute_surface_dice_at_tolerance(found, 1.0 + 1e-9)
+    return Figures(there, back, (there + back) / 2, hd, hd95, nsd, near / found["surfel_areas_gt"].sum())
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (4.0, 1.0, 0.5), (2.0, 0.7, 0.7)])
+def test_matches_surface_distance_on_smooth_bodies(oracle: ModuleType, spacing: tuple[float, ...]) -> None:
+    """To rounding: their cells have the same areas, since no pattern on them has several triangulations."""
+    for seed in range(3):
+        prediction, reference = bodies(seed), bodies(seed + 10)
+        expected = by_oracle(oracle, prediction, reference, spacing)
+        assert measured(prediction, reference, spacing) == pytest.approx(expected, rel=1e-9)
+
+
+@given(MASKS, MASKS, MM)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_matches_surface_distance_on_noise(
+    oracle: ModuleType, prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
+) -> None:
+    """Distances are the same; areas differ where voxels touch at edges only, since ours are means over mirrorings."""
+    assume(prediction.any() and reference.any())
+    found, expected = (
+        measured(prediction, reference, spacing),
+        by_oracle(oracle, prediction, reference, spacing),
+    )
+    assert found.hd == pytest.approx(expected.hd)
+    assert (found.nsd == 1) == (expected.nsd == pytest.approx(1))
+
+
+def test_matches_surface_distance_on_a_real_spine(oracle: ModuleType, real_data: Path) -> None:
+    """Within half a percent: single cells of ragged outlines have several triangulations."""
+    from autospine.volumes import find_volumes, read_mask
+
+    mask = read_mask(find_volumes(real_data / "t2" / "masks")[0])
+    labels = np.unique(mask.array)[1:]
+    assert len(labels) > 4
+    for label in labels:
+        box = bounding_box(mask.array == label)
+        reference = np.pad(mask.array[box] == label, 2)
+        prediction = np.roll(reference, (1, -1), (1, 2))
+        prediction[:, ::3] |= reference[:, ::3]
+        expected = by_oracle(oracle, prediction, reference, mask.spacing)
+        assert measured(prediction, reference, mask.spacing) == pytest.approx(expected, rel=5e-3)
+
+
+@given(arrays(bool, (4, 5, 6)), arrays(bool, (4, 5, 6)), MM)
+@settings(max_examples=30, deadline=None)
+def test_hausdorff_distance_is_within_a_voxel_of_monai(
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
+) -> None:
+    """MONAI measures between the centres of border voxels, ours between cells.
+
+    Each border voxel has a cell of the surface at a corner and each cell a border voxel: half a diagonal at both ends.
+    """
+    metrics, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
+    assume(prediction.any() and reference.any())
+    tensors = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        theirs = metrics.compute_hausdorff_distance(*tensors, include_background=True, spacing=spacing)
+    ours = hausdorff_distance(surfaces(prediction, reference, spacing))
+    assert abs(ours - float(theirs)) <= np.linalg.norm(spacing) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("shift", [(0, 0, 3), (0, 2, 0), (1, 0, 0), (1, 2, 3)])
+def test_hausdorff_distance_of_a_shifted_box_is_monais(shift: tuple[int, ...]) -> None:
+    metrics, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
+    reference = np.zeros((9, 14, 16), bool)
+    reference[2:6, 3:9, 3:9] = True
+    prediction, spacing = np.roll(reference, shift, (0, 1, 2)), (4.0, 0.7, 1.0)
+    tensors = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        theirs = metrics.compute_hausdorff_distance(*tensors, include_background=True, spacing=spacing)
+    assert hausdorff_distance(surfaces(prediction, reference, spacing)) == pytest.approx(float(theirs))
