@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -16,7 +17,43 @@ from autospine.metrics import overlap, surface
 
 SPIDER, SEMANTIC = SCHEMES["spider"], SCHEMES["semantic4"]
 SPACING = (4.0, 1.0, 0.5)
+DISTANCES = ("asd_mm", "asd_prediction_mm", "asd_reference_mm", "hd_mm", "hd95_mm")
 LABELS = arrays(np.uint8, (3, 5, 4), elements=st.sampled_from([0, 0, 1, 2, 100, 201]))
+
+
+def all_figures(score: LabelScore) -> dict[str, float]:
+    return {metric: getattr(score, metric) for metric in METRICS}
+
+
+def by_hand(p: np.ndarray, r: np.ndarray) -> dict[str, float]:
+    """The figures of two boolean masks of a whole image, one of which shows something."""
+    counts, between = overlap.count(p, r), surface.surfaces(p, r, SPACING)
+    found = {
+        "dice": overlap.dice(counts),
+        "iou": overlap.iou(counts),
+        "f1": overlap.f1(counts),
+        "precision": overlap.precision(counts),
+        "recall": overlap.recall(counts),
+        "accuracy": (p == r).mean(),
+        "volume_ml": r.sum() * 2 / 1000,
+        "predicted_volume_ml": p.sum() * 2 / 1000,
+        "volume_error_ml": (int(p.sum()) - int(r.sum())) * 2 / 1000,
+        "volume_error_share": overlap.volume_error_share(counts),
+        "log_loss": math.nan,
+    }
+    if between is None:
+        far = dict.fromkeys(DISTANCES, surface.diagonal(p.shape, SPACING))
+        return found | far | {"nsd": 0.0, "nsd_reference": 0.0}
+    there, back = surface.directed_distances(between)
+    return found | {
+        "nsd": surface.surface_dice(between, 1.0),
+        "nsd_reference": surface.reference_surface_share(between, 1.0),
+        "asd_mm": surface.average_distance(between),
+        "asd_prediction_mm": there,
+        "asd_reference_mm": back,
+        "hd_mm": surface.hausdorff_distance(between),
+        "hd95_mm": surface.hausdorff_distance(between, 95),
+    }
 
 
 def by_name(scores: list[LabelScore]) -> dict[str, LabelScore]:
@@ -37,17 +74,7 @@ def test_each_score_is_that_of_the_label_alone(prediction: np.ndarray, reference
         assert len(found) == int(p.any() or r.any())
         expected += len(found)
         for score in found:
-            counts, between = overlap.count(p, r), surface.surfaces(p, r, SPACING)
-            far = surface.diagonal(p.shape, SPACING)
-            assert score.dice == overlap.dice(counts) and score.iou == overlap.iou(counts)
-            assert score.precision == overlap.precision(counts) and score.recall == overlap.recall(counts)
-            assert score.asd_mm == pytest.approx(
-                far if between is None else surface.average_distance(between)
-            )
-            tail = far if between is None else surface.hausdorff_distance(between, 95)
-            assert score.hd95_mm == pytest.approx(tail)
-            assert score.volume_ml == pytest.approx(r.sum() * 2 / 1000)
-            assert score.volume_error_ml == pytest.approx((int(p.sum()) - int(r.sum())) * 2 / 1000)
+            assert all_figures(score) == pytest.approx(by_hand(p, r), nan_ok=True)
     assert len(scores) == expected
 
 
@@ -56,9 +83,46 @@ def test_each_score_is_that_of_the_label_alone(prediction: np.ndarray, reference
 def test_exchanging_the_masks_exchanges_precision_and_recall(one: np.ndarray, other: np.ndarray) -> None:
     there = score_case(one, other, SPACING, SPIDER, SPIDER)
     back = score_case(other, one, SPACING, SPIDER, SPIDER)
+    turned = {
+        "precision": "recall",
+        "asd_prediction_mm": "asd_reference_mm",
+        "volume_ml": "predicted_volume_ml",
+    }
+    turned |= {other: one for one, other in turned.items()}
+    one_way = {"volume_error_ml", "volume_error_share", "nsd_reference"}
     for a, b in zip(there, back, strict=True):
-        assert (a.dice, a.precision, a.recall) == (b.dice, b.recall, b.precision)
-        assert (a.asd_mm, a.hd95_mm) == pytest.approx((b.asd_mm, b.hd95_mm))
+        for metric in set(METRICS) - one_way:
+            assert getattr(a, metric) == pytest.approx(getattr(b, turned.get(metric, metric)), nan_ok=True)
+        assert a.volume_error_ml == -b.volume_error_ml
+
+
+@given(LABELS, LABELS, st.permutations(range(3)), st.tuples(*[st.booleans()] * 3))
+@settings(max_examples=30, deadline=None)
+def test_how_the_image_lies_in_its_file_does_not_matter(
+    prediction: np.ndarray, reference: np.ndarray, order: list[int], flips: tuple[bool, ...]
+) -> None:
+    axes = [axis for axis in range(3) if flips[axis]]
+    moved = [np.flip(mask.transpose(order), axes) for mask in (prediction, reference)]
+    turned = [SPACING[axis] for axis in order]
+    plain = score_case(prediction, reference, SPACING, SPIDER, SPIDER)
+    for a, b in zip(plain, score_case(*moved, turned, SPIDER, SPIDER), strict=True):
+        assert all_figures(a) == pytest.approx(all_figures(b), nan_ok=True)
+
+
+@given(LABELS, LABELS)
+@settings(max_examples=20, deadline=None)
+def test_other_integers_and_twice_the_size(prediction: np.ndarray, reference: np.ndarray) -> None:
+    plain = score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=2.0)
+    move = np.arange(256)
+    move[[1, 2, 100, 201]] = [70, 9, 8, 3]
+    other = LabelScheme("other", {int(move[v]): SPIDER.anatomies[v] for v in (1, 2, 100, 201)})
+    double = tuple(2 * mm for mm in SPACING)
+    scaled = score_case(move[prediction], move[reference], double, other, other, tolerance_mm=4.0)
+    for a, b in zip(plain, scaled, strict=True):
+        assert a.anatomy == b.anatomy
+        for metric in METRICS:
+            times = 2 if metric.endswith("_mm") else 8 if metric.endswith("_ml") else 1
+            assert getattr(b, metric) == pytest.approx(times * getattr(a, metric), nan_ok=True)
 
 
 @given(LABELS)
@@ -113,15 +177,52 @@ def test_one_side_empty_is_the_worst_score() -> None:
         (full, empty, "prediction only"),
     ):
         for score in score_case(prediction, reference, SPACING, SPIDER, SPIDER):
-            assert (score.dice, score.iou, score.precision, score.recall) == (0, 0, 0, 0)
-            assert score.asd_mm == score.hd_mm == score.hd95_mm == far
+            assert (score.dice, score.iou, score.f1, score.precision, score.recall) == (0, 0, 0, 0, 0)
+            assert (score.nsd, score.nsd_reference) == (0, 0)
+            assert all(getattr(score, metric) == far for metric in DISTANCES)
             assert score.presence == presence
+            assert score.accuracy == pytest.approx(20 / 24)
+            sign = 1 if presence == "prediction only" else -1
+            assert (score.volume_error_share, score.volume_error_ml) == (sign, sign * 0.008)
     assert score_case(empty, empty, SPACING, SPIDER, SPIDER) == []
 
 
 def test_absent_scores_are_not_a_number() -> None:
     absent = LabelScore(Anatomy(Kind.CANAL), Presence.NEITHER)
     assert all(math.isnan(getattr(absent, metric)) for metric in METRICS)
+
+
+def test_every_figure_is_a_metric() -> None:
+    fields = dataclasses.fields(LabelScore)
+    assert tuple(field.name for field in fields if field.type == "float") == METRICS
+
+
+def test_accuracy_is_that_of_the_whole_annotated_image() -> None:
+    part = LabelScheme("part", dict(SPIDER.anatomies), unlabelled=255)
+    reference = np.zeros((3, 10, 10), np.uint8)
+    reference[1, 4:6, 4:6], reference[0] = 1, 255
+    prediction = np.zeros_like(reference)
+    prediction[1, 4, 4], prediction[1, 9, 9], prediction[0] = 1, 1, 1
+    scores = by_name(score_case(prediction, reference, SPACING, SPIDER, part))
+    assert scores["L5"].accuracy == pytest.approx((200 - 4) / 200)
+
+
+def test_tolerance() -> None:
+    reference = np.zeros((5, 12, 12), np.uint8)
+    reference[1:4, 3:8, 3:8] = 1
+    prediction = np.roll(reference, 2, axis=1)  # 2 mm
+    scores = [
+        score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=mm)[0]
+        for mm in (0, 1, 2, 2.1)
+    ]
+    nsd = [score.nsd for score in scores]
+    assert nsd == sorted(nsd) and nsd[0] < nsd[2] == 1
+    assert scores[2].nsd_reference < scores[3].nsd_reference == 1
+    default = score_case(prediction, reference, SPACING, SPIDER, SPIDER)[0]
+    assert (scores[1].nsd, scores[1].nsd_reference) == (default.nsd, default.nsd_reference)
+    for wrong in (-1, math.nan):
+        with pytest.raises(UserError, match=r"tolerance: is .* give 0 or more"):
+            score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=wrong)
 
 
 def test_unlabelled_voxels_do_not_score() -> None:
