@@ -1,0 +1,91 @@
+"""One label in the slices that are annotated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class AnnotatedLabel:
+    """A label cut out of all annotated slices.
+
+    Attributes:
+        value: Its integer.
+        window: Rows and columns that it ever occupies, and a margin.
+        inside: `(slices, rows, columns)` booleans in the window, annotated slices only.
+        positions: `(slices,)` where these lie, in measured gaps.
+        centroids: `(slices, 2)` mean row and column in the window, in pixels; NaN where a slice lacks the label.
+        gap: Between measured slices, mm.
+        pixel: mm of rows and columns.
+    """
+
+    value: int
+    window: tuple[slice, slice]
+    inside: np.ndarray
+    positions: np.ndarray
+    centroids: np.ndarray
+    gap: float
+    pixel: tuple[float, float]
+
+    def shows(self, index: int) -> bool:
+        """Whether the annotated slice `index` shows the label."""
+        return not bool(np.isnan(self.centroids[index, 0]))
+
+    def centroid_at(self, low: int, share: float) -> np.ndarray:
+        """`(2,)` the straight line between the centroids of two neighbours that both show the label."""
+        line: np.ndarray = (1 - share) * self.centroids[low] + share * self.centroids[low + 1]
+        return line
+
+
+def annotated_slices(mask: np.ndarray) -> np.ndarray:
+    """Indices of the slices that count as annotated.
+
+    A slice without any label counts as annotated, and empty, unless it lies between slices that have labels:
+    no slice of a scan between two that show the spine misses all of it, so such a slice was left out.
+
+    Args:
+        mask: `(slices, rows, columns)`.
+    """
+    labelled = mask.any(axis=(1, 2))
+    before = np.logical_or.accumulate(labelled)
+    after = np.logical_or.accumulate(labelled[::-1])[::-1]
+    return np.flatnonzero(labelled | ~(before & after))
+
+
+def cut_labels(
+    mask: np.ndarray, annotated: np.ndarray, spacing: tuple[float, float, float], margin_mm: float
+) -> list[AnnotatedLabel]:
+    """Cuts every label out, ascending.
+
+    Args:
+        mask: `(slices, rows, columns)` non-negative integers.
+        annotated: Indices of the slices to look at.
+        spacing: mm along the same axes.
+        margin_mm: Around the label, as far as the slice reaches.
+    """
+    from autospine.fingerprint.measuring import label_boxes
+
+    found = []
+    for value, (_, rows, columns) in label_boxes(mask):
+        window = (_widened(rows, margin_mm / spacing[1]), _widened(columns, margin_mm / spacing[2]))
+        inside = mask[:, window[0], window[1]][annotated] == value
+        found.append(
+            AnnotatedLabel(
+                value, window, inside, annotated, _centroids(inside), spacing[0], (spacing[1], spacing[2])
+            )
+        )
+    return found
+
+
+def _widened(part: slice, margin: float) -> slice:
+    reach = int(np.ceil(margin)) + 1
+    return slice(max(part.start - reach, 0), part.stop + reach)  # beyond the end is no harm
+
+
+def _centroids(inside: np.ndarray) -> np.ndarray:
+    """`(slices, 2)` of `(slices, rows, columns)` booleans, NaN for empty slices."""
+    count = inside.sum(axis=(1, 2))
+    sums = [inside.sum(axis=3 - axis) @ np.arange(inside.shape[axis]) for axis in (1, 2)]
+    return np.stack(sums, axis=1) / np.where(count > 0, count, np.nan)[:, None]

@@ -1,0 +1,116 @@
+"""In-plane displacement between neighbouring slices, and slices moved along it.
+
+The field is estimated at the mid position, so that neither neighbour is preferred (a symmetric form of Lucas and
+Kanade's image registration, IJCAI 1981): of all small moves it takes the one that best explains, within a Gaussian
+window, how the two slices differ when each is moved half-way; from coarse pixels to fine ones. Where no move explains
+the difference, because the anatomy is another one, the field stays near zero and the result near a plain blend.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autospine.reconstruction.grid import SliceGrid
+
+PIXEL_MM = 1.0  # finest pixels on which displacements are estimated
+LEVELS = 4  # of the pyramid, each twice as coarse as the one before
+SMALLEST = 16  # pixels below which a level is left out
+STEPS = 4  # moves per level
+WINDOW = 10.0  # standard deviation of the window, pixels of the level
+SMOOTHING = 5.0  # the same for the field after each move
+DOUBT = 10.0  # how strongly a difference that remains holds moves back
+FLATNESS = 0.01  # squared contrast, in deviations per pixel, below which nothing moves
+
+
+def rebuild_by_registration(image: np.ndarray, grid: SliceGrid, spacing: tuple[float, float]) -> np.ndarray:
+    """Moves both neighbours of a new slice along the displacement between them, then blends them.
+
+    Args:
+        image: `(channels, slices, rows, columns)` float32; the first channel tells the displacement.
+        grid: `plan_slices`'s answer for them.
+        spacing: mm of rows and columns.
+
+    Returns:
+        `(channels, grid.count, rows, columns)` float32; measured slices unchanged.
+    """
+    result = np.empty((image.shape[0], grid.count, *image.shape[2:]), np.float32)
+    result[:, :: grid.parts] = image
+    for low in range(grid.measured - 1):
+        field = displacement(image[0, low], image[0, low + 1], spacing)
+        for part in range(1, grid.parts):
+            share = part / grid.parts
+            for channel, rebuilt in zip(image, result, strict=True):
+                below = move(channel[low], -share * field, order=3)
+                above = move(channel[low + 1], (1 - share) * field, order=3)
+                rebuilt[low * grid.parts + part] = (1 - share) * below + share * above
+    return result
+
+
+def displacement(
+    below: np.ndarray, above: np.ndarray, spacing: tuple[float, float] = (PIXEL_MM, PIXEL_MM)
+) -> np.ndarray:
+    """What lies at `x - field / 2` in one slice lies at `x + field / 2` in the next.
+
+    Args:
+        below: A slice, `(rows, columns)`.
+        above: The next.
+        spacing: mm of rows and columns.
+
+    Returns:
+        `(2, rows, columns)` float32, rows and columns in pixels. Swapped slices give the opposite field.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    scale = max(float(below.std() + above.std()) / 2, 1e-6)
+    pair = np.stack([below, above]).astype(np.float32) / scale  # (2, rows, columns)
+    shape = np.array(below.shape)
+    finest = np.maximum(np.round(shape * spacing / PIXEL_MM), 1)
+    field = np.zeros((2, 1, 1), np.float32)
+    for level in reversed(range(LEVELS)):
+        size = np.minimum(np.ceil(finest / 2**level), shape).astype(int)
+        if size.min() < min(SMALLEST, *shape) and level > 0:
+            continue
+        sigma = np.maximum(shape / size - 1, 0) / 2
+        coarse = _resized(gaussian_filter(pair, (0, *sigma)), size)
+        field = _scaled(field, size)
+        for _ in range(STEPS):
+            field = field + _step(coarse[0], coarse[1], field)
+            field = gaussian_filter(field, (0, SMOOTHING, SMOOTHING))
+    return _scaled(field, shape)
+
+
+def move(plane: np.ndarray, field: np.ndarray, order: int = 1) -> np.ndarray:
+    """Reads `(rows, columns)` values at every pixel plus its displacement, edges repeated, by splines of `order`."""
+    from scipy.ndimage import map_coordinates
+
+    rows, columns = np.indices(plane.shape, dtype=np.float32)
+    places = np.stack([rows + field[0], columns + field[1]])
+    return map_coordinates(plane, places, order=order, mode="nearest", output=np.float32)
+
+
+def _step(below: np.ndarray, above: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """The change of the field that explains the remaining difference, `(2, rows, columns)`."""
+    from scipy.ndimage import gaussian_filter
+
+    first, second = move(below, -field / 2), move(above, field / 2)
+    difference = second - first
+    down, right = np.gradient((first + second) / 2)
+    products = (down * down, right * right, down * right, down * difference, right * difference)
+    dd, rr, dr, du, ru = (gaussian_filter(product, WINDOW) for product in products)
+    doubt = FLATNESS + DOUBT * gaussian_filter(difference * difference, WINDOW)
+    dd, rr = dd + doubt, rr + doubt
+    determinant = dd * rr - dr * dr
+    return np.clip(np.stack([dr * ru - rr * du, dr * du - dd * ru]) / determinant, -1, 1)
+
+
+def _resized(planes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Linear values of `(n, rows, columns)` on another pixel grid over the same extent."""
+    from autospine.preprocessing.resampling import resize
+
+    return resize(planes, (int(size[0]), int(size[1])))
+
+
+def _scaled(field: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The same displacement on another pixel grid, in its pixels."""
+    factors = (size / field.shape[1:]).astype(np.float32)
+    return _resized(field, size) * factors[:, None, None]
