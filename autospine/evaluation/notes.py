@@ -35,8 +35,22 @@ def notes(evaluation: Evaluation) -> Iterator[str]:
         yield f"Predictions without a reference (not scored): {', '.join(extras(evaluation))}"
     if evaluation.one_sided:
         yield f"On one side only: {', '.join(str(one) for one in evaluation.one_sided)}"
-    for line in evaluation.failures:
+    for line in unscored(evaluation):
         yield f"Not scored: {line}"
+    for line in unscored_officially(evaluation):
+        yield f"Not scored by SPIDER's rules, only by ours: {line}"
+
+
+def unscored(evaluation: Evaluation) -> list[str]:
+    """Why cases have no scores, a line each."""
+    other = unscored_officially(evaluation)
+    return [line for line in evaluation.failures if line not in other]
+
+
+def unscored_officially(evaluation: Evaluation) -> list[str]:
+    """Why cases have scores, but none by SPIDER's rules, a line each."""
+    scored = {case.id for case in evaluation.cases}
+    return [case.fault for case in evaluation.official if case.fault and case.id in scored]
 
 
 def extras(evaluation: Evaluation) -> list[str]:

@@ -11,7 +11,7 @@ from autospine.evaluation.evaluation import Evaluation
 from autospine.evaluation.notes import FOOTER, heading, notes, official_notes
 from autospine.evaluation.study import Study
 from autospine.evaluation.summary import as_dict
-from autospine.evaluation.tables import Table, tables
+from autospine.evaluation.tables import Table, tables, titled
 from autospine.files import write_json, write_text
 
 WIDTH = 100
@@ -21,9 +21,10 @@ def as_text(study: Study) -> str:
     """Aligned tables for the terminal."""
     parts = [heading(study.first)]
     for table in tables(study):
-        parts.append("\n".join([_aligned(table), *_wrapped([table.note] if table.note else [])]))
+        title = [table.title] if len(study.systems) > 1 else []
+        parts.append("\n".join([*title, _aligned(table), *_wrapped([table.note] if table.note else [])]))
     for title, lines in _remarks(study):
-        parts.append("\n".join(_wrapped([title, *lines] if title else lines)))
+        parts.append("\n".join(_wrapped([f"{title}:", *lines])))
     return "\n\n".join([*parts, FOOTER])
 
 
@@ -33,7 +34,7 @@ def as_markdown(study: Study) -> str:
     for table in tables(study):
         parts += [f"## {table.title}", _markdown(table), *([table.note] if table.note else [])]
     for title, lines in _remarks(study):
-        parts += [f"## {title or 'Notes'}", "\n".join(f"- {line}" for line in lines)]
+        parts += [f"## {title}", "\n".join(f"- {line}" for line in lines)]
     return "\n\n".join([*parts, FOOTER]) + "\n"
 
 
@@ -60,12 +61,15 @@ def save(study: Study, folder: Path, page: bool = False) -> None:
 
 
 def _remarks(study: Study) -> Iterator[tuple[str, list[str]]]:
+    several = len(study.systems) > 1
     for system in study.systems:
-        name = f": {system.name}" if len(study.systems) > 1 else ""
         official = official_notes(system)
         if official:
-            yield f"Why official and corrected figures differ{name}", list(official)
-        yield name.strip(": "), list(_own_notes(system, study))
+            title = "Why official and corrected figures differ"
+            yield titled(title, system.name) if several else title, list(official)
+        own = list(_own_notes(system, study))
+        if own:
+            yield titled("Notes", system.name) if several else "Notes", own
 
 
 def _own_notes(system: Evaluation, study: Study) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 
 from autospine.evaluation.evaluation import CaseScore, Evaluation
@@ -86,26 +86,32 @@ def share_text(value: float) -> str:
 
 
 def tables(study: Study) -> Iterator[Table]:
-    """Every table of a study, in the order in which it is read."""
-    if len(study.systems) > 1:
+    """The tables of a study, in the order in which they are read; groups and cases of the first system only."""
+    several = len(study.systems) > 1
+    if several:
         yield system_table(study)
         yield test_table(study)
     for system in study.systems:
-        title = f": {system.name}" if len(study.systems) > 1 else ""
-        for table in system_tables(system):
-            yield Table(table.title + title, table.rows, table.note)
+        for table in system_tables(system, system is study.first):
+            yield replace(table, title=titled(table.title, system.name)) if several else table
 
 
-def system_tables(evaluation: Evaluation) -> Iterator[Table]:
-    """The tables of one system."""
+def titled(title: str, name: str) -> str:
+    """A title that says which system it is about."""
+    return f"{title} ({name})"
+
+
+def system_tables(evaluation: Evaluation, whole: bool) -> Iterator[Table]:
+    """The tables of one system: the whole set, or what it is compared by."""
     if evaluation.official:
         yield official_table(evaluation)
     yield label_table(evaluation)
     if evaluation.instances:
         yield instance_table(evaluation)
-    for column in evaluation.strata:
-        yield strata_table(evaluation, column)
-    yield case_table(evaluation)
+    if whole:
+        for column in evaluation.strata:
+            yield strata_table(evaluation, column)
+        yield case_table(evaluation)
 
 
 def label_table(evaluation: Evaluation) -> Table:
@@ -217,7 +223,7 @@ def test_table(study: Study) -> Table:
     """A row per metric and pair of systems."""
     head = (
         *("first against second", "metric", "patients", "difference [95 %]", "t-test p", "Wilcoxon p"),
-        *("Cohen's d", "rank biserial"),
+        *("Cohen's d", "rank r"),
     )
     rows = [head]
     for test in study.tests:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from autospine.evaluation.evaluation import Evaluation
+from autospine.evaluation.evaluation import CaseScore, Evaluation
 from autospine.evaluation.instances import Match
+from autospine.evaluation.scoring import Presence
 from autospine.evaluation.tables import PLURALS
 from autospine.labels.anatomy import Anatomy
+
+ONE_SIDED = {Presence.REFERENCE: "missed", Presence.PREDICTION: "invented"}
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,29 @@ def outcome(match: Match) -> str:
     if not match.detected or match.prediction is None or match.reference is None:
         return "missed"
     return "right" if match.prediction.level == match.reference.level else "wrong level"
+
+
+def faults(case: CaseScore) -> Iterator[str]:
+    """What went wrong with the instances and structures of a case, a line each."""
+    told = set()
+    for score in case.instances:
+        for match in score.matches:
+            told |= {match.reference, match.prediction}
+            yield from _fault(match)
+    for label in case.scores:
+        if label.anatomy not in told and not label.union and label.presence in ONE_SIDED:
+            yield f"{label.name}: {ONE_SIDED[label.presence]}"
+
+
+def _fault(match: Match) -> Iterator[str]:
+    if match.partial or match.beyond:
+        return
+    ours, theirs = (one.name if one else "" for one in (match.prediction, match.reference))
+    if match.detected and match.prediction != match.reference and match.identified is False:
+        yield f"{theirs} is called {ours}"
+    elif match.missed and match.false_positive:
+        yield f"{theirs}: IoU {match.iou:.2f} with {ours} only"
+    elif match.missed:
+        yield f"{theirs}: missed"
+    elif match.false_positive:
+        yield f"{ours}: invented"

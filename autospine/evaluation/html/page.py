@@ -9,7 +9,7 @@ from statistics import median
 from autospine.evaluation import tables
 from autospine.evaluation.evaluation import CaseScore, Evaluation
 from autospine.evaluation.html.agreement import agreements
-from autospine.evaluation.html.levels import level_counts
+from autospine.evaluation.html.levels import faults, level_counts
 from autospine.evaluation.html.markup import (
     anchor,
     card,
@@ -23,11 +23,20 @@ from autospine.evaluation.html.markup import (
 from autospine.evaluation.html.pictures import ERRORS, draw_case
 from autospine.evaluation.html.plots import bland_altman, box_plots, level_bars
 from autospine.evaluation.html.style import CSS
-from autospine.evaluation.notes import EXPLANATION, FOOTER, extras, heading, official_notes
+from autospine.evaluation.notes import (
+    EXPLANATION,
+    FOOTER,
+    extras,
+    heading,
+    official_notes,
+    unscored,
+    unscored_officially,
+)
 from autospine.evaluation.study import Study
 from autospine.evaluation.tables import HEADLINES, TITLES, figure, share_text
 
 WORST = 4
+MOST_FAULTS = 12
 PLOTTED = ("dice", "asd_mm", "nsd")
 DISTANCES = ("asd_mm", "hd95_mm")
 
@@ -108,7 +117,8 @@ def _alerts(study: Study) -> str:
         name = f" ({system.name})" if len(study.systems) > 1 else ""
         lists = (
             (f"No prediction{name}; everything there scores 0", list(system.missing)),
-            (f"Not scored{name}", list(system.failures)),
+            (f"Not scored{name}", unscored(system)),
+            (f"Not scored by SPIDER's rules, only by ours{name}", unscored_officially(system)),
             (f"Predictions without a reference{name}, not scored", extras(system)),
             (f"On one side only{name}", [str(one) for one in system.one_sided]),
         )
@@ -128,29 +138,32 @@ def _several(study: Study) -> Iterator[tuple[str, str]]:
 
 
 def _system(evaluation: Evaluation, study: Study) -> Iterator[tuple[str, str]]:
-    alone = len(study.systems) == 1
-    name = "" if alone else f": {evaluation.name}"
+    """Sections of one system by title; groups, pictures and cases of the first one only."""
+    for title, parts in _sections(evaluation, len(study.systems) == 1, evaluation is study.first):
+        whole = title if len(study.systems) == 1 else tables.titled(title, evaluation.name)
+        yield whole, section(whole, *parts)
+
+
+def _sections(evaluation: Evaluation, alone: bool, first: bool) -> Iterator[tuple[str, list[str]]]:
     if evaluation.official:
-        title = f"SPIDER's protocol{name}"
-        body = table_html(tables.official_table(evaluation)), "<h3>Why the columns differ</h3>"
-        yield title, section(title, *body, items(official_notes(evaluation)))
+        table = table_html(tables.official_table(evaluation))
+        reasons = ["<h3>Why the columns differ</h3>", items(official_notes(evaluation))]
+        yield "SPIDER's protocol", [table, *reasons]
     plots = [_box_figure([evaluation], metric) for metric in PLOTTED] if alone else []
-    title = f"Structures{name}"
-    yield title, section(title, table_html(tables.label_table(evaluation)), *plots)
+    yield "Structures", [table_html(tables.label_table(evaluation)), *plots]
     if evaluation.instances:
-        title = f"Instances and levels{name}"
-        yield title, section(title, table_html(tables.instance_table(evaluation)), _levels(evaluation))
+        yield "Instances and levels", [table_html(tables.instance_table(evaluation)), _levels(evaluation)]
     volumes = _volumes(evaluation)
     if volumes:
-        yield f"Volumes{name}", section(f"Volumes{name}", volumes)
+        yield "Volumes", [volumes]
+    if not first:
+        return
     for column in evaluation.strata:
         table = tables.strata_table(evaluation, column)
-        yield table.title + name, section(table.title + name, table_html(table))
+        yield table.title, [table_html(table)]
     if evaluation.files:
-        title = f"Worst cases{name}"
-        yield title, section(title, _key(), *_pictures(evaluation))
-    title = f"Cases{name}"
-    yield title, section(title, table_html(tables.case_table(evaluation)))
+        yield "Worst cases", [_key(), *_pictures(evaluation)]
+    yield "Cases", [table_html(tables.case_table(evaluation))]
 
 
 def _box_figure(systems: list[Evaluation] | tuple[Evaluation, ...], metric: str) -> str:
@@ -194,7 +207,7 @@ def _key() -> str:
         red, green, blue = (round(part * 255) for part in colour)
         chips.append(f'<span class="key" style="background:rgb({red},{green},{blue})"></span>{escape(name)}')
     text = "The slice on which prediction and reference differ most. Differences:"
-    return f'<p class="note">{text}{"".join(chips)}</p>'
+    return f'<p class="note wide">{text}{"".join(chips)}</p>'
 
 
 def _pictures(evaluation: Evaluation) -> Iterator[str]:
@@ -224,8 +237,17 @@ def _case(evaluation: Evaluation, case: CaseScore, title: str) -> str:
     text = f"{figures}; {where}" if where else figures
     return (
         f'<div class="case"><h3>{escape(title)}</h3>{paragraph(text, "soft")}'
-        f'<div class="panels">{"".join(drawn)}</div></div>'
+        f'<div class="panels">{"".join(drawn)}{_wrong(case)}</div></div>'
     )
+
+
+def _wrong(case: CaseScore) -> str:
+    """The gravest faults of a case, in words."""
+    lines = list(faults(case))
+    more = [f"and {len(lines) - MOST_FAULTS} more"] if len(lines) > MOST_FAULTS else []
+    if not lines:
+        return ""
+    return f'<div class="wrong"><b>What is wrong</b>{items([*lines[:MOST_FAULTS], *more])}</div>'
 
 
 def _explanations(study: Study) -> Iterator[str]:

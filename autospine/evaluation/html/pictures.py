@@ -25,7 +25,8 @@ WIDEST = 460
 MARGIN_MM = 20.0
 FILL = 0.32
 SMALLEST_NAMED_MM2 = 60.0
-PAPER, TISSUE = 0.07, 0.16  # grey where there is no scan: outside and inside the frame
+DARKEST_TO_BRIGHTEST = (1, 99)  # percentiles of a slice's intensities
+PLAIN = 0.14  # grey where there is no scan
 ERRORS: dict[str, Colour] = {
     "missed": (0.27, 0.55, 0.95),
     "added": (0.95, 0.33, 0.25),
@@ -101,12 +102,12 @@ def _most_different(ours: np.ndarray, there: np.ndarray) -> int:
 
 
 def _background(files: CaseFiles, reference: Volume, index: int) -> np.ndarray:
-    """The scan's slice, 0 to 1; plain grey where there is none on the same grid."""
+    """The scan's slice; plain grey where there is none on the same grid."""
     import numpy as np
 
     from autospine.volumes import read_image
 
-    plain = np.full(reference.array.shape[1:], TISSUE)
+    plain = np.full(reference.array.shape[1:], PLAIN)
     if files.image is None:
         return plain
     try:
@@ -115,8 +116,7 @@ def _background(files: CaseFiles, reference: Volume, index: int) -> np.ndarray:
         return plain
     if not reference.geometry.same_grid(image.geometry):
         return plain
-    low, high = np.percentile(image.array, (0.5, 99.5))
-    return np.clip((image.array[index] - low) / max(float(high - low), 1e-6), 0, 1)
+    return np.asarray(image.array[index], float)
 
 
 def _crop(
@@ -130,7 +130,11 @@ def _crop(
         room = round(MARGIN_MM / mm)
         part.append(slice(max(side.start - room, 0), min(side.stop + room, size)))
     where = tuple(part)
-    return _Slice(prediction[where], reference[where], np.asarray(image[where], float), spacing)
+    shown = image[where]
+    low, high = np.percentile(shown, DARKEST_TO_BRIGHTEST)
+    if high > low:
+        shown = np.clip((shown - low) / (high - low), 0, 1)
+    return _Slice(prediction[where], reference[where], shown, spacing)
 
 
 def _enlarged(values: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:

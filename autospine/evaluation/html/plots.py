@@ -22,6 +22,7 @@ SYSTEMS = ("#2c6fb5", "#d9772b", "#3f9152", "#8a5bb5", "#b5493f", "#5f6b7a")
 OUTCOMES = {"right": "#3f9152", "wrong level": "#e0b13a", "missed": "#b5493f"}
 INK, FAINT, GRID = "#1d2430", "#5b6675", "#e6eaee"
 WIDTH = 10.0  # inches
+LETTERS = 110  # that fit below a plot side by side
 UPWARDS = ("dice", "nsd")  # share an axis from 0 to 1
 SETTINGS = {
     "svg.fonttype": "none",  # letters stay letters: light, and found by the browser's search
@@ -72,7 +73,7 @@ def box_plots(systems: Sequence[Evaluation], metric: str) -> str:
     Every case is a point. Distances of structures that only one mask shows are drawn at the upper edge.
     """
     names = [(label.name, label.anatomy, label.union) for label in systems[0].labels]
-    with _drawing(f"{metric} per structure", 3.6) as (figure, done):
+    with _drawing(f"{metric} per structure", 3.0) as (figure, done):
         axes = figure.subplots()
         values = [[_values(system, row, metric) for row in names] for system in systems]
         top = _top(metric, values)
@@ -81,7 +82,9 @@ def box_plots(systems: Sequence[Evaluation], metric: str) -> str:
             places = [place + (k - (len(systems) - 1) / 2) * width for place in range(len(names))]
             _boxes(axes, places, columns, width, SYSTEMS[k % len(SYSTEMS)], top)
             axes.plot([], [], "s", color=SYSTEMS[k % len(SYSTEMS)], label=system.name)
-        axes.set_xticks(range(len(names)), [name for name, _, _ in names], rotation=40, ha="right")
+        _name_columns(
+            axes, [name if anatomy.level is None else anatomy.short_name for name, anatomy, _ in names]
+        )
         axes.set_xlim(-0.6, len(names) - 0.4)
         axes.set_ylim(-0.02 if metric in UPWARDS else -0.02 * top, top * 1.04)
         axes.set_ylabel(TITLES[metric])
@@ -89,6 +92,14 @@ def box_plots(systems: Sequence[Evaluation], metric: str) -> str:
         if len(systems) > 1:
             axes.legend(frameon=False, ncols=len(systems), loc="lower left", bbox_to_anchor=(0, 1))
     return done[0]
+
+
+def _name_columns(axes: Axes, names: Sequence[str]) -> None:
+    """Level where there is room, else slanting."""
+    if sum(len(name) + 1 for name in names) <= LETTERS:
+        axes.set_xticks(range(len(names)), names)
+    else:
+        axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
 
 
 def _values(system: Evaluation, row: tuple[str, Any, bool], metric: str) -> list[tuple[float, bool]]:

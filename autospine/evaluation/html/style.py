@@ -21,7 +21,7 @@ nav a { text-decoration: none; padding: 3px 0; }
 nav a:hover { text-decoration: underline; }
 .research { display: inline-block; margin: 10px 0 0; padding: 2px 10px; border: 1px solid #d9b24a;
   background: #fdf6e0; color: #6b4e00; border-radius: 3px; font-size: 0.85rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; margin: 18px 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 10px; margin: 18px 0; }
 .card { background: var(--wash); border: 1px solid var(--line); border-radius: 6px; padding: 12px 14px; }
 .card .what { color: var(--soft); font-size: 0.85rem; }
 .card .value { font-size: 1.65rem; font-weight: 600; line-height: 1.25; font-variant-numeric: tabular-nums; }
@@ -40,13 +40,16 @@ figure { margin: 14px 0 20px; }
 figure svg { display: block; width: 100%; height: auto; min-width: 560px; max-width: 1040px; }
 figcaption { margin-top: 4px; max-width: 80ch; }
 .case { margin: 22px 0 30px; break-inside: avoid; }
-.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 250px)); gap: 10px; margin-top: 8px; }
+.panels { display: grid; grid-template-columns: repeat(3, minmax(0, 260px)) minmax(150px, 1fr); gap: 10px;
+  margin-top: 8px; }
+.wrong { font-size: 0.9rem; } .wrong b { display: block; margin-bottom: 2px; }
 .panel { margin: 0; }
 .panel .view { position: relative; background: #101216; line-height: 0; }
 .panel img { width: 100%; height: auto; display: block; }
 .panel span { position: absolute; transform: translate(-50%, -50%); color: #fff; font-size: 0.72rem; font-weight: 700;
   line-height: 1; text-shadow: 0 0 3px #000, 0 0 3px #000, 0 0 5px #000; }
 .panel figcaption { font-size: 0.82rem; }
+p.wide { max-width: none; }
 .key { display: inline-block; width: 0.75em; height: 0.75em; border-radius: 2px; margin: 0 4px 0 10px; }
 dl { display: grid; grid-template-columns: minmax(90px, max-content) 1fr; gap: 4px 16px; font-size: 0.92rem;
   margin: 12px 0; }
