@@ -10,6 +10,7 @@ COMMANDS = {
     "autospine_train WORK": "train a network and validate it on whole scans",
     "autospine_predict -i IN -o OUT -m MODEL": "segment scans on their own grids",
     "autospine_evaluate PRED REF": "score masks: Dice, distances, per level and case",
+    "autospine_reconstruct -i IN -o OUT": "rebuild scans and masks on a finer slice grid",
 }
 
 

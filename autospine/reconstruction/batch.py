@@ -1,0 +1,227 @@
+"""Files onto a finer slice grid: scans, and masks and their measurements with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from autospine.errors import UserError
+from autospine.files import check_writable
+from autospine.parallel import run_cases
+from autospine.reconstruction.annotated import annotated_slices
+from autospine.reconstruction.grid import SliceGrid, plan_slices
+from autospine.reconstruction.images import Method, rebuild_image
+from autospine.reconstruction.masks import Rule, rebuild_mask
+from autospine.reconstruction.measurements import Measurement, measure, write_measurements
+from autospine.volumes import Volume, find_volumes, read_image, read_mask, volume_id, write_volume
+from autospine.volumes.folders import volume_suffix
+from autospine.volumes.geometry import triple
+
+LARGEST_GIB = 16  # a rebuilt scan above it is surely a slip of --slice-spacing
+AXES = ("left-right", "top-bottom", "front-back")
+WRITTEN_AS = {".mhd": ".mha", None: ".nii.gz"}  # a header with its data apart, a DICOM folder
+
+
+@dataclass(frozen=True)
+class ReconstructRequest:
+    """What autospine_reconstruct is asked; see its --help."""
+
+    input: Path
+    output: Path
+    masks: Path | None = None
+    slice_spacing: float = 1.0
+    method: Method = "linear"
+    mask_rule: Rule = "aligned"
+    table: Path | None = None
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan to be rebuilt."""
+
+    id: str
+    image: Path
+    mask: Path | None
+    request: ReconstructRequest
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What came of one scan.
+
+    Attributes:
+        id: Its name.
+        said: A line about its slices; of the fault, where it failed.
+        measurements: Of its mask's labels, where a table was asked for.
+        failed: Whether it could not be rebuilt.
+    """
+
+    id: str
+    said: str
+    measurements: tuple[Measurement, ...] = ()
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of all scans.
+
+    Attributes:
+        done: Those that were written.
+        failures: A line for each that was not.
+    """
+
+    done: tuple[Rebuilt, ...] = field(default=())
+    failures: tuple[str, ...] = field(default=())
+
+
+def reconstruct_all(request: ReconstructRequest) -> Outcome:
+    """Rebuilds every scan of the request; one that fails is named and the others finish.
+
+    Scans go to OUT, or, with masks, to OUT/images and OUT/masks, which is a data set.
+
+    Raises:
+        UserError: The request itself cannot be followed.
+    """
+    jobs = _find_jobs(request)
+    check_writable(request.output)
+    answers = run_cases(_rebuild, jobs, [job.id for job in jobs], "reconstruct", request.workers)
+    done = tuple(answer for answer in answers if not answer.failed)
+    if request.table is not None:
+        write_measurements(request.table, [(one.id, one.measurements) for one in done])
+    return Outcome(done, tuple(answer.said for answer in answers if answer.failed))
+
+
+def thick_axis(volume: Volume) -> int:
+    """The canonical axis across the slices: the only one of a single slice, else the coarsest."""
+    shape = volume.array.shape
+    return shape.index(1) if 1 in shape else int(np.argmax(volume.spacing))
+
+
+def on_slice_grid(volume: Volume, array: np.ndarray, grid: SliceGrid, axis: int) -> Volume:
+    """The volume with other slices: the first measured slice stays where it is, and so do all others.
+
+    Args:
+        volume: Measured slices.
+        array: `grid.count` slices along `axis`, canonical.
+        grid: Of the finer slices.
+        axis: The canonical axis across the slices.
+    """
+    size, spacing, canonical = list(volume.geometry.size), list(volume.geometry.spacing), list(volume.spacing)
+    place = volume.axes[axis]
+    size[place], spacing[place], canonical[axis] = grid.count, grid.spacing_mm, grid.spacing_mm
+    geometry = replace(volume.geometry, size=(size[0], size[1], size[2]), spacing=triple(spacing))
+    return replace(volume, array=array, spacing=triple(canonical), geometry=geometry)
+
+
+def _find_jobs(request: ReconstructRequest) -> list[Job]:
+    if not 0 < request.slice_spacing < math.inf:
+        raise UserError("--slice-spacing", f"is {request.slice_spacing:g}", "give millimetres above 0")
+    if request.table is not None and request.masks is None:
+        raise UserError("--table", "measures masks, and there are none", "add --masks")
+    inside = request.input / "images"
+    images = find_volumes(inside if inside.is_dir() else request.input)
+    found = find_volumes(request.masks) if request.masks is not None else []
+    masks = {volume_id(path): path for path in found}
+    if request.input.is_file() and len(found) == 1:
+        masks = {volume_id(request.input): found[0]}
+    jobs = [Job(volume_id(path), path, masks.get(volume_id(path)), request) for path in images]
+    inputs = {path.resolve() for path in (*images, *found)}
+    for job in jobs:
+        for target in _targets(job):
+            if target.resolve() in inputs:
+                raise UserError(target, "would be written over an input", "choose another output folder")
+    return jobs
+
+
+def _targets(job: Job) -> tuple[Path, ...]:
+    """Where a scan goes, and its mask."""
+    output, name = job.request.output, f"{job.id}{_suffix(job.image)}"
+    if job.mask is None:
+        return (output / name,)
+    return output / "images" / name, output / "masks" / f"{job.id}{_suffix(job.mask)}"
+
+
+def _suffix(path: Path) -> str:
+    suffix = None if path.is_dir() else volume_suffix(path)
+    return WRITTEN_AS.get(suffix, suffix or "")
+
+
+def _rebuild(job: Job) -> Rebuilt:
+    """Rebuilds one scan; a user's mistake becomes its answer."""
+    try:
+        return _rebuild_case(job)
+    except UserError as error:
+        return Rebuilt(job.id, str(error), failed=True)
+
+
+def _rebuild_case(job: Job) -> Rebuilt:
+    request, targets = job.request, _targets(job)
+    if request.masks is not None and job.mask is None:
+        raise UserError(job.image, f"has no mask in {request.masks}", "add it, or leave --masks out")
+    image = read_image(job.image)
+    axis = thick_axis(image)
+    grid = plan_slices(image.array.shape[axis], image.spacing[axis], request.slice_spacing)
+    _check_size(job, grid, image.array.size // grid.measured)
+    slices = np.moveaxis(image.array, axis, 0)  # (slices, rows, columns) as they were measured
+    rows, columns = np.delete(image.spacing, axis)
+    said = describe(grid, axis)
+    mask, measurements = None, ()
+    if job.mask is not None:
+        mask = _read_mask_of(job.mask, image)
+        labels = np.moveaxis(mask.array, axis, 0)
+        said += _describe_skipped(labels)
+        labels = rebuild_mask(labels, grid, (grid.gap_mm, rows, columns), request.mask_rule)
+        if request.table is not None:
+            measurements = measure(labels, (grid.spacing_mm, rows, columns), grid.measured_indices)
+        mask = on_slice_grid(mask, np.moveaxis(labels, 0, axis), grid, axis)
+    rebuilt = rebuild_image(slices[None], grid, request.method, (rows, columns))[0]
+    write_volume(on_slice_grid(image, np.moveaxis(rebuilt, 0, axis), grid, axis), targets[0])
+    if mask is not None:
+        write_volume(mask, targets[1])
+    return Rebuilt(job.id, said, measurements)
+
+
+def _read_mask_of(path: Path, image: Volume) -> Volume:
+    mask = read_mask(path)
+    difference = image.geometry.difference(mask.geometry)
+    if difference:
+        raise UserError(path, f"lies on another grid than its scan ({difference})", "resample it")
+    return mask
+
+
+def _check_size(job: Job, grid: SliceGrid, pixels: int) -> None:
+    gib = grid.count * pixels * 4 / 2**30
+    if gib > LARGEST_GIB:
+        fault = f"would have {grid.count} slices ({gib:.0f} GiB)"
+        raise UserError(job.image, fault, "choose a larger --slice-spacing")
+
+
+def describe(grid: SliceGrid, axis: int) -> str:
+    """Says how many slices are measured and how many rebuilt."""
+    if grid.measured == 1:
+        return "one slice, nothing lies between"
+    measured = f"{grid.measured} slices measured every {grid.gap_mm:.4g} mm {AXES[axis]}"
+    if grid.parts == 1:
+        return f"{measured}, fine enough already"
+    return f"{measured}, {grid.rebuilt} rebuilt: {grid.count} every {grid.spacing_mm:.4g} mm"
+
+
+def _describe_skipped(labels: np.ndarray) -> str:
+    skipped = labels.shape[0] - len(annotated_slices(labels))
+    if not skipped:
+        return ""
+    what = "slice is not" if skipped == 1 else "slices are not"
+    return f"; {skipped} {what} annotated between others, filled in"
+
+
+def summary(done: Sequence[Rebuilt], output: Path) -> str:
+    """What a person reads at the end."""
+    lines = [f"{one.id}: {one.said}" for one in done]
+    count = f"{len(done)} scan{'' if len(done) == 1 else 's'}"
+    return "\n".join([*lines, f"{count} written to {output}. For research, not a medical device."])
