@@ -152,7 +152,8 @@ def _csv(rows: Sequence[Row]) -> str:
 
 
 def _markdown(rows: Sequence[Row], part: Part) -> str:
-    lines = ["# Table 2", "", f"{part.name} of {len(part.cases)} cases", ""]
+    count = "all" if part.slices is None else str(sum(map(len, part.slices.values())))
+    lines = ["# Table 2", "", f"{part.name}: {count} slices of {len(part.cases)} cases", ""]
     lines += ["| sequence | class | slices | " + " | ".join(METRICS.values()) + " |"]
     lines += ["|---|---|---:|" + "---:|" * len(METRICS)]
     lines += [

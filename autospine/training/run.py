@@ -11,6 +11,7 @@ import torch
 
 from autospine import registry
 from autospine.dataset.protocols import Split, override
+from autospine.dataset.slice_filter import missing_classes
 from autospine.dataset.splits import Fold, Part
 from autospine.errors import UserError
 from autospine.evaluation.evaluation import CaseScore, Evaluation
@@ -115,8 +116,6 @@ def _check_classes(trainer: Trainer, allowed: bool) -> None:
     """
     if not trainer.needs_all_classes:
         return
-    from autospine.dataset.slice_filter import missing_classes
-
     scheme, shown = trainer.label_scheme, trainer.plan.encoding.values
     missing = missing_classes(trainer.plan.scheme, scheme, shown)
     if not missing:
@@ -213,7 +212,7 @@ def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) 
         if part.name == "validation" and len(evaluations) > 1:
             what = "cross-validated over"
         unit = "slices" if part.slices is not None else "cases"
-        lines += [f"{what} {len(cases)} {unit}:", evaluation_of(cases, trainer).table()]
+        lines += [f"{what} {len(cases)} {unit}:", evaluation_of(cases, trainer, jobs[0].work).table()]
     place = jobs[0].folder.parent if len(jobs) > 1 else jobs[0].folder
     lines.append(f"{'models' if len(jobs) > 1 else 'model'} in {place}")
     lines.append(f"next: autospine_predict -i SCANS -o MASKS -m {place} --overlay")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,9 +13,11 @@ from autospine import volumes
 from autospine.dataset.splits import Part
 from autospine.evaluation.evaluation import CaseScore, Evaluation, complete
 from autospine.evaluation.scoring import score_case
+from autospine.evaluation.strata import SEQUENCE, strata
+from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.model import find_models
 from autospine.overlay.draw import draw_overlay
-from autospine.prediction import segment
+from autospine.prediction import output_scheme, segment
 from autospine.prediction.batch import suffix_of
 from autospine.prediction.predictor import Predictor
 from autospine.prediction.windows import starts
@@ -27,6 +29,8 @@ from autospine.training.trainer import Trainer
 from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
+
+SLICE = "_slice"  # between a case's id and the number of one of its slices
 
 
 def afterwards(trainer: Trainer, job: Job) -> Afterwards:
@@ -92,7 +96,7 @@ def score_cases(
                 (name, source.mask),
             )
             scores.append(CaseScore(name, tuple(rows)))
-    evaluation = evaluation_of(scores, trainer)
+    evaluation = evaluation_of(scores, trainer, work)
     evaluation.save(folder)
     trainer.write_tables(folder, part, work)
     return evaluation
@@ -105,11 +109,26 @@ def images_of(case_id: str, part: Part, view_axis: int | None) -> Iterator[tuple
         return
     axis = view_axis or 0
     for k in part.slices[case_id]:
-        yield f"{case_id}:{k}", tuple(slice(k, k + 1) if a == axis else slice(None) for a in range(3))
+        yield f"{case_id}{SLICE}{k}", tuple(slice(k, k + 1) if a == axis else slice(None) for a in range(3))
 
 
-def evaluation_of(scores: list[CaseScore], trainer: Trainer) -> Evaluation:
-    """All cases' scores as one evaluation."""
+def evaluation_of(scores: Sequence[CaseScore], trainer: Trainer, work: Path) -> Evaluation:
+    """All scores as one evaluation: intervals over patients, groups by sequence where there are several.
+
+    Args:
+        scores: Of cases or of slices.
+        trainer: Whose answers were scored.
+        work: The work folder, which knows the patients.
+    """
     completed, one_sided = complete(scores)
-    name = trainer.plan.scheme.name
-    return Evaluation(completed, name, name, one_sided)
+    known = {case.id: case.patient for case in Fingerprint.load(WorkFolder(work).fingerprint).cases}
+    names = [case.id for case in completed]
+    groups = strata(names, SEQUENCE, {})
+    return Evaluation(
+        completed,
+        output_scheme(trainer.label_scheme, trainer.plan.scheme, None).name,
+        trainer.plan.scheme.name,
+        one_sided,
+        patients={name: known[name if name in known else name.rpartition(SLICE)[0]] for name in names},
+        strata={SEQUENCE: groups} if len(groups) > 1 else {},
+    )

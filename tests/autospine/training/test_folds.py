@@ -231,7 +231,7 @@ def test_split_by_slices_scores_slices_and_says_what_that_means(
     assert f"tested on {count} slices" in said
     with open(folder / "test" / "cases.csv", newline="") as file:
         cases = {row["case"] for row in csv.DictReader(file)}
-    assert cases == {f"{name}:{k}" for name, found in tested.items() for k in found}
+    assert cases == {f"{name}_slice{k}" for name, found in tested.items() for k in found}
     assert not (folder / "validation").exists()
     smaller = {
         "version": 1,
@@ -268,7 +268,7 @@ def test_scores_of_slices_are_those_of_slices_alone(work: WorkFolder, tmp_path: 
     prediction[[2, 4]] = reference[[2, 4]]
     part = Part("test", ("a",), {"a": (2, 4)})
     images = dict(images_of("a", part, 0))
-    assert list(images) == ["a:2", "a:4"]
+    assert list(images) == ["a_slice2", "a_slice4"]
     for image in images.values():
         rows = score_case(prediction[image], reference[image], SPACING, scheme, scheme)
         assert rows
