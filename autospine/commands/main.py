@@ -11,6 +11,8 @@ COMMANDS = {
     "autospine_predict -i IN -o OUT -m MODEL": "segment scans on their own grids",
     "autospine_evaluate PRED REF": "score masks: Dice, distances, per level and case",
     "autospine_reconstruct -i IN -o OUT": "rebuild scans and masks on a finer slice grid",
+    "autospine_clean -i MASKS -o OUT": "clean masks: strays, or all rules of a paper",
+    "autospine_slices -i DATASET -o OUT": "cut scans into PNG pairs of one size",
 }
 
 
