@@ -21,8 +21,8 @@ def as_text(study: Study) -> str:
     """Aligned tables for the terminal."""
     parts = [heading(study.first)]
     for table in tables(study):
-        title = [table.title] if len(study.systems) > 1 else []
-        parts.append("\n".join([*title, _aligned(table), *_wrapped([table.note] if table.note else [])]))
+        titles = [table.title] if len(study.systems) > 1 else []
+        parts.append("\n".join([*titles, _aligned(table), *_wrapped([table.note] if table.note else [])]))
     for title, lines in _remarks(study):
         parts.append("\n".join(_wrapped([f"{title}:", *lines])))
     return "\n\n".join([*parts, FOOTER])

@@ -52,11 +52,17 @@ def outcome(match: Match) -> str:
 
 def faults(case: CaseScore) -> Iterator[str]:
     """What went wrong with the instances and structures of a case, a line each."""
-    told = set()
+    told: set[Anatomy | None] = set()
     for score in case.instances:
+        shift = score.level_shift or 0
+        if shift:
+            kind = PLURALS.get(score.kind, score.kind.value)
+            way = "high" if shift > 0 else "low"
+            yield f"all {kind} are numbered {abs(shift)} level{'s' if abs(shift) > 1 else ''} too {way}"
         for match in score.matches:
             told |= {match.reference, match.prediction}
-            yield from _fault(match)
+            if not (shift and match.detected):
+                yield from _fault(match)
     for label in case.scores:
         if label.anatomy not in told and not label.union and label.presence in ONE_SIDED:
             yield f"{label.name}: {ONE_SIDED[label.presence]}"

@@ -146,9 +146,9 @@ def _system(evaluation: Evaluation, study: Study) -> Iterator[tuple[str, str]]:
 
 def _sections(evaluation: Evaluation, alone: bool, first: bool) -> Iterator[tuple[str, list[str]]]:
     if evaluation.official:
-        table = table_html(tables.official_table(evaluation))
-        reasons = ["<h3>Why the columns differ</h3>", items(official_notes(evaluation))]
-        yield "SPIDER's protocol", [table, *reasons]
+        official = table_html(tables.official_table(evaluation))
+        reasons = items(official_notes(evaluation))
+        yield "SPIDER's protocol", [official, "<h3>Why the columns differ</h3>", reasons]
     plots = [_box_figure([evaluation], metric) for metric in PLOTTED] if alone else []
     yield "Structures", [table_html(tables.label_table(evaluation)), *plots]
     if evaluation.instances:
@@ -170,8 +170,8 @@ def _box_figure(systems: list[Evaluation] | tuple[Evaluation, ...], metric: str)
     text = "Boxes: median and quartiles; whiskers: up to 1.5 times their distance; every point is a case."
     if metric in DISTANCES:
         text += (
-            " A triangle with a number at the upper edge: so many cases lie beyond, most often because only one "
-            "of the two masks shows the structure (the image's diagonal is its distance then)."
+            " A triangle with a number at the upper edge: so many cases lie beyond. Where only one of the two masks "
+            "shows the structure, the image's diagonal is its distance."
         )
     return figure_html(box_plots(systems, metric), f"{TITLES[metric]} per structure. {text}")
 

@@ -24,7 +24,7 @@ INK, FAINT, GRID = "#1d2430", "#5b6675", "#e6eaee"
 WIDTH = 10.0  # inches
 LETTERS = 110  # that fit below a plot side by side
 UPWARDS = ("dice", "nsd")  # share an axis from 0 to 1
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters: light, and found by the browser's search
     "font.family": "sans-serif",
     "font.size": 10,
@@ -72,7 +72,8 @@ def box_plots(systems: Sequence[Evaluation], metric: str) -> str:
 
     Every case is a point. Distances of structures that only one mask shows are drawn at the upper edge.
     """
-    names = [(label.name, label.anatomy, label.union) for label in systems[0].labels]
+    rows = {(label.union, label.anatomy): label.name for system in systems for label in system.labels}
+    names = [(rows[row], row[1], row[0]) for row in sorted(rows)]
     with _drawing(f"{metric} per structure", 3.0) as (figure, done):
         axes = figure.subplots()
         values = [[_values(system, row, metric) for row in names] for system in systems]
@@ -113,11 +114,13 @@ def _values(system: Evaluation, row: tuple[str, Any, bool], metric: str) -> list
 
 
 def _top(metric: str, values: Sequence[Sequence[Sequence[tuple[float, bool]]]]) -> float:
-    """The end of the axis: 1 for shares, the largest true distance for distances."""
+    """The end of the axis: 1 for shares; for distances so far up that one in ten at most lies beyond."""
     if metric in UPWARDS:
         return 1.0
-    measured = [value for columns in values for column in columns for value, both in column if both]
-    return 1.1 * max(measured, default=1.0) or 1.0
+    measured = sorted(value for columns in values for column in columns for value, both in column if both)
+    if not measured:
+        return 1.0
+    return 1.25 * measured[int(0.9 * (len(measured) - 1) + 0.999)] or 1.0
 
 
 def _boxes(

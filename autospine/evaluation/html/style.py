@@ -21,7 +21,7 @@ nav a { text-decoration: none; padding: 3px 0; }
 nav a:hover { text-decoration: underline; }
 .research { display: inline-block; margin: 10px 0 0; padding: 2px 10px; border: 1px solid #d9b24a;
   background: #fdf6e0; color: #6b4e00; border-radius: 3px; font-size: 0.85rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 10px; margin: 18px 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 10px; margin: 18px 0; }
 .card { background: var(--wash); border: 1px solid var(--line); border-radius: 6px; padding: 12px 14px; }
 .card .what { color: var(--soft); font-size: 0.85rem; }
 .card .value { font-size: 1.65rem; font-weight: 600; line-height: 1.25; font-variant-numeric: tabular-nums; }
