@@ -82,10 +82,14 @@ def patient_splits(cases: Sequence[CaseFingerprint], settings: SplitSettings) ->
     patients = list(dict.fromkeys(case.patient for case in cases))
     splits = []
     for parts in _rounds(len(patients), settings, "patient"):
-        of_part = [{patients[k] for k in part} for part in parts]
-        sides = [tuple(case.id for case in cases if case.patient in part) for part in of_part]
-        splits.append(Split("patient", Fold(*sides), _reason(parts, settings, "patient")))
+        train, validation, test = (_cases_of(cases, {patients[k] for k in part}) for part in parts)
+        fold = Fold(train, validation, test)
+        splits.append(Split("patient", fold, _reason(parts, settings, "patient")))
     return tuple(splits)
+
+
+def _cases_of(cases: Sequence[CaseFingerprint], patients: set[str]) -> tuple[str, ...]:
+    return tuple(case.id for case in cases if case.patient in patients)
 
 
 def slice_splits(slices: Mapping[str, Sequence[int]], settings: SplitSettings) -> tuple[Split, ...]:
@@ -101,8 +105,7 @@ def slice_splits(slices: Mapping[str, Sequence[int]], settings: SplitSettings) -
     every = [(case, k) for case, indices in slices.items() for k in indices]
     splits = []
     for parts in _rounds(len(every), settings, "slice"):
-        sides = [_by_case([every[k] for k in sorted(part)]) for part in parts]
-        train, validation, test = sides
+        train, validation, test = (_by_case([every[k] for k in sorted(part)]) for part in parts)
         fold = Fold(tuple(train), tuple(validation), tuple(test), FoldSlices(train, validation, test))
         splits.append(Split("slices", fold, _reason(parts, settings, "slice")))
     return tuple(splits)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from autospine import volumes
-from autospine.dataset.protocols import LEAK
+from autospine.dataset.protocols import LEAK, Split
 from autospine.dataset.splits import Part
 from autospine.errors import UserError
 from autospine.labels.conversion import get_scheme
@@ -125,6 +126,37 @@ def test_data_without_the_canal_are_refused_unless_allowed(
     folder = work.model("modified_unet", "2d_sagittal", "adapted", "0")
     rows = read_table(folder / "validation" / "table_2.csv")
     assert {row["dice"] for row in rows if row["class"] == "canal"} == {""}
+
+
+@pytest.mark.slow
+def test_published_deals_the_slices_that_the_filter_leaves(
+    tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole recipe, smaller: cleaned, filtered, dealt by slices, early stopping, table 2."""
+    root = tmp_path / "work"
+    shutil.copytree(tiny_work.root, root)
+    published = ModifiedUNetTrainer.recipes["published"]
+    steps = tuple(
+        replace(step, settings={"rows": 80, "columns": 64}) if step.name == "fit" else step
+        for step in published.steps
+    )
+    small = replace(published, steps=steps, patch=(80, 64), batch=2)
+    monkeypatch.setitem(ModifiedUNetTrainer.recipes, "published", small)
+    monkeypatch.setattr(ModifiedUNetTrainer, "widths", (4, 4, 8, 8, 8))
+    request = TrainRequest(
+        root, "modified_unet", "2d_sagittal", recipe="published", sequence="t2", device="cpu", epochs=2
+    )
+    said = train(request)
+    assert LEAK in said
+    folder = WorkFolder(root).model("modified_unet", "2d_sagittal", "published_t2", "0")
+    fold = Split.load(folder).fold
+    assert fold.slices is not None
+    dealt = {k for part in (fold.slices.train, fold.slices.test) for found in part.values() for k in found}
+    assert dealt <= {2, 3}  # only there the tiny spine shows its canal
+    assert {case.split("_")[1] for case in fold.every} == {"t2"}
+    rows = read_table(folder / "test" / "table_2.csv")
+    assert {row["sequence"] for row in rows} == {"t2"}
+    assert (folder / "curves.png").exists()
 
 
 # Table 2.
