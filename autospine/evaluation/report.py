@@ -82,7 +82,10 @@ def _own_notes(system: Evaluation, study: Study) -> Iterator[str]:
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:
-    return [fill(line, WIDTH, subsequent_indent="  ") for line in lines]
+    return [
+        fill(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        for line in lines
+    ]
 
 
 def _aligned(table: Table) -> str:

@@ -133,6 +133,8 @@ def _several(study: Study) -> Iterator[tuple[str, str]]:
         return
     for table in (tables.system_table(study), tables.test_table(study)):
         yield table.title, section(table.title, table_html(table))
+    if not any(system.cases for system in study.systems):
+        return
     plots = [_box_figure(study.systems, metric) for metric in PLOTTED]
     yield "Structures, side by side", section("Structures, side by side", *plots)
 
@@ -149,6 +151,8 @@ def _sections(evaluation: Evaluation, alone: bool, first: bool) -> Iterator[tupl
         official = table_html(tables.official_table(evaluation))
         reasons = items(official_notes(evaluation))
         yield "SPIDER's protocol", [official, "<h3>Why the columns differ</h3>", reasons]
+    if not evaluation.cases:
+        return
     plots = [_box_figure([evaluation], metric) for metric in PLOTTED] if alone else []
     yield "Structures", [table_html(tables.label_table(evaluation)), *plots]
     if evaluation.instances:

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from autospine.commands.evaluate import main
+
+GOLDEN = Path(__file__).resolve().parents[2] / "data" / "spider_evaluation"
+Run = Callable[..., object]
+
+
+@pytest.fixture
+def folders(tmp_path: Path, write: Callable, boxes: Callable) -> tuple[Path, Path]:
+    """A data set of three series of two patients, and its predictions, perfect but for one level."""
+    mask = boxes([1, 2, 3])
+    for id_ in ("1_t1", "1_t2", "2_t2"):
+        for folder, array in (("images", mask * 50.0), ("masks", mask)):
+            write(
+                tmp_path / "data" / folder / f"{id_}.mha",
+                array.astype(np.float32 if folder == "images" else np.uint8),
+            )
+        write(tmp_path / "good" / f"{id_}.mha", mask)
+        write(tmp_path / "poor" / f"{id_}.mha", np.where(mask == 3, 0, np.roll(mask, 1, axis=1)))
+    (tmp_path / "data" / "overview.csv").write_text(
+        "new_file_name,Manufacturer\n1_t1,Philips\n1_t2,Philips\n2_t2,SIEMENS\n"
+    )
+    return tmp_path / "good", tmp_path / "data"
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_several_systems_and_groups(command: Callable, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    good, data = folders
+    out = tmp_path / "out"
+    answer = command(
+        main, good, data, "--against", tmp_path / "poor", "--by", "vendor", "--by", "sequence", "-o", out
+    )
+    assert answer.status == 0, answer.err
+    for words in ("good against poor", "By vendor", "By sequence", "Philips", "level right"):
+        assert words in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 120
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["cases.csv", "instances.csv", "labels.csv", "tests.csv", "report.html", "summary.json", "summary.md"]
+    )
+    rows = read(out / "cases.csv")
+    assert {row["system"] for row in rows} == {"good", "poor"}
+    tests = {row["metric"]: row for row in read(out / "tests.csv")}
+    assert float(tests["dice"]["difference"]) > 0 > float(tests["asd_mm"]["difference"])
+    assert tests["dice"]["patients"] == "2"
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["system"] == "good" and [one["system"] for one in summary["against"]] == ["poor"]
+    assert list(summary["strata"]["vendor"]) == ["Philips", "Siemens"]
+    assert summary["strata"]["sequence"]["t2"]["dice"]["patients"] == 2
+    missed = [
+        row
+        for row in read(out / "instances.csv")
+        if row["system"] == "poor" and row["reference"] == "vertebra:3"
+    ]
+    assert {row["status"] for row in missed} == {"missed"}
+
+
+def test_sequences_are_grouped_without_being_asked(command: Callable, folders: tuple[Path, Path]) -> None:
+    assert "sequence" in command(main, *folders).out
+    answer = command(main, *folders, "--by", "shoe size")
+    assert answer.status == 2 and "overview.csv: has no column shoe size" in answer.errors[0]
+
+
+def test_the_tolerance_is_used(command: Callable, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    found = []
+    for tolerance in (0.5, 5):
+        command(main, tmp_path / "poor", folders[1], "--tolerance", tolerance, "-o", tmp_path / "out")
+        found.append(json.loads((tmp_path / "out" / "summary.json").read_text()))
+    assert [one["tolerance_mm"] for one in found] == [0.5, 5]
+    assert found[0]["overall"]["nsd"] < found[1]["overall"]["nsd"]
+    assert command(main, *folders, "--tolerance", -1).status == 2
+
+
+def test_the_same_system_twice(command: Callable, folders: tuple[Path, Path]) -> None:
+    answer = command(main, *folders, "--against", folders[0])
+    assert answer.status == 2 and "is given twice" in answer.errors[0]
+
+
+def test_probabilities_give_a_log_loss(command: Callable, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    good, data = folders
+    reference = sitk.GetArrayFromImage(sitk.ReadImage(str(data / "masks" / "1_t2.mha")))[::-1]
+    certain = np.stack([reference == 0, reference > 0]).astype(np.float16) * 0.5 + 0.25
+    np.save(good / "1_t2.npy", certain)
+    (good / "1_t2.json").write_text(json.dumps({"classes": ["background", "vertebra"]}))
+    assert command(main, good, data, "-o", tmp_path / "out").status == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["per_case"]["1_t2"]["case_log_loss"] == pytest.approx(-np.log(0.75), abs=1e-3)
+    assert summary["per_case"]["2_t2"]["case_log_loss"] is None
+    (good / "1_t2.json").write_text(json.dumps({"classes": ["background"]}))
+    answer = command(main, good, data)
+    assert answer.status == 2 and "does not name the 2 classes" in answer.errors[0]
+
+
+def test_fractions_colours_and_other_shapes_are_named_and_the_others_finish(
+    command: Callable, folders: tuple[Path, Path], write: Callable, boxes: Callable
+) -> None:
+    good, data = folders
+    write(good / "1_t1.mha", boxes([1, 2, 3]).astype(np.float32) + 0.5)
+    write(good / "1_t2.mha", boxes([1, 2, 3])[:5])
+    write(data / "masks" / "3_t2.mha", boxes([1, 2, 3]))
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True), str(good / "3_t2.mha")
+    )
+    answer = command(main, good, data)
+    assert answer.status == 2 and "Traceback" not in answer.err
+    assert len(answer.errors) == 3
+    fractions, shape, colours = answer.errors
+    assert "1_t1.mha" in fractions and "no whole numbers" in fractions
+    assert "1_t2.mha: lies on another grid than" in shape and str(data / "masks" / "1_t2.mha") in shape
+    assert "3_t2.mha" in colours
+    assert "Scores of 1 case" in answer.out
+
+
+def test_near_misses_of_names_are_told(
+    command: Callable, folders: tuple[Path, Path], write: Callable, boxes: Callable
+) -> None:
+    good, data = folders
+    (good / "2_t2.mha").rename(good / "2_t2_seg.mha")
+    answer = command(main, good, data)
+    assert answer.status == 0
+    assert "No prediction (scored 0): 2_t2" in answer.out and "2_t2_seg (is it 2_t2?)" in answer.out
+
+
+def test_all_cases_fail_and_the_page_says_so(
+    command: Callable, folders: tuple[Path, Path], write: Callable, boxes: Callable, tmp_path: Path
+) -> None:
+    for path in folders[0].iterdir():
+        write(path, boxes([1])[:5])
+    answer = command(main, *folders, "-o", tmp_path / "out")
+    assert answer.status == 2 and len(answer.errors) == 3
+    assert (tmp_path / "out" / "report.html").read_text().count("lies on another grid") == 3
+
+
+def test_spider_protocol(command: Callable, tmp_path: Path) -> None:
+    """label_200 lies on another grid: an error here and none there; a reference without discs is the reverse."""
+    answer = command(
+        main, GOLDEN / "prediction", GOLDEN / "reference", "--protocol", "spider", "-o", tmp_path / "out"
+    )
+    assert answer.status == 2 and "Traceback" not in answer.err
+    assert ["label_200" in line or "reference_without_discs" in line for line in answer.errors] == [
+        True,
+        True,
+    ]
+    rows = read(tmp_path / "out" / "official.csv")
+    assert len(rows) == 41 and {"OveralASD", "DiceScoreDiscs"} < set(rows[0])
+    assert [row["case"] for row in rows if row["fault"]] == ["reference_without_discs"]
+    expected = json.loads((GOLDEN / "expected_aggregate.json").read_text())
+    spider = json.loads((tmp_path / "out" / "summary.json").read_text())["spider"]
+    for key, figures in expected.items():
+        assert spider["figures"][key]["official"]["mean"] == pytest.approx(figures["mean"], abs=1e-12)
+    assert spider["differences"]
