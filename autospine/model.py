@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine import __version__, registry
+from autospine.ensemble.card import ENSEMBLE, PREFIX, Member, read_card
 from autospine.errors import UserError
 from autospine.files import read_json, write_json, write_with
 from autospine.labels.encoding import Encoding
@@ -69,16 +70,21 @@ class Model:
     Attributes:
         folder: Where.
         card: Its model.json.
+        weight: Its share beside the models that it is averaged with.
     """
 
     folder: Path
     card: ModelCard
+    weight: float = 1.0
 
     @cached_property
     def name(self) -> str:
-        """For reports: trainer, plan, recipe, fold and the weights' first digits."""
+        """For reports: trainer, plan, recipe, fold and the weights' first digits; its share in an ensemble before it."""
         card = self.card
-        return f"{card.trainer}/{card.plan.name}/{card.recipe.name}/fold_{card.fold}@{card.weights[:12]}"
+        share = "" if self.weight == 1 else f"{self.weight:g} x "
+        return (
+            f"{share}{card.trainer}/{card.plan.name}/{card.recipe.name}/fold_{card.fold}@{card.weights[:12]}"
+        )
 
     def network(self, where: device) -> nn.Module:
         """The network with its weights, ready to predict.
@@ -153,35 +159,90 @@ def read_model(folder: Path) -> Model:
 
 
 def find_models(folders: Sequence[str | Path]) -> list[Model]:
-    """Models of the given folders; a folder of folds, or of an ensemble's members, stands for all of them.
+    """Models of the given folders; a folder of folds stands for all of them, an ensemble for its members.
+
+    Each folder, or fold, has the same share; an ensemble's is divided among its members by their weights.
 
     Raises:
         UserError: A folder holds no model, or the models do not answer in the same way.
     """
-    found: list[Model] = []
-    for folder in map(Path, folders):
-        parts = [*folder.glob(f"fold_[0-9]*/{CARD}"), *folder.glob(f"member_*/{CARD}")]
-        parts = parts or [*folder.glob(f"fold_*/{CARD}")]
-        folds = [folder] if (folder / CARD).exists() else sorted(path.parent for path in parts)
-        if not folds:
-            raise UserError(
-                folder, "holds no finished model", "name a fold's folder or the folder above its folds"
-            )
-        found += [read_model(fold) for fold in folds]
-    first = found[0]
+    found = [model for folder in map(Path, folders) for model in _models_in(folder)]
     for other in found[1:]:
-        _check_alike(first, other)
+        check_alike(found[0], other)
     return found
 
 
-def _check_alike(first: Model, other: Model) -> None:
-    if first.card.scheme != other.card.scheme or first.card.encoding != other.card.encoding:
+def _models_in(folder: Path) -> list[Model]:
+    if _finished(folder):
+        return _models_of(folder)
+    folds = sorted(filter(_finished, folder.glob("fold_[0-9]*"))) or sorted(
+        filter(_finished, folder.glob("fold_*"))
+    )
+    if folds:
+        return [model for fold in folds for model in _models_of(fold)]
+    if any(folder.glob(f"{PREFIX}*")):
+        raise UserError(
+            folder,
+            f"holds members of an ensemble but no {ENSEMBLE}",
+            "finish its training with --continue, or name one member",
+        )
+    raise UserError(folder, "holds no finished model", "name a fold's folder or the folder above its folds")
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / ENSEMBLE).exists() or (folder / CARD).exists()
+
+
+def _models_of(folder: Path) -> list[Model]:
+    """The model of a folder, or the members of its ensemble."""
+    if not (folder / ENSEMBLE).exists():
+        return [read_model(folder)]
+    return [_read_member(folder, member) for member in read_card(folder).members]
+
+
+def _read_member(folder: Path, member: Member) -> Model:
+    place = folder / member.folder
+    if not (place / CARD).exists():
+        raise UserError(place, f"is missing, {folder / ENSEMBLE} names it", "copy the whole ensemble again")
+    model = read_model(place)
+    if model.card.weights != member.digest:
+        raise UserError(
+            place, f"is not the member that {folder / ENSEMBLE} was made with", "make the ensemble again"
+        )
+    return replace(model, weight=member.weight)
+
+
+def check_alike(first: Model, other: Model) -> None:
+    """Makes sure that two models can be averaged: the same labels on the same grid.
+
+    Raises:
+        UserError: Naming what differs.
+    """
+    mine, theirs = first.card, other.card
+    if mine.scheme != theirs.scheme or mine.encoding != theirs.encoding:
         raise UserError(
             other.folder,
-            f"answers with other labels than {first.folder}",
+            f"answers with other labels ({_labels(theirs)}) than {first.folder} ({_labels(mine)})",
             "average models of one label scheme",
         )
-    if first.card.plan.grid != other.card.plan.grid or first.card.plan.view_axis != other.card.plan.view_axis:
+    ours, grids = mine.plan, (mine.plan.grid, theirs.plan.grid)
+    if grids[0].spacing != grids[1].spacing:
+        spacings = [" x ".join("own" if mm is None else f"{mm:g}" for mm in grid.spacing) for grid in grids]
+        raise UserError(
+            other.folder,
+            f"has another plan (spacing {spacings[1]} mm) than {first.folder} ({spacings[0]} mm)",
+            "average models of one plan",
+        )
+    plan = theirs.plan
+    if (grids[0], ours.view_axis, ours.normalisation, ours.channels) != (
+        grids[1],
+        plan.view_axis,
+        plan.normalisation,
+        plan.channels,
+    ):
         raise UserError(other.folder, f"has another plan than {first.folder}", "average models of one plan")
-    if first.card.recipe.steps != other.card.recipe.steps:
-        raise UserError(other.folder, f"prepares scans otherwise than {first.folder}", "average alike models")
+
+
+def _labels(card: ModelCard) -> str:
+    how = "levels by order" if card.encoding.chained else f"{card.encoding.semantic_channels} classes"
+    return f"{card.scheme.name}, {how}"

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from autospine.preprocessing.resampling import resize, source_positions
 
 PLANES = 8  # resized at once
+
+
+def add_streams(
+    streams: Sequence[Iterable[tuple[int, np.ndarray]]], axis: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Sums volumes of one grid that arrive in slabs of different thickness.
+
+    Args:
+        streams: Each (first plane, `(channels, slices, rows, columns)`) in order along `axis`, without gaps.
+        axis: Streamed axis, 0 to 2.
+
+    Yields:
+        (first plane, sums), as thick as the thinnest slab at hand.
+    """
+    waiting, first = [iter(stream) for stream in streams], 0
+    held: list[np.ndarray | None] = [None] * len(waiting)
+    while True:
+        for k, stream in enumerate(waiting):
+            if held[k] is None:
+                following = next(stream, None)
+                if following is None:
+                    return
+                held[k] = following[1]
+        slabs = [values for values in held if values is not None]
+        ready = min(values.shape[axis + 1] for values in slabs)
+        total = _take(slabs[0], axis, slice(ready)).copy()
+        for values in slabs[1:]:
+            total += _take(values, axis, slice(ready))
+        yield first, total
+        first += ready
+        held = [_take(v, axis, slice(ready, None)) if v.shape[axis + 1] > ready else None for v in slabs]
 
 
 def pick_slices(

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from autospine.files import replacing
 from autospine.labels.encoding import Encoding
 from autospine.levels.decode import Decoded, Evidence, decode
 from autospine.model import Model
-from autospine.precision import Precision, quick_precision
-from autospine.prediction.back import pick_slices, resize_stream
-from autospine.prediction.windows import Slab, stream_slices, stream_volume
+from autospine.precision import quick_precision
+from autospine.prediction.back import add_streams, pick_slices, resize_stream
+from autospine.prediction.group import make_groups
 from autospine.preprocessing.grid import CaseGrid, case_grid
 from autospine.preprocessing.normalisation import visible_rows
 from autospine.preprocessing.preprocess import bring_to_grid
-from autospine.preprocessing.steps import Prepared, apply_steps, make_steps, undo_steps
 
 log = logging.getLogger(__name__)
-
-BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000}  # windows at once
 
 
 @dataclass(frozen=True)
@@ -45,48 +40,17 @@ class Answer:
 
 
 class Predictor:
-    """One or more models of one plan, averaged.
+    """One or more models of one plan, averaged by their weights.
 
     Args:
-        models: Alike in plan, labels and preprocessing.
+        models: Alike in plan and labels; patches and preprocessing steps may differ.
         device: Where.
     """
 
     def __init__(self, models: Sequence[Model], device: torch.device) -> None:
         card = models[0].card
-        self.plan, self.encoding, self.patch = card.plan, card.encoding, card.patch
-        self.device, self.dimension = device, card.plan.dimension
-        self.steps = make_steps(card.recipe.steps)
-        self.networks = [model.network(device) for model in models]
-        self.precision = quick_precision(device)
-        for network in self.networks:
-            self.precision.arrange(network, self.dimension)
-        self.batch = max(BATCH_VOXELS[device.type] // int(np.prod(self.patch)), 1)
-        self.seconds = 0.0
-
-    def _forward(self, windows: Tensor, precision: Precision) -> Tensor:
-        """Averaged answer of all networks, `(B, channels, *window)` float32 on the CPU."""
-        images = windows.to(self.device).contiguous(memory_format=precision.layout(self.dimension))
-        with torch.inference_mode(), precision.autocast(self.device):
-            total = self._activate(self.networks[0](images).float())
-            for network in self.networks[1:]:
-                total += self._activate(network(images).float())
-        return (total if len(self.networks) == 1 else total / len(self.networks)).cpu()
-
-    def _activate(self, logits: Tensor) -> Tensor:
-        """Soft-max over classes and over levels, in place; offsets stay."""
-        classes = self.encoding.semantic_channels
-        levels = classes + len(self.encoding.offset_axes)
-        logits[:, :classes] = logits[:, :classes].softmax(dim=1)
-        if self.encoding.chained:
-            logits[:, levels:] = logits[:, levels:].softmax(dim=1)
-        return logits
-
-    def _timed(self, windows: Tensor) -> Tensor:
-        start = time.perf_counter()
-        answer = self._forward(windows, self.precision)
-        self.seconds += time.perf_counter() - start
-        return answer
+        self.plan, self.encoding = card.plan, card.encoding
+        self.groups = make_groups(models, device, quick_precision(device))
 
     def predict(
         self, image: np.ndarray, spacing: tuple[float, float, float], probabilities: Path | None = None
@@ -102,46 +66,22 @@ class Predictor:
         Returns:
             Labels of shape (slices, rows, columns) in the models' scheme.
         """
-        self.seconds = 0.0
         moved = bring_to_grid(image, spacing, self.plan)
         grid = case_grid(self.plan.grid, image.shape[1:], spacing)
-        collector = Collector(self.encoding, grid, image.shape[1:], self._stream_axis())
-        collector.run(self._slabs(moved, grid.spacing), probabilities)
+        axis, before = self.groups[0].axis, self.network_seconds
+        slabs = [group.slabs(moved, grid.spacing) for group in self.groups]
+        collector = Collector(self.encoding, grid, image.shape[1:], axis)
+        collector.run(slabs[0] if len(slabs) == 1 else add_streams(slabs, axis), probabilities)
         evidence = collector.evidence(grid.spacing, visible_rows(moved[0]))
         decoded = decode(evidence, self.encoding)
         labels = collector.on_input_grid(decoded.labels)
         answer = Decoded(labels, decoded.findings, decoded.ambiguous)
-        return Answer(answer, collector.confidences(labels), self.seconds)
+        return Answer(answer, collector.confidences(labels), self.network_seconds - before)
 
-    def _stream_axis(self) -> int:
-        return 1 if self.plan.view_axis is None else self.plan.view_axis
-
-    def _slabs(
-        self, moved: np.ndarray, spacing: tuple[float, float, float]
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """Averaged outputs on the plan's grid, in order along the streamed axis."""
-        prepared, way = apply_steps(self.steps, Prepared(moved, None, spacing, view_axis=self.plan.view_axis))
-        slabs = self._windows(torch.from_numpy(np.ascontiguousarray(prepared.image)))
-        if not self.steps:
-            for slab in slabs:
-                yield slab.first, slab.values.numpy()
-            return
-        values = np.empty((self.encoding.channels, *prepared.shape), np.float32)
-        planes = np.moveaxis(values, self._stream_axis() + 1, 0)
-        for slab in slabs:
-            part = np.moveaxis(slab.values.numpy(), self._stream_axis() + 1, 0)
-            planes[slab.first : slab.first + len(part)] = part
-        fill = np.zeros(self.encoding.channels, np.float32)
-        fill[0] = 1  # outside a crop there is background
-        back = np.empty((self.encoding.channels, *moved.shape[1:]), np.float32)
-        for k in range(len(back)):  # one channel at a time, since resizing takes several times its memory
-            back[k] = undo_steps(way, values[k : k + 1], fill[k : k + 1])[0]
-        yield 0, back
-
-    def _windows(self, image: Tensor) -> Iterator[Slab]:
-        if self.plan.view_axis is None:
-            return stream_volume(image, self.patch, self.batch, self._timed)
-        return stream_slices(image, self.plan.view_axis, self.patch, self.batch, self._timed)
+    @property
+    def network_seconds(self) -> float:
+        """Spent in networks so far."""
+        return sum(group.seconds for group in self.groups)
 
 
 class Collector:

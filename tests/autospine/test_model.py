@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from autospine.dataset.splits import Fold
+from autospine.ensemble.card import ENSEMBLE, EnsembleCard, Member
 from autospine.errors import UserError
 from autospine.labels.conversion import get_scheme
 from autospine.model import CARD, WEIGHTS, Model, file_hash, find_models, read_model, save_model
+from autospine.planning.plan import Grid
 from autospine.precision import Precision
-from autospine.recipe import StepSettings
 from autospine.training.calibration import Calibration
 from autospine.training.job import Job
 from tests.tiny import chain_encoding, made_plan
@@ -158,14 +159,66 @@ class Semantic(ToyTrainer):
 def test_models_that_answer_in_different_ways_are_not_averaged(save, tmp_path: Path) -> None:
     save("fold_0")
     base = made_plan(chain_encoding())
-    cropped = replace(QUICK, steps=(StepSettings("centre_crop", {"rows": 0.5}),))
     for name, settings, fault in (
         ("fold_1", {"plan": made_plan(chain_encoding(4))}, "other labels"),
         ("fold_2", {"kind": Semantic}, "other labels"),
         ("fold_3", {"plan": replace(base, view_axis=1)}, "another plan"),
-        ("fold_4", {"recipe": cropped}, "prepares scans otherwise"),
+        ("fold_4", {"plan": replace(base, grid=Grid((4.0, 1.0, 1.0)))}, r"spacing 4 x 1 x 1 mm\) than"),
+        ("fold_5", {"plan": replace(base, channels=("t2",))}, "another plan"),
     ):
         save(name, **settings)
         with pytest.raises(UserError, match=fault):
             find_models([tmp_path / "fold_0", tmp_path / name])
     assert get_scheme("semantic4") == read_model(tmp_path / "fold_2").card.scheme
+
+
+def ensemble(save, folder: Path, weights: tuple[float, ...] = (0.25, 0.75)) -> list[Model]:
+    members = [save(f"{folder.name}/member_{k}") for k in range(len(weights))]
+    rows = [Member(m.folder.name, w, m.card.weights) for m, w in zip(members, weights, strict=True) if w]
+    EnsembleCard(tuple(rows), "by hand").save(folder)
+    return members
+
+
+def test_an_ensemble_stands_for_its_members_with_their_weights(save, tmp_path: Path) -> None:
+    ensemble(save, tmp_path / "fold_0", (0.25, 0.0, 0.75))
+    found = find_models([tmp_path / "fold_0"])
+    assert [(m.folder.name, m.weight) for m in found] == [("member_0", 0.25), ("member_2", 0.75)]
+    assert found[0].name.startswith("0.25 x toy/2d_sagittal")
+    save("fold_1")  # beside it a model of its own: as much as the ensemble as a whole
+    assert [m.weight for m in find_models([tmp_path])] == [0.25, 0.75, 1.0]
+
+
+def test_members_that_are_missing_or_others_are_named(save, tmp_path: Path) -> None:
+    folder = tmp_path / "fold_0"
+    members = ensemble(save, folder)
+    card = (folder / ENSEMBLE).read_text()
+    (folder / ENSEMBLE).unlink()
+    with pytest.raises(UserError, match=r"no ensemble\.json; finish its training"):
+        find_models([folder])
+    (folder / ENSEMBLE).write_text(card.replace(members[0].card.weights, members[0].card.weights[::-1]))
+    with pytest.raises(UserError, match=r"member_0: is not the member that .*ensemble\.json"):
+        find_models([folder])
+    (folder / ENSEMBLE).write_text(card)
+    (members[1].folder / CARD).unlink()
+    with pytest.raises(UserError, match="member_1: is missing"):
+        find_models([folder])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        ('"weight": 0.75', '"weight": 0.85', "the weights sum to 1.1, not to 1"),
+        ('"weight": 0.75', '"weight": -0.75', "below 0"),
+        ('"version": 1', '"version": 9', "newer AutoSpine"),
+        ('"reason"', '"colour"', "colour"),
+    ],
+)
+def test_a_foreign_ensemble_card_is_a_users_error(
+    save, tmp_path: Path, before: str, after: str, fault: str
+) -> None:
+    folder = tmp_path / "fold_0"
+    ensemble(save, folder)
+    (folder / ENSEMBLE).write_text((folder / ENSEMBLE).read_text().replace(before, after))
+    with pytest.raises(UserError, match=fault) as caught:
+        find_models([folder])
+    assert ENSEMBLE in str(caught.value)

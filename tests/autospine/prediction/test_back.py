@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.prediction.back import pick_slices, resize_stream
+from autospine.prediction.back import add_streams, pick_slices, resize_stream
 from autospine.preprocessing.resampling import resize, source_positions
 
 
@@ -97,3 +97,17 @@ def test_a_long_stream_holds_a_few_planes_only() -> None:
     stream = resize_stream(slabs(), 1, (3, 100, 3), (3, 150, 3))
     next(stream)
     assert taken == [0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    axis=st.integers(0, 2),
+    size=st.tuples(*[st.integers(1, 12)] * 3),
+    cuts=st.lists(st.lists(st.integers(0, 100), max_size=4), min_size=1, max_size=4),
+)
+def test_streams_in_different_slabs_add_up(axis: int, size, cuts) -> None:
+    arrays = [np.full((2, *size), 10.0**k) + np.arange(np.prod(size)).reshape(size) for k in range(len(cuts))]
+    kept = [array.copy() for array in arrays]
+    streams = [slabs_of(array, axis, own) for array, own in zip(arrays, cuts, strict=True)]
+    np.testing.assert_array_equal(joined(add_streams(streams, axis), axis), sum(arrays))
+    assert all(np.array_equal(a, b) for a, b in zip(arrays, kept, strict=True))

@@ -145,6 +145,29 @@ def test_several_models_are_averaged(tmp_path: Path, scan: Path, random_model) -
     assert [m.folder.name for m in find_models([tmp_path])] == ["fold_0", "fold_1"]
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_weighted_models_are_blended_whatever_they_see(tmp_path: Path, scan: Path, save, alike: bool) -> None:
+    """Of one patch and preprocessing in one pass, of different ones on the plan's grid, slab by slab."""
+    from autospine.recipe import StepSettings
+    from tests.tiny import chain_encoding
+    from tests.toys import QUICK, ToyTrainer
+
+    steps = (StepSettings("centre_crop", {"columns": 0.8}), StepSettings("resize", {"rows": 50}))
+    recipes = [QUICK] * 3 if alike else [QUICK, replace(QUICK, patch=(40, 24)), replace(QUICK, steps=steps)]
+    plan, weights = made_plan(chain_encoding()), (0.5, 0.2, 0.3)
+    singles = [save(tmp_path / str(k), ToyTrainer(plan, recipe), k) for k, recipe in enumerate(recipes)]
+    blend = [replace(model, weight=2 * weight) for model, weight in zip(singles, weights, strict=True)]
+    volume, stored = read_image(scan), []
+    assert len(Predictor(blend, CPU).groups) == (1 if alike else 3)
+    for number, models in enumerate([*([model] for model in singles), blend]):
+        place = tmp_path / f"{number}.npy"
+        segment([volume], Predictor(models, CPU), models, probabilities=place)
+        stored.append(np.load(place).astype(np.float32))
+    expected = sum(w * p for w, p in zip(weights, stored[:3], strict=True))
+    np.testing.assert_allclose(stored[3], expected, atol=2e-3)
+    assert all(np.abs(stored[3] - single).max() > 0.05 for single in stored[:3])
+
+
 def test_a_second_run_gives_the_same(tmp_path: Path, scan: Path, random_model) -> None:
     random_model(tmp_path / "model")
     first, second = (predict(scan, tmp_path / "model", device="cpu") for _ in range(2))

@@ -1,0 +1,1 @@
+"""Ensembles: models whose soft-max probabilities are blended, each with its weight."""
