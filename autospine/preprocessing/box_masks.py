@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class BoxMasks:
     """Rebuilds the masks between measured slices by the box rule of Pal et al.; nothing to do where none was rebuilt.
 
-    Images and measured slices stay, and so do predictions: a scan to be segmented has no mask.
+    Images and measured slices stay, those too that nobody annotated and the plan has filled in; so do predictions,
+    since a scan to be segmented has no mask.
     """
 
     def apply(self, case: Prepared) -> Prepared:
@@ -35,7 +36,8 @@ class BoxMasks:
             raise UserError("step box_masks", "finds other slices than the plan has made", "list it first")
         spacing = (slices.gap_mm, *case.spacing[1:])
         measured = measured_planes(case.mask, slices, axis=0)  # (measured, rows, columns)
-        return replace(case, mask=rebuild_labels(measured, slices, spacing, case.unlabelled, "box"))
+        unlabelled = case.scheme.unlabelled if case.scheme else None
+        return replace(case, mask=rebuild_labels(measured, slices, spacing, unlabelled, "box"))
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Nothing to undo."""

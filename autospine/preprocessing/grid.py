@@ -107,8 +107,8 @@ def rebuild_labels(
         mask: `(slices, rows, columns)` labels, measured slices.
         slices: The finer grid.
         spacing: mm of `mask` along its axes.
-        unlabelled: Marks voxels without annotation; a rebuilt voxel has it where a measured neighbour has it, unless
-            a label reaches there.
+        unlabelled: Marks voxels without annotation. A rebuilt voxel has it where a measured neighbour has it, unless a
+            label reaches there; a slice without any annotation is filled in like a rebuilt one.
         rule: Of `autospine.reconstruction.rebuild_mask`.
 
     Returns:

@@ -65,7 +65,6 @@ class Prepared:
         slices: Slices along the view axis that take part in training; None for all.
         view_axis: The plan's; None for volumes.
         slice_grid: Which slices were measured, where the plan has rebuilt those between; None elsewhere.
-        unlabelled: Value of the mask where nobody annotated; None if there is none.
         scheme: What the mask's integers mean; None where it has none.
         labels: Those that the data set shows.
         tables: What the steps so far report of what they did.
@@ -77,7 +76,6 @@ class Prepared:
     slices: tuple[int, ...] | None = None
     view_axis: int | None = 0
     slice_grid: SliceGrid | None = None
-    unlabelled: int | None = None
     scheme: LabelScheme | None = None
     labels: tuple[int, ...] = ()
     tables: tuple[StepTable, ...] = ()
@@ -201,7 +199,6 @@ def _prepare(trainer: Trainer, steps: Sequence[AnyStep], source: CaseStore, targ
         source.record.slices,
         plan.view_axis,
         source.record.slice_grid,
-        plan.scheme.unlabelled,
         plan.scheme,
         plan.encoding.values,
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autospine.errors import UserError
+from autospine.labels.conversion import get_scheme
 from autospine.planning.plan import Grid, Rebuild
 from autospine.preprocessing.box_masks import BoxMasks
 from autospine.preprocessing.grid import case_grid
@@ -44,7 +45,8 @@ def test_what_nobody_annotated_stays_so(case: Prepared) -> None:
     assert case.mask is not None
     mask = case.mask.copy()
     mask[8:, :3] = 255
-    found = BoxMasks().apply(replace(case, mask=mask, unlabelled=255))
+    scheme = replace(get_scheme("spider"), unlabelled=255)
+    found = BoxMasks().apply(replace(case, mask=mask, scheme=scheme))
     assert found.mask is not None
     assert (found.mask[5:, :3] == 255).all()
     assert not (found.mask[:5] == 255).any()
