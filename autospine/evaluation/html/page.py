@@ -188,7 +188,7 @@ def _levels(evaluation: Evaluation) -> str:
         "Every instance of the references by its level: found (IoU of 0.5 or more) with the right level, found with "
         "another level, or missed."
     )
-    return figure_html(level_bars(counts), text)
+    return figure_html(level_bars(counts, evaluation.name), text)
 
 
 def _volumes(evaluation: Evaluation) -> str:
@@ -202,7 +202,7 @@ def _volumes(evaluation: Evaluation) -> str:
     )
     if left_out:
         text += f" Not drawn, since only one of the masks shows them: {left_out}."
-    return figure_html(bland_altman(found), text)
+    return figure_html(bland_altman(found, evaluation.name), text)
 
 
 def _key() -> str:

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from autospine.evaluation.evaluation import Evaluation
@@ -64,7 +65,7 @@ def _embedded(svg: str, name: str) -> str:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    return IDS.sub("", svg).replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+    return IDS.sub("", svg).replace("<svg", f'<svg role="img" aria-label="{escape(name)}"', 1)
 
 
 def box_plots(systems: Sequence[Evaluation], metric: str) -> str:
@@ -163,10 +164,10 @@ def _spread(place: float, count: int, width: float) -> list[float]:
     return [place + width * ((k * golden) % 1 - 0.5) for k in range(count)]
 
 
-def level_bars(counts: Mapping[str, Sequence[LevelCounts]]) -> str:
+def level_bars(counts: Mapping[str, Sequence[LevelCounts]], system: str) -> str:
     """What became of each instance of the reference, level by level; a panel per kind."""
     most = max(len(levels) for levels in counts.values())
-    with _drawing("Levels", 1.1 + 0.34 * most) as (figure, done):
+    with _drawing(f"levels, {system}", 1.1 + 0.34 * most) as (figure, done):
         panels = figure.subplots(1, len(counts), squeeze=False)[0]
         for axes, (kind, levels) in zip(panels, counts.items(), strict=True):
             names = [each.name for each in levels]
@@ -184,9 +185,9 @@ def level_bars(counts: Mapping[str, Sequence[LevelCounts]]) -> str:
     return done[0]
 
 
-def bland_altman(agreements: Sequence[Agreement]) -> str:
+def bland_altman(agreements: Sequence[Agreement], system: str) -> str:
     """Difference of volumes against their mean, a panel per kind, with bias and limits of agreement."""
-    with _drawing("Volumes", 3.6) as (figure, done):
+    with _drawing(f"volumes, {system}", 3.6) as (figure, done):
         panels = figure.subplots(1, len(agreements), squeeze=False)[0]
         for k, (axes, each) in enumerate(zip(panels, agreements, strict=True)):
             axes.axhline(0, color="#9aa4b0", lw=0.8)
