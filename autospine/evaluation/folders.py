@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -115,6 +116,8 @@ def score_systems(
         UserError: As for `score_folder`; or a column to group by is unknown, or a table is at fault.
     """
     settings = settings or Settings()
+    if not 0 <= settings.tolerance_mm < inf:
+        raise UserError("--tolerance", f"is {settings.tolerance_mm:g} mm", "give a distance of 0 or more")
     references = find_references(reference, settings.images)
     names = system_names(predictions)
     groups = _groups(references, settings.by)

@@ -81,7 +81,9 @@ def test_the_tolerance_is_used(command: Callable, folders: tuple[Path, Path], tm
         found.append(json.loads((tmp_path / "out" / "summary.json").read_text()))
     assert [one["tolerance_mm"] for one in found] == [0.5, 5]
     assert found[0]["overall"]["nsd"] < found[1]["overall"]["nsd"]
-    assert command(main, *folders, "--tolerance", -1).status == 2
+    for impossible in (-1, "nan"):
+        answer = command(main, *folders, "--tolerance", impossible)
+        assert answer.status == 2 and "--tolerance: is" in answer.errors[0] and len(answer.errors) == 1
 
 
 def test_the_same_system_twice(command: Callable, folders: tuple[Path, Path]) -> None:
