@@ -99,7 +99,7 @@ def clean_all(request: CleanRequest) -> Outcome:
     folder, paths = _masks(request.masks)
     if request.output.resolve() == folder.resolve():
         raise UserError(request.output, "holds the masks themselves", "choose another output folder")
-    scheme = _scheme(request.labels, folder)
+    scheme, workers = _scheme(request.labels, folder), workers_for(request.workers)
     check_writable(request.output)
     jobs = []
     for path in paths:
@@ -107,7 +107,7 @@ def clean_all(request: CleanRequest) -> Outcome:
         target = request.output / (volumes.volume_id(path) + WRITTEN_AS.get(suffix, str(suffix)))
         jobs.append(Job(path, target, scheme, request.rules, request.keep_labels))
     names = [volumes.volume_id(path) for path in paths]
-    done = run_cases(_attempt, jobs, names, "clean", workers_for(request.workers))
+    done = run_cases(_attempt, jobs, names, "clean", workers)
     for each in done:
         if each.report is not None:
             log.info("%s: %s", each.id, each.report.line)

@@ -129,10 +129,11 @@ def cut_all(request: SlicesRequest) -> Outcome:
         request.max_ratio,
         request.colours,
     )
+    workers = workers_for(request.workers)
     check_writable(request.output)
     jobs = [Job(case, scheme, settings, request.output) for case in dataset.annotated]
     ids = [case.id for case in dataset.annotated]
-    done = run_cases(_attempt, jobs, ids, "slices", workers_for(request.workers))
+    done = run_cases(_attempt, jobs, ids, "slices", workers)
     outcome = Outcome(tuple(done), scheme, request)
     write_text(request.output / INDEX, as_csv(COLUMNS, [row.cells for row in outcome.rows]))
     _check_some(outcome)
