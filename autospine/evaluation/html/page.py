@@ -21,7 +21,7 @@ from autospine.evaluation.html.markup import (
     table_html,
 )
 from autospine.evaluation.html.pictures import ERRORS, draw_case
-from autospine.evaluation.html.plots import bland_altman, box_plots, level_bars
+from autospine.evaluation.html.plots import MOST_POINTS, bland_altman, box_plots, level_bars
 from autospine.evaluation.html.style import CSS
 from autospine.evaluation.notes import (
     EXPLANATION,
@@ -171,7 +171,10 @@ def _sections(evaluation: Evaluation, alone: bool, first: bool) -> Iterator[tupl
 
 
 def _box_figure(systems: list[Evaluation] | tuple[Evaluation, ...], metric: str) -> str:
-    text = "Boxes: median and quartiles; whiskers: up to 1.5 times their distance; every point is a case."
+    text = (
+        "Boxes: median and quartiles; whiskers: up to 1.5 times their distance. Points: cases, "
+        f"of more than {MOST_POINTS} only those beyond the whiskers."
+    )
     if metric in DISTANCES:
         text += (
             " A triangle with a number at the upper edge: so many cases lie beyond. Where only one of the two masks "

@@ -23,6 +23,8 @@ SYSTEMS = ("#2c6fb5", "#d9772b", "#3f9152", "#8a5bb5", "#b5493f", "#5f6b7a")
 OUTCOMES = {"right": "#3f9152", "wrong level": "#e0b13a", "missed": "#b5493f"}
 INK, FAINT, GRID = "#1d2430", "#5b6675", "#e6eaee"
 WIDTH = 10.0  # inches
+MOST_POINTS = 60  # of a structure; of more cases only those beyond the whiskers are drawn
+MOST_SHAPES = 1500  # of a plot; more of them become one picture
 LETTERS = 110  # that fit below a plot side by side
 UPWARDS = ("dice", "nsd")  # share an axis from 0 to 1
 SETTINGS: dict[Any, Any] = {
@@ -55,7 +57,9 @@ def _drawing(name: str, height: float) -> Iterator[tuple[Figure, list[str]]]:
         done: list[str] = []
         yield figure, done
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        figure.savefig(
+            text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True, dpi=200
+        )
         done.append(_embedded(text.getvalue(), name))
 
 
@@ -71,7 +75,7 @@ def _embedded(svg: str, name: str) -> str:
 def box_plots(systems: Sequence[Evaluation], metric: str) -> str:
     """One box per structure and system: median, quartiles, whiskers to 1.5 times the quartiles' distance.
 
-    Every case is a point. Distances of structures that only one mask shows are drawn at the upper edge.
+    Every case is a point, or, of many, every case beyond the whiskers; what leaves the axis is counted at its end.
     """
     rows = {(label.union, label.anatomy): label.name for system in systems for label in system.labels}
     names = [(rows[row], row[1], row[0]) for row in sorted(rows)]
@@ -133,7 +137,7 @@ def _boxes(
     top: float,
 ) -> None:
     for place, column in zip(places, columns, strict=True):
-        shown = [min(value, top) for value, _ in column]
+        shown = [value for value, _ in column]
         if len(shown) >= 3:
             axes.boxplot(
                 [shown],
@@ -147,15 +151,25 @@ def _boxes(
                 whiskerprops={"color": colour},
                 capprops={"color": colour},
             )
-        inside = [(value, both) for value, both in column if value <= top]
+        inside = [value for value, _ in column if value <= top]
         outside = len(column) - len(inside)
+        if len(column) > MOST_POINTS:
+            inside = _beyond_whiskers(inside, shown)
         if inside:
             xs = _spread(place, len(inside), width * 0.5)
-            axes.plot(xs, [value for value, _ in inside], "o", ms=3, color=colour, alpha=0.75, mew=0)
+            axes.plot(xs, inside, "o", ms=3, color=colour, alpha=0.75, mew=0)
         if outside:
             axes.plot([place], [top * 1.015], "^", ms=6, color=colour, clip_on=False)
             axes.annotate(str(outside), (place, top * 1.015), (0, 5), textcoords="offset points",
                           ha="center", fontsize=8, color=colour)  # fmt: skip
+
+
+def _beyond_whiskers(values: Sequence[float], column: Sequence[float]) -> list[float]:
+    import numpy as np
+
+    low, high = np.quantile(column, [0.25, 0.75])
+    reach = 1.5 * (high - low)
+    return [value for value in values if not low - reach <= value <= high + reach]
 
 
 def _spread(place: float, count: int, width: float) -> list[float]:
@@ -191,7 +205,10 @@ def bland_altman(agreements: Sequence[Agreement], system: str) -> str:
         panels = figure.subplots(1, len(agreements), squeeze=False)[0]
         for k, (axes, each) in enumerate(zip(panels, agreements, strict=True)):
             axes.axhline(0, color="#9aa4b0", lw=0.8)
-            axes.plot(each.means, each.differences, "o", ms=3.5, color=SYSTEMS[0], alpha=0.65, mew=0)
+            (points,) = axes.plot(
+                each.means, each.differences, "o", ms=3.5, color=SYSTEMS[0], alpha=0.65, mew=0
+            )
+            points.set_rasterized(len(each.means) > MOST_SHAPES)
             axes.axhline(each.bias, color=SYSTEMS[1], lw=1.5)
             for limit in each.limits:
                 axes.axhline(limit, color=SYSTEMS[1], lw=1.2, ls="--")
