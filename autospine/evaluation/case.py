@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ def evaluate_case(
     comparison = compare(*schemes)
     predicted = np.zeros_like(reference) if prediction is None else prediction
     scores = score_masks(predicted, reference, spacing, comparison, subjects, tolerance_mm, probabilities)
+    if prediction is None:  # background that nobody predicted is not right either
+        scores = [replace(score, accuracy=0.0) for score in scores]
     return CaseScore(
         id=id_,
         scores=tuple(scores),

@@ -51,6 +51,7 @@ STEPS: dict[str, str] = {
     "unit_range": "autospine.preprocessing.intensity:UnitRange",
     "clean_masks": "autospine.cleaning.step:CleanMasks",
     "filter_slices": "autospine.preprocessing.filter_slices:FilterSlices",
+    "annotated_slices": "autospine.preprocessing.annotated_slices:AnnotatedSlices",
 }
 
 

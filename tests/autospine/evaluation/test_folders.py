@@ -86,8 +86,10 @@ def test_a_missing_prediction_scores_nothing(folders: tuple[Path, Path]) -> None
     write(folders[0] / "9_t2.mha", spine())
     evaluation = score_folder(*folders)
     assert evaluation.missing == ("3_t2",) and evaluation.extra == ("9_t2",)
-    assert evaluation.cases[2].mean("dice") == 0
-    assert evaluation.cases[2].mean("asd_mm") == pytest.approx(diagonal(SHAPE, SPACING))
+    for metric in ("dice", "iou", "f1", "precision", "recall", "accuracy", "nsd", "nsd_reference"):
+        assert evaluation.cases[2].mean(metric) == 0, metric
+    for metric in ("asd_mm", "asd_prediction_mm", "asd_reference_mm", "hd_mm", "hd95_mm"):
+        assert evaluation.cases[2].mean(metric) == pytest.approx(diagonal(SHAPE, SPACING)), metric
     assert means(evaluation)["L5"] == pytest.approx(2 / 3)
     assert "No prediction (scored 0): 3_t2" in evaluation.table()
     assert "9_t2" in evaluation.table()
