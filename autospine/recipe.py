@@ -117,7 +117,8 @@ class Recipe:
         foreground: Share of the patches that are drawn around a label.
         patience: Epochs without a better score before training stops; 0 never.
         keep: Whether the last or the best weights are kept.
-        score: What "better" means: mean Dice or mean IoU over classes on validation patches.
+        score: What "better" means, to `keep`, `patience` and a plateau: mean Dice or mean IoU over classes, or the
+            share of right voxels, which the background rules; on validation patches.
         loss_weights: By the loss term's name.
         smallest_updates: With --minutes, the fewest updates that a network must get to be chosen.
         average: Decay of the running average of the weights that is kept instead of the last; 0 keeps the last.
@@ -138,7 +139,7 @@ class Recipe:
     foreground: float = 0.67
     patience: int = 0
     keep: Literal["last", "best"] = "last"
-    score: Literal["dice", "iou"] = "dice"
+    score: Literal["dice", "iou", "accuracy"] = "dice"
     loss_weights: dict[str, float] = field(default_factory=dict)
     smallest_updates: int = 1200
     average: float = 0.0

@@ -26,7 +26,8 @@ def apply(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Changes a batch as `parameters` say, on the batch's own device; the input is left as it is.
 
-    Slices are never mixed: every spatial change but their mirroring is in-plane, the same in all slices.
+    Slices are never mixed: every spatial change but their mirroring is in-plane, the same in all slices. All of
+    them but the cut are one resampling.
 
     Args:
         images: Z-scored, float32.

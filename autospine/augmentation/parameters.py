@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from autospine.augmentation.elastic import BORDER, intervals, largest_mm
 from autospine.augmentation.settings import AugmentationSettings
 
 KNOTS = 6  # of the monotone curve
@@ -22,6 +23,8 @@ class Parameters:
     Attributes:
         matrix: Linear part of the in-plane map about the middle of the slice, (row, column) voxels. (B, 2, 2)
         shift: Translation after it, voxels. (B, 2)
+        elastic: Displacement of the nodes, (row, column) voxels; where a pixel of the new image comes from before
+            the map above is undone. (B, 2, row nodes, column nodes)
         mirrored_slices: Whether the slices change their order. (B,)
         visible_rows: First row kept and first row cut off again; 0 and H where all stay. (B, 2)
         gamma: Exponent. (B,)
@@ -38,6 +41,7 @@ class Parameters:
 
     matrix: Tensor
     shift: Tensor
+    elastic: Tensor
     mirrored_slices: Tensor
     visible_rows: Tensor
     gamma: Tensor
@@ -59,6 +63,7 @@ class Parameters:
         return cls(
             matrix=torch.eye(2).repeat(batch, 1, 1),
             shift=torch.zeros(batch, 2),
+            elastic=torch.zeros(batch, 2, BORDER + 1, BORDER + 1),
             mirrored_slices=zeros.bool(),
             visible_rows=torch.tensor([0, rows]).repeat(batch, 1),
             gamma=ones,
@@ -104,7 +109,10 @@ def sample(generator: torch.Generator, shape: Sequence[int], settings: Augmentat
     """
     draws = _Draws(generator, shape[0])
     parameters = _sample_spatial(draws, Parameters.identity(shape), shape, settings)
-    return _sample_intensity(draws, parameters, settings)
+    parameters = _sample_intensity(draws, parameters, settings)
+    if settings.elastic_probability:
+        parameters = replace(parameters, elastic=_elastic(draws, shape[-2:], settings))
+    return parameters
 
 
 def _sample_spatial(
@@ -135,6 +143,17 @@ def _affine(draws: _Draws, settings: AugmentationSettings) -> Tensor:
     shearing = torch.stack([one, zero, shear, one], 1).view(-1, 2, 2)  # columns move with rows
     spacing = torch.tensor(settings.pixel_spacing)
     return rotation @ shearing * scale[:, None, None] * spacing / spacing[:, None]
+
+
+def _elastic(draws: _Draws, size: Sequence[int], settings: AugmentationSettings) -> Tensor:
+    """Displacement of the nodes, drawn in mm and expressed in voxels: (B, 2, row nodes, column nodes)."""
+    axes = list(zip(size, settings.pixel_spacing, strict=True))
+    distance, amplitude = settings.elastic_smoothness_mm, settings.elastic_amplitude_mm
+    counts = [BORDER + intervals(length, mm, distance) for length, mm in axes]
+    largest = torch.tensor([largest_mm(length, mm, distance, amplitude) / mm for length, mm in axes])
+    strength = draws.sometimes(settings.elastic_probability, 0.0, 1.0, 0.0)
+    nodes = 2 * torch.rand((draws.batch, 2, *counts), generator=draws.generator) - 1
+    return strength[:, None, None, None] * largest[:, None, None] * nodes
 
 
 def _visible_rows(draws: _Draws, rows: int, settings: AugmentationSettings) -> Tensor:

@@ -15,7 +15,8 @@ Range = tuple[float, float]
 class AugmentationSettings:
     """Probabilities per sample, and ranges that are drawn from uniformly.
 
-    Lengths are voxels in-plane. Intensities are z-scored, so 1 is a standard deviation of the image.
+    Lengths are voxels in-plane, unless their name says mm. Intensities are z-scored, so 1 is a standard deviation of
+    the image.
 
     Attributes:
         affine_probability: Of rotation, scale, shear and translation together.
@@ -23,7 +24,11 @@ class AugmentationSettings:
         scale: Smallest and largest magnification, drawn uniformly in its logarithm.
         shear: Largest shear either way, columns per row.
         translation: Largest shift either way as a share of the size.
-        pixel_spacing: Row and column spacing, so that rotation keeps shapes where they differ.
+        pixel_spacing: Row and column spacing in mm, so that rotation keeps shapes where they differ.
+        elastic_probability: Of a smooth displacement, the same in all slices.
+        elastic_amplitude_mm: Largest displacement of a node of its lattice along an axis, times a factor of 0 to 1
+            per sample; at most a quarter of the smoothness, so that tissue never folds.
+        elastic_smoothness_mm: Distance of the nodes. Below the height of a vertebra shapes would be unnatural.
         mirror_axes: Axes that are mirrored with probability 1/2: -3 slices, -2 rows, -1 columns. None by
             default: levels and sides must stay distinguishable. -3 is passed over in two dimensions.
         cut_probability: Of a shorter field of view: the rows above or below a random one become padding.
@@ -45,6 +50,9 @@ class AugmentationSettings:
         low_resolution: Their size.
         noise_probability: Of Gaussian noise.
         noise: Its standard deviation.
+
+    Raises:
+        ValueError: The elastic amplitude is more than a quarter of the smoothness.
     """
 
     affine_probability: float = 0.7
@@ -53,6 +61,9 @@ class AugmentationSettings:
     shear: float = 0.08
     translation: float = 0.08
     pixel_spacing: Range = (1.0, 1.0)
+    elastic_probability: float = 0.0
+    elastic_amplitude_mm: float = 4.0
+    elastic_smoothness_mm: float = 24.0
     mirror_axes: tuple[int, ...] = ()
     cut_probability: float = 0.1
     cut_share: float = 0.4
@@ -73,6 +84,13 @@ class AugmentationSettings:
     low_resolution: Range = (1.0, 2.5)
     noise_probability: float = 0.2
     noise: Range = (0.02, 0.25)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.elastic_amplitude_mm <= self.elastic_smoothness_mm / 4:
+            raise ValueError(
+                f"an elastic amplitude of {self.elastic_amplitude_mm:g} mm, more than a quarter of "
+                f"{self.elastic_smoothness_mm:g} mm between nodes"
+            )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], subject: str = "augmentation") -> AugmentationSettings:

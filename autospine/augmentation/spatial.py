@@ -1,4 +1,4 @@
-"""Affine maps, mirrored slices and shorter fields of view, of images, labels and points alike."""
+"""Affine maps, elastic displacement, mirrored slices and shorter fields of view, of images, labels and points alike."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autospine.augmentation.elastic import displacement, invert
 from autospine.augmentation.parameters import Parameters
 
 
@@ -24,10 +25,13 @@ def move(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -
         images[mirrored] = images[mirrored].flip(-3)
         labels[mirrored] = labels[mirrored].flip(-3)
     turned = (parameters.matrix != torch.eye(2)).flatten(1).any(1)
-    chosen = (turned | (parameters.shift != 0).any(1)).nonzero()[:, 0]
+    bent = (parameters.elastic != 0).flatten(1).any(1)
+    chosen = (turned | bent | (parameters.shift != 0).any(1)).nonzero()[:, 0]
     if not len(chosen):
         return
     grid = _sampling_grid(parameters.matrix[chosen], parameters.shift[chosen], images.shape[-2:])
+    if bent.any():
+        grid += _bending(parameters.matrix[chosen], parameters.elastic[chosen], images.shape[-2:])
     grid, chosen = grid.to(images.device), chosen.to(images.device)
     planes = images[chosen].flatten(1, -3)  # (b, C * D, H, W)
     darkest = planes.amin((1, 2, 3), keepdim=True)
@@ -57,6 +61,17 @@ def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor
     return grid
 
 
+def _bending(matrix: Tensor, elastic: Tensor, size: Sequence[int]) -> Tensor:
+    """What an elastic displacement of the new image adds to the sampling grid.
+
+    Shape:
+        matrix (b, 2, 2), elastic (b, 2, R, C); result (b, H, W, 2) of (column, row), -1..1 from edge to edge.
+    """
+    away = displacement(elastic, size)  # (b, 2, H, W)
+    source = torch.einsum("bij,bjhw->bhwi", torch.linalg.inv(matrix), away)
+    return (source * (2 / torch.tensor(size, dtype=torch.float32))).flip(-1)
+
+
 def move_points(points: Tensor, parameters: Parameters, size: Sequence[int]) -> Tensor:
     """Where points of the old image are in the moved one.
 
@@ -66,6 +81,8 @@ def move_points(points: Tensor, parameters: Parameters, size: Sequence[int]) -> 
     middle = (points.new_tensor(size[-2:]) - 1) / 2
     matrix, shift = parameters.matrix.to(points), parameters.shift.to(points)
     in_plane = (points[..., -2:] - middle) @ matrix.transpose(1, 2) + shift[:, None] + middle
+    if parameters.elastic.any():
+        in_plane = invert(parameters.elastic.to(points), size[-2:], in_plane)
     if points.shape[-1] == 2:
         return in_plane
     slices = points[..., :1]

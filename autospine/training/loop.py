@@ -167,8 +167,9 @@ def _run(
                 bar.update()
             score = _look(trainer, context, state, validation, VALIDATION_BATCHES)
             seen = _look(trainer, context, state, familiar, TRAINING_BATCHES)
-            schedule.observe(score.dice)
-            _remember(trainer, context, state, score.dice if trainer.recipe.score == "dice" else score.iou)
+            watched = getattr(score, trainer.recipe.score)
+            schedule.observe(watched)
+            _remember(trainer, context, state, watched)
             rate = context.updater.optimisers[trainer.inference].param_groups[0]["lr"]
             seconds = time.monotonic() - started
             state.history.add(Epoch(state.step, rate, _means(terms), score, round(seconds, 2), seen))
@@ -203,6 +204,8 @@ def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
     settings = trainer.augmentation()
     images, labels, points = batch.images, batch.labels, batch.points
     if settings is not None:
+        rows, columns = batch.spacing[:, -2:].mean(0).tolist()
+        settings = replace(settings, pixel_spacing=(rows, columns))
         generator = torch.Generator().manual_seed(torch.initial_seed())
         drawn = sample(generator, images.shape, settings)
         images, labels, points = apply(images, labels, drawn, points, trainer.encoding.ignored)

@@ -145,16 +145,16 @@ class Trainer(ABC):
         return self.recipe.batch or self.plan.batch
 
     def augmentation(self) -> AugmentationSettings | None:
-        """The recipe's, turned to the plan's axes: mirroring only from left to right, cuts only across the spine."""
+        """The recipe's, turned to the plan's axes: mirroring only from left to right, cuts only across the spine.
+
+        The pixels' spacing is each batch's own, which the recipe's steps may have changed.
+        """
         settings, axes = self.recipe.augmentation, self.plan.network_axes
         if settings is None:
             return None
-        low, high = self.plan.seen.spacing_low, self.plan.seen.spacing_high
-        spacing = [self.plan.grid.spacing[axis] or (low[axis] + high[axis]) / 2 for axis in axes[-2:]]
         mirrored = tuple(axes.index(axis) - len(axes) for axis in self.plan.mirror_axes if axis in axes)
         return replace(
             settings,
-            pixel_spacing=(spacing[0], spacing[1]),
             mirror_axes=mirrored,
             cut_probability=settings.cut_probability if axes[-2] == 1 else 0.0,
         )
