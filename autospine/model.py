@@ -79,7 +79,7 @@ class Model:
 
     @cached_property
     def name(self) -> str:
-        """For reports: trainer, plan, recipe, fold and the weights' first digits; its share in an ensemble before it."""
+        """For reports: its share in an ensemble, trainer, plan, recipe, fold and the weights' first digits."""
         card = self.card
         share = "" if self.weight == 1 else f"{self.weight:g} x "
         return (

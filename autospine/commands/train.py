@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from autospine.commands.shared import add_device, parser, run
 
@@ -15,7 +18,8 @@ DESCRIPTION = (
 EXAMPLES = """  autospine_train work --trainer unet --plan 2d_sagittal --fold 0
   autospine_train work --trainer unet --plan 2d_sagittal --fold cv --minutes 30
   autospine_train work --trainer unet --plan 2d_sagittal --fold 0 --continue
-  autospine_train work --trainer modified_unet --recipe published --sequence t2"""
+  autospine_train work --trainer modified_unet --recipe published --sequence t2
+  autospine_train work --trainer medfusionnet --members unetplusplus,resunet --minutes 60"""
 
 
 def main() -> int:
@@ -40,6 +44,14 @@ def main() -> int:
         "--allow-missing-classes",
         action="store_true",
         help="train although the data lack a structure of the trainer's scheme",
+    )
+    made.add_argument("--members", metavar="A,B", help="of an ensemble: the networks to train (default: all)")
+    made.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="choices that a trainer offers beside its recipes, such as flips=both of medfusionnet",
     )
     length = made.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
@@ -69,6 +81,8 @@ def _train(options: argparse.Namespace) -> int:
         split=options.split,
         sequence=options.sequence,
         allow_missing_classes=options.allow_missing_classes,
+        members=None if options.members is None else tuple(options.members.split(",")),
+        options=_choices(options.set),
         epochs=options.epochs,
         minutes=options.minutes,
         seed=options.seed,
@@ -80,6 +94,26 @@ def _train(options: argparse.Namespace) -> int:
     )
     print(train(request))
     return 0
+
+
+def _choices(said: Sequence[str]) -> dict[str, Any]:
+    """Names and values; a value is read as JSON where it is JSON, else it is a word.
+
+    Raises:
+        UserError: One is not NAME=VALUE.
+    """
+    from autospine.errors import UserError
+
+    found = {}
+    for each in said:
+        name, equals, value = each.partition("=")
+        if not (name and equals and value):
+            raise UserError(f"--set {each}", "is not NAME=VALUE", "write for example flips=both")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 if __name__ == "__main__":

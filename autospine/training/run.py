@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -48,6 +51,8 @@ class TrainRequest:
     split: str | None = None
     sequence: str | None = None
     allow_missing_classes: bool = False
+    members: tuple[str, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     epochs: int | None = None
     minutes: float | None = None
     seed: int = 0
@@ -105,7 +110,26 @@ def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None) ->
         words.append(split.by)
     if sequence:
         words.append(sequence)
-    return replace(recipe, name="_".join(words), split=split)
+    asked = dict(request.options)
+    words += [re.sub(r"[^\w.-]", "-", f"{name}-{value}") for name, value in sorted(asked.items())]
+    if request.members is not None:  # not in the name: members can be added to those that are trained
+        asked["members"] = list(request.members)
+    _check_options(kind, asked)
+    return replace(recipe, name="_".join(words), split=split, options={**recipe.options, **asked})
+
+
+def _check_options(kind: type[Trainer], asked: Iterable[str]) -> None:
+    """Refuses choices that a trainer does not offer.
+
+    Raises:
+        UserError: Naming those that it does.
+    """
+    known = [each.name for each in fields(kind.options_type)]
+    for name in asked:
+        if name not in known:
+            option = "--members" if name == "members" else f"--set {name}"
+            mend = f"choose from {', '.join(known)}" if known else "leave it out"
+            raise UserError(option, f"is no choice of {kind.name}", mend)
 
 
 def _check_classes(trainer: Trainer, allowed: bool) -> None:
@@ -116,8 +140,8 @@ def _check_classes(trainer: Trainer, allowed: bool) -> None:
     """
     if not trainer.needs_all_classes:
         return
-    scheme, shown = trainer.label_scheme, trainer.plan.encoding.values
-    missing = missing_classes(trainer.plan.scheme, scheme, shown)
+    scheme, prepared = trainer.label_scheme, trainer.prepared
+    missing = missing_classes(prepared.scheme, scheme, prepared.shown)
     if not missing:
         return
     names = ", ".join(each.name for each in missing)

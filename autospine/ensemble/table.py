@@ -1,0 +1,182 @@
+"""The weights of every pair: what each blend scores, and what blending the members' scores would claim."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isnan
+from pathlib import Path
+
+from autospine.ensemble.comparison import Comparison
+from autospine.ensemble.search import (
+    PARTS,
+    Measured,
+    Scores,
+    Weighting,
+    alone,
+    best,
+    every_pair,
+    pair_weightings,
+    shares,
+)
+from autospine.files import write_text
+
+FILE = "weights"
+Published = Mapping[frozenset[str], tuple[float, float]]  # IoU and Dice of a member, or of a pair
+NOTES = (
+    "IoU and Dice: of each image the mean over the classes that the reference or the answer shows, without the "
+    "background; then the mean over the images.",
+    "The answer of a blend is the most probable class of w p + (1 - w) q, with p and q the members' soft-max.",
+    "In brackets what blending the members' scores would claim, w times the one's plus 1 - w times the other's. Such "
+    "a figure always lies between the members' own scores, whatever their answers, and is highest for one member "
+    "alone: it says nothing of the ensemble.",
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What weights.md and weights.csv show.
+
+    Attributes:
+        names: Of the members.
+        measured: On the images that the weights were chosen on.
+        chosen: The ensemble's weighting.
+        tested: Scores on the test images of each member, of the chosen weighting and of each pair's best; may be empty.
+        comparison: Of the ensemble with its members; None where nothing was compared.
+        published: A paper's figures.
+        notes: More to be said below the tables.
+    """
+
+    names: tuple[str, ...]
+    measured: Measured
+    chosen: Weighting
+    tested: Measured = field(default_factory=dict)
+    comparison: Comparison | None = None
+    published: Published = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def save(self, folder: Path) -> None:
+        """Writes weights.csv and weights.md."""
+        write_text(folder / f"{FILE}.csv", self.as_csv())
+        write_text(folder / f"{FILE}.md", self.as_markdown())
+
+    def best_of(self, pair: tuple[int, int]) -> Weighting:
+        """A pair's best weighting."""
+        return best({each: self.measured[each] for each in pair_weightings(*pair, len(self.names))})
+
+    def claim(self, weighting: Weighting, measured: Measured | None = None) -> tuple[float, float]:
+        """IoU and Dice that the members' scores come to when they are blended instead of the probabilities."""
+        found = self.measured if measured is None else measured
+        own = [(w, found[alone(k, len(self.names))]) for k, w in enumerate(shares(weighting)) if w]
+        return sum(w * s.mean_iou for w, s in own), sum(w * s.mean_dice for w, s in own)
+
+    def as_csv(self) -> str:
+        """One row per pair and weight."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        columns = ("first", "second", "weight_first", "weight_second", "iou", "dice")
+        writer.writerow([*columns, "claimed_iou", "claimed_dice", "chosen"])
+        for first, second in every_pair(len(self.names)):
+            for each in pair_weightings(first, second, len(self.names)):
+                own, weights = self.measured[each], shares(each)
+                figures = (own.mean_iou, own.mean_dice, *self.claim(each))
+                writer.writerow(
+                    [
+                        *(self.names[first], self.names[second]),
+                        *(f"{weights[k]:.2f}" for k in (first, second)),
+                        *("" if isnan(value) else f"{value:.6f}" for value in figures),
+                        int(each == self.chosen),
+                    ]
+                )
+        return text.getvalue()
+
+    def as_markdown(self) -> str:
+        """Members, each pair's best weights, all weights."""
+        parts = [
+            "# Weights of the ensemble",
+            "",
+            f"Chosen: {describe(self.names, self.chosen)}.",
+            "",
+            *self._members(),
+            *self._pairs(),
+        ]
+        if self.comparison is not None:
+            parts += ["", f"{self.comparison.line()}."]
+        parts += self._weights()
+        notes = [f"- {note}" for note in (*NOTES, *self.notes)]
+        return "\n".join([*parts, "", *notes, "", "For research, not a medical device.", ""])
+
+    def _members(self) -> list[str]:
+        rows = []
+        for k, name in enumerate(self.names):
+            each = alone(k, len(self.names))
+            rows.append([name, *self._cells(each), _figures(self.published.get(frozenset([name])))])
+        return ["## Members alone", "", *_table(["member", *self._heads(), "published"], rows)]
+
+    def _pairs(self) -> list[str]:
+        rows = []
+        for first, second in every_pair(len(self.names)):
+            each = self.best_of((first, second))
+            names = (self.names[first], self.names[second])
+            weights = f"{each[first] / PARTS:.2f} + {each[second] / PARTS:.2f}"
+            cells = self._cells(each, claims=True)
+            rows.append([" + ".join(names), weights, *cells, _figures(self.published.get(frozenset(names)))])
+        if not rows:
+            return []
+        heads = ["pair", "best weights", *self._heads(), "published"]
+        return ["", "## Pairs at their best weights", "", *_table(heads, rows)]
+
+    def _heads(self) -> list[str]:
+        heads = ["IoU", "Dice"]
+        return [*heads, *(f"test {head}" for head in heads)] if self.tested else heads
+
+    def _cells(self, each: Weighting, claims: bool = False) -> list[str]:
+        cells = []
+        for measured in (self.measured, self.tested) if self.tested else (self.measured,):
+            found = measured.get(each)
+            claimed = self.claim(each, measured) if claims else None
+            cells += ["-", "-"] if found is None else _both(found, claimed)
+        return cells
+
+    def _weights(self) -> list[str]:
+        """One line per weight, one column per pair."""
+        count, pairs = len(self.names), every_pair(len(self.names))
+        if not pairs:
+            return []
+        rows = []
+        for parts in range(PARTS + 1):
+            row = [f"{parts / PARTS:.2f}"]
+            for pair in pairs:
+                each = pair_weightings(*pair, count)[parts]
+                row.append(_both(self.measured[each], self.claim(each))[0])
+            rows.append(row)
+        heads = ["w of the first", *(f"{self.names[a]} + {self.names[b]}" for a, b in pairs)]
+        return ["", "## Mean IoU at every weight", "", *_table(heads, rows)]
+
+
+def _both(scores: Scores, claimed: tuple[float, float] | None) -> list[str]:
+    figures = (scores.mean_iou, scores.mean_dice)
+    if claimed is None:
+        return [_text(value) for value in figures]
+    return [f"{_text(value)} ({_text(claim)})" for value, claim in zip(figures, claimed, strict=True)]
+
+
+def _text(value: float) -> str:
+    return "-" if isnan(value) else f"{value:.4f}"
+
+
+def _figures(published: tuple[float, float] | None) -> str:
+    return "" if published is None else f"{published[0]:.3f} / {published[1]:.3f}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]
+
+
+def describe(names: Sequence[str], weighting: Weighting) -> str:
+    """Such as "0.85 x unetplusplus + 0.15 x resunet"."""
+    weighted = [f"{w:.2f} x {name}" for name, w in zip(names, shares(weighting), strict=True) if w]
+    return " + ".join(weighted) if len(weighted) > 1 else f"{weighted[0].split(' x ', 1)[1]} alone"
