@@ -26,6 +26,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "deeplabv3": "trainers.deeplabv3:DeepLabV3Trainer",
         "attention_unet": "trainers.attention_unet:AttentionUNetTrainer",
         "modified_unet": "trainers.modified_unet:ModifiedUNetTrainer",
+        "wgan_resunet": "trainers.wgan_resunet:WGANResUNetTrainer",
         "medfusionnet": "trainers.medfusionnet:MedFusionNetTrainer",
     },
 }

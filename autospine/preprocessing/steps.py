@@ -52,7 +52,21 @@ STEPS: dict[str, str] = {
     "clean_masks": "autospine.cleaning.step:CleanMasks",
     "filter_slices": "autospine.preprocessing.filter_slices:FilterSlices",
     "annotated_slices": "autospine.preprocessing.annotated_slices:AnnotatedSlices",
+    "derive_axial4": "autospine.axial.step:DeriveAxial4",
 }
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What the integers of masks mean.
+
+    Attributes:
+        scheme: Their meaning.
+        shown: Those that the data set shows.
+    """
+
+    scheme: LabelScheme
+    shown: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,7 @@ class Prepared:
         scheme: What the mask's integers mean; None where it has none.
         labels: Those that the data set shows.
         tables: What the steps so far report of what they did.
+        id: Of the case, for errors; empty in prediction.
     """
 
     image: np.ndarray
@@ -80,6 +95,7 @@ class Prepared:
     scheme: LabelScheme | None = None
     labels: tuple[int, ...] = ()
     tables: tuple[StepTable, ...] = ()
+    id: str = ""
 
     @property
     def shape(self) -> Shape:
@@ -111,6 +127,21 @@ class CaseStep(Protocol):
 
     def for_case(self, case: Prepared) -> Step:
         """What the step does to this case."""
+
+
+@runtime_checkable
+class RelabellingStep(Protocol):
+    """What a step offers that derives other labels: answers are scored against masks that it relabels, too."""
+
+    def labelling(self, before: Labelling) -> Labelling:
+        """What masks hold after the step.
+
+        Raises:
+            UserError: The step needs labels that the data set does not show.
+        """
+
+    def relabel(self, mask: np.ndarray, before: Labelling, subject: str | Path) -> np.ndarray:
+        """A mask of any grid, `(slices, rows, columns)`, in the labels after the step."""
 
 
 AnyStep = Step | CaseStep
@@ -167,6 +198,31 @@ def undo_steps(way: Way, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
     return values
 
 
+def relabelling(steps: Sequence[AnyStep], before: Labelling) -> Labelling:
+    """What masks hold after all steps; as before where none of them derives other labels."""
+    for step in steps:
+        if isinstance(step, RelabellingStep):
+            before = step.labelling(before)
+    return before
+
+
+def relabel(
+    steps: Sequence[AnyStep], mask: np.ndarray, before: Labelling, subject: str | Path = "mask"
+) -> np.ndarray:
+    """A mask in the labels after all steps, on its own grid and otherwise untouched.
+
+    Args:
+        steps: Of a recipe.
+        mask: `(slices, rows, columns)` canonical.
+        before: What it holds.
+        subject: The file that an error names.
+    """
+    for step in steps:
+        if isinstance(step, RelabellingStep):
+            mask, before = step.relabel(mask, before, subject), step.labelling(before)
+    return mask
+
+
 def prepared_folder(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path:
     """Where the recipe's cases lie; makes those that are missing.
 
@@ -202,6 +258,7 @@ def _prepare(trainer: Trainer, steps: Sequence[AnyStep], source: CaseStore, targ
         source.record.slice_grid,
         plan.scheme,
         plan.encoding.values,
+        id=source.id,
     )
     case, _ = apply_steps(steps, start)
     mask = case.mask if case.mask is not None else np.zeros(case.shape, np.uint8)

@@ -70,11 +70,12 @@ class PatchSampler:
         folder: Where the cases lie.
         ids: Which of them.
         plan: View and channels.
-        scheme: The labels that are learnt; the data set's own are converted to it.
+        scheme: The labels that are learnt; those of the stored masks are converted to it.
         encoding: Compact indices of labels.
         patch: Voxels along the network's axes.
         foreground: Share of patches drawn around a label.
         slices: Slices along the view axis to draw from, by case id; None for all that the preprocessing left.
+        stored: The labels of the stored masks; None for the data set's own.
 
     Raises:
         UserError: Not one slice is left to draw from.
@@ -90,6 +91,7 @@ class PatchSampler:
         patch: tuple[int, ...],
         foreground: float,
         slices: Mapping[str, Sequence[int]] | None = None,
+        stored: LabelScheme | None = None,
     ) -> None:
         self.plan, self.encoding, self.foreground, self.slices = plan, encoding, foreground, slices
         stores = [CaseStore(folder, case_id) for case_id in ids]
@@ -102,7 +104,8 @@ class PatchSampler:
             )
         self.axes = plan.network_axes
         self.size = dict(zip(self.axes, patch, strict=True))
-        self.conversion = conversion(plan.scheme, scheme) if scheme != plan.scheme else None
+        stored = stored or plan.scheme
+        self.conversion = conversion(stored, scheme) if scheme != stored else None
         self.labels = [self._labels_of(store) for store in self.stores]
 
     def _labels_of(self, store: CaseStore) -> tuple[LabelRecord, ...]:

@@ -121,6 +121,7 @@ def make_batches(
         trainer.patch,
         trainer.recipe.foreground,
         slices,
+        trainer.prepared.scheme,
     )
     return Batches(sampler, trainer.batch, seed, distributed.rank(), job.threads)
 

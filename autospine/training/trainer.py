@@ -23,6 +23,7 @@ from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
 from autospine.precision import Precision
+from autospine.preprocessing.steps import Labelling, make_steps, relabel, relabelling
 from autospine.recipe import OptimiserSettings, Recipe
 from autospine.serial import from_plain
 from autospine.training.batches import Batch, PatchSampler
@@ -32,6 +33,8 @@ from autospine.training.updater import Updater
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
     from autospine.dataset.splits import Part
     from autospine.evaluation.evaluation import Evaluation
@@ -69,6 +72,12 @@ class Trainer(ABC):
         options_type: Its choices; a recipe's `options` are read into it.
         needs_all_classes: Its scheme is fixed by a paper, so a data set that lacks a class is refused unless the user
             allows it.
+
+    Attributes:
+        plan, recipe, options, encoding: As their classes say.
+        steps: The recipe's preprocessing.
+        annotated: The labels of the data set's own masks.
+        prepared: Those of the masks that the steps make of them.
     """
 
     name: ClassVar[str]
@@ -86,6 +95,9 @@ class Trainer(ABC):
             )
         self.plan, self.recipe = plan, recipe
         self.options = from_plain(self.options_type, recipe.options, f"--trainer {self.name}")
+        self.steps = make_steps(recipe.steps)
+        self.annotated = Labelling(plan.scheme, plan.encoding.values)
+        self.prepared = relabelling(self.steps, self.annotated)
         self.encoding = self.choose_encoding()
 
     @classmethod
@@ -106,7 +118,19 @@ class Trainer(ABC):
     @property
     def label_scheme(self) -> LabelScheme:
         """The scheme of the labels that come out."""
-        return get_scheme(self.scheme) if self.scheme else self.plan.scheme
+        return get_scheme(self.scheme) if self.scheme else self.prepared.scheme
+
+    def reference(self, mask: np.ndarray, subject: str | Path = "mask") -> np.ndarray:
+        """What answers are scored against: a mask of the data set in the labels that the recipe's steps derive.
+
+        Args:
+            mask: `(slices, rows, columns)` canonical, on any grid, in the data set's labels.
+            subject: The file that an error names.
+
+        Returns:
+            The same grid, in the labels of `prepared`.
+        """
+        return relabel(self.steps, mask, self.annotated, subject)
 
     def choose_encoding(self) -> Encoding:
         """The plan's, or one class per label where the recipe or the trainer's own scheme asks for it.
@@ -114,17 +138,18 @@ class Trainer(ABC):
         Raises:
             UserError: No label of the data set has a place in the trainer's scheme.
         """
-        if self.scheme is None:
+        if self.scheme is None and self.prepared == self.annotated:
             return self.plan.encoding if self.recipe.learns == "chain" else self.plan.encoding.plain()
-        table = conversion(self.plan.scheme, self.label_scheme).table
-        values = tuple(sorted({table[v] for v in self.plan.encoding.values if table.get(v)}))
+        change = conversion(self.prepared.scheme, self.label_scheme)
+        table = change.table
+        values = tuple(sorted({table[v] for v in self.prepared.shown if table.get(v)}))
         if not values:
             raise UserError(
                 f"--trainer {self.name}",
                 f"finds no label of its scheme {self.scheme} in the data set",
                 "plan again",
             )
-        return plain_encoding(self.label_scheme, values)
+        return plain_encoding(change.target, values)
 
     def shape(self) -> NetworkShape:
         """The network's shape on this plan."""

@@ -76,6 +76,7 @@ def score_cases(
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
         reference = volumes.read_mask(source.mask)
+        annotated = trainer.reference(reference.array, source.mask)
         found = segment(channels, predictor, models)
         found.save(folder / f"{case_id}{suffix_of(Path(source.mask))}", folder / f"{case_id}.json")
         draw_overlay(
@@ -89,10 +90,10 @@ def score_cases(
         for name, images in images_of(case_id, part, trainer.plan.view_axis):
             rows = score_case(
                 found.mask[images],
-                reference.array[images],
+                annotated[images],
                 reference.spacing,
                 found.scheme,
-                trainer.plan.scheme,
+                trainer.prepared.scheme,
                 (name, source.mask),
             )
             scores.append(CaseScore(name, tuple(rows)))
@@ -127,7 +128,7 @@ def evaluation_of(scores: Sequence[CaseScore], trainer: Trainer, work: Path) -> 
     return Evaluation(
         completed,
         output_scheme(trainer.label_scheme, trainer.plan.scheme, None).name,
-        trainer.plan.scheme.name,
+        trainer.prepared.scheme.name,
         one_sided,
         patients={name: known[name if name in known else name.rpartition(SLICE)[0]] for name in names},
         strata={SEQUENCE: groups} if len(groups) > 1 else {},

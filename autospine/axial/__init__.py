@@ -1,0 +1,1 @@
+"""Axial slices: the labels of their structures derived from whole vertebrae, and their scores slice by slice."""
