@@ -7,6 +7,8 @@ normalisation and ReLU; the last one, to the classes, is not.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -78,5 +80,5 @@ def unpool(x: Tensor, places: Tensor) -> Tensor:
 
 def _convolutions(channels: list[int]) -> nn.Sequential:
     """3x3 convolutions from each number of channels to the next."""
-    pairs = zip(channels[:-1], channels[1:], strict=True)
+    pairs = pairwise(channels)
     return nn.Sequential(*(ConvBatchNormReLU(2, source, target, KERNEL) for source, target in pairs))

@@ -1,8 +1,8 @@
 """Spine-GAN (Han et al. 2018, "Semantic segmentation of multiple spinal structures"): segmenter and discriminator.
 
-The paper's abstract names the parts: an autoencoder of atrous convolutions that keeps fine structures, a long short-term
-memory that models how the structures of a spine lie to one another, and an adversarial network that looks at the
-segmentation. Its layers are not public; *ours* are:
+The paper's abstract names the parts: an autoencoder of atrous convolutions that keeps fine structures, a long
+short-term memory that models how the structures of a spine lie to one another, and an adversarial network that looks
+at the segmentation. Layers, widths and weights are *ours*:
 
 - autoencoder: three stages of two 3x3 convolutions, pooled in between and after, so that the features are strided by 8,
   then four 3x3 convolutions dilated by 2, 4, 8 and 16; up again by transposed convolution, without skips

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from autospine import registry
+from autospine.errors import UserError
+from autospine.planning.plan import Plan
+from autospine.precision import Precision
+from autospine.recipe import Recipe, StepSettings
+from autospine.training.calibration import prepare
+from autospine.training.loop import augmented
+from autospine.work import WorkFolder
+from tests.contracts.trainer import CPU, TrainerContract
+from tests.tiny import make_job, plan_of
+from trainers.axial import axial_steps, published
+from trainers.spine_gan import DISCRIMINATOR, SpineGANTrainer
+
+
+class AxialContract(TrainerContract):
+    """The published recipe's steps need axial slices of 512 pixels: the contract keeps those that any slice takes."""
+
+    dimensions = (2,)
+
+    def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
+        plan, recipe = super().small(plan, recipe)
+        kept = tuple(step for step in recipe.steps if step.name in ("derive_axial4", "z_score"))
+        return plan, replace(recipe, steps=kept)
+
+
+class TestSegNetTrainer(AxialContract):
+    name = "segnet"
+    widths = (4, 8, 8, 8, 8)
+
+
+class TestDeepLabV3PlusTrainer(AxialContract):
+    name = "deeplabv3plus"
+    widths = (8,) * 5
+
+
+class TestSpineGANTrainer(AxialContract):
+    name = "spine_gan"
+    widths = (8, 16, 16)
+
+
+COMPARATORS = {"segnet": (256, 4), "deeplabv3plus": (512, 2), "spine_gan": (512, 2)}
+
+
+@pytest.mark.parametrize("name", COMPARATORS)
+def test_sizes_batches_and_epochs_are_those_of_table_1(name: str) -> None:
+    side, batch = COMPARATORS[name]
+    recipe = registry.load("trainers", name).recipe_named("published")
+    assert (recipe.epochs, recipe.batch, recipe.patch) == (500, batch, (side, side))
+    assert StepSettings("fit", {"slices": side, "columns": side}) in recipe.steps
+
+
+@pytest.mark.parametrize("name", COMPARATORS)
+def test_the_published_recipe_wants_axial_slices(tiny_work: WorkFolder, name: str) -> None:
+    kind = registry.load("trainers", name)
+    with pytest.raises(UserError, match="use --plan 2d_axial, or --recipe adapted"):
+        kind(plan_of(tiny_work, 2), kind.recipe_named("published"))
+
+
+@pytest.mark.parametrize("name", ["segnet", "spine_gan"])
+def test_volumes_are_refused(tiny_work: WorkFolder, name: str) -> None:
+    kind = registry.load("trainers", name)
+    with pytest.raises(UserError, match="sees slices, 3d_volume volumes; use --plan 2d_axial"):
+        kind(plan_of(tiny_work, 3), kind.recipe_named("adapted"))
+
+
+def test_published_comparators_learn_bodies_foramina_and_laminae(tiny_work: WorkFolder) -> None:
+    kind = registry.load("trainers", "segnet")
+    plan = replace(plan_of(tiny_work, 2), name="2d_axial", view_axis=1)
+    trainer = kind(plan, kind.recipe_named("published"))
+    assert [str(a.kind.value) for a in trainer.label_scheme.anatomies.values()] == [
+        "body",
+        "foramen",
+        "lamina",
+    ]
+    assert trainer.encoding.channels == 4
+    own = kind(plan, kind.recipe_named("adapted"))
+    assert own.label_scheme == plan.scheme
+
+
+def test_recipes_of_two_sizes_differ_in_size_alone() -> None:
+    small, large = published(256, 4), published(512, 4)
+    assert replace(small, patch=large.patch, steps=large.steps) == large
+    assert [step.name for step in axial_steps(64)] == [step.name for step in large.steps]
+
+
+def spine_gan(work: WorkFolder, adversarial: float) -> SpineGANTrainer:
+    kind = type("Narrow", (SpineGANTrainer,), {"widths": (8, 16, 16), "judge_width": 4})
+    recipe = replace(
+        kind.recipe_named(None), batch=2, augmentation=None, loss_weights={"adversarial": adversarial}
+    )
+    return kind(plan_of(work, 2), recipe)
+
+
+def moved(work: WorkFolder, folder: Path, adversarial: float) -> tuple[dict[str, float], torch.Tensor]:
+    trainer = spine_gan(work, adversarial)
+    batch = TestSpineGANTrainer().batch(trainer, work, folder)
+    torch.manual_seed(0)
+    context = prepare(trainer, trainer.shape(), Precision(), CPU)
+    terms = trainer.training_step(context, augmented(trainer, batch, context))
+    weight = context.networks["network"].head.weight.detach().clone()
+    return {name: float(value) for name, value in terms.items()}, weight
+
+
+def test_the_discriminator_moves_the_segmenter(tiny_work: WorkFolder, tmp_path: Path) -> None:
+    terms, with_it = moved(tiny_work, tmp_path, 5.0)
+    alone, without = moved(tiny_work, tmp_path, 0.0)
+    assert not torch.equal(with_it, without)
+    assert terms["loss"] == pytest.approx(alone["loss"] + 5.0 * terms["adversarial"], rel=1e-4)
+
+
+def test_rare_classes_weigh_more(tiny_work: WorkFolder, tmp_path: Path) -> None:
+    trainer = spine_gan(tiny_work, 0.0)
+    assert trainer.class_weights is None
+    from autospine.training.loop import make_batches
+
+    job = make_job(tiny_work, trainer.plan, tmp_path)
+    trainer.look_at(make_batches(trainer, job, job.fold.train, 0).sampler)
+    assert trainer.class_weights is not None
+    assert trainer.class_weights[0] == min(trainer.class_weights)
+    assert trainer.objective().semantic.class_weights.tolist() == pytest.approx(trainer.class_weights)
+    assert set(trainer.build_all(trainer.shape())) == {"network", DISCRIMINATOR}
