@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -48,17 +49,28 @@ def rebuild_mask(
         margin = REACH * spacing[0] * float(np.diff(annotated).max())
         kind = AlignedDistances if rule == "aligned" else InterpolatedBoxes
         labels = [kind(label) for label in cut_labels(mask, annotated, spacing, margin)]
+        (union,) = cut_labels((mask > 0).astype(np.uint8), annotated, spacing, margin)
+        together = AlignedDistances(union) if rule == "aligned" and len(labels) > 1 else None
         for low, step in enumerate(steps):
             for part in range(1, step):
-                _fill(result[annotated[low] * grid.parts + part], labels, low, part / step)
+                plane, share = result[annotated[low] * grid.parts + part], part / step
+                bar = np.full(plane.shape, -TIE_MM, np.float32)
+                if (
+                    together is not None
+                ):  # inside what all labels hold together there are no slits between them
+                    bar[union.window] -= np.maximum(together.plane(low, share), 0)
+                _fill(plane, bar, labels, low, share)
     return result
 
 
 def _fill(
-    plane: np.ndarray, labels: list[AlignedDistances] | list[InterpolatedBoxes], low: int, share: float
+    plane: np.ndarray,
+    best: np.ndarray,
+    labels: Sequence[AlignedDistances | InterpolatedBoxes],
+    low: int,
+    share: float,
 ) -> None:
-    """Writes every label into `(rows, columns)` zeros where it beats those before it."""
-    best = np.full(plane.shape, -TIE_MM, np.float32)
+    """Writes every label into `(rows, columns)` zeros where its claim beats those before it, and `best`."""
     for one in labels:
         label = one.label
         before, after = label.shows(low), label.shows(low + 1)

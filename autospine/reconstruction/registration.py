@@ -15,7 +15,7 @@ from autospine.reconstruction.grid import SliceGrid
 PIXEL_MM = 1.0  # finest pixels on which displacements are estimated
 LEVELS = 4  # of the pyramid, each twice as coarse as the one before
 SMALLEST = 16  # pixels below which a level is left out
-STEPS = 4  # moves per level
+STEPS = 8  # moves per level
 WINDOW = 10.0  # standard deviation of the window, pixels of the level
 SMOOTHING = 5.0  # the same for the field after each move
 DOUBT = 10.0  # how strongly a difference that remains holds moves back
