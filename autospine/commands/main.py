@@ -8,6 +8,7 @@ COMMANDS = {
     "autospine_phantom OUT": "make a synthetic data set to try everything on",
     "autospine_plan DATASET WORK": "verify, fingerprint, plan with reasons, split, preprocess",
     "autospine_train WORK": "train a network and validate it on whole scans",
+    "autospine_ablate WORK --trainer T": "train a paper's variants and print its ablation tables",
     "autospine_ensemble -m MODEL MODEL -o OUT": "several models as one, weights given or searched for",
     "autospine_predict -i IN -o OUT -m MODEL": "segment scans on their own grids",
     "autospine_evaluate PRED REF": "score masks: Dice, distances, per level and case",

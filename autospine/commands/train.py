@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from autospine.commands.shared import add_device, parser, run
 
@@ -19,6 +16,7 @@ EXAMPLES = """  autospine_train work --trainer unet --plan 2d_sagittal --fold 0
   autospine_train work --trainer unet --plan 2d_sagittal --fold cv --minutes 30
   autospine_train work --trainer unet --plan 2d_sagittal --fold 0 --continue
   autospine_train work --trainer modified_unet --recipe published --sequence t2
+  autospine_train work --trainer attention_unet --recipe published --option attend_encoder=true
   autospine_train work --trainer medfusionnet --members unetplusplus,resunet --minutes 60"""
 
 
@@ -47,12 +45,13 @@ def main() -> int:
     )
     made.add_argument("--members", metavar="A,B", help="of an ensemble: the networks to train (default: all)")
     made.add_argument(
-        "--set",
-        nargs="+",
+        "--option",
+        action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="choices that a trainer offers beside its recipes, such as flips=both of medfusionnet",
+        help="a choice that the trainer offers beside its recipes, such as flips=both; once for each",
     )
+    made.add_argument("--list-options", action="store_true", help="say which choices the trainer offers, and end")
     length = made.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
     length.add_argument(
@@ -70,8 +69,13 @@ def main() -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from autospine import registry
+    from autospine.training.options import describe_options, parse_options
     from autospine.training.run import TrainRequest, train
 
+    if options.list_options:
+        print(describe_options(registry.load("trainers", options.trainer)))
+        return 0
     request = TrainRequest(
         work=options.work,
         trainer=options.trainer,
@@ -82,7 +86,7 @@ def _train(options: argparse.Namespace) -> int:
         sequence=options.sequence,
         allow_missing_classes=options.allow_missing_classes,
         members=None if options.members is None else tuple(options.members.split(",")),
-        options=_choices(options.set),
+        options=parse_options(options.option),
         epochs=options.epochs,
         minutes=options.minutes,
         seed=options.seed,
@@ -94,26 +98,6 @@ def _train(options: argparse.Namespace) -> int:
     )
     print(train(request))
     return 0
-
-
-def _choices(said: Sequence[str]) -> dict[str, Any]:
-    """Names and values; a value is read as JSON where it is JSON, else it is a word.
-
-    Raises:
-        UserError: One is not NAME=VALUE.
-    """
-    from autospine.errors import UserError
-
-    found = {}
-    for each in said:
-        name, equals, value = each.partition("=")
-        if not (name and equals and value):
-            raise UserError(f"--set {each}", "is not NAME=VALUE", "write for example flips=both")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
 
 
 if __name__ == "__main__":

@@ -100,5 +100,6 @@ def chosen_weights(table: Table) -> tuple[tuple[float, ...], str]:
     """The weights of a table's choice, and how they came about."""
     iou = table.measured[table.chosen].mean_iou
     images = len(table.measured[table.chosen].iou)
-    reason = f"highest mean IoU ({iou:.4f}) of {len(table.measured)} weightings on {images} validation images"
+    where = f"{images} validation image{'' if images == 1 else 's'}"
+    reason = f"highest mean IoU ({iou:.4f}) of {len(table.measured)} weightings on {where}"
     return shares(table.chosen), reason

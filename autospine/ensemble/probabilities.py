@@ -49,14 +49,14 @@ class StoredImage:
 
     Args:
         folder: Of all images.
-        name: Of the image; a colon, which not every file system takes, becomes a line.
+        name: Of the image.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.name, file = name, name.replace(":", "-")
-        self.record_path = folder / f"{file}.json"
-        self.values_path = folder / f"{file}.npy"
-        self.reference_path = folder / f"{file}.reference.npy"
+        self.name = name
+        self.record_path = folder / f"{name}.json"
+        self.values_path = folder / f"{name}.npy"
+        self.reference_path = folder / f"{name}.reference.npy"
 
     @cached_property
     def record(self) -> ImageRecord:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from autospine.training.folds import (
     sequence_named,
 )
 from autospine.training.job import Job
+from autospine.training.options import check_options, option_words
 from autospine.training.trainer import Trainer
 from autospine.training.validation import evaluation_of, score_cases, validate
 from autospine.work import WorkFolder
@@ -63,8 +63,12 @@ class TrainRequest:
     tensorboard: bool = False
 
 
-def train(request: TrainRequest) -> str:
+def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
     """Trains what was asked for; gives what a person reads at the end.
+
+    Args:
+        request: What was asked for.
+        recipe: Instead of the one that the request names.
 
     Raises:
         UserError: An option, the work folder or the machine does not allow it.
@@ -75,7 +79,7 @@ def train(request: TrainRequest) -> str:
     plan = _choose_plan(work, request.plan)
     kind = registry.load("trainers", request.trainer)
     sequence = sequence_named(request.sequence)
-    trainer: Trainer = kind(plan, _recipe(kind, request, sequence))
+    trainer: Trainer = kind(plan, _recipe(kind, request, sequence, recipe))
     _check_classes(trainer, request.allow_missing_classes)
     candidates = find_candidates(work, sequence)
     held_out = _held_out(candidates) if request.held_out else ()
@@ -101,9 +105,11 @@ def train(request: TrainRequest) -> str:
     return text
 
 
-def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None) -> Recipe:
+def _recipe(
+    kind: type[Trainer], request: TrainRequest, sequence: str | None, given: Recipe | None
+) -> Recipe:
     """The recipe asked for; its name, and so the model's folder, says what was asked for besides."""
-    recipe = kind.recipe_named(request.recipe)
+    recipe = given or kind.recipe_named(request.recipe)
     split = override(recipe.split, request.split)
     words = [recipe.name]
     if split != recipe.split and split is not None:
@@ -111,25 +117,12 @@ def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None) ->
     if sequence:
         words.append(sequence)
     asked = dict(request.options)
-    words += [re.sub(r"[^\w.-]", "-", f"{name}-{value}") for name, value in sorted(asked.items())]
+    words += option_words(asked)
     if request.members is not None:  # not in the name: members can be added to those that are trained
         asked["members"] = list(request.members)
-    _check_options(kind, asked)
-    return replace(recipe, name="_".join(words), split=split, options={**recipe.options, **asked})
-
-
-def _check_options(kind: type[Trainer], asked: Iterable[str]) -> None:
-    """Refuses choices that a trainer does not offer.
-
-    Raises:
-        UserError: Naming those that it does.
-    """
-    known = [each.name for each in fields(kind.options_type)]
-    for name in asked:
-        if name not in known:
-            option = "--members" if name == "members" else f"--set {name}"
-            mend = f"choose from {', '.join(known)}" if known else "leave it out"
-            raise UserError(option, f"is no choice of {kind.name}", mend)
+    options = {**recipe.options, **asked}
+    check_options(kind, options, asked)
+    return replace(recipe, name="_".join(words), split=split, options=options)
 
 
 def _check_classes(trainer: Trainer, allowed: bool) -> None:

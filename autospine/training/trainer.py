@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from autospine.ablation.variants import Ablation
     from autospine.dataset.splits import Part
     from autospine.evaluation.evaluation import Evaluation
     from autospine.training.job import Job
@@ -72,6 +73,7 @@ class Trainer(ABC):
         options_type: Its choices; a recipe's `options` are read into it.
         needs_all_classes: Its scheme is fixed by a paper, so a data set that lacks a class is refused unless the user
             allows it.
+        ablation: Its paper's variants for autospine_ablate; None if there are none.
 
     Attributes:
         plan, recipe, options, encoding: As their classes say.
@@ -87,6 +89,7 @@ class Trainer(ABC):
     inference: ClassVar[str] = NETWORK
     options_type: ClassVar[type[Options]] = Options
     needs_all_classes: ClassVar[bool] = False
+    ablation: ClassVar[Ablation | None] = None
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         if self.plans and plan.name not in self.plans:

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autospine.ensemble.probabilities import StoredImage, reference_classes
+from autospine.errors import UserError
+from autospine.labels.conversion import get_scheme
+from autospine.labels.encoding import plain_encoding
+from tests.autospine.ensemble.conftest import make_image
+from tests.tiny import chain_encoding, made_plan
+
+
+def test_only_disputed_voxels_are_stored_and_the_others_counted(tmp_path: Path) -> None:
+    made = make_image(tmp_path, 3, sureness=6.0)
+    answers, known = made.full().argmax(axis=1), made.reference >= 0
+    disputed = known & ~np.all(answers == answers[0], axis=0)
+    blocks = list(made.image.blocks())
+    values, reference = (np.concatenate([block[k] for block in blocks], axis=-1) for k in (0, 1))
+    np.testing.assert_array_equal(values, made.full()[:, :, disputed])
+    np.testing.assert_array_equal(reference, made.reference[disputed])
+    agreed = np.array(made.image.record.agreed)
+    assert agreed.sum() + disputed.sum() == known.sum()
+    assert 0 < disputed.sum() < known.sum()
+    alike = known & ~disputed
+    for label in range(4):
+        assert agreed[label, label] == (alike & (answers[0] == label) & (made.reference == label)).sum()
+
+
+def test_a_slice_is_an_image_of_its_own(tmp_path: Path) -> None:
+    made = make_image(tmp_path, 1, shape=(3, 8, 6))
+    for axis in (0, 1):
+        image = StoredImage(tmp_path, f"slice_{axis}")
+        window = tuple(slice(2, 3) if a == axis else slice(None) for a in range(3))
+        image.write(made.paths, made.reference, window, "p", ["x"] * 3)
+        known = (made.reference[window] >= 0).sum()
+        stored = sum(len(reference) for _, reference in image.blocks())
+        assert stored + np.array(image.record.agreed).sum() == known
+
+
+def test_members_that_agree_everywhere_leave_nothing_to_store(tmp_path: Path) -> None:
+    made = make_image(tmp_path, 0, members=1)
+    assert sum(len(reference) for _, reference in made.image.blocks()) == 0
+    assert np.load(made.image.values_path).shape == (1, 4, 0)
+
+
+def test_what_is_stored_of_other_members_or_damaged_is_made_again(tmp_path: Path) -> None:
+    image = make_image(tmp_path).image
+    assert image.done(["digest_0", "digest_1", "digest_2"])
+    assert not image.done(["digest_0", "digest_1"])
+    assert not image.done(["digest_1", "digest_0", "digest_2"])
+    text = image.record_path.read_text()
+    image.record_path.write_text(text[:50])
+    assert not StoredImage(tmp_path, image.name).done(["digest_0", "digest_1", "digest_2"])
+    image.record_path.unlink()
+    assert not image.done(["digest_0", "digest_1", "digest_2"])
+
+
+class Card:
+    """As much of a model's card as references need."""
+
+    def __init__(self, scheme, encoding, plan) -> None:
+        self.scheme, self.encoding, self.plan = scheme, encoding, plan
+
+
+def test_references_become_the_classes_of_the_soft_max() -> None:
+    spider, twenty = get_scheme("spider"), get_scheme("spider20")
+    plan = made_plan(chain_encoding())
+    mask = np.array([[[0, 1, 3, 100, 201, 102]]], np.uint8)
+    chained = Card(spider, plan.encoding, plan)
+    assert reference_classes(mask[..., :5], chained, "m").tolist() == [[[0, 1, 1, 3, 2]]]
+    plain = Card(twenty, plain_encoding(twenty, (1, 2, 3, 10, 11)), plan)
+    # A partly visible vertebra has no place in spider20: background, as in training.
+    assert reference_classes(mask, plain, "m").tolist() == [[[0, 1, 3, 4, 5, 0]]]
+    marked = replace(spider, unlabelled=255)
+    unsure = Card(twenty, plain.encoding, replace(plan, scheme=marked))
+    assert reference_classes(np.array([[[1, 255]]], np.uint8), unsure, "m").tolist() == [[[1, -1]]]
+    with pytest.raises(UserError, match=r"m\.mha: holds label 9"):
+        reference_classes(np.array([[[9]]], np.uint8), chained, "m.mha")

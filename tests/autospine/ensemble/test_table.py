@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from autospine.ensemble.comparison import compare
+from autospine.ensemble.search import alone, best, measure, pair_weightings, search_pairs
+from autospine.ensemble.table import Table, describe
+from autospine.evaluation.statistics import bootstrap
+
+NAMES = ("unet", "resunet", "deeplabv3")
+
+
+@pytest.fixture
+def table(made) -> Table:
+    images = [made(k).image for k in range(3)]
+    measured = search_pairs(images, 3)
+    published = {frozenset(["unet"]): (0.41, 0.67), frozenset(["resunet", "unet"]): (0.751, 0.826)}
+    return Table(NAMES, measured, best(measured), published=published, notes=("said by a test",))
+
+
+def test_every_weight_of_every_pair_has_a_row(table: Table) -> None:
+    rows = list(csv.DictReader(io.StringIO(table.as_csv())))
+    assert len(rows) == 3 * 21
+    assert sum(int(row["chosen"]) for row in rows) == 1
+    chosen = next(row for row in rows if int(row["chosen"]))
+    assert float(chosen["iou"]) == max(float(row["iou"]) for row in rows)
+    for row in rows:
+        assert float(row["weight_first"]) + float(row["weight_second"]) == pytest.approx(1)
+
+
+def test_blended_scores_stand_beside_the_honest_ones(table: Table) -> None:
+    """The papers' arithmetic: w times the one's score plus 1 - w times the other's."""
+    rows = [r for r in csv.DictReader(io.StringIO(table.as_csv())) if r["second"] == "deeplabv3"]
+    own = {name: table.measured[alone(k, 3)] for k, name in enumerate(NAMES)}
+    for row in rows:
+        w = float(row["weight_first"])
+        for metric in ("iou", "dice"):
+            first, second = (getattr(own[row[k]], f"mean_{metric}") for k in ("first", "second"))
+            claim = float(row[f"claimed_{metric}"])
+            assert claim == pytest.approx(w * first + (1 - w) * second, abs=2e-6)
+            assert min(first, second) - 1e-5 <= claim <= max(first, second) + 1e-5
+    assert any(abs(float(row["iou"]) - float(row["claimed_iou"])) > 0.01 for row in rows)
+
+
+def test_the_page_shows_ours_the_claim_and_the_published_figure(table: Table) -> None:
+    text = table.as_markdown()
+    each = table.best_of((0, 1))
+    line = next(row for row in text.splitlines() if row.startswith("| unet + resunet |"))
+    assert f"{table.measured[each].mean_iou:.4f} ({table.claim(each)[0]:.4f})" in line
+    assert line.endswith("| 0.751 / 0.826 |")
+    assert "| unet | " in text and "| 0.410 / 0.670 |" in text
+    assert "- said by a test" in text
+    assert "says nothing of the ensemble" in " ".join(text.split())
+    assert "not a medical device" in text
+
+
+def test_one_member_alone_is_an_answer(made) -> None:
+    measured = search_pairs([made(0, members=1).image], 1)
+    table = Table(("unet",), measured, best(measured))
+    assert "Chosen: unet alone." in table.as_markdown()
+    assert len(table.as_csv().splitlines()) == 1
+    assert describe(("a", "b"), (17, 3)) == "0.85 x a + 0.15 x b"
+
+
+def test_the_difference_to_the_best_member_comes_with_its_interval_negative_or_not(made) -> None:
+    """Patients are drawn, with all of their images."""
+    images = [made(k, patient=f"p{k // 2}").image for k in range(6)]
+    chosen = pair_weightings(0, 1, 3)[10]
+    measured = measure(images, [chosen, *(alone(k, 3) for k in range(3))])
+    found = compare(NAMES, chosen, images, measured, "test", True)
+    scores = {name: measured[alone(k, 3)].mean_iou for k, name in enumerate(NAMES)}
+    assert found.better.member == max(scores, key=lambda name: scores[name])
+    place = NAMES.index(found.better.member)
+    gap = measured[chosen].iou - measured[alone(place, 3)].iou
+    expected = bootstrap({f"p{k}": gap[2 * k : 2 * k + 2].tolist() for k in range(3)})
+    assert found.better.interval == expected
+    assert found.better.interval.mean == pytest.approx(gap.mean())
+    assert f"{gap.mean():+.4f} (95 % interval" in found.line()
+    worst = min(scores, key=lambda name: scores[name])
+    alone_again = compare(NAMES, alone(NAMES.index(worst), 3), images, measured, "test", True)
+    assert alone_again.better.interval.mean < 0
+    assert "-0." in alone_again.line()
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["members"].keys() == set(NAMES)
+
+
+def test_scores_on_the_images_that_chose_are_said_to_be_too_good(made) -> None:
+    images = [made(0).image]
+    measured = measure(images, [alone(k, 3) for k in range(3)])
+    found = compare(NAMES, alone(0, 3), images, measured, "validation", False)
+    assert "too good" in found.line()
+    assert "one patient: no interval" in found.line()
+    assert found.to_dict()["members"]["unet"]["low"] is None
+    assert np.isnan(found.better.interval.low)
