@@ -48,7 +48,7 @@ def annotated_slices(mask: np.ndarray) -> np.ndarray:
     Args:
         mask: `(slices, rows, columns)`.
     """
-    labelled = mask.any(axis=(1, 2))
+    labelled = np.asarray(mask.any(axis=(1, 2)))
     before = np.logical_or.accumulate(labelled)
     after = np.logical_or.accumulate(labelled[::-1])[::-1]
     return np.flatnonzero(labelled | ~(before & after))

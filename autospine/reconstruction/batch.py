@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +76,8 @@ class Outcome:
         failures: A line for each that was not.
     """
 
-    done: tuple[Rebuilt, ...] = field(default=())
-    failures: tuple[str, ...] = field(default=())
+    done: tuple[Rebuilt, ...]
+    failures: tuple[str, ...]
 
 
 def reconstruct_all(request: ReconstructRequest) -> Outcome:
@@ -171,7 +171,8 @@ def _rebuild_case(job: Job) -> Rebuilt:
     slices = np.moveaxis(image.array, axis, 0)  # (slices, rows, columns) as they were measured
     rows, columns = np.delete(image.spacing, axis)
     said = describe(grid, axis)
-    mask, measurements = None, ()
+    mask: Volume | None = None
+    measurements: tuple[Measurement, ...] = ()
     if job.mask is not None:
         mask = _read_mask_of(job.mask, image)
         labels = np.moveaxis(mask.array, axis, 0)

@@ -42,7 +42,7 @@ def test_a_slice_half_way_lies_half_way(texture: np.ndarray) -> None:
         method: float(np.abs(rebuild_image(image, grid, method)[0, 1] - truth)[INNER].mean())
         for method in ("linear", "registration")
     }
-    assert error["registration"] < 0.1 * error["linear"]
+    assert error["registration"] < 0.3 * error["linear"]
 
 
 def test_slices_that_differ_otherwise_are_blended_without_moving(texture: np.ndarray) -> None:

@@ -1,0 +1,27 @@
+"""Slices of real scans left out and rebuilt; benchmarks/reconstruction.py does all of them and prints more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autospine.reconstruction import SliceGrid, rebuild_mask
+from autospine.volumes import read_mask
+
+
+@pytest.mark.parametrize(("parts", "bar"), [(2, 0.957), (4, 0.927)])
+def test_masks_are_near_those_of_slices_left_out(real_data: Path, parts: int, bar: float) -> None:
+    dices = []
+    for path in sorted((real_data / "t2" / "masks").glob("*.mha"))[:4]:
+        volume = read_mask(path)
+        kept = volume.array[::parts]
+        gap, rows, columns = volume.spacing[0] * parts, volume.spacing[1], volume.spacing[2]
+        grid = SliceGrid(len(kept), gap, parts)
+        left_out = np.setdiff1d(np.arange(grid.count), grid.measured_indices)
+        ours, true = rebuild_mask(kept, grid, (gap, rows, columns))[left_out], volume.array[left_out]
+        for value in np.unique(true)[1:]:
+            both = ((ours == value) & (true == value)).sum()
+            dices.append(2 * both / ((ours == value).sum() + (true == value).sum()))
+    assert np.mean(dices) >= bar
