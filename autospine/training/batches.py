@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from autospine.labels.encoding import Encoding
 from autospine.labels.schemes import LabelScheme
 from autospine.planning.plan import Plan
 from autospine.preprocessing.storage import CaseStore, LabelRecord
+
+FIELDS = ("images", "labels", "points", "through", "spacing")  # of a batch
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,19 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """On another device."""
-        return Batch(
-            *(
-                getattr(self, name).to(device, non_blocking=True)
-                for name in ("images", "labels", "points", "through", "spacing")
-            )
-        )
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in FIELDS))
+
+    def part(self, first: int, last: int) -> Batch:
+        """The patches `first` to `last - 1`."""
+        return Batch(*(getattr(self, name)[first:last] for name in FIELDS))
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """In order and as even as can be; none is empty."""
+        total = len(self.images)
+        edges = [total * k // count for k in range(count + 1)]
+        for first, last in pairwise(edges):
+            if first < last:
+                yield self.part(first, last)
 
     def with_images(self, images: Tensor, labels: Tensor, points: Tensor) -> Batch:
         """After augmentation."""
@@ -125,6 +135,15 @@ class PatchSampler:
             return self.slices[store.id]
         record = store.record
         return record.slices if record.slices is not None else range(record.shape[self.plan.view_axis])
+
+    def unseen(self) -> tuple[int, ...]:
+        """Labels to be learnt that no case shows."""
+        seen = {record.value for labels in self.labels for record in labels}
+        return tuple(value for value in self.encoding.values if value not in seen)
+
+    def bare(self) -> tuple[str, ...]:
+        """Cases that show none of the labels to be learnt."""
+        return tuple(store.id for store, labels in zip(self.stores, self.labels, strict=True) if not labels)
 
     def pass_length(self) -> int:
         """Slices, or volumes, in one pass over the cases."""

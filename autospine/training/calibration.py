@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ from autospine.errors import UserError
 from autospine.networks.shape import NetworkShape
 from autospine.precision import Precision
 from autospine.training import distributed
+from autospine.training.accumulation import parts_that_fit
 from autospine.training.batches import Batch, Batches
 from autospine.training.trainer import Context, Trainer
 from autospine.training.updater import Updater
@@ -43,6 +44,7 @@ class Calibration:
         steps: Updates of the whole training.
         steps_per_epoch: Updates between validations.
         seconds_per_step: Measured.
+        parts: In which a batch is worked through.
     """
 
     shape: NetworkShape
@@ -50,6 +52,7 @@ class Calibration:
     steps: int
     steps_per_epoch: int
     seconds_per_step: float
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ class StepTimer:
         device: torch.device,
     ) -> None:
         self.trainer, self.device = trainer, device
-        self.context = prepare(trainer, shape, precision, device)
+        context = prepare(trainer, shape, precision, device)
+        self.context = replace(context, parts=parts_that_fit(trainer, context, shape, batch))
         images = batch.images.to(memory_format=precision.layout(shape.dimension))
         self.batch = batch.with_images(images, batch.labels, batch.points)
 
@@ -114,7 +118,12 @@ def time_step(
 
 
 def prepare(
-    trainer: Trainer, shape: NetworkShape, precision: Precision, device: torch.device, step: int = 0
+    trainer: Trainer,
+    shape: NetworkShape,
+    precision: Precision,
+    device: torch.device,
+    step: int = 0,
+    parts: int = 1,
 ) -> Context:
     """Fresh networks with their optimisers."""
     networks = trainer.build_all(shape)
@@ -122,7 +131,7 @@ def prepare(
         precision.arrange(network.to(device), shape.dimension).train()
     clips = {name: trainer.recipe.optimisers[name].clip_norm for name in networks}
     updater = Updater(networks, trainer.optimisers(networks), clips, precision)
-    return Context(networks, trainer.objective().to(device), updater, precision, device, step)
+    return Context(networks, trainer.objective().to(device), updater, precision, device, step, parts)
 
 
 def _wait(device: torch.device) -> None:
@@ -144,8 +153,13 @@ def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards) -
     precision = _fastest_precision(trainer, candidates[len(candidates) // 3], batch, job.device)
     if job.minutes is None:
         seconds = time_step(trainer, candidates[0], precision, batch, job.device)
-        return _by_epochs(trainer, candidates[0], precision, seconds, batches, job)
-    return _by_minutes(trainer, candidates, precision, batch, job, after)
+        found = _by_epochs(trainer, candidates[0], precision, seconds, batches, job)
+    else:
+        found = _by_minutes(trainer, candidates, precision, batch, job, after)
+    if trainer.recipe.batch is None:
+        return found
+    context = prepare(trainer, found.shape, precision, job.device)
+    return replace(found, parts=parts_that_fit(trainer, context, found.shape, batch))
 
 
 def _fastest_precision(

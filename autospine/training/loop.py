@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from autospine.augmentation import apply, sample
+from autospine.dataset.cases import listed
 from autospine.errors import UserError
 from autospine.model import save_model
 from autospine.serial import from_plain, to_plain
@@ -72,10 +73,11 @@ def fit(trainer: Trainer, job: Job) -> Path:
     if content is not None:
         job = replace(job, seed=content["seed"])
     training, validation = _sides(trainer, job)
+    _warn_of_the_unseen(trainer, training.sampler, job)
     trainer.look_at(training.sampler)
     calibration = _calibration(trainer, training, job, content)
     seed_everything(job.seed, 0, 0)
-    context = prepare(trainer, calibration.shape, calibration.precision, job.device)
+    context = prepare(trainer, calibration.shape, calibration.precision, job.device, parts=calibration.parts)
     schedule = Schedule(trainer.recipe.schedule, calibration.steps)
     state = State()
     if content is not None:
@@ -101,6 +103,21 @@ def _sides(trainer: Trainer, job: Job) -> tuple[Batches, Batches]:
         return training, Batches(training.sampler, trainer.batch, VALIDATION_SEED, distributed.rank())
     seen = slices.validation if slices else None
     return training, make_batches(trainer, job, fold.validation, VALIDATION_SEED, seen)
+
+
+def _warn_of_the_unseen(trainer: Trainer, sampler: PatchSampler, job: Job) -> None:
+    """Names what cannot be learnt, since no training case shows it, and cases that show nothing."""
+    anatomies = trainer.label_scheme.anatomies
+    unseen = [anatomies[value].name for value in sampler.unseen()]
+    if unseen:
+        names = listed(unseen, len(anatomies))
+        log.warning("no training case of fold %s shows %s: not learnt", job.fold_name, names)
+    if sampler.bare():
+        log.warning(
+            "fold %s: nothing to learn is left in %s once cropped and prepared",
+            job.fold_name,
+            listed(sampler.bare(), 20),
+        )
 
 
 def make_batches(

@@ -126,23 +126,27 @@ def _recipe(
 
 
 def _check_classes(trainer: Trainer, allowed: bool) -> None:
-    """Refuses data without a structure of a scheme that a paper fixes, unless that is allowed.
+    """Names the structures of a trainer's scheme that the data lack; refuses them where a paper fixes the scheme.
 
     Raises:
         UserError: Naming the structures.
     """
-    if not trainer.needs_all_classes:
+    if trainer.scheme is None:
         return
     scheme, prepared = trainer.label_scheme, trainer.prepared
     missing = missing_classes(prepared.scheme, scheme, prepared.shown)
     if not missing:
         return
     names = ", ".join(each.name for each in missing)
-    if not allowed:
+    if trainer.needs_all_classes and not allowed:
         fault = f"learns {scheme.name}, of which the data set shows no {names}"
         mend = "annotate it, or add --allow-missing-classes to learn the rest"
         raise UserError(f"--trainer {trainer.name}", fault, mend)
-    log.warning("the data set shows no %s: %s learns the rest", names, trainer.name)
+    log.warning(
+        "the data set shows no %s: %s learns the rest, and they are absent from the scores",
+        names,
+        trainer.name,
+    )
 
 
 def _kept(job: Job, split: Split) -> Fold:

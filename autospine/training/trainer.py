@@ -7,7 +7,7 @@ A trainer of one's own subclasses `Trainer`, sets `name` and `recipes`, and give
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -51,7 +51,17 @@ class Options:
 
 @dataclass(frozen=True)
 class Context:
-    """What a training step works with."""
+    """What a training step works with.
+
+    Attributes:
+        networks: By name.
+        objective: The loss.
+        updater: Moves the networks.
+        precision: Number format and layout.
+        device: Where.
+        step: Updates done.
+        parts: In which a batch is worked through, where the memory does not hold it.
+    """
 
     networks: dict[str, nn.Module]
     objective: Objective
@@ -59,6 +69,7 @@ class Context:
     precision: Precision
     device: torch.device
     step: int
+    parts: int = 1
 
 
 class Trainer(ABC):
@@ -95,6 +106,12 @@ class Trainer(ABC):
         if self.plans and plan.name not in self.plans:
             raise UserError(
                 f"--trainer {self.name}", f"does not take the plan {plan.name}", f"use {self.plans[0]}"
+            )
+        if recipe.patch and len(recipe.patch) != plan.dimension:
+            raise UserError(
+                f"--recipe {recipe.name}",
+                f"cuts {len(recipe.patch)}-D patches, the plan {plan.name} is {plan.dimension}-D",
+                "choose another --plan",
             )
         self.plan, self.recipe = plan, recipe
         self.options = from_plain(self.options_type, recipe.options, f"--trainer {self.name}")
@@ -217,11 +234,19 @@ class Trainer(ABC):
 
     def training_step(self, context: Context, batch: Batch) -> dict[str, Tensor]:
         """One update; gives loss terms to log, "loss" among them."""
-        with context.precision.autocast(context.device):
-            outputs = context.networks[self.inference](batch.images)
-        terms = context.objective(outputs, batch)
-        context.updater.update(self.inference, terms["loss"])
-        return {name: term.detach() for name, term in terms.items()}
+        found: list[dict[str, Tensor]] = []
+
+        def losses() -> Iterator[Tensor]:
+            for part in batch.parts(context.parts):
+                with context.precision.autocast(context.device):
+                    outputs = context.networks[self.inference](part.images)
+                terms = context.objective(outputs, part)
+                share = len(part.images) / len(batch.images)
+                found.append({name: share * term.detach() for name, term in terms.items()})
+                yield share * terms["loss"]
+
+        context.updater.update(self.inference, losses())
+        return {name: torch.stack([each[name] for each in found]).sum() for name in found[0]}
 
     def write_tables(self, folder: Path, part: Part, work: Path) -> None:  # noqa: B027
         """Writes tables as the paper prints them; none by default.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -31,11 +33,17 @@ class Updater:
         self.precision = precision
         self.scaler = torch.amp.GradScaler(enabled=precision.dtype == "float16")
 
-    def update(self, name: str, loss: Tensor) -> None:
-        """One update of one network."""
+    def update(self, name: str, loss: Tensor | Iterable[Tensor]) -> None:
+        """One update of one network.
+
+        Args:
+            name: Of the network.
+            loss: Or its summands, each asked for when the one before has gone back, so that the memory holds one.
+        """
         network, optimiser = self.networks[name], self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        for part in [loss] if isinstance(loss, Tensor) else loss:
+            self.scaler.scale(part).backward()
         parameters = [p for p in network.parameters() if p.grad is not None]
         average_gradients(parameters)
         self.scaler.unscale_(optimiser)

@@ -1,0 +1,81 @@
+"""Batches that the memory does not hold at once: how many parts they are worked through in.
+
+The gradients of the parts are added up, weighed by their number of patches, so the update is the whole batch's. Only
+what looks at a batch as a whole differs: batch normalisation sees the patches of a part, and so does a Dice that is
+summed over the batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import torch
+from torch import Tensor
+
+from autospine.machine import find_machine
+from autospine.networks.shape import NetworkShape
+from autospine.planning.memory import BYTES_PER_PARAMETER, FIXED_GIB
+from autospine.training import distributed
+from autospine.training.batches import Batch
+from autospine.training.trainer import Context, Trainer
+
+log = logging.getLogger(__name__)
+
+ON_THE_WAY_BACK = 1.3  # gradients and workspaces beside what the forward pass keeps, at the peak
+GIB = 2**30
+
+
+def parts_that_fit(trainer: Trainer, context: Context, shape: NetworkShape, batch: Batch) -> int:
+    """Parts of a batch, so that each fits into the memory that training may use; the same in every process.
+
+    Only a recipe's own batch is divided, since the planner has fitted its own to the memory already, and only by
+    trainers with the usual training step.
+
+    Args:
+        trainer: With its recipe.
+        context: Fresh networks; one forward pass of one patch is measured on them.
+        shape: Of the network, to be named in the log.
+        batch: Of the training, on the context's device.
+    """
+    if trainer.recipe.batch is None or type(trainer).training_step is not Trainer.training_step:
+        return 1
+    weights = sum(p.numel() for network in context.networks.values() for p in network.parameters())
+    room = (
+        find_machine(context.device.type, None).memory_gib - FIXED_GIB - weights * BYTES_PER_PARAMETER / GIB
+    )
+    each = ON_THE_WAY_BACK * kept_bytes(trainer, context, batch.part(0, 1)) / GIB
+    total = len(batch.images)
+    parts = math.ceil(total / max(int(room / max(each, 1e-9)), 1))
+    (parts, *_) = map(int, distributed.of_the_main([min(parts, total)], context.device))
+    if parts > 1:
+        log.info(
+            "a batch of %d at widths %s needs %.1f GiB, %.1f are there: it is worked through in %d parts; batch "
+            "normalisation sees the patches of a part",
+            total,
+            shape.widths,
+            total * each,
+            room,
+            parts,
+        )
+    return parts
+
+
+def kept_bytes(trainer: Trainer, context: Context, batch: Batch) -> int:
+    """What a forward pass and the loss keep for the way back, the weights not counted."""
+    network = context.networks[trainer.inference]
+    known = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with context.precision.autocast(context.device):
+            outputs = network(batch.images)
+        loss = context.objective(outputs, batch)["loss"]
+    total = sum(size for place, size in kept.items() if place not in known)
+    del loss, outputs
+    return total

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from autospine.machine import Machine
+from autospine.planning.memory import FIXED_GIB
+from autospine.precision import Precision
+from autospine.training import accumulation, calibration
+from autospine.training.accumulation import ON_THE_WAY_BACK, kept_bytes, parts_that_fit
+from autospine.training.batches import Batch
+from autospine.training.calibration import prepare
+from autospine.training.checkpoint import load_checkpoint
+from autospine.training.loop import fit, make_batches
+from autospine.training.trainer import Context, Trainer
+from autospine.work import WorkFolder
+from tests.tiny import make_job, plan_of
+from tests.toys import QUICK, GanTrainer, ToyTrainer
+
+CPU = torch.device("cpu")
+RECIPE = replace(
+    QUICK, batch=4, learns="classes", loss_weights={"dice": 0.0}, average=0.0, steps_per_epoch=1, epochs=1
+)
+
+
+@pytest.fixture
+def trainer(tiny_work: WorkFolder) -> ToyTrainer:
+    return ToyTrainer(plan_of(tiny_work, 2), RECIPE)
+
+
+@pytest.fixture
+def batch(tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path) -> Batch:
+    job = make_job(tiny_work, trainer.plan, tmp_path)
+    return make_batches(trainer, job, job.fold.train, 0).make(0)
+
+
+def fresh(trainer: Trainer, parts: int = 1) -> Context:
+    torch.manual_seed(0)
+    return prepare(trainer, trainer.shape(), Precision(), CPU, parts=parts)
+
+
+def room_for(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
+    """A machine with that much memory beside what a training always needs."""
+    monkeypatch.setattr(
+        accumulation, "find_machine", lambda device, memory: Machine(device, gib + FIXED_GIB, 1)
+    )
+
+
+@given(st.integers(1, 9), st.integers(1, 12))
+def test_parts_are_the_batch_in_order_and_even(total: int, count: int) -> None:
+    numbers = torch.arange(total)
+    batch = Batch(*(numbers.view(-1, *[1] * dims) for dims in (3, 2, 2, 1, 1)))
+    parts = list(batch.parts(count))
+    assert torch.cat([part.images for part in parts]).ravel().tolist() == numbers.tolist()
+    assert torch.cat([part.spacing for part in parts]).ravel().tolist() == numbers.tolist()
+    sizes = [len(part.labels) for part in parts]
+    assert min(sizes) >= 1
+    assert max(sizes) - min(sizes) <= 1
+    assert len(parts) == min(count, total)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_the_update_is_the_whole_batchs(trainer: ToyTrainer, batch: Batch, parts: int) -> None:
+    """Where nothing looks at the batch as a whole: instance norm, cross-entropy."""
+    contexts = [fresh(trainer), fresh(trainer, parts)]
+    terms = [trainer.training_step(context, batch) for context in contexts]
+    torch.testing.assert_close(terms[0]["loss"], terms[1]["loss"])
+    whole, divided = (context.networks["network"] for context in contexts)
+    for one, other in zip(whole.parameters(), divided.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_only_one_part_is_held_at_a_time(trainer: ToyTrainer, batch: Batch) -> None:
+    context, seen = fresh(trainer, 4), []
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]) -> None:
+        seen.append(len(inputs[0]))
+        finest = output if isinstance(output, Tensor) else output[0]
+        finest.register_hook(lambda gradient: seen.append(0))
+
+    context.networks["network"].register_forward_hook(watch)
+    trainer.training_step(context, batch)
+    assert seen == [1, 0] * 4
+
+
+def test_kept_bytes_grow_with_the_batch_and_not_with_the_weights(trainer: ToyTrainer, batch: Batch) -> None:
+    context = fresh(trainer)
+    one, two = (kept_bytes(trainer, context, batch.part(0, count)) for count in (1, 2))
+    assert two == pytest.approx(2 * one, rel=0.1)
+    wide = replace(trainer.shape(), widths=tuple(2 * width for width in trainer.shape().widths))
+    wider = kept_bytes(trainer, prepare(trainer, wide, Precision(), CPU), batch.part(0, 1))
+    assert one < wider < 2.2 * one
+    assert one > batch.part(0, 1).images.numel() * 4 * (trainer.shape().widths[0] + trainer.encoding.channels)
+
+
+def test_as_many_parts_as_the_memory_asks_for(
+    trainer: ToyTrainer, batch: Batch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = fresh(trainer)
+    weights = 20 * sum(p.numel() for p in context.networks["network"].parameters())
+    each = ON_THE_WAY_BACK * kept_bytes(trainer, context, batch.part(0, 1))
+    caplog.set_level("INFO")
+    for patches, parts in ((4.01, 1), (3.99, 2), (2.01, 2), (1.99, 4), (0.1, 4)):
+        room_for(monkeypatch, (patches * each + weights) / 2**30)
+        assert parts_that_fit(trainer, context, trainer.shape(), batch) == parts
+    assert "worked through in 4 parts; batch normalisation sees the patches of a part" in caplog.text
+
+
+def test_the_planners_batch_and_steps_of_ones_own_are_left_alone(
+    tiny_work: WorkFolder, trainer: ToyTrainer, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room_for(monkeypatch, 0.0)
+    gan = GanTrainer(trainer.plan, replace(GanTrainer.recipes["quick"], batch=4))
+    planned = ToyTrainer(trainer.plan, replace(RECIPE, batch=None))
+    assert parts_that_fit(trainer, fresh(trainer), trainer.shape(), batch) == 4
+    assert parts_that_fit(gan, fresh(gan), gan.shape(), batch) == 1
+    assert parts_that_fit(planned, fresh(planned), planned.shape(), batch) == 1
+
+
+def test_a_training_in_parts_goes_on_in_parts(
+    tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a machine with more memory, since it shall end in the same weights."""
+    monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+    room_for(monkeypatch, 0.0)
+    job = make_job(tiny_work, trainer.plan, tmp_path)
+    fit(trainer, job)
+    assert load_checkpoint(job.checkpoint, CPU)["calibration"]["parts"] == 4
+    room_for(monkeypatch, 100.0)
+    seen: list[int] = []
+
+    class Watched(ToyTrainer):
+        def training_step(self, context, batch):
+            seen.append(context.parts)
+            return super().training_step(context, batch)
+
+    fit(Watched(trainer.plan, RECIPE), replace(job, resume=True, epochs=2))
+    assert seen == [4]
