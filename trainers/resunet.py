@@ -9,6 +9,7 @@ from torch import nn
 from autospine.networks.resunet import ResUNet
 from autospine.networks.shape import NetworkShape
 from autospine.recipe import Recipe
+from trainers.safnet_protocol import COMPARED
 from trainers.unet import UNetTrainer
 
 
@@ -16,7 +17,7 @@ class ResUNetTrainer(UNetTrainer):
     """Residual U-Net, in 2-D and 3-D (Zhang, Liu and Wang 2018)."""
 
     name = "resunet"
-    recipes: ClassVar[dict[str, Recipe]] = {"adapted": UNetTrainer.recipes["adapted"]}
+    recipes: ClassVar[dict[str, Recipe]] = {"adapted": UNetTrainer.recipes["adapted"], "safnet": COMPARED}
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """Residual units on the plan's stages."""

@@ -17,6 +17,7 @@ from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
 from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings
 from autospine.training.trainer import Trainer
+from trainers.safnet_protocol import COMPARED
 
 SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of the plan's widths, for a time budget
 
@@ -48,6 +49,7 @@ class UNetTrainer(Trainer):
             learns="classes",
             foreground=0.33,
         ),
+        "safnet": COMPARED,
     }
 
     def build(self, shape: NetworkShape) -> nn.Module:
