@@ -90,6 +90,9 @@ def _read(folders: Sequence[Path]) -> list[Model]:
         if (folder / ENSEMBLE).exists():
             raise UserError(folder, "is an ensemble itself", f"name its members, {folder / PREFIX}...")
     models = [read_model(folder) for folder in folders]
+    for folder in folders:
+        if not (folder / WEIGHTS).exists():
+            raise UserError(folder / WEIGHTS, "does not exist", "copy the model again, or train it again")
     for other in models[1:]:
         check_alike(models[0], other)
         _check_fold(models[0], other)
@@ -186,8 +189,5 @@ def _copy(model: Model, output: Path, name: str) -> Model:
     """A member's weights and card in the ensemble's folder, so that it can be moved as a whole."""
     folder = output / f"{PREFIX}{name}"
     for file in (WEIGHTS, CARD):
-        source = model.folder / file
-        if not source.exists():
-            raise UserError(source, "does not exist", "copy the model again, or train it again")
-        write_with(folder / file, partial(shutil.copyfile, source))
+        write_with(folder / file, partial(shutil.copyfile, model.folder / file))
     return replace(model, folder=folder)
