@@ -17,6 +17,7 @@ TOYS = {
     "gan": "GanTrainer",
     "prepared": "PreparedTrainer",
     "brightness": "BrightnessTrainer",
+    "ablated": "AblatedTrainer",
 }
 
 

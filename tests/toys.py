@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autospine.ablation.variants import Ablation, Layout, Variant
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
 from autospine.preprocessing.steps import Prepared, Shape
 from autospine.recipe import OptimiserSettings, Recipe, StepSettings
 from autospine.training import distributed
 from autospine.training.batches import Batch
-from autospine.training.trainer import Context, Trainer
+from autospine.training.trainer import Context, Options, Trainer
 
 QUICK = Recipe(
     "quick",
@@ -184,3 +185,36 @@ def dies_at(kind: type[Trainer], step: int) -> type[Trainer]:
             return super().training_step(context, batch)
 
     return Dying
+
+
+@dataclass(frozen=True)
+class AblatedOptions(Options):
+    """Parts of the toy of the ablation."""
+
+    deep: bool = True
+    adversary: bool = True
+
+
+class AblatedTrainer(ToyTrainer):
+    """Declares three variants."""
+
+    name = "ablated"
+    options_type = AblatedOptions
+    options: AblatedOptions
+    ablation = Ablation(
+        "Toy et al.",
+        (
+            Variant("plain", "Toy", {"deep": False, "adversary": False}, {"dice": {"canal": (81.5, 2.25)}}),
+            Variant("deep", "Toy + deep", {"adversary": False}),
+            Variant("full", "Ours", {}, {"hd_mm": {"canal": (1.75, 0.5)}}),
+        ),
+        (Layout("Table 1", ("dice", "iou")), Layout("Table 2", ("hd_mm",))),
+        structures=("canal", "mean"),
+        notes=("A toy.",),
+    )
+
+    def build(self, shape: NetworkShape) -> nn.Module:
+        return UNet(replace(shape, deep_supervision=self.options.deep))
+
+    def candidates(self) -> Sequence[NetworkShape]:
+        return (self.shape(),)

@@ -1,0 +1,242 @@
+"""Trains a paper's variants one after another, and writes its tables."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autospine import registry
+from autospine.ablation.scores import read_cases
+from autospine.ablation.size import resized
+from autospine.ablation.tables import FILE, Result, Trained, write_tables
+from autospine.ablation.variants import Ablation, Variant
+from autospine.dataset.protocols import Split
+from autospine.errors import UserError
+from autospine.files import read_json, write_json
+from autospine.fingerprint.fingerprint import Fingerprint
+from autospine.model import CARD, read_model
+from autospine.planning.plan import Plan, Plans
+from autospine.recipe import Recipe
+from autospine.serial import from_plain, to_plain
+from autospine.training.run import TrainRequest, train
+from autospine.training.trainer import Trainer
+from autospine.work import WorkFolder
+
+log = logging.getLogger(__name__)
+
+TERMS = "terms.json"
+SCORED = "summary.json"  # what a validation writes
+
+
+@dataclass(frozen=True)
+class AblateRequest:
+    """What autospine_ablate is asked; see its --help."""
+
+    work: Path
+    trainer: str
+    plan: str | None = None
+    recipe: str | None = None
+    fold: str = "0"
+    epochs: int | None = None
+    minutes: float | None = None
+    size: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is the same for every variant; stored, so that a continued ablation keeps to it.
+
+    Attributes:
+        epochs: Of each, or None.
+        minutes: For each, validation included, or None.
+        seed: Of weights and patches.
+    """
+
+    epochs: int | None
+    minutes: float | None
+    seed: int
+
+    @property
+    def budget(self) -> str:
+        """In words."""
+        if self.epochs is not None:
+            return f"{self.epochs} epoch{'s' if self.epochs != 1 else ''}"
+        return f"{self.minutes:g} minutes, validation included"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One variant to train.
+
+    Attributes:
+        variant: Which.
+        trainer: With the variant's recipe.
+        folder: Of its model.
+    """
+
+    variant: Variant
+    trainer: Trainer
+    folder: Path
+
+    @property
+    def started(self) -> bool:
+        """Whether a training has been here."""
+        return any((self.folder / name).exists() for name in (CARD, "checkpoint.pt"))
+
+    @property
+    def scored(self) -> Path | None:
+        """Where its predictions and scores lie; None until it is trained and validated."""
+        if not (self.folder / CARD).exists():
+            return None
+        place = self.folder / Split.load(self.folder).fold.scored.name
+        return place if (place / SCORED).exists() else None
+
+
+def ablate(request: AblateRequest) -> str:
+    """Trains every variant that is not finished, and writes the tables; gives them as text.
+
+    Raises:
+        UserError: An option, the work folder or the machine does not allow it.
+    """
+    work = WorkFolder(request.work)
+    work.check()
+    kind = registry.load("trainers", request.trainer)
+    ablation = _ablation(kind)
+    plan = _choose_plan(kind, work, request.plan)
+    base = kind.recipe_named(request.recipe)
+    if request.size is not None:
+        base = resized(base, plan, request.size)
+    if not request.fold.isdigit():
+        raise UserError(f"--fold {request.fold}", "is no single fold", "give its number")
+    tasks = [_task(kind, plan, base, variant, work, request.fold) for variant in ablation.variants]
+    folder = work.root / "ablations" / kind.name / plan.name / base.name / f"fold_{request.fold}"
+    terms = _terms(request, tasks, folder)
+    for number, task in enumerate(tasks, start=1):
+        _train(task, request, terms, f"variant {number} of {len(tasks)}: {task.variant.title}")
+    words = f"{kind.name}, recipe {base.name}, plan {plan.name}, fold {request.fold}; each variant: "
+    result = Result(
+        ablation,
+        tuple(_trained(task, ablation, request.work) for task in tasks),
+        _patients(work),
+        f"{words}{terms.budget}, seed {terms.seed}.",
+    )
+    return f"{write_tables(folder, result)}\ntables in {folder / FILE}.md, {FILE}.csv and tests.csv beside it"
+
+
+def _ablation(kind: type[Trainer]) -> Ablation:
+    """The trainer's ablation.
+
+    Raises:
+        UserError: It has none; names the trainers that have.
+    """
+    if kind.ablation is not None:
+        return kind.ablation
+    have = [name for name in sorted(registry.known("trainers")) if _has_one(name)]
+    mend = f"choose from {', '.join(have)}" if have else "install a trainer that has some"
+    raise UserError(f"--trainer {kind.name}", "declares no variants", mend)
+
+
+def _has_one(name: str) -> bool:
+    try:
+        return registry.load("trainers", name).ablation is not None
+    except UserError:
+        return False
+
+
+def _choose_plan(kind: type[Trainer], work: WorkFolder, name: str | None) -> Plan:
+    """The one asked for, else the first that the trainer takes and the work folder has."""
+    plans = Plans.load(work.plans)
+    if name is None:
+        there = {plan.name for plan in plans.plans}
+        fitting = [each for each in kind.plans or sorted(there) if each in there]
+        name = fitting[0] if fitting else kind.plans[0]
+    return plans.get(name, work.plans)
+
+
+def _task(
+    kind: type[Trainer], plan: Plan, base: Recipe, variant: Variant, work: WorkFolder, fold: str
+) -> Task:
+    recipe = replace(base, name=f"{base.name}_{variant.name}", options={**base.options, **variant.options})
+    trainer = kind(plan, recipe)
+    return Task(variant, trainer, work.model(kind.name, plan.name, recipe.name, fold))
+
+
+def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> Terms:
+    """Those asked for, noted; when continuing, those that were begun with.
+
+    Raises:
+        UserError: No budget is given, something is there already, or it was begun on other terms.
+    """
+    given = Terms(request.epochs, request.minutes, request.seed)
+    path = folder / TERMS
+    there = next((task.folder for task in tasks if task.started), None)
+    if request.resume and there is not None and path.exists():
+        begun = from_plain(Terms, read_json(path), str(path))
+        if (request.epochs, request.minutes) != (None, None) and given != begun:
+            raise UserError(
+                folder,
+                f"was begun with {begun.budget}, seed {begun.seed}",
+                "give the same, or only --continue",
+            )
+        return begun
+    if request.epochs is None and request.minutes is None:
+        raise UserError(
+            "autospine_ablate", "is given no budget", "add --minutes M or --epochs N, for each variant"
+        )
+    if there is not None and not request.resume:
+        raise UserError(
+            there, "already holds a training", "add --continue to go on with it, or delete the folder"
+        )
+    write_json(path, to_plain(given))
+    return given
+
+
+def _train(task: Task, request: AblateRequest, terms: Terms, title: str) -> None:
+    """Trains and validates one variant, unless that is done."""
+    if task.scored is not None:
+        log.info("%s: is trained already", title)
+        return
+    log.info("%s, in %s", title, task.folder)
+    train(
+        TrainRequest(
+            work=request.work,
+            trainer=task.trainer.name,
+            plan=task.trainer.plan.name,
+            fold=request.fold,
+            epochs=terms.epochs,
+            minutes=terms.minutes,
+            seed=terms.seed,
+            device=request.device,
+            resume=task.started,
+        ),
+        task.trainer.recipe,
+    )
+
+
+def _trained(task: Task, ablation: Ablation, work: Path) -> Trained:
+    """A finished variant with its scores."""
+    place = task.scored
+    if place is None:
+        raise UserError(task.folder, "has no scores", "run the command again with --continue")
+    if ablation.measure is None:
+        scores = read_cases(place, ablation.metrics)
+    else:
+        part = Split.load(task.folder).fold.scored
+        scores = list(ablation.measure(task.trainer, place, part, work))
+    widths = read_model(task.folder).card.shape.widths
+    return Trained(task.variant, _updates(task.folder), widths, tuple(scores))
+
+
+def _updates(folder: Path) -> int:
+    with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
+        return int(list(csv.DictReader(file))[-1]["step"])
+
+
+def _patients(work: WorkFolder) -> Mapping[str, str]:
+    return {case.id: case.patient for case in Fingerprint.load(work.fingerprint).cases}

@@ -1,0 +1,113 @@
+"""Scores of one variant: one value per case, structure and metric."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from statistics import mean, stdev
+
+from autospine.errors import UserError
+
+NAN = float("nan")
+MEAN = "mean"  # of a case's structures
+SLICE = "_slice"  # between a case's id and the number of one of its slices
+
+
+@dataclass(frozen=True)
+class Score:
+    """One structure of one case, or of one of its slices.
+
+    Attributes:
+        case: The case's id.
+        structure: Its name.
+        values: By metric; NaN for what does not exist.
+    """
+
+    case: str
+    structure: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One structure over all cases.
+
+    Attributes:
+        count: Values.
+        mean: Of them; NaN without any.
+        deviation: Standard deviation (n - 1); NaN below two.
+    """
+
+    count: int
+    mean: float
+    deviation: float
+
+
+def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:
+    """Scores from the cases.csv of a validated model, by anatomy, and each case's mean over them.
+
+    Args:
+        folder: With the masks and cases.csv.
+        metrics: Which are wanted.
+
+    Raises:
+        UserError: The file is missing, or lacks a metric.
+    """
+    path = folder / "cases.csv"
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise UserError(
+            path, f"cannot be read ({error.strerror})", "delete the model and train again"
+        ) from error
+    by_case: dict[str, list[Score]] = {}
+    for row in rows:
+        if row["union"] == "yes":
+            continue
+        try:
+            values = {metric: float(row[metric] or NAN) for metric in metrics}
+        except KeyError as error:
+            raise UserError(path, f"has no column {error}", "choose a metric that is scored") from error
+        by_case.setdefault(row["case"], []).append(Score(_case_of(row["case"]), row["anatomy"], values))
+    means = [
+        Score(
+            scores[0].case,
+            MEAN,
+            {metric: _mean(each.values[metric] for each in scores) for metric in metrics},
+        )
+        for scores in by_case.values()
+    ]
+    return [score for scores in by_case.values() for score in scores] + means
+
+
+def _case_of(name: str) -> str:
+    """The case of a row; rows of slices are called after their case."""
+    case, found, number = name.rpartition(SLICE)
+    return case if found and number.isdigit() else name
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not isnan(value)]
+    return mean(known) if known else NAN
+
+
+def structures_of(scores: Iterable[Score]) -> tuple[str, ...]:
+    """Names, in the order in which they appear."""
+    return tuple(dict.fromkeys(score.structure for score in scores))
+
+
+def values_of(scores: Iterable[Score], structure: str, metric: str) -> Iterator[tuple[str, float]]:
+    """Case and value of a structure where there is one."""
+    for score in scores:
+        if score.structure == structure and not isnan(score.values.get(metric, NAN)):
+            yield score.case, score.values[metric]
+
+
+def summarise(scores: Iterable[Score], structure: str, metric: str) -> Summary:
+    """Mean and deviation of one structure."""
+    values = [value for _, value in values_of(scores, structure, metric)]
+    return Summary(len(values), mean(values) if values else NAN, stdev(values) if len(values) > 1 else NAN)

@@ -1,0 +1,54 @@
+"""A recipe on smaller slices than its paper's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autospine.errors import UserError
+from autospine.planning.plan import Plan
+from autospine.recipe import Recipe, StepSettings
+
+MULTIPLE, SMALLEST = 16, 32  # pixels; networks halve their input four times
+AXES = ("slices", "rows", "columns")
+SIZED = ("fit", "resize", "pad")  # steps whose numbers are pixels
+
+
+def resized(recipe: Recipe, plan: Plan, pixels: int) -> Recipe:
+    """The recipe with slices whose longer side has so many pixels; other axes of volumes stay.
+
+    Sides are scaled alike and rounded to multiples of 16.
+
+    Args:
+        recipe: Its patch, or the plan's where it has none.
+        plan: Tells which axes are in-plane.
+        pixels: Of the longer side.
+
+    Raises:
+        UserError: The number is no multiple of 16, or below 32.
+    """
+    if pixels < SMALLEST or pixels % MULTIPLE:
+        mend = f"give a multiple of {MULTIPLE} from {SMALLEST} on"
+        raise UserError(f"--size {pixels}", "does not fit a network that halves its input four times", mend)
+    patch = recipe.patch or plan.network_patch
+    share = pixels / max(patch[-2:])
+    in_plane = [AXES[axis] for axis in plan.network_axes[-2:]]
+    return replace(
+        recipe,
+        name=f"{recipe.name}_size-{pixels}",
+        patch=(*patch[:-2], *(_side(side, share) for side in patch[-2:])),
+        steps=tuple(_step(step, in_plane, share) for step in recipe.steps),
+    )
+
+
+def _side(side: float, share: float) -> int:
+    return max(round(side * share / MULTIPLE) * MULTIPLE, MULTIPLE)
+
+
+def _step(step: StepSettings, in_plane: list[str], share: float) -> StepSettings:
+    if step.name not in SIZED:
+        return step
+    scaled = {
+        name: _side(value, share) if name in in_plane and value else value
+        for name, value in step.settings.items()
+    }
+    return replace(step, settings=scaled)

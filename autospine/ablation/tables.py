@@ -1,0 +1,237 @@
+"""An ablation's tables: variants by structure, ours beside the published figures, and paired tests."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+
+from autospine.ablation.scores import Score, structures_of, summarise, values_of
+from autospine.ablation.variants import Ablation, Figures, Variant
+from autospine.evaluation.statistics import PairedTest, correct, paired_tests
+from autospine.evaluation.systems import by_patient
+from autospine.evaluation.tables import p_text
+from autospine.files import write_text
+
+FILE, TESTS = "ablation", "tests"
+WORDS = {
+    "dice": "Dice %",
+    "iou": "IoU %",
+    "mean_iou": "mean IoU %",
+    "ppv": "PPV %",
+    "precision": "PPV %",
+    "recall": "recall %",
+    "hd_mm": "HD mm",
+    "hd95_mm": "HD95 mm",
+    "asd_mm": "ASD mm",
+}
+COMMON_NOTES = (
+    "Mean ± standard deviation over the cases (or slices) that are scored; the paper's figures are its own, on its own "
+    "data, and in no test.",
+    "Tests are paired t-tests over patients (the mean of a patient's cases or slices is its value): each variant "
+    "against the one it builds on, and the full model against every other. p is corrected by Holm over all rows.",
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One variant and what came of it.
+
+    Attributes:
+        variant: Which.
+        updates: Of its training.
+        widths: Of its network.
+        scores: Of the fold's cases.
+    """
+
+    variant: Variant
+    updates: int
+    widths: tuple[int, ...]
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """All variants on the same cases.
+
+    Attributes:
+        ablation: What was asked.
+        trained: In its order.
+        patients: Of the cases, by id.
+        terms: How all were trained, in words.
+    """
+
+    ablation: Ablation
+    trained: tuple[Trained, ...]
+    patients: Mapping[str, str]
+    terms: str
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Those that the tables show."""
+        return self.ablation.structures or structures_of(each for one in self.trained for each in one.scores)
+
+    def tests(self) -> list[tuple[str, PairedTest]]:
+        """Structure and test, corrected over all of them."""
+        by_name = {one.variant.name: one for one in self.trained}
+        structures, found = [], []
+        for metric in self.ablation.tested:
+            for structure in self.structures:
+                for first, second in self.ablation.pairs():
+                    chosen = {
+                        each.title: self._values(by_name[each.name], structure, metric)
+                        for each in (first, second)
+                    }
+                    structures.append(structure)
+                    found += paired_tests(chosen, metric)
+        return list(zip(structures, correct(found), strict=True))
+
+    def _values(self, one: Trained, structure: str, metric: str) -> dict[str, tuple[float, ...]]:
+        """By patient."""
+        found: dict[str, list[float]] = {}
+        for case, value in values_of(one.scores, structure, metric):
+            patient = self.patients.get(case) or next(iter(by_patient({case: value})))
+            found.setdefault(patient, []).append(value)
+        return {patient: tuple(values) for patient, values in found.items()}
+
+
+def write_tables(folder: Path, result: Result) -> str:
+    """Writes ablation.md, ablation.csv and tests.csv; gives the first as text."""
+    tests = result.tests()
+    text = _markdown(result, tests)
+    write_text(folder / f"{FILE}.csv", _figures_csv(result))
+    write_text(folder / f"{TESTS}.csv", _tests_csv(tests))
+    write_text(folder / f"{FILE}.md", text)
+    return text
+
+
+def _markdown(result: Result, tests: Iterable[tuple[str, PairedTest]]) -> str:
+    ablation = result.ablation
+    lines = [
+        f"# Ablation: {ablation.source}",
+        "",
+        result.terms,
+        "",
+        "| variant | updates | widths |",
+        "|---|---:|---|",
+    ]
+    for one in result.trained:
+        lines.append(f"| {one.variant.title} | {one.updates} | {', '.join(map(str, one.widths))} |")
+    for layout in ablation.layouts:
+        for metric in layout.metrics:
+            lines += ["", f"## {layout.title}: {WORDS.get(metric, metric)}", "", *_table(result, metric)]
+    lines += [
+        "",
+        "## Paired t-tests",
+        "",
+        "| variant | against | structure | metric | patients | difference | p | p, Holm |",
+    ]
+    lines += ["|---|---|---|---|---:|---:|---:|---:|", *(_test_row(*test) for test in tests), ""]
+    lines += [f"- {note}" for note in (*COMMON_NOTES, *ablation.notes)]
+    return "\n".join([*lines, "", "For research, not a medical device.", ""])
+
+
+def _table(result: Result, metric: str) -> Iterator[str]:
+    head = [cell for name in result.structures for cell in (name, "paper")]
+    yield "| variant | " + " | ".join(head) + " |"
+    yield "|---|" + "---:|" * len(head)
+    for one in result.trained:
+        cells = []
+        for structure in result.structures:
+            found = summarise(one.scores, structure, metric)
+            cells.append(_cell(metric, _shown(metric, found.mean), _shown(metric, found.deviation)))
+            published = _published(one.variant, metric, structure)
+            cells.append(_cell(metric, *published) if published else "-")
+        yield f"| {one.variant.title} | " + " | ".join(cells) + " |"
+
+
+def _test_row(structure: str, test: PairedTest) -> str:
+    difference = _cell(test.metric, _shown(test.metric, test.difference.mean))
+    cells = [
+        test.first,
+        test.second,
+        structure,
+        WORDS.get(test.metric, test.metric),
+        str(test.patients),
+        difference,
+    ]
+    return "| " + " | ".join([*cells, p_text(test.t_p), p_text(test.t_p_holm)]) + " |"
+
+
+def _published(variant: Variant, metric: str, structure: str) -> Figures | None:
+    return variant.published.get(metric, {}).get(structure)
+
+
+def _shown(metric: str, value: float) -> float:
+    return 100 * value if WORDS.get(metric, "").endswith("%") else value
+
+
+def _cell(metric: str, mean: float, deviation: float = float("nan")) -> str:
+    if isnan(mean):
+        return "-"
+    digits = 2 if metric.endswith("_mm") else 1
+    return f"{mean:.{digits}f}" + ("" if isnan(deviation) else f" ± {deviation:.{digits}f}")
+
+
+def _figures_csv(result: Result) -> str:
+    header = [
+        "variant",
+        "title",
+        "updates",
+        "structure",
+        "metric",
+        "count",
+        "mean",
+        "sd",
+        "published",
+        "published_sd",
+    ]
+    rows: list[list[object]] = []
+    for one in result.trained:
+        for metric in result.ablation.metrics:
+            for structure in result.structures:
+                found = summarise(one.scores, structure, metric)
+                ours = [_number(_shown(metric, value)) for value in (found.mean, found.deviation)]
+                theirs = _published(one.variant, metric, structure) or ("", "")
+                name, title = one.variant.name, one.variant.title
+                rows.append([name, title, one.updates, structure, metric, found.count, *ours, *theirs])
+    return _csv(header, rows)
+
+
+def _tests_csv(tests: Iterable[tuple[str, PairedTest]]) -> str:
+    header = [
+        "variant",
+        "against",
+        "structure",
+        "metric",
+        "patients",
+        "difference",
+        "low",
+        "high",
+        "p",
+        "p_holm",
+    ]
+    rows: list[list[object]] = []
+    for structure, test in tests:
+        ends = (test.difference.mean, test.difference.low, test.difference.high)
+        figures = [_number(_shown(test.metric, value)) for value in ends]
+        p_values = [_number(test.t_p), _number(test.t_p_holm)]
+        rows.append(
+            [test.first, test.second, structure, test.metric, test.patients, *figures, *p_values, test.note]
+        )
+    return _csv([*header, "note"], rows)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _number(value: float) -> str:
+    return "" if isnan(value) else f"{value:.6g}"

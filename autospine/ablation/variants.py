@@ -1,0 +1,87 @@
+"""How a trainer declares its paper's ablation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autospine.ablation.scores import Score
+    from autospine.dataset.splits import Part
+    from autospine.training.trainer import Trainer
+
+Figures = tuple[float, float]  # mean and standard deviation, as printed: per cent or mm
+Measure = Callable[["Trainer", Path, "Part", Path], "Iterable[Score]"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network of the ablation.
+
+    Attributes:
+        name: In the model's folder.
+        title: In the tables, as the paper calls it.
+        options: Over the recipe's, read by the trainer's `options_type`.
+        published: The paper's figures by metric, then by structure.
+        builds_on: The variant that it adds something to, which it is tested against; None for the one before it.
+    """
+
+    name: str
+    title: str
+    options: Mapping[str, Any]
+    published: Mapping[str, Mapping[str, Figures]] = field(default_factory=dict)
+    builds_on: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table of the paper.
+
+    Attributes:
+        title: "Table 5".
+        metrics: Which it shows.
+    """
+
+    title: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """All of a paper's variants; the last one is the full model.
+
+    Attributes:
+        source: The paper.
+        variants: In the paper's order.
+        layouts: Its tables.
+        structures: Those that the tables show, by their names in the scores; empty for all that are scored.
+        tested: Metrics of the paired tests.
+        measure: Takes scores from a model's predictions, called as (trainer, folder of the masks, part, work folder);
+            None reads cases.csv, by anatomy, with "mean" for a case's mean over structures.
+        notes: What a reader has to know.
+    """
+
+    source: str
+    variants: tuple[Variant, ...]
+    layouts: tuple[Layout, ...]
+    structures: tuple[str, ...] = ()
+    tested: tuple[str, ...] = ("dice", "hd_mm")
+    measure: Measure | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All of them, each once."""
+        shown = [metric for layout in self.layouts for metric in layout.metrics]
+        return tuple(dict.fromkeys([*shown, *self.tested]))
+
+    def pairs(self) -> list[tuple[Variant, Variant]]:
+        """What is tested against what: each variant against the one it builds on, the full model against each."""
+        by_name = {variant.name: variant for variant in self.variants}
+        names = []
+        for before, variant in zip(self.variants[:-1], self.variants[1:], strict=True):
+            names.append((variant.name, variant.builds_on or before.name))
+        names += [(self.variants[-1].name, variant.name) for variant in self.variants[:-1]]
+        return [(by_name[one], by_name[other]) for one, other in dict.fromkeys(names)]

@@ -1,0 +1,114 @@
+"""Choices of a trainer from the command line: NAME=VALUE into a recipe's `options`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+from autospine.errors import UserError
+from autospine.serial import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from autospine.training.trainer import Trainer
+
+
+def parse_options(said: Sequence[str]) -> dict[str, Any]:
+    """Names and values; a value is read as JSON where it is JSON (true, 0.5, [1, 2]), else it is a word.
+
+    Raises:
+        UserError: One is not NAME=VALUE, or a name is given twice.
+
+    Example:
+        >>> parse_options(["attend_encoder=true", "alpha=0.5", "critic=sigmoid"])
+        {'attend_encoder': True, 'alpha': 0.5, 'critic': 'sigmoid'}
+    """
+    found: dict[str, Any] = {}
+    for each in said:
+        name, equals, value = each.partition("=")
+        if not (name and equals and value):
+            raise UserError(f"--option {each}", "is not NAME=VALUE", "write for example attend_encoder=true")
+        if name in found:
+            raise UserError(f"--option {each}", f"sets {name} a second time", "give it once")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def option_words(options: Mapping[str, Any]) -> list[str]:
+    """Parts of a model folder's name, such as "attend_encoder-true".
+
+    Example:
+        >>> option_words({"rates": [1, 2], "alpha": 0.5})
+        ['alpha-0.5', 'rates-1-2']
+    """
+    return [_word(name, value) for name, value in sorted(options.items())]
+
+
+def _word(name: str, value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return _word(name, "-".join(map(str, value)))
+    text = value if isinstance(value, str) else json.dumps(value)
+    return re.sub(r"[^\w.-]+", "-", f"{name}-{text}").strip("-")
+
+
+def check_options(kind: type[Trainer], options: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuses choices that a trainer does not offer, or of another type.
+
+    Args:
+        kind: The trainer.
+        options: All of the recipe's, with those asked for.
+        asked: What the command line set.
+
+    Raises:
+        UserError: Naming what it offers.
+    """
+    known = [each.name for each in fields(kind.options_type)]
+    for name, value in asked.items():
+        option = "--members" if name == "members" else f"--option {name}={value}"
+        if name not in known:
+            mend = f"choose from {', '.join(known)}" if known else "leave it out"
+            raise UserError(option, f"is no choice of {kind.name}", mend)
+        _read(kind, {**kind.recipe_named(None).options, name: value}, option)
+    if asked:
+        _read(kind, options, " ".join(f"--option {name}={value}" for name, value in asked.items()))
+
+
+def _read(kind: type[Trainer], options: Mapping[str, Any], subject: str) -> None:
+    try:
+        from_plain(kind.options_type, options, subject)
+    except UserError as error:
+        mend = f"autospine_train WORK --trainer {kind.name} --list-options shows what it takes"
+        raise UserError(subject, error.fault.removeprefix(f"{kind.options_type.__name__}."), mend) from error
+
+
+def describe_options(kind: type[Trainer]) -> str:
+    """What a trainer takes for --option, a line each: name, default, kinds of values."""
+    hints = get_type_hints(kind.options_type)
+    rows = []
+    for each in fields(kind.options_type):
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        shown = "" if default is MISSING else _text(default)
+        rows.append((f"{each.name}={shown}", _values(hints[each.name])))
+    if not rows:
+        return f"{kind.name} has no options"
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(
+        [f"{kind.name}, with defaults:", *(f"  {name:<{width}}  {values}" for name, values in rows)]
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(to_plain(value))
+
+
+def _values(hint: Any) -> str:
+    """Kinds of values, in words."""
+    if get_origin(hint) is Literal:
+        return ", ".join(map(str, get_args(hint)))
+    words = {bool: "true, false", int: "whole number", float: "number", str: "word"}
+    return words.get(hint, str(hint).replace("typing.", ""))

@@ -1,0 +1,126 @@
+"""The command on a toy trainer: what it trains, keeps, continues and refuses."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autospine import registry
+from autospine.ablation import run
+from autospine.ablation.run import AblateRequest, ablate
+from autospine.errors import UserError
+from autospine.model import read_model
+from autospine.training.run import TrainRequest
+from autospine.work import WorkFolder
+
+pytestmark = pytest.mark.usefixtures("toys")
+VARIANTS = ("plain", "deep", "full")
+
+
+@pytest.fixture
+def work(tiny_work: WorkFolder, tmp_path: Path) -> WorkFolder:
+    """A work folder to write into, its arrays shared."""
+    root = tmp_path / "work"
+    root.mkdir()
+    for name in ("plans.json", "splits.json", "fingerprint.json", "sources.json"):
+        shutil.copy(tiny_work.root / name, root / name)
+    (root / "preprocessed").symlink_to(tiny_work.root / "preprocessed")
+    return WorkFolder(root)
+
+
+def asked(work: WorkFolder, **changes: object) -> AblateRequest:
+    settings: dict = {"plan": "2d_sagittal", "epochs": 1, "device": "cpu", **changes}
+    return AblateRequest(work.root, "ablated", **settings)
+
+
+def folder(work: WorkFolder, variant: str, recipe: str = "quick") -> Path:
+    return work.model("ablated", "2d_sagittal", f"{recipe}_{variant}", "0")
+
+
+def test_variants_are_trained_alike_and_tabled(work: WorkFolder) -> None:
+    text = ablate(asked(work, seed=3))
+    cards = [read_model(folder(work, variant)).card for variant in VARIANTS]
+    assert [card.recipe.options for card in cards] == [
+        {"deep": False, "adversary": False},
+        {"adversary": False},
+        {},
+    ]
+    assert len({card.trained_on for card in cards}) == 1
+    for words in (
+        "Toy et al.",
+        "1 epoch, seed 3",
+        "Table 2: HD mm",
+        "| canal | paper | mean | paper |",
+        "- A toy.",
+    ):
+        assert words in text
+    place = work.root / "ablations" / "ablated" / "2d_sagittal" / "quick" / "fold_0"
+    with open(place / "ablation.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 3 * 2
+    assert all(row["mean"] for row in rows)
+
+
+def test_a_killed_ablation_goes_on_where_it_was(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second training is interrupted: the first is kept, the second and third are made."""
+    trained: list[str] = []
+
+    def interrupted(request: TrainRequest, recipe: object) -> str:
+        trained.append(recipe.name)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return run_train(request, recipe)
+
+    run_train = run.train
+    monkeypatch.setattr(run, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ablate(asked(work))
+    kept = (folder(work, "plain") / "weights.safetensors").stat().st_mtime_ns
+    with pytest.raises(UserError, match="already holds a training; add --continue"):
+        ablate(asked(work))
+    ablate(asked(work, resume=True, epochs=None))
+    assert trained == ["quick_plain", "quick_deep", "quick_deep", "quick_full"]
+    assert (folder(work, "plain") / "weights.safetensors").stat().st_mtime_ns == kept
+    with pytest.raises(UserError, match="was begun with 1 epoch, seed 0; give the same, or only --continue"):
+        ablate(asked(work, resume=True, epochs=2))
+    trained.clear()
+    ablate(asked(work, resume=True))
+    assert trained == []
+
+
+def test_bad_requests_are_refused_before_anything_is_trained(work: WorkFolder) -> None:
+    for changes, words in (
+        ({"epochs": None}, "is given no budget; add --minutes M or --epochs N"),
+        ({"epochs": None, "resume": True}, "is given no budget"),
+        ({"size": 100}, "--size 100: does not fit"),
+        ({"fold": "cv"}, "--fold cv: is no single fold"),
+        ({"fold": "9"}, "--fold 9: does not exist"),
+        ({"epochs": 0}, "--epochs: is 0"),
+        ({"recipe": "fancy"}, "is no recipe of ablated"),
+        ({"plan": "2d_axial"}, "2d_axial"),
+    ):
+        with pytest.raises(UserError, match=words):
+            ablate(asked(work, **changes))
+    assert not (work.root / "models").exists()
+
+
+def test_a_trainer_without_variants_names_those_that_have_some(
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = {name: registry.BUILT_IN["trainers"][name] for name in ("toy", "ablated")}
+    monkeypatch.setitem(registry.BUILT_IN, "trainers", some)
+    request = AblateRequest(work.root, "toy", epochs=1)
+    with pytest.raises(UserError, match=r"--trainer toy: declares no variants; choose from .*ablated"):
+        ablate(request)
+
+
+def test_a_size_has_a_folder_of_its_own(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(run, "train", lambda request, recipe: seen.append(recipe))
+    with pytest.raises(UserError, match="has no scores"):
+        ablate(asked(work, size=32))
+    assert [recipe.name for recipe in seen] == [f"quick_size-32_{variant}" for variant in VARIANTS]
+    assert {recipe.patch for recipe in seen} == {(32, 16)}

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from autospine.ablation.size import resized
+from autospine.errors import UserError
+from autospine.recipe import Recipe, StepSettings
+from tests.tiny import chain_encoding, made_plan
+
+AXIAL = replace(made_plan(chain_encoding()), name="2d_axial", view_axis=1)
+VOLUME = made_plan(chain_encoding(), 3)
+
+
+def test_patch_and_fitting_shrink_together() -> None:
+    fit = StepSettings("fit", {"slices": 512, "columns": 512})
+    recipe = Recipe("published", patch=(512, 512), steps=(StepSettings("z_score"), fit))
+    small = resized(recipe, AXIAL, 128)
+    assert small.name == "published_size-128"
+    assert small.patch == (128, 128)
+    assert small.steps == (StepSettings("z_score"), StepSettings("fit", {"slices": 128, "columns": 128}))
+
+
+def test_volumes_keep_their_slices_and_crops_their_shares() -> None:
+    fit = StepSettings("fit", {"slices": 18, "rows": 256, "columns": 128})
+    crop = StepSettings("centre_crop", {"columns": 0.5})
+    small = resized(Recipe("published", patch=(18, 256, 128), steps=(crop, fit)), VOLUME, 64)
+    assert small.patch == (18, 64, 32)
+    assert small.steps == (crop, StepSettings("fit", {"slices": 18, "rows": 64, "columns": 32}))
+
+
+def test_a_recipe_without_a_patch_shrinks_the_plans() -> None:
+    assert (
+        resized(Recipe("adapted"), AXIAL, 32).patch == (32, 16) or resized(Recipe("adapted"), AXIAL, 32).patch
+    )
+    assert max(resized(Recipe("adapted"), VOLUME, 32).patch[-2:]) == 32
+    assert resized(Recipe("adapted"), VOLUME, 32).patch[0] == VOLUME.network_patch[0]
+
+
+@pytest.mark.parametrize("pixels", [0, -16, 16, 33, 100])
+def test_sizes_that_networks_cannot_halve_are_refused(pixels: int) -> None:
+    with pytest.raises(
+        UserError, match=f"--size {pixels}: does not fit .*; give a multiple of 16 from 32 on"
+    ):
+        resized(Recipe("adapted"), AXIAL, pixels)
