@@ -1,0 +1,272 @@
+r"""What the critic adds: the generator of `wgan_resunet` trained with and without it, for the same number of updates.
+
+Both are trained on phantoms that are re-sliced axially (isotropic series, rows averaged to thick slices, square pixels
+in-plane), with the same weights at the start and the same batches, and tested on other phantoms and, where
+`--subregions` names its folder, on one real cut-out whose bodies and arches were annotated apart. Prints Dice, HD95,
+mean IoU and PPV of each structure, mean over axial slices; the critic's Wasserstein estimate over time; and the
+difference that the critic makes, with its bootstrap interval over patients: "WORSE" where all of the interval is.
+
+Example:
+    python benchmarks/wgan.py --updates 600 --cases 14 --subregions ../shared/data/subregions
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from figures import machine
+
+from autospine import registry, volumes
+from autospine.axial.scores import AxialScore, score_slices, summarise
+from autospine.dataset.cases import patient_and_sequence
+from autospine.evaluation.statistics import bootstrap
+from autospine.labels.conversion import conversion, get_scheme
+from autospine.model import find_models
+from autospine.phantom.placement import Placement
+from autospine.planning.plan import Plans
+from autospine.planning.run import PlanRequest, make_plans
+from autospine.prediction import Predictor, segment
+from autospine.training.run import TrainRequest, train
+from autospine.work import WorkFolder
+from trainers.wgan_resunet import WGANResUNetTrainer
+from trainers.wgan_resunet_table import STRUCTURES
+
+THICK_MM = 4.0  # between axial slices
+SHOWN = ("dice", "hd95_mm", "mean_iou", "ppv")
+PARTS = {"with": True, "without": False}  # a critic
+EPOCHS = 10  # lines of the critic's estimate
+Scores = dict[str, list[AxialScore]]  # by case
+
+
+def main() -> None:
+    made = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    made.add_argument("--updates", type=int, default=600, help="of each generator (default: 600)")
+    made.add_argument("--cases", type=int, default=14, help="phantoms (default: 14)")
+    made.add_argument("--test", type=int, default=5, help="of these, held out (default: 5)")
+    made.add_argument(
+        "--phantom", choices=("small", "full"), default="full", help="their grid (default: full)"
+    )
+    made.add_argument("--width", type=float, default=0.25, help="share of the widths (default: 0.25)")
+    made.add_argument("--clusters", type=int, default=64)
+    made.add_argument("--batch", type=int, default=4)
+    made.add_argument("--seed", type=int, default=0, help="of the phantoms and the weights")
+    made.add_argument("--device", default="cpu", help="where to train (default: cpu)")
+    made.add_argument("--subregions", type=Path, help="folder of the annotated cut-out")
+    options = made.parse_args()
+    if not 2 <= options.test < options.cases - 1:
+        made.error("--test needs at least 2, and --cases 2 more")
+    print(machine())
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        ids = write_axial(folder / "data", options)
+        work = plan(folder, ids[: -options.test], ids[-options.test :])
+        found = {part: measure(work, part, options) for part in PARTS}
+        for place, scored in (("phantoms", 0), ("subregions", 1)):
+            scores = {part: each[scored] for part, each in found.items()}
+            if scores["with"]:
+                say(place, scores)
+
+
+# Data.
+
+
+def write_axial(root: Path, options: Namespace) -> list[str]:
+    """Phantoms of isotropic series, cut into axial slices; gives their ids."""
+    from autospine.phantom.case import make_case
+    from autospine.phantom.series import Size, find_series
+
+    ids: list[str] = []
+    for index in count():
+        if find_series(options.seed, index).sequence != "t2_SPACE":
+            continue
+        case = make_case(options.seed, index, Size(options.phantom))
+        image, labels, fine = reslice(case.image, case.labels, canonical_spacing(case.placement))
+        write(root / "images" / f"{case.id}.mha", image, fine)
+        write(root / "masks" / f"{case.id}.mha", labels, fine)
+        ids.append(case.id)
+        if len(ids) == options.cases:
+            return ids
+    return ids
+
+
+def canonical_spacing(placement: Placement) -> tuple[float, float, float]:
+    """The file's spacing along (slices, rows, columns)."""
+    from autospine.phantom.placement import ORDERS
+
+    order = [axis for axis, _ in ORDERS[placement.orientation]]
+    found = dict(zip(order, placement.spacing, strict=True))
+    return found[0], found[1], found[2]
+
+
+def reslice(
+    image: np.ndarray, labels: np.ndarray, spacing: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
+    """Axial slices: rows averaged to thick ones (labels: their majority), in-plane pixels as fine as the columns.
+
+    Args:
+        image: `(slices, rows, columns)`.
+        labels: The same.
+        spacing: mm.
+    """
+    from scipy.ndimage import zoom
+
+    from autospine.phantom.render import merge_labels, merge_slices
+
+    times = max(round(THICK_MM / spacing[1]), 1)
+    rows = image.shape[1] // times * times
+    thick = merge_slices(np.moveaxis(image[:, :rows].astype(np.float32), 1, 0), times)
+    majority = merge_labels(np.moveaxis(labels[:, :rows], 1, 0), times)
+    factors = (1, spacing[0] / spacing[2], 1)
+    image = np.moveaxis(zoom(thick, factors, order=1, grid_mode=True, mode="nearest"), 0, 1)
+    labels = np.moveaxis(zoom(majority, factors, order=0, grid_mode=True, mode="nearest"), 0, 1)
+    return image, labels, (spacing[2], spacing[1] * times, spacing[2])
+
+
+def write(path: Path, array: np.ndarray, spacing: tuple[float, float, float]) -> None:
+    """As an axial series is stored: slice by slice from below, in LPS."""
+    import SimpleITK as sitk  # noqa: N813
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file_order = np.ascontiguousarray(array[:, ::-1].transpose(1, 2, 0))  # (superior, posterior, left)
+    image = sitk.GetImageFromArray(file_order)
+    image.SetSpacing((spacing[0], spacing[2], spacing[1]))
+    sitk.WriteImage(image, str(path), useCompression=True)
+
+
+def plan(folder: Path, training: Sequence[str], test: Sequence[str]) -> WorkFolder:
+    """The plan 2d_axial, with one fold that tests on `test`."""
+    splits = folder / "splits.json"
+    splits.write_text(json.dumps({"train": list(training), "validation": list(test)}))
+    request = PlanRequest(
+        folder / "data", folder / "work", ("2d_axial",), splits=splits, workers=1, device="cpu"
+    )
+    outcome = make_plans(request)
+    reasons = [reason.because for reason in outcome.plans[0].reasons]
+    if "the series is axial: its slices are kept" not in reasons:
+        raise SystemExit("the planner does not see that these series are axial")
+    print(f"{len(training)} phantoms to train, {len(test)} to test, patch {outcome.plans[0].patch}")
+    return WorkFolder(folder / "work")
+
+
+# Trainings.
+
+
+def measure(work: WorkFolder, part: str, options: Namespace) -> tuple[Scores, Scores]:
+    """Trains one generator; scores of the test phantoms and of the real cut-out."""
+    kind = register(part, options)
+    request = TrainRequest(
+        work.root,
+        kind.name,
+        "2d_axial",
+        epochs=EPOCHS,
+        seed=options.seed,
+        device=options.device,
+    )
+    train(request)
+    folder = work.model(kind.name, "2d_axial", "adapted", "0")
+    if PARTS[part]:
+        say_critic(folder / "metrics.csv")
+    known = work.load_sources()
+    tested = [path.name.removesuffix(".mha") for path in sorted((folder / "validation").glob("*.mha"))]
+    trainer = kind(Plans.load(work.plans).get("2d_axial", work.plans), kind.recipe_named(None))
+    scores = {}
+    for case in tested:
+        reference = volumes.read_mask(known[case].mask)
+        derived = trainer.reference(reference.array, case)
+        found = volumes.read_mask(folder / "validation" / f"{case}.mha").array
+        scores[case] = scored(found, derived, reference.spacing)
+    return scores, real(folder, options) if options.subregions else {}
+
+
+def register(part: str, options: Namespace) -> type[WGANResUNetTrainer]:
+    """Makes a trainer of one width known, with or without its critic."""
+    name = f"wgan_{part}"
+    adapted = WGANResUNetTrainer.recipes["adapted"]
+    recipe = replace(
+        adapted,
+        steps_per_epoch=max(options.updates // EPOCHS, 1),
+        batch=options.batch,
+        options={"adversarial": PARTS[part], "clusters": options.clusters},
+    )
+    kind = {
+        "name": name,
+        "recipes": {"adapted": recipe},
+        "widths": tuple(max(int(width * options.width) // 4 * 4, 4) for width in WGANResUNetTrainer.widths),
+        "candidates": lambda self: (self.shape(),),
+        "__doc__": WGANResUNetTrainer.__doc__,
+    }
+    made = type(f"With{part}", (WGANResUNetTrainer,), kind)
+    globals()[made.__name__] = made
+    registry.BUILT_IN["trainers"][name] = f"{__name__}:{made.__name__}"
+    return made
+
+
+def real(model: Path, options: Namespace) -> Scores:
+    """The cut-out as it is, with the bodies and arches that were annotated, and the canal in vertebrae's rows."""
+    image = volumes.read_image(next(options.subregions.glob("*T2w.nii.gz")))
+    parts = volumes.read_mask(next(options.subregions.glob("*seg-subreg*"))).array
+    body, arch, canal = parts == 49, np.isin(parts, range(41, 49)), np.isin(parts, (60, 61))
+    rows = (body | arch).any(axis=(0, 2))
+    reference = np.select([body, arch, canal & rows[:, None]], [1, 3, 2], 0).astype(np.uint8)
+    models = find_models([model])
+    found = segment([image], Predictor(models, torch.device(options.device)), models)
+    ours = conversion(found.scheme, get_scheme("axial4")).apply(found.mask)
+    return {"subregions": scored(ours, reference, image.spacing)}
+
+
+def scored(found: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> list[AxialScore]:
+    return score_slices(found, reference, spacing, tuple(STRUCTURES), unlabelled=255)
+
+
+# What is printed.
+
+
+def say_critic(path: Path) -> None:
+    """Mean score of annotated masks minus that of predicted ones, epoch by epoch."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    estimates = [float(row["wasserstein"]) for row in rows]
+    print("Wasserstein estimate by epoch: " + " ".join(f"{value:.2f}" for value in estimates))
+    print(f"the critic {'separates' if min(estimates) > 0 else 'DOES NOT separate'} annotated from predicted")
+
+
+def say(place: str, found: Mapping[str, Scores]) -> None:
+    print(
+        f"\n{place} ({len(found['with'])} cases)\n{'structure':20s} {'critic':8s}"
+        + "".join(f"{m:>10s}" for m in SHOWN)
+    )
+    for label, name in STRUCTURES.items():
+        for part, cases in found.items():
+            summary = summarise((score for scores in cases.values() for score in scores), label)
+            print(f"{name:20s} {part:8s}" + "".join(f"{summary.means[m]:10.3f}" for m in SHOWN))
+    if len(found["with"]) < 2:
+        return
+    for metric in SHOWN:
+        differences = {
+            patient_and_sequence(case)[0]: [case_mean(found["with"][case], metric) - case_mean(each, metric)]
+            for case, each in found["without"].items()
+        }
+        interval = bootstrap(differences)
+        worse = -interval.low if metric == "hd95_mm" else interval.high
+        verdict = "no worse" if worse >= 0 else "WORSE"
+        low, high = f"{interval.low:+.3f}", f"{interval.high:+.3f}"
+        print(f"with minus without, {metric:9s} {interval.mean:+.3f}  (95 % {low} to {high}): {verdict}")
+
+
+def case_mean(scores: Sequence[AxialScore], metric: str) -> float:
+    """Mean over the structures of their means over slices."""
+    means = [summarise(scores, label).means[metric] for label in STRUCTURES]
+    return float(np.nanmean(means))
+
+
+if __name__ == "__main__":
+    main()
