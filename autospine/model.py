@@ -86,6 +86,15 @@ class Model:
             f"{share}{card.trainer}/{card.plan.name}/{card.recipe.name}/fold_{card.fold}@{card.weights[:12]}"
         )
 
+    def trainer(self) -> Trainer:
+        """The trainer that made it.
+
+        Raises:
+            UserError: Its package is not installed.
+        """
+        kind = registry.load("trainers", self.card.trainer)
+        return kind(self.card.plan, self.card.recipe)
+
     def network(self, where: device) -> nn.Module:
         """The network with its weights, ready to predict.
 
@@ -96,8 +105,7 @@ class Model:
         from safetensors.torch import load_file
 
         path = self.folder / WEIGHTS
-        kind = registry.load("trainers", self.card.trainer)
-        network = kind(self.card.plan, self.card.recipe).build(replace(self.card.shape))
+        network = self.trainer().build(replace(self.card.shape))
         try:
             if file_hash(path) != self.card.weights:
                 raise UserError(

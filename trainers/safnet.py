@@ -34,6 +34,7 @@ from autospine.training.binary import BinaryCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import Options, Trainer
 from trainers.safnet_protocol import PUBLISHED
+from trainers.safnet_ablation import ABLATION
 from trainers.safnet_table import write_table
 
 SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of the width, for a time budget
@@ -62,6 +63,7 @@ class SAFNetTrainer(Trainer):
     name = "safnet"
     plans = ("3d_volume",)
     scheme = "mrspineseg18"
+    ablation = ABLATION
     options_type = SAFNetOptions
     options: SAFNetOptions
     widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 128, 128)  # two convolutions, low, mid, high

@@ -43,6 +43,7 @@ from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import Context, Options, Trainer
 from trainers.axial import published
+from trainers.wgan_resunet_ablation import ABLATION
 from trainers.wgan_resunet_table import write_table
 
 GENERATOR, CRITIC = "generator", "critic"
@@ -107,6 +108,7 @@ class WGANResUNetTrainer(Trainer):
     plans = ("2d_axial",)
     scheme = "axial4"
     inference = GENERATOR
+    ablation = ABLATION
     options_type = WGANOptions
     options: WGANOptions
     widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512)

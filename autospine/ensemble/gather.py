@@ -60,7 +60,7 @@ def gather(
         try:
             _predict(predictors, sources[case], stored)
             reference = reference_classes(
-                volumes.read_mask(sources[case].mask).array, models[0].card, sources[case].mask
+                volumes.read_mask(sources[case].mask).array, models[0].trainer(), sources[case].mask
             )
             for image, window in missing.items():
                 image.write(stored, reference, window, patients[case], digests)

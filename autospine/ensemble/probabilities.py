@@ -11,15 +11,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autospine.errors import UserError
 from autospine.files import read_json, remove, replacing, write_json, write_with
 from autospine.labels.conversion import conversion
-from autospine.model import ModelCard
 from autospine.prediction.predictor import strongest
 from autospine.serial import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from autospine.training.trainer import Trainer
 
 BLOCK = 2**16  # voxels read at once: some 20 MB of four members and twenty classes
 IGNORED = -1
@@ -157,26 +160,27 @@ def joint_counts(answers: np.ndarray, reference: np.ndarray, classes: int) -> np
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def reference_classes(mask: np.ndarray, card: ModelCard, subject: str | Path) -> np.ndarray:
+def reference_classes(mask: np.ndarray, trainer: Trainer, subject: str | Path) -> np.ndarray:
     """A reference as the soft-max's classes.
 
     Args:
         mask: `(slices, rows, columns)` labels of the data set.
-        card: Of a member.
+        trainer: Of a member.
         subject: The file that an error names.
 
     Returns:
-        `(slices, rows, columns)` int16, 0 for the background and what the model's scheme has no place for, -1 where
+        `(slices, rows, columns)` int16, 0 for the background and what the trainer's scheme has no place for, -1 where
         nobody annotated.
 
     Raises:
         UserError: The mask holds a label that the plan does not know.
     """
-    source, encoding = card.plan.scheme, card.encoding
-    unlabelled = np.zeros(mask.shape, bool) if source.unlabelled is None else mask == source.unlabelled
-    labels = np.where(unlabelled, 0, mask).astype(mask.dtype)
-    if source != card.scheme:
-        labels = conversion(source, card.scheme).apply(labels, subject)
+    labels, source = trainer.reference(mask, subject), trainer.prepared.scheme
+    unlabelled = np.zeros(labels.shape, bool) if source.unlabelled is None else labels == source.unlabelled
+    labels = np.where(unlabelled, 0, labels).astype(labels.dtype)
+    if source != trainer.label_scheme:
+        labels = conversion(source, trainer.label_scheme).apply(labels, subject)
+    encoding = trainer.encoding
     classes = encoding.semantic_of_compact().astype(np.int16)[encoding.compact(labels, str(subject))]
     classes[unlabelled] = IGNORED
     return classes

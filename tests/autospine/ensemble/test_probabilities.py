@@ -8,10 +8,9 @@ import pytest
 
 from autospine.ensemble.probabilities import StoredImage, reference_classes
 from autospine.errors import UserError
-from autospine.labels.conversion import get_scheme
-from autospine.labels.encoding import plain_encoding
 from tests.autospine.ensemble.conftest import make_image
 from tests.tiny import chain_encoding, made_plan
+from tests.toys import QUICK, ToyTrainer
 
 
 def test_only_disputed_voxels_are_stored_and_the_others_counted(tmp_path: Path) -> None:
@@ -59,24 +58,22 @@ def test_what_is_stored_of_other_members_or_damaged_is_made_again(tmp_path: Path
     assert not image.done(["digest_0", "digest_1", "digest_2"])
 
 
-class Card:
-    """As much of a model's card as references need."""
-
-    def __init__(self, scheme, encoding, plan) -> None:
-        self.scheme, self.encoding, self.plan = scheme, encoding, plan
+class Twenty(ToyTrainer):
+    scheme = "spider20"
 
 
 def test_references_become_the_classes_of_the_soft_max() -> None:
-    spider, twenty = get_scheme("spider"), get_scheme("spider20")
     plan = made_plan(chain_encoding())
-    mask = np.array([[[0, 1, 3, 100, 201, 102]]], np.uint8)
-    chained = Card(spider, plan.encoding, plan)
-    assert reference_classes(mask[..., :5], chained, "m").tolist() == [[[0, 1, 1, 3, 2]]]
-    plain = Card(twenty, plain_encoding(twenty, (1, 2, 3, 10, 11)), plan)
+    mask = np.array([[[0, 1, 3, 100, 201]]], np.uint8)
+    assert reference_classes(mask, ToyTrainer(plan, QUICK), "m").tolist() == [[[0, 1, 1, 3, 2]]]
+    twenty = Twenty(plan, QUICK)
+    assert twenty.encoding.values == (*range(1, 6), 10, *range(11, 16))
     # A partly visible vertebra has no place in spider20: background, as in training.
-    assert reference_classes(mask, plain, "m").tolist() == [[[0, 1, 3, 4, 5, 0]]]
-    marked = replace(spider, unlabelled=255)
-    unsure = Card(twenty, plain.encoding, replace(plan, scheme=marked))
-    assert reference_classes(np.array([[[1, 255]]], np.uint8), unsure, "m").tolist() == [[[1, -1]]]
+    partly = np.concatenate([mask, [[[102]]]], axis=-1).astype(np.uint8)
+    assert reference_classes(partly, twenty, "m").tolist() == [[[0, 1, 3, 6, 7, 0]]]
+    marked = replace(plan, scheme=replace(plan.scheme, unlabelled=255))
+    assert reference_classes(np.array([[[1, 255]]], np.uint8), Twenty(marked, QUICK), "m").tolist() == [
+        [[1, -1]]
+    ]
     with pytest.raises(UserError, match=r"m\.mha: holds label 9"):
-        reference_classes(np.array([[[9]]], np.uint8), chained, "m.mha")
+        reference_classes(np.array([[[9]]], np.uint8), ToyTrainer(plan, QUICK), "m.mha")
