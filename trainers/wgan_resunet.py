@@ -36,13 +36,12 @@ from autospine.dataset.splits import Part
 from autospine.networks.clustered_attention import Attention
 from autospine.networks.shape import NetworkShape
 from autospine.networks.wgan_resunet import CRITIC_LAYERS, Critic, GeneratorParts, ResidualAttentionUNet
-from autospine.recipe import OptimiserSettings, Recipe, SplitSettings, StepSettings
+from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
 from autospine.training.adversary import Adversary, Constraint, Kind
 from autospine.training.batches import Batch
 from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import Context, Options, Trainer
-from trainers.axial import published
 from trainers.wgan_resunet_ablation import ABLATION
 from trainers.wgan_resunet_table import write_table
 
@@ -99,6 +98,20 @@ class WGANOptions(Options):
 
 
 ADAM = OptimiserSettings("adam", 1e-4, 0.0, momentum=0.5, second_beta=0.9, clip_norm=0.0)
+ROTATION_AND_CROPPING = AugmentationSettings(
+    scale=(1.0, 1.25),
+    shear=0.0,
+    cut_probability=0.0,
+    gamma_probability=0.0,
+    remap_probability=0.0,
+    inversion_probability=0.0,
+    bias_probability=0.0,
+    contrast_probability=0.0,
+    brightness_probability=0.0,
+    blur_probability=0.0,
+    low_resolution_probability=0.0,
+    noise_probability=0.0,
+)
 
 
 class WGANResUNetTrainer(Trainer):
@@ -125,8 +138,26 @@ class WGANResUNetTrainer(Trainer):
             steps=(StepSettings("derive_axial4"),),
             average=0.99,
         ),
-        "published": replace(
-            published(SIDE, 4, {GENERATOR: ADAM, CRITIC: ADAM}),
+        "published": Recipe(
+            "published",
+            epochs=500,
+            steps_per_epoch=None,
+            optimisers={GENERATOR: ADAM, CRITIC: ADAM},
+            schedule=ScheduleSettings("constant", warmup=0.0),
+            learns="classes",
+            batch=4,
+            patch=(SIDE, SIDE),
+            steps=(
+                StepSettings("derive_axial4"),
+                StepSettings("wavelet_denoise"),
+                StepSettings("adaptive_histogram"),
+                StepSettings("otsu_crop"),
+                StepSettings("fit", {"slices": SIDE, "columns": SIDE}),
+                StepSettings("z_score", {"per_slice": 1}),
+            ),
+            augmentation=ROTATION_AND_CROPPING,
+            foreground=0.0,
+            smallest_updates=1,
             options={"mirror": False},
             split=SplitSettings("patient", 0.6, 0.1, 0.3, folds=5),
         ),
