@@ -1,19 +1,24 @@
-"""What the comparators for axial slices share: preprocessing, augmentation and recipe of Liu et al. 2024, table 1.
+"""What `wgan_resunet` and its comparators share: the recipe, preprocessing and split of Liu et al. 2024.
 
-The paper gives sizes, batches and epochs of its comparators, and one preprocessing for all. Optimiser and learning rate
-are *ours*: Adam 1e-4, the generator's. The labels `axial4` are derived where a data set has whole vertebrae; the recipe
-`adapted` learns whatever labels the data set has, on any plan of slices.
+The paper's table 1 gives sizes, batches and epochs of its comparators. All else is the same for every network, so that
+they are compared on the same slices; optimiser and learning rate of the comparators are *ours*, the generator's. The
+labels `axial4` are derived where a data set has whole vertebrae. A comparator's recipe `adapted` learns whatever
+labels the data set has, on any plan of slices.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
+from pathlib import Path
 
 from autospine.augmentation import AugmentationSettings
+from autospine.axial.derivation import shows_axial
+from autospine.dataset.splits import Part
 from autospine.errors import UserError
 from autospine.planning.plan import Plan
-from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings, StepSettings
+from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
 from trainers.unet import UNetTrainer
+from trainers.wgan_resunet_table import write_table
 
 AXIAL = "2d_axial"
 ADAM = OptimiserSettings("adam", 1e-4, 0.0, clip_norm=0.0)
@@ -71,36 +76,39 @@ def published(side: int, batch: int, optimisers: dict[str, OptimiserSettings] | 
         augmentation=ROTATION_AND_CROPPING,
         foreground=0.0,
         smallest_updates=1,
+        split=SplitSettings("patient", 0.6, 0.1, 0.3, folds=5),
     )
 
 
-class SliceComparator(UNetTrainer):
-    """A network of slices beside the baseline.
+class AxialComparator(UNetTrainer):
+    """A network beside `wgan_resunet`; its published recipe is for axial slices."""
 
-    Class attributes:
-        widths: Of its stages.
-    """
+    def __init__(self, plan: Plan, recipe: Recipe) -> None:
+        if recipe.patch and plan.name != AXIAL:
+            raise UserError(
+                f"--recipe {recipe.name}",
+                f"fits axial slices, {plan.name} has others",
+                f"use --plan {AXIAL}, or --recipe adapted",
+            )
+        super().__init__(plan, recipe)
 
-    widths: ClassVar[tuple[int, ...]]
+    def augmentation(self) -> AugmentationSettings | None:
+        """Mirrored left and right in `adapted` alone, as `wgan_resunet` is."""
+        settings = super().augmentation()
+        return settings if settings is None or not self.recipe.patch else replace(settings, mirror_axes=())
+
+    def write_tables(self, folder: Path, part: Part, work: Path) -> None:
+        """Tables 2 to 4, where bodies, foramina and laminae were learnt on axial slices."""
+        if self.plan.name == AXIAL and shows_axial(self.prepared.scheme, self.prepared.shown):
+            write_table(self, folder, part, work)
+
+
+class SliceComparator(AxialComparator):
+    """One that sees slices only."""
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         if plan.dimension != 2:
             raise UserError(
                 f"--trainer {self.name}", f"sees slices, {plan.name} volumes", f"use --plan {AXIAL}"
             )
-        check_axial(plan, recipe)
         super().__init__(plan, recipe)
-
-
-def check_axial(plan: Plan, recipe: Recipe) -> None:
-    """Refuses the paper's steps, which fit axial slices, on other plans.
-
-    Raises:
-        UserError: The recipe has sizes of axial slices, the plan other slices.
-    """
-    if recipe.patch and plan.name != AXIAL:
-        raise UserError(
-            f"--recipe {recipe.name}",
-            f"fits axial slices, {plan.name} has others",
-            f"use --plan {AXIAL}, or --recipe adapted",
-        )

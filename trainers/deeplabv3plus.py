@@ -8,14 +8,13 @@ from torch import nn
 
 from autospine.networks.deeplabv3plus import DeepLabV3Plus
 from autospine.networks.shape import NetworkShape
-from autospine.planning.plan import Plan
 from autospine.recipe import Recipe
-from trainers.axial import check_axial, published
+from trainers.axial import AxialComparator, published
 from trainers.deeplabv3 import DeepLabV3Trainer
 from trainers.unet import UNetTrainer
 
 
-class DeepLabV3PlusTrainer(DeepLabV3Trainer):
+class DeepLabV3PlusTrainer(AxialComparator, DeepLabV3Trainer):
     """DeepLab v3 with a decoder that joins low-level features, in 2-D and 3-D (Chen et al. 2018)."""
 
     name = "deeplabv3plus"
@@ -23,10 +22,6 @@ class DeepLabV3PlusTrainer(DeepLabV3Trainer):
         "adapted": UNetTrainer.recipes["adapted"],
         "published": published(512, 2),
     }
-
-    def __init__(self, plan: Plan, recipe: Recipe) -> None:
-        check_axial(plan, recipe)
-        super().__init__(plan, recipe)
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """The stem's width is the first of the shape's."""

@@ -33,8 +33,8 @@ from autospine.recipe import OptimiserSettings, Recipe
 from autospine.training.binary import BinaryCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import Options, Trainer
-from trainers.safnet_protocol import PUBLISHED
 from trainers.safnet_ablation import ABLATION
+from trainers.safnet_protocol import PUBLISHED
 from trainers.safnet_table import write_table
 
 SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of the width, for a time budget

@@ -11,13 +11,18 @@ from autospine.errors import UserError
 from autospine.planning.plan import Plan
 from autospine.precision import Precision
 from autospine.recipe import Recipe, StepSettings
+from autospine.training import calibration
 from autospine.training.calibration import prepare
-from autospine.training.loop import augmented
+from autospine.training.loop import augmented, make_batches
+from autospine.training.run import TrainRequest, train
 from autospine.work import WorkFolder
 from tests.contracts.trainer import CPU, TrainerContract
 from tests.tiny import make_job, plan_of
-from trainers.axial import axial_steps, published
+from tests.trainers.test_wgan_resunet import planned
+from trainers.axial import published
+from trainers.segnet import SegNetTrainer
 from trainers.spine_gan import DISCRIMINATOR, SpineGANTrainer
+from trainers.wgan_resunet import WGANResUNetTrainer
 
 
 class AxialContract(TrainerContract):
@@ -85,10 +90,30 @@ def test_published_comparators_learn_bodies_foramina_and_laminae(tiny_work: Work
     assert own.label_scheme == plan.scheme
 
 
-def test_recipes_of_two_sizes_differ_in_size_alone() -> None:
-    small, large = published(256, 4), published(512, 4)
-    assert replace(small, patch=large.patch, steps=large.steps) == large
-    assert [step.name for step in axial_steps(64)] == [step.name for step in large.steps]
+def test_all_else_is_as_in_the_papers_own_recipe() -> None:
+    ours, small = WGANResUNetTrainer.recipes["published"], published(256, 4)
+    assert [step.name for step in small.steps] == [step.name for step in ours.steps]
+    assert (small.split, small.augmentation, small.epochs) == (ours.split, ours.augmentation, ours.epochs)
+    assert published(512, 4).steps == ours.steps
+
+
+def test_the_published_recipe_trains_on_axial_slices_and_writes_tables_2_to_4(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+    monkeypatch.setattr(SegNetTrainer, "widths", (4, 4, 4, 4, 4))
+    monkeypatch.setattr(SegNetTrainer, "recipes", {"published": published(32, 4)})
+    work = planned(tmp_path)
+    train(TrainRequest(work.root, "segnet", plan="2d_axial", epochs=1, device="cpu"))
+    folder = work.model("segnet", "2d_axial", "published", "0") / "test"
+    assert "| SegNet (paper) |" in (folder / "tables_2_to_4.md").read_text(encoding="utf-8")
+
+
+def test_published_slices_are_not_mirrored(tiny_work: WorkFolder) -> None:
+    kind = registry.load("trainers", "segnet")
+    plan = replace(plan_of(tiny_work, 2), name="2d_axial", view_axis=1, mirror_axes=(0,))
+    mirrored = [kind(plan, kind.recipe_named(name)).augmentation().mirror_axes for name in kind.recipes]
+    assert mirrored == [(-2,), ()]
 
 
 def spine_gan(work: WorkFolder, adversarial: float) -> SpineGANTrainer:
@@ -119,8 +144,6 @@ def test_the_discriminator_moves_the_segmenter(tiny_work: WorkFolder, tmp_path: 
 def test_rare_classes_weigh_more(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = spine_gan(tiny_work, 0.0)
     assert trainer.class_weights is None
-    from autospine.training.loop import make_batches
-
     job = make_job(tiny_work, trainer.plan, tmp_path)
     trainer.look_at(make_batches(trainer, job, job.fold.train, 0).sampler)
     assert trainer.class_weights is not None
