@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+from autospine.planning.plan import Plan
+from autospine.recipe import Recipe
 from autospine.work import WorkFolder
 from tests.contracts.trainer import TrainerContract
 from tests.tiny import plan_of
@@ -22,6 +26,17 @@ class TestDeepLabV3Trainer(TrainerContract):
     name = "deeplabv3"
     recipe_names = ("adapted",)
     widths = (8,) * 5
+
+
+class TestCFNetTrainer(TrainerContract):
+    name = "cfnet"
+    recipe_names = ("adapted", "safnet")
+    widths = (4, 4, 4, 8, 8, 8)
+    steps = 15
+
+    def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
+        plan, recipe = super().small(plan, recipe)
+        return plan, replace(recipe, steps=())
 
 
 def test_comparators_train_as_the_baseline_does(tiny_work: WorkFolder) -> None:
