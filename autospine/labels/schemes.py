@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,11 @@ class LabelScheme:
 
     def value_of(self, anatomy: Anatomy) -> int | None:
         """The integer of exactly this anatomy (the smallest if several), or None."""
-        return min((value for value, one in self.anatomies.items() if one == anatomy), default=None)
+        return self._values.get(anatomy)
+
+    @cached_property
+    def _values(self) -> dict[Anatomy, int]:
+        return {self.anatomies[value]: value for value in sorted(self.anatomies, reverse=True)}
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values: name, labels (integer to anatomy key), unlabelled."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,12 @@ def test_unlabelled_value_taken_by_the_target_moves_on() -> None:
     source = LabelScheme("part", {1: L3}, unlabelled=9)
     target = LabelScheme("full", {9: L3, 255: Anatomy(Kind.CANAL)})
     assert conversion(source, target).apply(np.array([0, 1, 9])).tolist() == [0, 9, 256]
+
+
+def test_the_smallest_of_several_integers_stands_for_an_anatomy() -> None:
+    scheme = LabelScheme("twice", {9: L3, 4: L3, 7: Anatomy(Kind.CANAL)})
+    assert scheme.value_of(L3) == 4 and scheme.value_of(Anatomy(Kind.DISC)) is None
+    assert replace(scheme, anatomies={5: L3}).value_of(L3) == 5
 
 
 def test_scheme_files(tmp_path: Path) -> None:
