@@ -91,9 +91,8 @@ def _between(official: Sequence[OfficialCase]) -> str:
 
 def _other_grid(official: Sequence[OfficialCase]) -> str:
     count = sum(case.other_grid for case in official)
-    return (
-        f"prediction on another grid ({_cases(count)}): not looked at there, an error here" if count else ""
-    )
+    text = "not looked at there (here put in order if only the order of voxels differs, else an error)"
+    return f"prediction on another grid ({_cases(count)}): {text}" if count else ""
 
 
 def _missing(official: Sequence[OfficialCase]) -> str:

@@ -263,7 +263,8 @@ def _score(job: _Job) -> _Answer:
 def _score_volumes(job: _Job, prediction: Volume | None, reference: Volume) -> CaseScore:
     files = job.files
     if prediction is not None:
-        difference = reference.geometry.difference(prediction.geometry)
+        # canonical grids: a file may store the same voxels in another order
+        difference = reference.geometry.canonical().difference(prediction.geometry.canonical())
         if difference:
             fault = f"lies on another grid than {files.reference}: {difference}"
             raise UserError(str(files.prediction), fault, "bring the prediction to the reference's grid")

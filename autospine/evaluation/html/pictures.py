@@ -114,7 +114,7 @@ def _background(files: CaseFiles, reference: Volume, index: int) -> np.ndarray:
         image = read_image(files.image)
     except UserError:
         return plain
-    if not reference.geometry.same_grid(image.geometry):
+    if not reference.geometry.canonical().same_grid(image.geometry.canonical()):
         return plain
     return np.asarray(image.array[index], float)
 

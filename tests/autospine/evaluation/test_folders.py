@@ -215,6 +215,27 @@ def test_files(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert "| L5 |" in page and "five lumbar vertebrae" in page
 
 
+@pytest.mark.parametrize("orientation", ["LPS", "ASL", "RPI"])
+def test_the_same_voxels_in_another_order_score_the_same(
+    folders: tuple[Path, Path], tmp_path: Path, orientation: str
+) -> None:
+    for path in folders[0].iterdir():
+        turned = sitk.DICOMOrient(sitk.ReadImage(str(path)), orientation)
+        assert turned.GetDirection() != sitk.ReadImage(str(path)).GetDirection()
+        (tmp_path / "turned").mkdir(exist_ok=True)
+        sitk.WriteImage(turned, str(tmp_path / "turned" / path.name))
+    plain, moved = score_folder(*folders), score_folder(tmp_path / "turned", folders[1])
+    assert not moved.failures and moved.table() == plain.table()
+
+
+def test_a_mirrored_prediction_lies_on_another_grid(folders: tuple[Path, Path]) -> None:
+    image = sitk.ReadImage(str(folders[0] / "1_t2.mha"))
+    image.SetDirection((1, 0, 0, 0, -1, 0, 0, 0, -1))
+    sitk.WriteImage(image, str(folders[0] / "1_t2.mha"))
+    (line,) = score_folder(*folders).failures
+    assert "1_t2.mha: lies on another grid than" in line and "origin" in line
+
+
 def test_long_lists_show_the_lowest_cases(folders: tuple[Path, Path]) -> None:
     evaluation = score_folder(*folders)
     many = Evaluation(evaluation.cases * 20, "spider", "spider")
