@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-CHUNK = 1 << 20  # voxels counted at once, which bounds the memory
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -59,38 +57,6 @@ def count(prediction: np.ndarray, reference: np.ndarray) -> Counts:
     both = int(np.count_nonzero(prediction & reference))
     predicted, annotated = int(np.count_nonzero(prediction)), int(np.count_nonzero(reference))
     return Counts(both, predicted - both, annotated - both, prediction.size - predicted - annotated + both)
-
-
-def count_labels(prediction: np.ndarray, reference: np.ndarray, labels: int) -> list[Counts]:
-    """Counts of every label at once.
-
-    Args:
-        prediction: Integers 0..labels, any shape; 0 is background.
-        reference: The same, same shape.
-        labels: The largest label.
-
-    Returns:
-        Counts of label 1, 2, ..., `labels`.
-    """
-    import numpy as np
-
-    side = labels + 1
-    ours, theirs = prediction.ravel(), reference.ravel()
-    joint = np.zeros(side * side, np.int64)
-    for start in range(0, ours.size, CHUNK):
-        pairs = ours[start : start + CHUNK].astype(np.intp) * side + theirs[start : start + CHUNK]
-        joint += np.bincount(pairs, minlength=side * side)
-    table = joint.reshape(side, side)  # (prediction, reference)
-    both, predicted, annotated = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
-    return [
-        Counts(
-            int(both[i]),
-            int(predicted[i] - both[i]),
-            int(annotated[i] - both[i]),
-            int(ours.size - predicted[i] - annotated[i] + both[i]),
-        )
-        for i in range(1, side)
-    ]
 
 
 def _share(part: float, whole: float, counts: Counts) -> float:

@@ -5,11 +5,10 @@ import math
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from autospine.metrics import overlap
-from autospine.metrics.overlap import Counts, count, count_labels
+from autospine.metrics.overlap import Counts, count
 
 MASKS = arrays(bool, (3, 4, 5))
 RATIOS = [overlap.dice, overlap.iou, overlap.f1, overlap.precision, overlap.recall]
@@ -63,38 +62,6 @@ def test_exchanging_the_masks(prediction: np.ndarray, reference: np.ndarray) -> 
     assert overlap.iou(there) == overlap.iou(back)
     assert overlap.precision(there) == overlap.recall(back)
     assert overlap.volume_error(there, 2.0) == -overlap.volume_error(back, 2.0)
-
-
-@given(
-    arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 3)),
-    arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 3)),
-)
-def test_all_labels_at_once_match_one_by_one(prediction: np.ndarray, reference: np.ndarray) -> None:
-    assert count_labels(prediction, reference, 3) == [
-        count(prediction == label, reference == label) for label in (1, 2, 3)
-    ]
-
-
-def test_many_labels_do_not_overflow_small_types() -> None:
-    prediction, reference = np.array([200, 0], np.uint8), np.array([200, 199], np.uint8)
-    counts = count_labels(prediction, reference, 200)
-    assert counts[199] == Counts(1, 0, 0, 1) and counts[198] == Counts(0, 0, 1, 1)
-
-
-def test_counting_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    prediction, reference = np.random.default_rng(0).integers(0, 4, (2, 5, 7, 3), np.uint8)
-    whole = count_labels(prediction, reference, 3)
-    monkeypatch.setattr(overlap, "CHUNK", 10)
-    assert count_labels(prediction, reference, 3) == whole
-
-
-@given(arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 4)), st.permutations(range(1, 5)))
-def test_other_integers_give_the_same_figures(mask: np.ndarray, order: list[int]) -> None:
-    other = np.roll(mask, 1, axis=1)
-    renamed = np.array([0, *order], np.uint8)
-    plain, moved = count_labels(other, mask, 4), count_labels(renamed[other], renamed[mask], 4)
-    assert [moved[label - 1] for label in order] == plain
-    assert overlap.mean_iou(moved) == pytest.approx(overlap.mean_iou(plain), nan_ok=True)
 
 
 def test_mean_iou_leaves_out_what_neither_mask_shows() -> None:
