@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -77,13 +78,18 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.output:
         check_writable(options.output)
     study = score_systems([options.prediction, *options.against], options.reference, settings)
-    print(as_text(study))
+    print(as_text(study, _width()))
     if options.output:
         save(study, options.output, page=True)
         print(f"\nThe whole report: {options.output / 'report.html'}")
     for line in study.failures:
         sys.stderr.write(f"autospine_evaluate: error: {line}\n")
     return 2 if study.failures else 0
+
+
+def _width() -> int | None:
+    """Of the terminal; None where the text goes to a file."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns or None if sys.stdout.isatty() else None
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from autospine.evaluation.differences import differences
 from autospine.evaluation.evaluation import Evaluation
@@ -26,8 +26,8 @@ def heading(evaluation: Evaluation) -> str:
     return f"Scores of {count} case{'' if count == 1 else 's'}{people} ({labels})"
 
 
-def notes(evaluation: Evaluation) -> Iterator[str]:
-    """One line per thing that a reader must not miss."""
+def notes(evaluation: Evaluation, most: int | None = None) -> Iterator[str]:
+    """One line per thing that a reader must not miss; of cases that were not scored `most`, None for all."""
     yield EXPLANATION
     if evaluation.missing:
         yield f"No prediction (scored 0): {', '.join(evaluation.missing)}"
@@ -35,10 +35,16 @@ def notes(evaluation: Evaluation) -> Iterator[str]:
         yield f"Predictions without a reference (not scored): {', '.join(extras(evaluation))}"
     if evaluation.one_sided:
         yield f"On one side only: {', '.join(str(one) for one in evaluation.one_sided)}"
-    for line in unscored(evaluation):
-        yield f"Not scored: {line}"
-    for line in unscored_officially(evaluation):
-        yield f"Not scored by SPIDER's rules, only by ours: {line}"
+    yield from _listed("Not scored", unscored(evaluation), most)
+    yield from _listed("Not scored by SPIDER's rules, only by ours", unscored_officially(evaluation), most)
+
+
+def _listed(title: str, lines: Sequence[str], most: int | None) -> Iterator[str]:
+    for line in lines[:most]:
+        yield f"{title}: {line}"
+    more = 0 if most is None else len(lines) - most
+    if more > 0:
+        yield f"{title}: {more} more case{'' if more == 1 else 's'}, see the errors"
 
 
 def unscored(evaluation: Evaluation) -> list[str]:

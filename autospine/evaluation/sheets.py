@@ -17,6 +17,7 @@ from autospine.evaluation.statistics import PairedTest
 from autospine.evaluation.study import Study
 
 Cell: TypeAlias = str | float | int
+OPTIONAL = ("tests.csv", "official.csv")
 STATISTICS = ("mean", "sd", "low", "high", "n")
 
 
@@ -135,5 +136,5 @@ def _tests(tests: Sequence[PairedTest]) -> str:
 
 def _official(evaluation: Evaluation) -> Iterator[Sequence[Cell]]:
     for case in evaluation.official:
-        figures = [getattr(case.score, name) if case.score else float("nan") for name in FIELDS]
-        yield (case.id, *(float(value) for value in figures), case.fault)
+        figures = [float(getattr(case.score, name)) if case.score else float("nan") for name in FIELDS]
+        yield (case.id, *("" if isnan(value) else repr(value) for value in figures), case.fault)  # all digits

@@ -89,11 +89,17 @@ def tables(study: Study) -> Iterator[Table]:
     """The tables of a study, in the order in which they are read; groups and cases of the first system only."""
     several = len(study.systems) > 1
     if several:
-        yield system_table(study)
-        yield test_table(study)
+        yield from comparison_tables(study)
     for system in study.systems:
         for table in system_tables(system, system is study.first):
             yield replace(table, title=titled(table.title, system.name)) if several else table
+
+
+def comparison_tables(study: Study) -> Iterator[Table]:
+    """Systems side by side, and their tests if there are any."""
+    yield system_table(study)
+    if study.tests:
+        yield test_table(study)
 
 
 def titled(title: str, name: str) -> str:
@@ -222,15 +228,14 @@ def system_table(study: Study) -> Table:
 def test_table(study: Study) -> Table:
     """A row per metric and pair of systems."""
     head = (
-        *("first against second", "metric", "patients", "difference [95 %]", "t-test p", "Wilcoxon p"),
+        *("metric: first against second", "patients", "difference [95 %]", "t-test p", "Wilcoxon p"),
         *("Cohen's d", "rank r"),
     )
     rows = [head]
     for test in study.tests:
         rows.append(
             (
-                f"{test.first} against {test.second}",
-                TITLES[test.metric],
+                f"{TITLES[test.metric]}: {test.first} against {test.second}",
                 str(test.patients),
                 interval_text(test.metric, test.difference),
                 p_text(test.t_p_holm),
@@ -239,9 +244,11 @@ def test_table(study: Study) -> Table:
                 figure("r", test.rank_biserial),
             )
         )
-    notes = dict.fromkeys(test.note for test in study.tests if test.note)
+    notes = dict.fromkeys(
+        f"{test.first} against {test.second}: {test.note}." for test in study.tests if test.note
+    )
     note = "Differences are first minus second, over patients; p-values are corrected by Holm over all rows."
-    return Table("Paired tests", tuple(rows), " ".join([note, *(f"{each}." for each in notes)]))
+    return Table("Paired tests", tuple(rows), " ".join([note, *notes]))
 
 
 def p_text(value: float) -> str:

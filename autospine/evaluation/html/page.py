@@ -131,7 +131,7 @@ def _alerts(study: Study) -> str:
 def _several(study: Study) -> Iterator[tuple[str, str]]:
     if len(study.systems) == 1:
         return
-    for table in (tables.system_table(study), tables.test_table(study)):
+    for table in tables.comparison_tables(study):
         yield table.title, section(table.title, table_html(table))
     if not any(system.cases for system in study.systems):
         return

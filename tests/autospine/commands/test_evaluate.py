@@ -45,7 +45,7 @@ def test_several_systems_and_groups(command: Callable, folders: tuple[Path, Path
         main, good, data, "--against", tmp_path / "poor", "--by", "vendor", "--by", "sequence", "-o", out
     )
     assert answer.status == 0, answer.err
-    for words in ("good against poor", "By vendor", "By sequence", "Philips", "level right"):
+    for words in ("Dice: good against poor", "By vendor", "By sequence", "Philips", "level right"):
         assert words in answer.out
     assert max(map(len, answer.out.splitlines())) <= 120
     assert sorted(path.name for path in out.iterdir()) == sorted(
@@ -159,8 +159,14 @@ def test_spider_protocol(command: Callable, tmp_path: Path) -> None:
     rows = read(tmp_path / "out" / "official.csv")
     assert len(rows) == 41 and {"OveralASD", "DiceScoreDiscs"} < set(rows[0])
     assert [row["case"] for row in rows if row["fault"]] == ["reference_without_discs"]
+    for id_, figures in json.loads((GOLDEN / "expected.json").read_text()).items():
+        row = next(row for row in rows if row["case"] == id_)
+        for key, value in figures.items() if not row["fault"] else ():
+            assert row[key] == "" if value is None else float(row[key]) == pytest.approx(value, abs=1e-12)
     expected = json.loads((GOLDEN / "expected_aggregate.json").read_text())
     spider = json.loads((tmp_path / "out" / "summary.json").read_text())["spider"]
     for key, figures in expected.items():
         assert spider["figures"][key]["official"]["mean"] == pytest.approx(figures["mean"], abs=1e-12)
     assert spider["differences"]
+    assert command(main, GOLDEN / "prediction", GOLDEN / "reference", "-o", tmp_path / "out").status == 2
+    assert not (tmp_path / "out" / "official.csv").exists()  # nothing of the study before is left

@@ -138,3 +138,26 @@ def test_masks_without_any_structure_have_no_figures() -> None:
     found = Evaluation(*complete([case])[:1], "spider", "spider")
     assert math.isnan(found.case_interval("dice").mean) and worst_cases(found, 3) == []
     assert "1_t1" in as_text(Study((found,)))
+
+
+def test_columns_that_do_not_fit_stand_below() -> None:
+    study = Study((evaluation(name="unet"), evaluation(name="gan")))
+    wide, narrow = as_text(study), as_text(study, 60)
+    assert max(map(len, narrow.splitlines())) <= 60 < max(map(len, wide.splitlines()))
+    words = [cell for line in wide.splitlines() if line.startswith("Dice: unet") for cell in line.split()]
+    found = [cell for line in narrow.splitlines() if line.startswith("Dice: unet") for cell in line.split()]
+    assert words and set(words) == set(found)
+    assert as_text(study, 10_000) == wide
+    assert as_text(study, 1).count("\n") > narrow.count("\n")  # a column is never given up
+
+
+def test_a_note_says_which_test_it_is_about() -> None:
+    assert "unet against gan: no patient differs" in as_text(Study((evaluation(), evaluation(name="gan"))))
+
+
+def test_the_terminal_shows_few_of_many_alike_errors() -> None:
+    lines = [f"{k}.mha: is damaged" for k in range(5)]
+    found = replace(evaluation(), failures=tuple(lines))
+    text, page = as_text(Study((found,))), as_markdown(Study((found,)))
+    assert text.count("is damaged") == 3 and "Not scored: 2 more cases, see the errors" in text
+    assert all(line in page for line in lines)
