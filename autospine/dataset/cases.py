@@ -1,7 +1,8 @@
 """A data set: a folder of scans and masks, listed as cases.
 
 Layouts: `images/` and `masks/` (SPIDER's, native), `imagesTr/` and `labelsTr/` (nnU-Net's, channels
-as `<id>_0000`), `train/MR` and `train/Mask` (MRSpineSeg's).
+as `<id>_0000`), `train/MR` and `train/Mask` (MRSpineSeg's, with its labels; its test folders have no masks and are not
+read).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from autospine.dataset.tables import (
     read_patients,
 )
 from autospine.errors import UserError
-from autospine.labels.conversion import LabelScheme
+from autospine.labels.conversion import SCHEMES, LabelScheme
 from autospine.volumes import find_volumes, volume_id
 
 log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
 LAYOUTS = (("images", "masks"), ("imagesTr", "labelsTr"), ("train/MR", "train/Mask"), ("MR", "Mask"))
-NNUNET = LAYOUTS[1]
+NNUNET, MRSPINESEG = LAYOUTS[1], LAYOUTS[2:]
 SERIES = re.compile(r"^(?P<patient>.+?)_(?P<sequence>t2_space|t1|t2)w?(?=_|$)", re.IGNORECASE)
 SEQUENCES = {"t1": "t1", "t2": "t2", "t2_space": "t2_SPACE"}
 CHANNEL = re.compile(r"^(?P<id>.+)_(?P<channel>\d{4})$")
@@ -65,7 +66,7 @@ class Dataset:
         root: The folder.
         cases: In natural order of their ids, those without a mask included.
         channels: Names of the channels that each case has.
-        scheme: The label scheme of dataset.json, or None.
+        scheme: The label scheme of dataset.json, else that of the layout, or None.
         table: Rows of overview.csv by case id, also of ids without files.
     """
 
@@ -102,7 +103,8 @@ def load_dataset(root: str | Path) -> Dataset:
     )
     _report_missing(root, mask_folder, cases)
     _report_unlisted(root, cases, table)
-    return Dataset(root, cases, declaration.channels, declaration.scheme, table)
+    scheme = declaration.scheme or _scheme_of(root, image_folder)
+    return Dataset(root, cases, declaration.channels, scheme, table)
 
 
 def patient_and_sequence(id_: str) -> tuple[str, str]:
@@ -131,6 +133,11 @@ def _folders(root: Path) -> tuple[Path, Path]:
             return root / images, root / masks
     places = ", ".join(f"{images}/ and {masks}/" for images, masks in LAYOUTS[:3])
     raise UserError(root, "holds no known layout", f"put the scans into one of: {places}")
+
+
+def _scheme_of(root: Path, images: Path) -> LabelScheme | None:
+    """What the layout says about the labels: MRSpineSeg's would pass for SPIDER's, which mean something else."""
+    return SCHEMES["mrspineseg"] if images in (root / folder for folder, _ in MRSPINESEG) else None
 
 
 def _has_channel_numbers(root: Path, folder: Path, declaration: Declaration) -> bool:

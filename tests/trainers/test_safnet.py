@@ -272,3 +272,30 @@ def test_every_fold_of_a_cross_validation_joins_table_1(
     masks = sorted(path.name for path in place.glob("fold_*/test/*.mha"))
     assert len(set(masks)) == len(masks) == 2  # of six patients, one each
     assert volumes.read_mask(next(place.glob("fold_0/test/*.mha"))).array.shape == (6, 72, 36)
+
+
+@pytest.mark.slow
+def test_mrspineseg_is_read_and_its_17_structures_are_learnt(tmp_path: Path) -> None:
+    """As the challenge's folders lie, with T9 and T9/T10, which the paper leaves out."""
+    for number in range(1, 5):
+        mask = np.zeros((6, 210, 36), np.uint8)
+        mask[1:5, 196:206, 8:24] = 1  # sacrum
+        for level in range(1, 10):
+            mask[1:5, 196 - 20 * level + 6 : 196 - 20 * level + 18, 10:22] = 1 + level
+            mask[1:5, 196 - 20 * level + 18 : 196 - 20 * level + 20, 11:21] = 10 + level
+        image = spine_image(mask, number)
+        write_array(tmp_path / "data/train/MR" / f"Case{number}.nii.gz", image, (4.0, 2.0, 3.0))
+        write_array(tmp_path / "data/train/Mask" / f"mask_case{number}.nii.gz", mask, (4.0, 2.0, 3.0))
+    write_array(tmp_path / "data/test1/MR" / "Case9.nii.gz", image, (4.0, 2.0, 3.0))
+    make_plans(
+        PlanRequest(tmp_path / "data", tmp_path / "work", ("3d_volume",), folds=2, workers=1, device="cpu")
+    )
+    work = WorkFolder(tmp_path / "work")
+    (plan,) = Plans.load(work.plans).plans
+    assert plan.scheme.name == "mrspineseg"
+    assert sorted(work.load_sources()) == [f"Case{number}" for number in range(1, 5)]
+    trainer = SAFNetTrainer(plan, replace(PUBLISHED, patch=(6, 210, 36), batch=1, steps=()))
+    assert trainer.encoding.values == tuple(range(1, 18))
+    job = make_job(work, plan, tmp_path / "model", fold=Fold(("Case1",), ("Case2",)))
+    labels = make_batches(trainer, job, ("Case1",), 0).make(0).labels
+    assert set(labels.unique().tolist()) == set(range(18))

@@ -8,6 +8,7 @@ import pytest
 from autospine.dataset.cases import listed, load_dataset, patient_and_sequence
 from autospine.errors import UserError
 from autospine.labels.anatomy import Anatomy, Kind
+from autospine.labels.conversion import SCHEMES
 
 
 def touch(root, *names):
@@ -89,6 +90,24 @@ def test_mrspineseg_names_differ_in_case_and_prefix(tmp_path):
         ("Case1", "mask_case1.nii.gz"),
         ("Case10", "mask_case10.nii.gz"),
     ]
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [("mask_", ""), ("Mask", ""), ("", "_mask"), ("", "")])
+def test_mrspineseg_masks_however_they_are_named(tmp_path, prefix, suffix):
+    touch(tmp_path, "train/MR/Case7.nii.gz", f"train/Mask/{prefix}CASE7{suffix}.nii.gz")
+    (case,) = load_dataset(tmp_path).cases
+    assert case.mask.name == f"{prefix}CASE7{suffix}.nii.gz"
+
+
+def test_mrspineseg_has_its_own_labels_a_case_per_patient_and_no_test_scans(tmp_path):
+    """1 to 19 would pass for SPIDER's vertebrae."""
+    touch(tmp_path, "train/MR/Case1.nii.gz", "train/MR/Case2.nii.gz", "test1/MR/Case201.nii.gz")
+    touch(tmp_path, "train/Mask/mask_case1.nii.gz", "train/Mask/mask_case2.nii.gz")
+    dataset = load_dataset(tmp_path)
+    assert dataset.scheme == SCHEMES["mrspineseg"]
+    assert [(case.id, case.patient) for case in dataset.cases] == [("Case1", "Case1"), ("Case2", "Case2")]
+    (tmp_path / "dataset.json").write_text('{"labels": {"1": "vertebra:1"}}')
+    assert load_dataset(tmp_path).scheme.anatomies[1].key == "vertebra:1"
 
 
 def test_overview_gives_subset_and_vendor_and_need_not_be_complete(tmp_path):

@@ -138,6 +138,21 @@ def test_lumbar7_to_spider_swaps_the_order() -> None:
     assert there.lost == ()
 
 
+@pytest.mark.parametrize("name", ["mrspineseg", "mrspineseg18"])
+def test_spider_and_mrspineseg_go_there_and_back(name: str) -> None:
+    """All but what one side has alone: SPIDER no sacrum, the challenge no canal, nothing higher and nothing partial."""
+    top = 9 if name == "mrspineseg" else 8
+    there = conversion(SCHEMES["spider"], SCHEMES[name])
+    back = conversion(SCHEMES[name], SCHEMES["spider"])
+    shared = np.array([*range(1, top + 1), *range(201, 201 + top)])
+    made = there.apply(shared)
+    assert made.tolist() == [*range(2, 2 + top), *range(2 + top, 2 + 2 * top)]
+    assert back.apply(made).tolist() == shared.tolist()
+    assert there.apply(np.array([top + 1, 100, 101, 201 + top])).tolist() == [0, 0, 0, 0]
+    assert back.lost == (Anatomy(Kind.SACRUM),)
+    assert back.apply(np.array([1])).tolist() == [0]
+
+
 @pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4", "i8"])
 def test_mask_types(kind: str) -> None:
     made = conversion(SCHEMES["spider"], SCHEMES["spider20"]).apply(
