@@ -19,6 +19,8 @@ from autospine.networks.clustered_attention import AttentionBlock
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.precision import Precision
+from autospine.preprocessing.steps import prepared_folder
+from autospine.preprocessing.storage import CaseStore
 from autospine.recipe import Recipe
 from autospine.training import calibration
 from autospine.training.calibration import prepare
@@ -247,6 +249,33 @@ def test_a_case_without_canal_is_named_before_training(tmp_path: Path) -> None:
     job = make_job(work, trainer.plan, tmp_path / "model")
     with pytest.raises(UserError, match=f"the mask of {IDS[1]}: shows no spinal canal"):
         make_batches(trainer, job, job.fold.train, 0)
+
+
+def write_axially(path: Path, array: np.ndarray) -> None:
+    """A file whose slices are axial, from below, in LPS; its canonical array is `array`."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array[:, ::-1].transpose(1, 2, 0)))
+    image.SetSpacing((1.0, 1.0, 4.0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path))
+
+
+def test_a_truly_axial_series_keeps_its_slices(tmp_path: Path) -> None:
+    masks = [bones(k).repeat(6, axis=0) for k in range(2)]  # 36 x 72 x 36
+    for k, mask in enumerate(masks):
+        write_axially(tmp_path / "data" / "images" / f"{k}_t2.nii.gz", spine_image(mask, k))
+        write_axially(tmp_path / "data" / "masks" / f"{k}_t2.nii.gz", mask)
+    make_plans(PlanRequest(tmp_path / "data", tmp_path / "work", ("2d_axial",), workers=1, device="cpu"))
+    work = WorkFolder(tmp_path / "work")
+    plan = axial_plan(work)
+    assert plan.grid.spacing == (1.0, None, 1.0)
+    trainer = narrow(plan, WGANResUNetTrainer.recipes["adapted"])
+    folder = prepared_folder(trainer, work.preprocessed(plan.name), ("0_t2", "1_t2"))
+    for k, mask in enumerate(masks):
+        stored = CaseStore(folder, f"{k}_t2")
+        assert stored.record.spacing == (1.0, 4.0, 1.0)
+        np.testing.assert_array_equal(stored.mask[:], derive_axial4(mask, SPIDER))
 
 
 def small_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
