@@ -1,9 +1,9 @@
 """What the comparators for axial slices share: the recipe, preprocessing and split of Liu et al. 2024.
 
 The paper's table 1 gives sizes, batches and epochs of its comparators. All else is as in `wgan_resunet`'s recipe
-`published`, so that networks are compared on the same slices; optimiser and learning rate of the comparators are *ours*, the generator's. The
-labels `axial4` are derived where a data set has whole vertebrae. A comparator's recipe `adapted` learns whatever
-labels the data set has, on any plan of slices.
+`published`, so that networks are compared on the same slices; optimiser and learning rate of the comparators are
+*ours*, the generator's. The labels `axial4` are derived where a data set has whole vertebrae. A comparator's recipe
+`adapted` learns whatever labels the data set has, on any plan of slices.
 """
 
 from __future__ import annotations
