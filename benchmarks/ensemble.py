@@ -1,0 +1,181 @@
+r"""Trains MedFusionNet for some minutes and checks what its search for weights promises.
+
+Prints: whether every score of the search equals brute force on the members' whole probabilities, the difference to the
+better member on the test part with its interval, the search's peak memory, and the time of an ensemble's
+prediction over the sum of its members' times.
+
+Example:
+    python benchmarks/ensemble.py ../shared/data/t2 --minutes 40
+    python benchmarks/ensemble.py --cases 12 --minutes 20
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from figures import Spread, alternate, call, command, parser, ratios, say_ratio, timed, workplace
+
+SEARCH_GB, TIME_RATIO = 1.0, 1.0  # targets
+
+
+def main() -> None:
+    made = parser(__doc__.splitlines()[0] if __doc__ else None)
+    made.add_argument("--minutes", type=float, default=20, help="of the whole training (default: 20)")
+    made.add_argument("--members", help="default: all four")
+    made.add_argument("--recipe", default="adapted")
+    made.add_argument("--fold", default="0")
+    made.add_argument("--cases", type=int, default=12, help="of the phantom (default: 12)")
+    made.add_argument("--size", default="small", help="of the phantom (default: small)")
+    made.add_argument("--keep", type=Path, metavar="WORK", help="work folder that stays (default: none)")
+    made.add_argument("--peak", type=Path, nargs=2, metavar=("FOLDER", "COUNT"), help="used by itself")
+    options = made.parse_args()
+    if options.peak:
+        print(peak_of_search(options.peak[0], int(str(options.peak[1]))))
+        return
+    with ExitStack() as stack:
+        dataset = options.dataset or phantom(stack.enter_context(TemporaryDirectory()), options)
+        dataset, folder = stack.enter_context(workplace(dataset))
+        work = options.keep or folder / "work"
+        call(command("plan", dataset, work, "--plans", "2d_sagittal"))
+        extra = ["--members", options.members] if options.members else []
+        which = ["--trainer", "medfusionnet", "--recipe", options.recipe, "--fold", options.fold]
+        line = command("train", work, *which, *extra, "--minutes", options.minutes)
+        print(f"autospine_train --minutes {options.minutes:g}: {timed(lambda: call(line)) / 60:.2f} minutes")
+        (model,) = (work / "models" / "medfusionnet").glob(f"*/{options.recipe}/fold_{options.fold}")
+        print((model / "weights.md").read_text())
+        report(work, model, options)
+
+
+def phantom(place: str, options: Namespace) -> Path:
+    dataset = Path(place) / "phantom"
+    call(command("phantom", dataset, "--cases", options.cases, "--seed", 1, "--size", options.size))
+    return dataset
+
+
+def report(work: Path, model: Path, options: Namespace) -> None:
+    """The four figures."""
+    told = json.loads((model / "difference.json").read_text())
+    best = told["members"][told["better_member"]]
+    print(f"{told['part']}: mean IoU {told['ensemble']}, {told['better_member']} alone {best['iou']}")
+    print(f"difference {best['difference']}, 95 % interval {best['low']} to {best['high']}")
+    members = sorted(model.glob("member_*"))
+    stored = model / "probabilities" / "validation"
+    line = [sys.executable, __file__, "--peak", stored, str(len(members))]
+    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    peak, seconds = map(float, done.stdout.split())
+    print(f"search over {len(list(stored.glob('*.json')))} images: {seconds:.1f} s")
+    print(f"peak memory of the search: {peak:.2f} GB  target below {SEARCH_GB:g}")
+    print(f"largest difference to brute force: {difference_to_brute_force(work, model):.2g}  target 0")
+    above, below = prediction_times(work, model, options.repeats)
+    say_ratio("ensemble's time over the sum of members'", ratios(above, below), f"at most {TIME_RATIO:g}")
+
+
+def peak_of_search(stored: Path, count: int) -> str:
+    """GB that a process of its own takes at most, PyTorch's import included, and the search's seconds."""
+    from autospine.ensemble.probabilities import StoredImage
+    from autospine.ensemble.search import search_pairs
+
+    images = [StoredImage(stored, path.stem) for path in sorted(stored.glob("*.json"))]
+    start = time.perf_counter()
+    search_pairs(images, count)
+    seconds = time.perf_counter() - start
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20} {seconds}"
+
+
+def difference_to_brute_force(work: Path, model: Path) -> float:
+    """Of the mean IoU over the validation images, every pair and weight; everything of a case in memory at once."""
+    from torch import device
+
+    from autospine.dataset.protocols import Split
+    from autospine.dataset.splits import Part
+    from autospine.ensemble.gather import _predict
+    from autospine.ensemble.probabilities import StoredImage, reference_classes
+    from autospine.ensemble.search import every_pair, pair_weightings, search_pairs, shares
+    from autospine.model import read_model
+    from autospine.prediction.predictor import Predictor
+    from autospine.training.validation import images_of
+    from autospine.volumes import read_mask
+    from autospine.work import WorkFolder
+
+    fold = Split.load(model).fold
+    part = Part("validation", fold.validation, fold.slices.validation if fold.slices else None)
+    models = [read_model(path) for path in sorted(model.glob("member_*"))]
+    # The stored images hold the members in the trainer's order.
+    stored = sorted((model / "probabilities" / "validation").glob("*.json"))
+    images = [StoredImage(path.parent, path.stem) for path in stored]
+    models.sort(key=lambda each: images[0].record.members.index(each.card.weights))
+    sources, count = WorkFolder(work).load_sources(), len(models)
+    found = search_pairs(images, count)
+    names = [image.name for image in images]
+    wanted = dict.fromkeys(each for pair in every_pair(count) for each in pair_weightings(*pair, count))
+    differences = [0.0]
+    for case in part.cases:
+        with TemporaryDirectory() as place:
+            paths = [Path(place) / f"{k}.npy" for k in range(count)]
+            _predict([Predictor([each], device("cpu")) for each in models], sources[case], paths)
+            full = np.stack([np.load(path) for path in paths])
+        reference = reference_classes(
+            read_mask(sources[case].mask).array, models[0].trainer(), sources[case].mask
+        )
+        for name, window in images_of(case, part, models[0].card.plan.view_axis):
+            inside = full[(slice(None), slice(None), *window)]
+            for each in wanted:
+                expected = whole_image_iou(inside, reference[window], shares(each))
+                differences.append(abs(expected - float(found[each].iou[names.index(name)])))
+    return max(differences)
+
+
+def whole_image_iou(full: np.ndarray, reference: np.ndarray, weights: tuple[float, ...]) -> float:
+    """Mean IoU of `(members, classes, ...)` probabilities blended at once."""
+    blended = sum(np.float32(w) * p.astype(np.float32) for w, p in zip(weights, full, strict=True) if w)
+    answer, known = blended.argmax(axis=0), reference >= 0
+    ious = []
+    for label in range(1, full.shape[1]):
+        ours, theirs = (answer == label) & known, (reference == label) & known
+        if (ours | theirs).any():
+            ious.append((ours & theirs).sum() / (ours | theirs).sum())
+    return float(np.mean(ious))
+
+
+def prediction_times(work: Path, model: Path, repeats: int) -> tuple[Spread, Spread]:
+    """Of one scan: by the ensemble, and by its members one after another; all four where it is one alone."""
+    import torch
+
+    from autospine.model import find_models, read_model
+    from autospine.prediction import segment
+    from autospine.prediction.predictor import Predictor
+    from autospine.volumes import read_image
+    from autospine.work import WorkFolder
+
+    models = find_models([model])
+    if len(models) == 1:
+        members = sorted(model.glob("member_*"))
+        models = [replace(read_model(path), weight=1 / len(members)) for path in members]
+    volume = read_image(next(iter(WorkFolder(work).load_sources().values())).images[0])
+    device = torch.device("cpu")
+    together = Predictor(models, device)
+    singles = [([each], Predictor([each], device)) for each in models]
+
+    def members_alone() -> float:
+        return sum(timed(lambda s=single: segment([volume], s[1], s[0])) for single in singles)
+
+    def ensemble() -> float:
+        return timed(lambda: segment([volume], together, models))
+
+    ensemble()
+    found = alternate({"ensemble": ensemble, "members": members_alone}, repeats)
+    return found["ensemble"], found["members"]
+
+
+if __name__ == "__main__":
+    main()
