@@ -2,7 +2,7 @@
 
 Images: peak signal-to-noise ratio over the scan's range (dB) and structural similarity, mean over the slices left out.
 Masks: Dice of each label over all slices left out, mean over labels, then cases; and how far, in mm, a label's centroid
-is off in the slices that both show it. Then times a scan of 16 slices of 512 x 512 with nine labels.
+is off between slices that both show it. Then times a scan of 16 slices of 512 x 512 with nine labels.
 
 Targets: masks by the rule "aligned" reach Dice 0.957 where every second slice is left out and 0.927 where three of four
 are, and are never more than 0.002 below shape-based interpolation; linear images and masks at 1 mm take 3 s.
@@ -131,14 +131,17 @@ def compare_masks(cases: list[Thinned], parts: int) -> None:
 
 
 def score_mask(case: Thinned, rebuilt: np.ndarray) -> tuple[float, float]:
-    """Mean Dice of the labels, and mean centroid error in mm."""
+    """Mean Dice of the labels, and mean centroid error in mm between slices that both show the label."""
     dices, errors = [], []
     for value in np.unique(case.mask[case.left_out])[1:]:
-        true, ours = case.mask[case.left_out] == value, rebuilt[case.left_out] == value
-        dices.append(2 * (true & ours).sum() / (true.sum() + ours.sum()))
-        for one, other in zip(true, ours, strict=True):
-            if one.any() and other.any():
-                way = np.argwhere(one).mean(axis=0) - np.argwhere(other).mean(axis=0)
+        true, ours = case.mask == value, rebuilt == value
+        both = (true & ours)[case.left_out].sum()
+        dices.append(2 * both / (true[case.left_out].sum() + ours[case.left_out].sum()))
+        for index in case.left_out:
+            low = index - index % case.grid.parts
+            shown = (true[low], true[low + case.grid.parts], true[index], ours[index])
+            if all(plane.any() for plane in shown):
+                way = np.argwhere(true[index]).mean(axis=0) - np.argwhere(ours[index]).mean(axis=0)
                 errors.append(np.linalg.norm(way * case.spacing[1:]))
     return float(np.mean(dices)), float(np.mean(errors))
 
