@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from autospine.evaluation.evaluation import Evaluation
+from autospine.evaluation.evaluation import CaseScore, Evaluation
+from autospine.evaluation.scoring import Presence
 from autospine.evaluation.statistics import PairedTest
 from autospine.evaluation.systems import compare_systems
+from autospine.labels.anatomy import Anatomy
 
 TESTED = ("dice", "asd_mm", "hd95_mm", "nsd")
 
@@ -39,15 +41,50 @@ class Study:
         return tuple(case.id for case in self.first.cases if all(case.id in known for known in ids))
 
     @cached_property
+    def shared(self) -> frozenset[Anatomy]:
+        """Structures of the references that every system is scored on."""
+        return frozenset.intersection(*self._annotated)
+
+    @cached_property
+    def unshared(self) -> tuple[Anatomy, ...]:
+        """Those that some system is not scored on, since its labels cannot express them."""
+        return tuple(sorted(frozenset.union(*self._annotated) - self.shared))
+
+    @cached_property
+    def _annotated(self) -> list[frozenset[Anatomy]]:
+        return [
+            frozenset(
+                score.anatomy
+                for case in system.cases
+                for score in case.scores
+                if case.id in self.common
+                and not score.union
+                and score.presence in (Presence.BOTH, Presence.REFERENCE)
+            )
+            for system in self.systems
+        ]
+
+    @cached_property
     def tests(self) -> tuple[PairedTest, ...]:
-        """Every pair of systems on the means of the cases that all of them have, corrected together."""
-        if len(self.systems) < 2 or not self.common:
+        """Every pair of systems on the means of the cases that all of them have, corrected together.
+
+        Means are over the shared structures, and what a system invents among their kinds.
+        """
+        if len(self.systems) < 2 or not self.shared:
             return ()
         return compare_systems({s.name: self._values(s) for s in self.systems}, self.first.patients)
 
     def _values(self, system: Evaluation) -> dict[str, dict[str, float]]:
-        found = {metric: system.case_values(metric) for metric in TESTED}
-        return {
-            metric: {id_: value for id_, value in values.items() if id_ in self.common}
-            for metric, values in found.items()
-        }
+        cases = tuple(self._comparable(case) for case in system.cases if case.id in self.common)
+        found = replace(system, cases=cases)
+        return {metric: found.case_values(metric) for metric in TESTED}
+
+    def _comparable(self, case: CaseScore) -> CaseScore:
+        kinds = {anatomy.kind for anatomy in self.shared}
+        kept = (
+            score
+            for score in case.scores
+            if score.anatomy in self.shared
+            or (score.presence is Presence.PREDICTION and score.anatomy.kind in kinds)
+        )
+        return replace(case, scores=tuple(kept))

@@ -222,6 +222,9 @@ def system_table(study: Study) -> Table:
     if left_out:
         names = ", ".join(dict.fromkeys(left_out))
         note += f" Not in the comparison, since a system could not be scored there: {names}."
+    if study.unshared:
+        names = ", ".join(one.name for one in study.unshared)
+        note += f" Not in every system's labels, so in no test, but in the means of systems that have it: {names}."
     return Table("Systems", tuple(rows), note)
 
 
