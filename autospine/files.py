@@ -68,6 +68,8 @@ def check_writable(folder: str | Path) -> None:
     Raises:
         UserError: It cannot.
     """
+    if Path(folder).is_file():
+        raise UserError(folder, "is a file", "give a folder")
     probe = Path(folder) / f".{os.getpid()}.probe"
     write_text(probe, "probe")
     remove(probe)

@@ -13,7 +13,7 @@ from autospine.evaluation.notes import FOOTER, heading, notes, official_notes
 from autospine.evaluation.study import Study
 from autospine.evaluation.summary import as_dict
 from autospine.evaluation.tables import Table, tables, titled
-from autospine.files import write_json, write_text
+from autospine.files import remove, write_json, write_text
 
 WIDTH = 100  # of running text
 GAP = "  "  # between columns
@@ -62,7 +62,7 @@ def save(study: Study, folder: Path, page: bool = False) -> None:
     found = sheets.all_sheets(study)
     for name in sheets.OPTIONAL:  # one of an earlier study would contradict the rest
         if name not in found:
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)
     for name, text in found.items():
         write_text(folder / name, text)
     write_json(folder / "summary.json", as_dict(study))

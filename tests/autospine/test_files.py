@@ -103,6 +103,9 @@ def test_no_permission_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_checking_a_folder_makes_it_and_leaves_it_empty(tmp_path: Path) -> None:
     files.check_writable(tmp_path / "new")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file: is a file"):
+        files.check_writable(tmp_path / "file")
     assert names(tmp_path / "new") == []
 
 
