@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from autospine import volumes
 from autospine.dataset.splits import Part
+from autospine.evaluation.case import evaluate_case
 from autospine.evaluation.evaluation import CaseScore, Evaluation, complete
 from autospine.evaluation.scoring import score_case
 from autospine.evaluation.strata import SEQUENCE, strata
@@ -88,15 +89,13 @@ def score_cases(
             title=case_id,
         )
         for name, images in images_of(case_id, part, trainer.plan.view_axis):
-            rows = score_case(
-                found.mask[images],
-                annotated[images],
-                reference.spacing,
-                found.scheme,
-                trainer.prepared.scheme,
-                (name, source.mask),
-            )
-            scores.append(CaseScore(name, tuple(rows)))
+            pair, schemes = (found.mask[images], annotated[images]), (found.scheme, trainer.prepared.scheme)
+            if part.slices is None:
+                score = evaluate_case(name, *pair, reference.spacing, schemes, (name, source.mask))
+            else:  # a slice has no instances
+                rows = score_case(*pair, reference.spacing, *schemes, (name, source.mask))
+                score = CaseScore(name, tuple(rows))
+            scores.append(score)
     evaluation = evaluation_of(scores, trainer, work)
     evaluation.save(folder)
     trainer.write_tables(folder, part, work)

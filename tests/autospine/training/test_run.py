@@ -16,8 +16,8 @@ from autospine.errors import UserError
 from autospine.model import read_model
 from autospine.training import loop
 from autospine.training.checkpoint import load_checkpoint
-from autospine.training.history import Scores
 from autospine.training.folds import find_candidates
+from autospine.training.history import Scores
 from autospine.training.loop import fit
 from autospine.training.run import TrainRequest, train
 from autospine.work import WorkFolder
@@ -94,7 +94,8 @@ def test_a_fold_leaves_a_model_scores_masks_and_curves(work: WorkFolder) -> None
     assert (card.trainer, card.fold, card.trained_on) == ("toy", "0", fold.train)
     masks = {path.name for path in (folder / "validation").glob("*.mha")}
     assert masks == {f"{case}.mha" for case in fold.validation}
-    assert json.loads((folder / "validation" / "summary.json").read_text())
+    summary = json.loads((folder / "validation" / "summary.json").read_text())
+    assert [one["kind"] for one in summary["instances"]] and summary["labels"]
     assert f"validated on {len(fold.validation)} cases" in said
     assert f"-m {folder}" in said
 
