@@ -207,6 +207,25 @@ def reasons(verdicts: Iterable[SliceVerdict], max_ratio: float = MAX_RATIO) -> s
     return ", ".join(parts)
 
 
+def why_none(
+    verdicts: Sequence[SliceVerdict], max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY
+) -> str:
+    """Why not one of some slices is kept: what none shows, else what none shows at once, else the ratio.
+
+    Args:
+        verdicts: One or more, all of slices that are dropped.
+        max_ratio: That they were judged by.
+        classes: The same.
+    """
+    never = [k for k in classes if not any(each.voxels[k] for each in verdicts)]
+    if never:
+        return f"not one shows {named(never)}"
+    if all(each.missing for each in verdicts):
+        return f"not one shows {' and '.join(named([k]) for k in classes)} at once"
+    lowest = min(each.ratio for each in verdicts)
+    return f"the lowest class weight ratio is {lowest:.1f}, above {max_ratio:g}"
+
+
 def named(classes: Iterable[int]) -> str:
     """Classes of semantic4 in words.
 

@@ -18,9 +18,9 @@ from autospine.dataset.slice_filter import (
     class_weights,
     describe,
     judge,
-    named,
     reasons,
     shown_classes,
+    why_none,
 )
 from autospine.errors import UserError
 from autospine.preprocessing.tables import StepTable, Summary
@@ -103,20 +103,7 @@ class FilterSlices:
         return replace(judge(counts, self.max_ratio, classes)[0], index=int(row["slice"]))
 
     def _fault(self, verdicts: Sequence[SliceVerdict], classes: tuple[int, ...]) -> tuple[str, str]:
-        never = [k for k in classes if not any(each.voxels[k] for each in verdicts)]
-        if never:
-            return (
-                f"leaves no slice to train on: not one shows {named(never)}",
-                "add cases that do, or take a recipe without the filter",
-            )
-        if all(each.missing for each in verdicts):
-            together = " and ".join(named([k]) for k in classes)
-            return (
-                f"leaves no slice to train on: not one shows {together} at once",
-                "add cases that do, or take a recipe without the filter",
-            )
-        lowest = min(each.ratio for each in verdicts)
-        return (
-            f"leaves no slice to train on: the lowest class weight ratio is {lowest:.1f}, above {self.max_ratio:g}",
-            "crop the images around the spine, or take a recipe without the filter",
-        )
+        too_high = any(not each.missing for each in verdicts)
+        mend = "crop the images around the spine" if too_high else "add cases that do"
+        fault = f"leaves no slice to train on: {why_none(verdicts, self.max_ratio, classes)}"
+        return fault, f"{mend}, or take a recipe without the filter"

@@ -15,6 +15,7 @@ from autospine.dataset.slice_filter import (
     missing_classes,
     reasons,
     shown_classes,
+    why_none,
 )
 from autospine.errors import UserError
 from autospine.files import check_writable, write_text
@@ -23,7 +24,7 @@ from autospine.labels.schemes import LabelScheme
 from autospine.machine import workers_for
 from autospine.parallel import run_cases
 from autospine.preprocessing.tables import as_csv
-from autospine.slices.extract import COLUMNS, SliceRow, SliceSettings, extract
+from autospine.slices.extract import COLUMNS, PARTS, SliceRow, SliceSettings, extract
 
 log = logging.getLogger(__name__)
 INDEX = "slices.csv"
@@ -111,7 +112,8 @@ def cut_all(request: SlicesRequest) -> Outcome:
     """Cuts every annotated case; one that fails is named and the others finish.
 
     Raises:
-        UserError: The data set, the size, the ratio or a scheme is at fault, or the filter leaves nothing.
+        UserError: The data set, the size, the ratio or a scheme is at fault, the output holds slices already, or the
+            filter leaves nothing.
     """
     _check(request)
     dataset = load_dataset(request.dataset)
@@ -131,6 +133,7 @@ def cut_all(request: SlicesRequest) -> Outcome:
     )
     workers = workers_for(request.workers)
     check_writable(request.output)
+    _check_empty(request.output)
     jobs = [Job(case, scheme, settings, request.output) for case in dataset.annotated]
     ids = [case.id for case in dataset.annotated]
     done = run_cases(_attempt, jobs, ids, "slices", workers)
@@ -144,10 +147,12 @@ def _check_some(outcome: Outcome) -> None:
     """Says so where the filter has dropped every slice."""
     if not outcome.rows or any(row.written for row in outcome.rows):
         return
-    verdicts = [row.verdict for row in outcome.rows]
-    fault = f"leaves no slice ({reasons(verdicts, outcome.request.max_ratio)}; of {len(verdicts)})"
-    mend = f"see {outcome.request.output / INDEX}, raise --max-ratio, or leave it out"
-    raise UserError("--filter", fault, mend)
+    request, verdicts = outcome.request, [row.verdict for row in outcome.rows]
+    classes = shown_classes(outcome.scheme, outcome.scheme.anatomies)
+    fault = f"leaves none of {len(verdicts)} slices: {why_none(verdicts, request.max_ratio, classes)}"
+    too_high = any(not each.missing for each in verdicts)
+    mend = "raise --max-ratio, or leave out --filter" if too_high else "leave it out"
+    raise UserError("--filter", fault, f"see {request.output / INDEX}; {mend}")
 
 
 def _check(request: SlicesRequest) -> None:
@@ -158,6 +163,12 @@ def _check(request: SlicesRequest) -> None:
         raise UserError(f"--clean {request.rules}", "works on sagittal slices", "leave out --plane")
     if not request.max_ratio >= 1:
         raise UserError("--max-ratio", f"is {request.max_ratio:g}", "give at least 1")
+
+
+def _check_empty(output: Path) -> None:
+    """Refuses a folder that holds slices: those of another size or filter would stay among the new ones."""
+    if (output / INDEX).exists() or any(next(output.glob(f"{part}/*.png"), None) for part in PARTS):
+        raise UserError(output, "holds slices already", "choose another output folder, or delete it first")
 
 
 def _check_schemes(request: SlicesRequest, scheme: LabelScheme, target: LabelScheme) -> None:

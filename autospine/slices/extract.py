@@ -33,6 +33,7 @@ from autospine.preprocessing.steps import Prepared
 from autospine.slices.planes import PLANES
 
 AXES = ("slices", "rows", "columns")
+PARTS = IMAGES, MASKS, COLOURS = ("images", "masks", "colours")
 LOW, HIGH = 0.5, 99.5  # percentiles of a series that become black and white
 WHITE = 255
 BLEND = 0.45  # share of the colour in a preview
@@ -87,7 +88,7 @@ class SliceRow:
         """Under `COLUMNS`."""
         shown = " ".join(name for name, n in zip(CLASS_NAMES, self.verdict.voxels, strict=True) if n)
         _, *figures, ratio, kept, reason = self.verdict.cells
-        names = (f"images/{self.name}", f"masks/{self.name}") if self.written else ("", "")
+        names = (f"{IMAGES}/{self.name}", f"{MASKS}/{self.name}") if self.written else ("", "")
         case = (self.case.id, self.case.patient, self.case.sequence, self.case.subset)
         return *case, str(self.verdict.index), shown, *figures, ratio, kept, reason, *names
 
@@ -178,10 +179,10 @@ def _write(
         if row.written:
             picture = plane.picture(grey, index)
             classes = plane.picture(labels, index).astype(np.uint8)
-            write_png(output / "images" / row.name, picture)
-            write_png(output / "masks" / row.name, classes)
+            write_png(output / IMAGES / row.name, picture)
+            write_png(output / MASKS / row.name, classes)
             if settings.colours:
-                write_png(output / "colours" / row.name, coloured(picture, classes, settings.target))
+                write_png(output / COLOURS / row.name, coloured(picture, classes, settings.target))
         rows.append(row)
     return rows
 

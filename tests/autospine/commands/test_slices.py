@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,10 +150,28 @@ def test_the_filter_leaves_slices_out_but_lists_them(run: Run, tmp_path: Path) -
 def test_a_filter_that_leaves_nothing_says_why(run: Run, tmp_path: Path) -> None:
     answer = run("--filter", "--max-ratio", 1.5)
     assert answer.status == 2
-    assert "--filter: leaves no slice (" in answer.errors[0]
-    assert "4 have a ratio above 1.5; of 12)" in answer.errors[0]
+    assert "--filter: leaves none of 12 slices: the lowest class weight ratio is " in answer.errors[0]
+    assert ", above 1.5; see " in answer.errors[0]
+    assert "raise --max-ratio" in answer.errors[0]
     assert not (tmp_path / "png" / "images").exists()
     assert len(index_of(tmp_path / "png")) == 12
+
+
+def test_a_filter_for_want_of_the_canal_says_so(run: Run, data: Path) -> None:
+    for id_ in IDS:
+        write_array(data / "masks" / f"{id_}.mha", np.where(spine_mask() == 100, 0, spine_mask()))
+    answer = run("--filter")
+    assert answer.status == 2
+    assert "--filter: leaves none of 12 slices: not one shows spinal canal; see " in answer.errors[0]
+    assert "--max-ratio" not in answer.errors[0]
+
+
+def test_slices_of_two_runs_are_not_mixed(run: Run, tmp_path: Path) -> None:
+    assert run().status == 0
+    answer = run("--filter")
+    assert answer.status == 2
+    assert "holds slices already" in answer.errors[0]
+    assert len(names(tmp_path / "png" / "images")) == 12
 
 
 def test_masks_can_be_cleaned_first(run: Run, data: Path, tmp_path: Path) -> None:
@@ -162,6 +181,7 @@ def test_masks_can_be_cleaned_first(run: Run, data: Path, tmp_path: Path) -> Non
     bad = run()
     assert bad.status == 2
     assert "holds the label 77, which the scheme spider lacks" in bad.out
+    shutil.rmtree(tmp_path / "png")
     assert run("--clean", "adapted").status == 0
 
 
