@@ -232,7 +232,7 @@ def test_a_full_disk(command: Callable[..., Answer], data: Path, small_disk: Pat
 
 def test_a_file_in_the_work_folders_place(run: Callable[..., Answer], data: Path) -> None:
     (data.parent / "work").write_text("mine")
-    assert_refused(run(), str(data.parent / "work"), "cannot be written")
+    assert_refused(run(), str(data.parent / "work"), "is a file; give a folder")
     assert (data.parent / "work").read_text() == "mine"
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def test_parameters_are_those_of_a_u_net_with_one_more_512_channel_layer() -> No
     contracting = sum(
         convolution(a, b) + convolution(b, b) for a, b in zip((1, *widths), widths, strict=False)
     )
-    up = sum(4 * b * a + a for a, b in zip(widths, widths[1:], strict=False))
+    up = sum(4 * b * a + a for a, b in pairwise(widths))
     expansive = sum(convolution(2 * a, a) + convolution(a, a) for a in widths[:-1])
     expected = contracting + convolution(512, 512) + up + expansive + 4 * 32 + 4
     assert sum(p.numel() for p in full().parameters()) == expected
