@@ -77,7 +77,8 @@ class Result:
     def tests(self) -> list[tuple[str, PairedTest]]:
         """Structure and test, corrected over all of them."""
         by_name = {one.variant.name: one for one in self.trained}
-        structures, found = [], []
+        structures: list[str] = []
+        found: list[PairedTest] = []
         for metric in self.ablation.tested:
             for structure in self.structures:
                 for first, second in self.ablation.pairs():
