@@ -100,6 +100,7 @@ def test_the_loss_is_cross_entropy_and_equation_9_on_demand(tiny_work: WorkFolde
     plain = made(tiny_work).objective().semantic
     assert isinstance(plain, DiceCrossEntropy)
     assert (plain.dice, plain.cross_entropy) == (0.0, 1.0)
+    assert made(tiny_work, "adapted").objective().semantic.dice == 1.0
     literal = made(tiny_work, "published_literal")
     assert isinstance(literal.objective().semantic, BinaryCrossEntropy)
     assert literal.recipe.score == "accuracy"
