@@ -27,8 +27,10 @@ from autospine.evaluation.scoring import TOLERANCE_MM, LabelScore, score_case
 from autospine.evaluation.strata import strata
 from autospine.evaluation.study import Study
 from autospine.evaluation.systems import system_names
-from autospine.labels.conversion import infer_scheme, present_labels
+from autospine.files import read_json
+from autospine.labels.conversion import SCHEMES, infer_scheme, present_labels
 from autospine.labels.schemes import LabelScheme
+from autospine.volumes.folders import volume_id
 
 if TYPE_CHECKING:
     from autospine.volumes import Volume
@@ -212,14 +214,17 @@ def _schemes(
 
 
 def _declared(files: Mapping[str, Path]) -> LabelScheme | None:
-    """What a dataset.json in the folder, or in the one above, says."""
+    """What a dataset.json in the folder, or in the one above, says, else a report of autospine_predict."""
     from autospine.dataset.tables import read_declaration
 
-    folder = next(iter(files.values())).parent
-    for place in (folder, folder.parent):
+    first = next(iter(files.values()))
+    for place in (first.parent, first.parent.parent):
         if (place / "dataset.json").is_file():
             return read_declaration(place / "dataset.json").scheme
-    return None
+    report = first.parent / f"{volume_id(first)}.json"
+    said = read_json(report) if report.is_file() else None
+    ours = isinstance(said, dict) and "autospine" in said
+    return SCHEMES.get(said.get("scheme")) if ours else None
 
 
 def _values(paths: Sequence[Path], workers: int) -> set[int]:

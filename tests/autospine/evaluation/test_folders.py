@@ -143,6 +143,21 @@ def test_dataset_json_names_the_scheme(folders: tuple[Path, Path], tmp_path: Pat
     assert means(evaluation) == {"L5": 1.0, "L4": 1.0, "all vertebrae": 1.0}
 
 
+def test_the_report_of_a_prediction_names_the_scheme(folders: tuple[Path, Path]) -> None:
+    """1, 2 and 3 would be SPIDER's lowest vertebrae."""
+    mask = spine()
+    for path in folders[0].iterdir():
+        write(path, np.select([np.isin(mask, (1, 2)), mask == 100, mask == 202], [1, 2, 3]))
+    assert score_folder(*folders).pred_scheme == "spider"
+    report = folders[0] / "1_t2.json"
+    report.write_text(json.dumps({"autospine": "0.1.0", "scheme": "semantic4"}))
+    evaluation = score_folder(*folders)
+    assert evaluation.pred_scheme == "semantic4"
+    assert means(evaluation) == {"all vertebrae": 1.0, "all discs": 1.0, "spinal canal": 1.0}
+    report.write_text(json.dumps({"scheme": "semantic4"}))  # of another tool
+    assert score_folder(*folders).pred_scheme == "spider"
+
+
 def test_integers_that_mean_nothing_known(folders: tuple[Path, Path]) -> None:
     for folder in folders:
         for path in folder.iterdir():
