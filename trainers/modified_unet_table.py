@@ -153,7 +153,8 @@ def _csv(rows: Sequence[Row]) -> str:
 
 def _markdown(rows: Sequence[Row], part: Part) -> str:
     count = "all" if part.slices is None else str(sum(map(len, part.slices.values())))
-    lines = ["# Table 2", "", f"{part.name}: {count} slices of {len(part.cases)} cases", ""]
+    cases = f"{len(part.cases)} case{'' if len(part.cases) == 1 else 's'}"
+    lines = ["# Table 2", "", f"{part.name}: {count} slices of {cases}", ""]
     lines += ["| sequence | class | slices | " + " | ".join(METRICS.values()) + " |"]
     lines += ["|---|---|---:|" + "---:|" * len(METRICS)]
     lines += [

@@ -114,6 +114,11 @@ class History:
         writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
         return text.getvalue()
 
+    @property
+    def _marker(self) -> str:
+        """A line of one epoch is a point."""
+        return "o" if len(self.epochs) == 1 else ""
+
     def _draw_curves(self, path: Path) -> None:
         """Accuracy, Dice and mean IoU of training and validation against epochs."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -129,9 +134,9 @@ class History:
         }
         for axes, (name, title) in zip(figure.subplots(1, 3), CURVES.items(), strict=True):
             for side, scores in sides.items():
-                axes.plot(epochs, [getattr(each, name) for each in scores], label=side)
+                axes.plot(epochs, [getattr(each, name) for each in scores], marker=self._marker, label=side)
             axes.set(xlabel="epoch", title=title, ylim=(0, 1))
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.grid(alpha=0.3)
         figure.axes[0].legend(frameon=False, loc="lower right")
         figure.savefig(path, format="png", dpi=90)
@@ -145,10 +150,13 @@ class History:
         left, right = figure.subplots(1, 2)
         steps = [each.step for each in self.epochs]
         for name in self.epochs[0].terms:
-            left.plot(steps, [each.terms[name] for each in self.epochs], label=name)
+            line = "--" if name == "loss" else "-"  # of one term alone, it lies on top of it
+            values = [each.terms[name] for each in self.epochs]
+            left.plot(steps, values, line, marker=self._marker, label=name)
         left.set(xlabel="update", ylabel="training loss")
         for name in ("dice", "iou", "accuracy"):
-            right.plot(steps, [getattr(each.scores, name) for each in self.epochs], label=name)
+            values = [getattr(each.scores, name) for each in self.epochs]
+            right.plot(steps, values, marker=self._marker, label=name)
         right.set(xlabel="update", ylabel="validation patches", ylim=(0, 1))
         for axes in (left, right):
             axes.grid(alpha=0.3)

@@ -105,9 +105,7 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
     return text
 
 
-def _recipe(
-    kind: type[Trainer], request: TrainRequest, sequence: str | None, given: Recipe | None
-) -> Recipe:
+def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None, given: Recipe | None) -> Recipe:
     """The recipe asked for; its name, and so the model's folder, says what was asked for besides."""
     recipe = given or kind.recipe_named(request.recipe)
     split = override(recipe.split, request.split)
@@ -232,7 +230,8 @@ def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) 
         what = "tested on" if part.name == "test" else "validated on"
         if part.name == "validation" and len(evaluations) > 1:
             what = "cross-validated over"
-        unit = "slices" if part.slices is not None else "cases"
+        unit = "case" if part.slices is None else "slice"
+        unit += "" if len(cases) == 1 else "s"
         lines += [f"{what} {len(cases)} {unit}:", evaluation_of(cases, trainer, jobs[0].work).table()]
     place = jobs[0].folder.parent if len(jobs) > 1 else jobs[0].folder
     lines.append(f"{'models' if len(jobs) > 1 else 'model'} in {place}")

@@ -76,3 +76,16 @@ def test_plain_values_and_back() -> None:
 def test_foreign_values_are_a_users_error() -> None:
     with pytest.raises(UserError, match=r"checkpoint\.pt"):
         History.from_list([{"step": 1, "colour": "red"}])
+
+
+def test_one_epoch_is_a_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: (drawn.append(self), path.touch()))
+    for epochs, marker in ((1, "o"), (2, "")):
+        drawn.clear()
+        made(epochs).save(tmp_path)
+        lines = [line for figure in drawn for axes in figure.axes for line in axes.lines]
+        assert len(drawn) == 2
+        assert {line.get_marker() for line in lines} == {marker}
