@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from autospine.cleaning.rules import CLASSES, RULES, UNKNOWN, UNLABELLED, neighbour_counts
+from autospine.cleaning.rules import (
+    CANAL,
+    CLASSES,
+    DISC,
+    RULES,
+    UNKNOWN,
+    UNLABELLED,
+    VERTEBRA,
+    neighbour_counts,
+)
 from autospine.errors import UserError
 from autospine.labels.conversion import LOOKUP_LIMIT, SCHEMES, LabelScheme, conversion, present_labels
 
 SEMANTIC4 = SCHEMES["semantic4"]
 MAPPED = "mapped"
+EVERY = (VERTEBRA, CANAL, DISC)
 MARGIN = 8  # pixels; each rule carries a class one pixel further at most
 MOST_UNKNOWN = 0.5  # of a mask's foreground: above, the scheme is the wrong one
 
@@ -64,12 +74,15 @@ class Cleaned:
     report: CleaningReport
 
 
-def clean_classes(classes: np.ndarray, rules: RuleSet = "adapted") -> tuple[np.ndarray, CleaningReport]:
+def clean_classes(
+    classes: np.ndarray, rules: RuleSet = "adapted", annotated: Collection[int] = EVERY
+) -> tuple[np.ndarray, CleaningReport]:
     """Applies the rules to a map of classes.
 
     Args:
         classes: `(slices, rows, columns)` uint8: 0 to 3 as in semantic4, `UNKNOWN`, `UNLABELLED`.
         rules: "adapted" leaves a map alone that has neither unknown nor isolated pixels. "published": the paper's.
+        annotated: Classes that the data set annotates; a rule that needs another one changes nothing.
 
     Returns:
         The cleaned map, and what each rule changed.
@@ -80,7 +93,7 @@ def clean_classes(classes: np.ndarray, rules: RuleSet = "adapted") -> tuple[np.n
         window = _window(part)
         before, counts = part[window][None], []  # (1, rows, columns) of the slice
         for rule in RULES[rules]:
-            after = rule.apply(before)
+            after = rule.apply(before) if rule.needs in (None, *annotated) else before
             counts.append(int(np.count_nonzero(after != before)))
             before = after
         part[window] = before[0]
@@ -127,7 +140,11 @@ def clean_mask(
 
 
 def clean_labels(
-    mask: np.ndarray, scheme: LabelScheme, rules: RuleSet = "adapted", subject: str | Path = "mask"
+    mask: np.ndarray,
+    scheme: LabelScheme,
+    rules: RuleSet = "adapted",
+    subject: str | Path = "mask",
+    annotated: Collection[int] = EVERY,
 ) -> Cleaned:
     """Cleans a mask and keeps its own integers: vertebra 3 stays vertebra 3.
 
@@ -139,12 +156,13 @@ def clean_labels(
         scheme: What its integers mean.
         rules: See `clean_classes`.
         subject: The file that an error names.
+        annotated: See `clean_classes`.
 
     Raises:
         UserError: As for `clean_mask`.
     """
     classes = to_classes(mask, scheme, subject)
-    cleaned, report = clean_classes(classes, rules)
+    cleaned, report = clean_classes(classes, rules, annotated)
     labels = np.where(cleaned == 0, 0, mask).astype(mask.dtype)
     labels[cleaned == classes] = mask[cleaned == classes]  # what semantic4 lacks, a sacrum say, stays
     smallest = _smallest_labels(conversion(scheme, SEMANTIC4).table)

@@ -45,10 +45,12 @@ class Rule:
     Attributes:
         name: Its column in a report.
         apply: `(slices, rows, columns)` uint8 classes before the rule to those after it; never changes its argument.
+        needs: A class that the data set has to annotate for the rule to make sense; None if it always does.
     """
 
     name: str
     apply: Callable[[np.ndarray], np.ndarray]
+    needs: int | None = None
 
 
 def neighbour_counts(classes: np.ndarray) -> np.ndarray:
@@ -159,6 +161,6 @@ PUBLISHED = (
     Rule("outline", remove_outlines),
     Rule("border", align_borders),
     Rule("isolated", replace_isolated),
-    Rule("recoloured", recolour),
+    Rule("recoloured", recolour, needs=VERTEBRA),
 )
 RULES = {"published": PUBLISHED, "adapted": ADAPTED}

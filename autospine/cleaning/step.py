@@ -10,6 +10,7 @@ import numpy as np
 
 from autospine.cleaning.clean import RuleSet, clean_labels
 from autospine.cleaning.rules import RULES
+from autospine.dataset.slice_filter import shown_classes
 from autospine.errors import UserError
 from autospine.preprocessing.tables import StepTable, Summary
 
@@ -50,7 +51,8 @@ class CleanMasks:
             return case
         if case.scheme is None:
             raise UserError(f"step {NAME}", "was not told what the mask's integers mean", "plan again")
-        cleaned = clean_labels(case.mask, case.scheme, self.rules, f"step {NAME}")
+        annotated = shown_classes(case.scheme, case.labels or case.scheme.anatomies)
+        cleaned = clean_labels(case.mask, case.scheme, self.rules, f"step {NAME}", annotated)
         rows = tuple(tuple(map(str, row)) for row in cleaned.report.rows())
         table = StepTable(NAME, ("slice", *cleaned.report.rules), rows)
         return replace(case, mask=cleaned.mask, tables=(*case.tables, table))

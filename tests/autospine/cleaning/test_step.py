@@ -40,6 +40,18 @@ def test_the_published_step_uses_the_papers_rules() -> None:
     assert "outline" in done.tables[0].columns
 
 
+def test_discs_stay_discs_in_a_data_set_without_vertebrae() -> None:
+    """Else the rule that restores lost vertebrae would leave no disc to learn."""
+    discs = np.where(case().mask > 200, case().mask, 0)
+    assert discs.any()
+    done = cleaned(replace(case(), mask=discs, labels=(201, 202)), published=1)
+    assert done.mask is not None
+    assert set(np.unique(done.mask)) == set(np.unique(discs))
+    assert {row[-1] for row in done.tables[0].rows} == {"0"}
+    lost = cleaned(replace(case(), mask=discs, labels=(1, 201, 202)), published=1)
+    assert set(np.unique(lost.mask)) == {0, 1}
+
+
 def test_the_summary_adds_up_all_cases() -> None:
     step = make_steps((StepSettings("clean_masks"),))[0]
     rows = [{"unknown": "0", "isolated": "2"}, {"unknown": "1", "isolated": "3"}]
