@@ -93,7 +93,8 @@ def case_problems(case: Case, voxels: Mapping[int, int], scheme: LabelScheme | N
         return []
     noun = "labels" if len(strays) > 1 else "label"
     fault = f"holds the {noun} {listed(strays)}, which the scheme {scheme.name} lacks"
-    return [UserError(case.mask, fault, f"correct the mask, give --labels, or {OWN_SCHEME}")]
+    mend = f"correct the mask (autospine_clean --keep-labels), give --labels, or {OWN_SCHEME}"
+    return [UserError(case.mask, fault, mend)]
 
 
 def identity_problems(cases: Sequence[Described]) -> list[UserError]:

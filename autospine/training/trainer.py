@@ -166,8 +166,8 @@ class Trainer(ABC):
         if not values:
             raise UserError(
                 f"--trainer {self.name}",
-                f"finds no label of its scheme {self.scheme} in the data set",
-                "plan again",
+                f"finds no label of its scheme {self.scheme} in the data set, whose scheme is {change.source.name}",
+                "plan again and say with --labels what the masks' integers mean",
             )
         return plain_encoding(change.target, values)
 
