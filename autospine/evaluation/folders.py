@@ -223,8 +223,9 @@ def _declared(files: Mapping[str, Path]) -> LabelScheme | None:
             return read_declaration(place / "dataset.json").scheme
     report = first.parent / f"{volume_id(first)}.json"
     said = read_json(report) if report.is_file() else None
-    ours = isinstance(said, dict) and "autospine" in said
-    return SCHEMES.get(said.get("scheme")) if ours else None
+    if not isinstance(said, dict) or "autospine" not in said:  # another tool's
+        return None
+    return SCHEMES.get(said.get("scheme", ""))
 
 
 def _values(paths: Sequence[Path], workers: int) -> set[int]:
