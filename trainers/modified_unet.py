@@ -10,6 +10,8 @@ Where the paper is silent or contradicts itself:
   contracting path; ReLU outside the up-sample blocks.
 - gamma of the focal loss is 4.0 twice and 0.4 once: 4.0. Its alpha_i are the inverse square roots of the class
   frequencies on the slices trained on, with a mean of 1; the other alpha, 0.6, weighs focal against Dice.
+- The mean IoU that chooses the weights is that of the three structures. The paper's is over "all classes"; the
+  background adds a number near 1 to every epoch's mean.
 - Optimiser and patience are not given: Adam 1e-3, 15 epochs. Intensities: 0 to 1, as a PNG's are.
 - Splits are not described: 80/10/10 by slices, as is usual where volumes are turned into PNG files. `adapted` takes the
   work folder's folds, grouped by patient.
