@@ -51,7 +51,9 @@ def main() -> int:
         metavar="NAME=VALUE",
         help="a choice that the trainer offers beside its recipes, such as flips=both; once for each",
     )
-    made.add_argument("--list-options", action="store_true", help="say which choices the trainer offers, and end")
+    made.add_argument(
+        "--list-options", action="store_true", help="say which choices the trainer offers, and end"
+    )
     length = made.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
     length.add_argument(

@@ -91,7 +91,7 @@ def test_an_unknown_name_lists_built_in_and_installed_ones(
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "autospine_plan: error: 2d_corse: is none of the planners; choose from 2d_axial, 2d_coarse, 2d_sagittal, "
-        "3d_volume"
+        "3d_volume, slice_reconstruction"
     ]
     assert not (tmp_path / "work").exists()
 

@@ -14,7 +14,18 @@ from autospine.commands.shared import RESEARCH_ONLY, add_device, add_workers, pa
 from autospine.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMANDS = ("main", "plan", "train", "ablate", "ensemble", "predict", "evaluate", "phantom", "clean", "slices")
+COMMANDS = (
+    "main",
+    "plan",
+    "train",
+    "ablate",
+    "ensemble",
+    "predict",
+    "evaluate",
+    "phantom",
+    "clean",
+    "slices",
+)
 
 
 def acting(action: Callable[[argparse.Namespace], int]) -> Callable[[], int]:

@@ -251,7 +251,7 @@ def test_a_test_part_is_what_is_scored(work: WorkFolder, monkeypatch: pytest.Mon
     said = train(asked(work, recipe="dealt", sequence="t1"))
     folder = work.model("toy", "2d_sagittal", "dealt_t1", "0")
     (tested,) = Split.load(folder).fold.test
-    assert "tested on 1 cases" in said
+    assert "tested on 1 case" in said
     assert {path.name for path in (folder / "test").glob("*.mha")} == {f"{tested}.mha"}
 
 
