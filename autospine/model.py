@@ -134,10 +134,12 @@ def save_model(
     folder: Path, trainer: Trainer, calibration: Calibration, weights: dict[str, Tensor], job: Job
 ) -> None:
     """Writes the weights, then the card; a folder with a card is whole."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
-    write_with(folder / WEIGHTS, lambda path: save_file(plain, path))
+    write_with(
+        folder / WEIGHTS, lambda path: path.write_bytes(save(plain))
+    )  # save_file hides it from other users
     card = ModelCard(
         trainer=trainer.name,
         plan=trainer.plan,

@@ -41,6 +41,11 @@ def save(tmp_path: Path, toys: None) -> Callable[..., Model]:
     return saved
 
 
+def test_whoever_may_read_the_card_may_read_the_weights(save) -> None:
+    folder = save().folder
+    assert (folder / WEIGHTS).stat().st_mode == (folder / CARD).stat().st_mode
+
+
 def test_a_model_saved_is_a_model_loaded(save) -> None:
     model = save()
     image = torch.randn(1, 1, 32, 24)
