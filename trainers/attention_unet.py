@@ -16,7 +16,6 @@ Where the paper is silent or contradicts itself:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -30,7 +29,6 @@ from autospine.training.instance_loss import InstanceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import Options, Trainer
 
-SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of the widths, for a time budget
 SIDE = 256  # pixels
 
 
@@ -77,6 +75,7 @@ class AttentionUNetTrainer(Trainer):
     options_type = AttentionOptions
     options: AttentionOptions
     widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512, 512, 512)
+    width_multiple = 1
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": Recipe(
             "adapted",
@@ -93,26 +92,7 @@ class AttentionUNetTrainer(Trainer):
 
     def shape(self) -> NetworkShape:
         """Six poolings whatever the plan."""
-        stages, plan = len(self.widths), super().shape()
-        axes = plan.dimension
-        return replace(
-            plan,
-            widths=self.widths,
-            kernels=((3,) * axes,) * stages,
-            strides=((1,) * axes, *((2,) * axes,) * (stages - 1)),
-            blocks=2,
-            decoder_blocks=2,
-            deep_supervision=False,
-        )
-
-    def candidates(self) -> Sequence[NetworkShape]:
-        """All widths, from a quarter on, where the recipe is free; the paper's alone where it is not."""
-        full = self.shape()
-        if self.recipe.patch:
-            return (full,)
-        return tuple(
-            replace(full, widths=tuple(int(width * share) for width in full.widths)) for share in SHARES
-        )
+        return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """Gates on the skips, and in the encoder if asked for."""

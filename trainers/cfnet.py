@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from torch import nn
@@ -25,13 +24,7 @@ class CFNetTrainer(UNetTrainer):
         """Six stages whatever the plan, strided along the plan's axes."""
         plan, stages = super().shape(), len(self.widths)
         one = (1,) * plan.dimension
-        return replace(
-            plan,
-            widths=self.widths,
-            kernels=((3,) * plan.dimension,) * stages,
-            strides=(plan.strides + (one,) * stages)[:stages],
-            deep_supervision=False,
-        )
+        return plan.with_stages(self.widths, (plan.strides + (one,) * stages)[:stages])
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """Stem, first group and cascade."""

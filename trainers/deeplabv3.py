@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from torch import nn
@@ -27,13 +26,7 @@ class DeepLabV3Trainer(UNetTrainer):
         """ResNet-50 whatever the plan, strided along the plan's axes."""
         plan = super().shape()
         one = (1,) * plan.dimension
-        return replace(
-            plan,
-            widths=self.widths,
-            kernels=((3,) * plan.dimension,) * STAGES,
-            strides=(plan.strides + (one,) * STAGES)[:STAGES],
-            deep_supervision=False,
-        )
+        return plan.with_stages(self.widths, (plan.strides + (one,) * STAGES)[:STAGES])
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """The stem's width is the first of the shape's."""

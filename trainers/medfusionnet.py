@@ -32,7 +32,7 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from autospine import registry
-from autospine.augmentation import AugmentationSettings
+from autospine.augmentation import NO_CHANGE, AugmentationSettings
 from autospine.dataset.splits import Part
 from autospine.ensemble.card import PREFIX
 from autospine.ensemble.choose import Candidates, choose, chosen_weights, save_ensemble
@@ -96,23 +96,15 @@ PUBLISHED = Recipe(
         StepSettings("resize", {"rows": SIDE, "columns": SIDE}),
         StepSettings("annotated_slices", {"middle": 1}),
     ),
-    augmentation=AugmentationSettings(
+    augmentation=replace(
+        NO_CHANGE,
         affine_probability=0.5,
         rotation_degrees=15.0,
         scale=(1.0, 1.0),
         shear=0.0,
         translation=0.1,
-        cut_probability=0.0,
-        gamma_probability=0.0,
-        remap_probability=0.0,
-        inversion_probability=0.0,
-        bias_probability=0.0,
-        contrast_probability=0.0,
         brightness_probability=0.5,
         brightness=0.2,
-        blur_probability=0.0,
-        low_resolution_probability=0.0,
-        noise_probability=0.0,
     ),
     foreground=0.0,
     smallest_updates=1,
@@ -167,17 +159,7 @@ class MedFusionNetTrainer(Trainer):
         """Whose network the first member is, on the paper's stages where the recipe has a fixed patch."""
         plan = self.plan
         if self.recipe.patch:
-            stages = len(self.widths)
-            shape = replace(
-                plan.network,
-                widths=self.widths,
-                kernels=((3, 3),) * stages,
-                strides=((1, 1), *((2, 2),) * (stages - 1)),
-                blocks=2,
-                decoder_blocks=2,
-                deep_supervision=False,
-            )
-            plan = replace(plan, network=shape)
+            plan = replace(plan, network=plan.network.with_stages(self.widths))
         kind = registry.load("trainers", self.options.members[0])
         return kind(plan, replace(self.recipe, options={}))
 
@@ -186,9 +168,7 @@ class MedFusionNetTrainer(Trainer):
         return replace(self._network_trainer().shape(), out_channels=self.encoding.channels)
 
     def candidates(self) -> Sequence[NetworkShape]:
-        """Those of the member's own trainer; the paper's alone where the recipe has a fixed patch."""
-        if self.recipe.patch:
-            return (self.shape(),)
+        """Those of the member's own trainer."""
         found = self._network_trainer().candidates()
         return tuple(replace(shape, out_channels=self.encoding.channels) for shape in found)
 

@@ -20,8 +20,7 @@ Where the paper is silent or contradicts itself:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,7 +39,6 @@ from autospine.training.trainer import Options, Trainer
 from autospine.work import WorkFolder
 from trainers.modified_unet_table import write_table
 
-SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of the widths, for a time budget
 ROWS, COLUMNS = 640, 512
 LARGEST_RATIO = 55
 
@@ -70,6 +68,7 @@ class ModifiedUNetTrainer(Trainer):
     options_type = ModifiedUNetOptions
     options: ModifiedUNetOptions
     widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512)
+    width_multiple = 1
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": Recipe(
             "adapted",
@@ -111,25 +110,7 @@ class ModifiedUNetTrainer(Trainer):
 
     def shape(self) -> NetworkShape:
         """Four poolings by two, whatever the plan."""
-        stages = len(self.widths)
-        return replace(
-            super().shape(),
-            widths=self.widths,
-            kernels=((3, 3),) * stages,
-            strides=((1, 1), *((2, 2),) * (stages - 1)),
-            blocks=2,
-            decoder_blocks=2,
-            deep_supervision=False,
-        )
-
-    def candidates(self) -> Sequence[NetworkShape]:
-        """All widths, from a quarter on, where the recipe is free; the paper's alone where it is not."""
-        full = self.shape()
-        if self.recipe.patch:
-            return (full,)
-        return tuple(
-            replace(full, widths=tuple(int(width * share) for width in full.widths)) for share in SHARES
-        )
+        return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """The paper's figure 7."""

@@ -28,7 +28,7 @@ from torch import nn
 from autospine.augmentation import AugmentationSettings
 from autospine.dataset.splits import Part
 from autospine.networks.safnet import SAFNet, SAFNetParts
-from autospine.networks.shape import NetworkShape
+from autospine.networks.shape import SHARES, NetworkShape
 from autospine.recipe import OptimiserSettings, Recipe
 from autospine.training.binary import BinaryCrossEntropy
 from autospine.training.objective import Objective
@@ -37,7 +37,6 @@ from trainers.safnet_ablation import ABLATION
 from trainers.safnet_protocol import PUBLISHED
 from trainers.safnet_table import write_table
 
-SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of the width, for a time budget
 STEP = 8  # widths are multiples of it
 STRIDES = ((1, 1, 1), *((1, 2, 2),) * 4)
 
@@ -83,15 +82,7 @@ class SAFNetTrainer(Trainer):
 
     def shape(self) -> NetworkShape:
         """Halved in-plane four times, never across slices, whatever the plan."""
-        return replace(
-            super().shape(),
-            widths=self.widths,
-            kernels=((3, 3, 3),) * len(STRIDES),
-            strides=STRIDES,
-            blocks=2,
-            decoder_blocks=1,
-            deep_supervision=False,
-        )
+        return super().shape().with_stages(self.widths, STRIDES)
 
     def candidates(self) -> Sequence[NetworkShape]:
         """A quarter to all of the width where the recipe is free; the paper's alone where it is not."""

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autospine.augmentation import AugmentationSettings
+from autospine.augmentation import NO_CHANGE
 from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
 
 SLICES, ROWS, COLUMNS = 18, 256, 128
 SPLIT = SplitSettings("patient", 138, 4, 30, folds=5)
 
-AUGMENTATION = AugmentationSettings(  # rotation, contrast and elastic deformation; how much is ours
+AUGMENTATION = replace(  # rotation, contrast and elastic deformation; how much is ours
+    NO_CHANGE,
     affine_probability=0.5,
     rotation_degrees=10.0,
     scale=(1.0, 1.0),
     shear=0.0,
     translation=0.0,
     elastic_probability=0.3,
-    cut_probability=0.0,
-    gamma_probability=0.0,
-    remap_probability=0.0,
-    inversion_probability=0.0,
-    bias_probability=0.0,
     contrast_probability=0.5,
     contrast=(0.75, 1.25),
-    brightness_probability=0.0,
-    blur_probability=0.0,
-    low_resolution_probability=0.0,
-    noise_probability=0.0,
 )
 
 PUBLISHED = Recipe(

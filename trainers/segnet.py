@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from torch import nn
@@ -26,14 +25,7 @@ class SegNetTrainer(SliceComparator):
 
     def shape(self) -> NetworkShape:
         """VGG-16's five stages whatever the plan."""
-        stages = len(self.widths)
-        return replace(
-            super().shape(),
-            widths=self.widths,
-            kernels=((3, 3),) * stages,
-            strides=((1, 1), *((2, 2),) * (stages - 1)),
-            deep_supervision=False,
-        )
+        return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """Encoder and decoder of the shape's widths."""

@@ -55,14 +55,7 @@ class SpineGANTrainer(SliceComparator):
 
     def shape(self) -> NetworkShape:
         """Three poolings by two, whatever the plan."""
-        stages = len(self.widths)
-        return replace(
-            super().shape(),
-            widths=self.widths,
-            kernels=((3, 3),) * stages,
-            strides=((1, 1), *((2, 2),) * (stages - 1)),
-            deep_supervision=False,
-        )
+        return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """The segmenter."""

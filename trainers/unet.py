@@ -6,8 +6,6 @@ the plan. Different from it: levels are numbered by their order, and the widest 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 from torch import nn
@@ -19,13 +17,12 @@ from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings
 from autospine.training.trainer import Trainer
 from trainers.safnet_protocol import COMPARED
 
-SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of the plan's widths, for a time budget
-
 
 class UNetTrainer(Trainer):
     """Self-configured U-Net with deep supervision."""
 
     name = "unet"
+    width_multiple = 8
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": Recipe(
             "adapted",
@@ -55,11 +52,3 @@ class UNetTrainer(Trainer):
     def build(self, shape: NetworkShape) -> nn.Module:
         """A plain-convolution U-Net."""
         return UNet(shape)
-
-    def candidates(self) -> Sequence[NetworkShape]:
-        """The plan's network at a quarter to all of its widths."""
-        full = self.shape()
-        return tuple(
-            replace(full, widths=tuple(max(int(width * share) // 8 * 8, 8) for width in full.widths))
-            for share in SHARES
-        )

@@ -22,7 +22,6 @@ Where the paper is silent or contradicts itself:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -31,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autospine.augmentation import AugmentationSettings
+from autospine.augmentation import NO_CHANGE, AugmentationSettings
 from autospine.dataset.splits import Part
 from autospine.networks.clustered_attention import Attention
 from autospine.networks.shape import NetworkShape
@@ -46,7 +45,6 @@ from trainers.wgan_resunet_ablation import ABLATION
 from trainers.wgan_resunet_table import write_table
 
 GENERATOR, CRITIC = "generator", "critic"
-SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of the widths, for a time budget
 SIDE = 512  # pixels
 SMALLEST_SIDE = 2**CRITIC_LAYERS  # of the masks that the critic sees: it halves them that often
 HEADS = 4
@@ -98,20 +96,7 @@ class WGANOptions(Options):
 
 
 ADAM = OptimiserSettings("adam", 1e-4, 0.0, momentum=0.5, second_beta=0.9, clip_norm=0.0)
-ROTATION_AND_CROPPING = AugmentationSettings(
-    scale=(1.0, 1.25),
-    shear=0.0,
-    cut_probability=0.0,
-    gamma_probability=0.0,
-    remap_probability=0.0,
-    inversion_probability=0.0,
-    bias_probability=0.0,
-    contrast_probability=0.0,
-    brightness_probability=0.0,
-    blur_probability=0.0,
-    low_resolution_probability=0.0,
-    noise_probability=0.0,
-)
+ROTATION_AND_CROPPING = replace(NO_CHANGE, affine_probability=0.7, scale=(1.0, 1.25), shear=0.0)
 
 
 class WGANResUNetTrainer(Trainer):
@@ -125,6 +110,7 @@ class WGANResUNetTrainer(Trainer):
     options_type = WGANOptions
     options: WGANOptions
     widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512)
+    width_multiple = HEADS
     critic_width: ClassVar[int] = 32
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": Recipe(
@@ -165,24 +151,7 @@ class WGANResUNetTrainer(Trainer):
 
     def shape(self) -> NetworkShape:
         """Four poolings by two, whatever the plan."""
-        stages = len(self.widths)
-        return replace(
-            super().shape(),
-            widths=self.widths,
-            kernels=((3, 3),) * stages,
-            strides=((1, 1), *((2, 2),) * (stages - 1)),
-            blocks=2,
-            decoder_blocks=2,
-            deep_supervision=False,
-        )
-
-    def candidates(self) -> Sequence[NetworkShape]:
-        """All widths, from a quarter on, where the recipe is free; the paper's alone where it is not."""
-        full = self.shape()
-        if self.recipe.patch:
-            return (full,)
-        shares = ([int(width * share) // HEADS * HEADS for width in full.widths] for share in SHARES)
-        return tuple(replace(full, widths=tuple(max(each, HEADS) for each in widths)) for widths in shares)
+        return super().shape().with_stages(self.widths)
 
     def augmentation(self) -> AugmentationSettings | None:
         """The recipe's; mirrored left and right if the options say so."""

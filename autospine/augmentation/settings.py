@@ -100,3 +100,18 @@ class AugmentationSettings:
             UserError: A key is unknown, or a value of another type.
         """
         return from_plain(cls, data, subject)
+
+
+NO_CHANGE = AugmentationSettings(  # what papers build on, who name the few changes that they make
+    affine_probability=0.0,
+    cut_probability=0.0,
+    gamma_probability=0.0,
+    remap_probability=0.0,
+    inversion_probability=0.0,
+    bias_probability=0.0,
+    contrast_probability=0.0,
+    brightness_probability=0.0,
+    blur_probability=0.0,
+    low_resolution_probability=0.0,
+    noise_probability=0.0,
+)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of a network's widths, among which a time budget chooses
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,36 @@ class NetworkShape:
     def scale_factor(self) -> tuple[int, ...]:
         """Input voxels per voxel of the deepest stage, one per axis."""
         return tuple(math.prod(axis) for axis in zip(*self.strides, strict=True))
+
+    def with_stages(
+        self, widths: tuple[int, ...], strides: tuple[tuple[int, ...], ...] | None = None
+    ) -> NetworkShape:
+        """A paper's stages in place of the plan's: kernels of 3, two convolutions a stage, one output.
+
+        Args:
+            widths: Channels of each stage, from the finest.
+            strides: Into each stage; halved along every axis before each stage but the first if None.
+        """
+        one, two, three = ((size,) * self.dimension for size in (1, 2, 3))
+        return replace(
+            self,
+            widths=widths,
+            kernels=(three,) * len(widths),
+            strides=strides or (one, *(two,) * (len(widths) - 1)),
+            blocks=2,
+            decoder_blocks=2,
+            deep_supervision=False,
+        )
+
+    def narrower(self, multiple: int = 1) -> tuple[NetworkShape, ...]:
+        """This network at a quarter to all of its widths, from the narrowest.
+
+        Args:
+            multiple: Widths are rounded down to multiples of it, one at least.
+        """
+        return tuple(
+            replace(
+                self, widths=tuple(max(int(width * share) // multiple, 1) * multiple for width in self.widths)
+            )
+            for share in SHARES
+        )

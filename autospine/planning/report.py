@@ -49,7 +49,7 @@ def _dataset(outcome: PlanOutcome) -> list[str]:
 def _class_weights(outcome: PlanOutcome) -> list[str]:
     """What a recipe's slice filter would keep of the scans as they are."""
     return [
-        f"slice filter, {name}: {filtering(found)}"
+        f"for recipes with a slice filter, {name}: {filtering(found)}"
         for name, found in outcome.fingerprint.class_weights.items()
     ]
 

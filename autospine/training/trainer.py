@@ -85,6 +85,7 @@ class Trainer(ABC):
         needs_all_classes: Its scheme is fixed by a paper, so a data set that lacks a class is refused unless the user
             allows it.
         ablation: Its paper's variants for autospine_ablate; None if there are none.
+        width_multiple: A time budget may narrow its network to widths that are multiples of this; 0: never.
 
     Attributes:
         plan, recipe, options, encoding: As their classes say.
@@ -101,6 +102,7 @@ class Trainer(ABC):
     options_type: ClassVar[type[Options]] = Options
     needs_all_classes: ClassVar[bool] = False
     ablation: ClassVar[Ablation | None] = None
+    width_multiple: ClassVar[int] = 0
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         if self.plans and plan.name not in self.plans:
@@ -176,8 +178,13 @@ class Trainer(ABC):
         return replace(self.plan.network, out_channels=self.encoding.channels)
 
     def candidates(self) -> Sequence[NetworkShape]:
-        """Shapes from the narrowest to the widest, among which --minutes chooses."""
-        return (self.shape(),)
+        """Shapes from the narrowest to the widest, among which --minutes chooses.
+
+        A recipe that fixes the patch is a paper's: its network is taken as it is.
+        """
+        full = self.shape()
+        free = self.width_multiple and not self.recipe.patch
+        return full.narrower(self.width_multiple) if free else (full,)
 
     @property
     def patch(self) -> tuple[int, ...]:

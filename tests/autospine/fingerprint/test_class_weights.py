@@ -72,8 +72,8 @@ def test_the_plan_shows_them_when_asked_to_explain(data: Path, tmp_path: Path) -
     request = PlanRequest(data, tmp_path / "work", folds=2, workers=1, device="cpu", dry_run=True)
     outcome = make_plans(request)
     text = outcome.describe(explain=True)
-    assert "slice filter, t1: 2 of 6 slices kept, class weight ratio" in text
-    assert "slice filter, t2: 4 of 12 slices kept" in text
+    assert "for recipes with a slice filter, t1: 2 of 6 slices kept, class weight ratio" in text
+    assert "for recipes with a slice filter, t2: 4 of 12 slices kept" in text
     assert "slice filter" not in outcome.describe(explain=False)
 
 
@@ -84,4 +84,4 @@ def test_the_plan_names_the_class_that_no_slice_shows(tmp_path: Path) -> None:
         write_array(tmp_path / "data" / "masks" / f"{case_id}.mha", mask)
     request = PlanRequest(tmp_path / "data", tmp_path / "work", workers=1, device="cpu", dry_run=True)
     text = make_plans(request).describe(explain=True)
-    assert "slice filter, t1: 0 of 12 slices kept: not one shows spinal canal" in text
+    assert "for recipes with a slice filter, t1: 0 of 12 slices kept: not one shows spinal canal" in text
