@@ -34,10 +34,10 @@ def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> No
     from autospine.planning.plan import Plans
     from autospine.precision import quick_precision
     from autospine.training.batches import Batches
-    from autospine.training.calibration import prepare
     from autospine.training.folds import find_candidates
     from autospine.training.job import Job
     from autospine.training.loop import augmented, make_batches
+    from autospine.training.preparation import prepare
     from autospine.work import WorkFolder
 
     place, device = WorkFolder(work), torch.device("cpu")

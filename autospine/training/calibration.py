@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,19 +15,19 @@ from autospine.precision import Precision
 from autospine.training import distributed
 from autospine.training.accumulation import parts_that_fit
 from autospine.training.batches import Batch, Batches
-from autospine.training.trainer import Context, Trainer
-from autospine.training.updater import Updater
+from autospine.training.preparation import prepare
+from autospine.training.timing import StepTime, StepTimer, repeated, time_step
+from autospine.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from autospine.training.job import Job
 
 log = logging.getLogger(__name__)
 
-WARM, TIMED = 1, 3
 LOADING = 1.06  # a step in the loop over a bare one: batches, augmentation, logging
 VALIDATION_SHARE = 0.05  # of the training time, for the epochs' looks at validation patches
 EPOCHS_OF_A_BUDGET = 20
-FORWARD_SHARE = 0.4  # of a training step's time, one forward pass and its surroundings
+AROUND_FORWARD = 1.3  # of a forward pass of prediction, what is done before and after it included
 SECONDS_PER_CASE = 2.5  # reading, resampling, scoring, drawing, writing
 LONG = 2 * 3600.0  # seconds; a training that takes longer is told of --minutes
 WORTH = 0.97  # a layout or format must be this much faster to be taken
@@ -67,10 +66,9 @@ class Afterwards:
     windows: int
     cases: int
 
-    def seconds(self, seconds_per_step: float, batch: Batch) -> float:
-        """Predicted time of it."""
-        forward = FORWARD_SHARE * seconds_per_step / len(batch.images)
-        return self.windows * forward + self.cases * SECONDS_PER_CASE
+    def seconds(self, forward: float) -> float:
+        """Predicted time of it, if a forward pass of one patch takes `forward` seconds."""
+        return self.windows * forward * AROUND_FORWARD + self.cases * SECONDS_PER_CASE
 
 
 def precisions(device: torch.device) -> Iterable[Precision]:
@@ -79,64 +77,6 @@ def precisions(device: torch.device) -> Iterable[Precision]:
         dtype = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
         return (Precision(dtype), Precision(dtype, True), Precision("float32"))
     return (Precision("float32"), Precision("bfloat16"), Precision("bfloat16", True))
-
-
-class StepTimer:
-    """Times training steps of one network in one precision, on one batch."""
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        shape: NetworkShape,
-        precision: Precision,
-        batch: Batch,
-        device: torch.device,
-    ) -> None:
-        self.trainer, self.device = trainer, device
-        context = prepare(trainer, shape, precision, device)
-        self.context = replace(context, parts=parts_that_fit(trainer, context, shape, batch))
-        images = batch.images.to(memory_format=precision.layout(shape.dimension))
-        self.batch = batch.with_images(images, batch.labels, batch.points)
-
-    def seconds(self) -> float:
-        """One step: forward, backward, update."""
-        _wait(self.device)
-        start = time.perf_counter()
-        self.trainer.training_step(self.context, self.batch)
-        _wait(self.device)
-        return time.perf_counter() - start
-
-
-def time_step(
-    trainer: Trainer, shape: NetworkShape, precision: Precision, batch: Batch, device: torch.device
-) -> float:
-    """Median seconds of a training step after warming up."""
-    timer = StepTimer(trainer, shape, precision, batch, device)
-    times = [timer.seconds() for _ in range(WARM + TIMED)]
-    (seconds,) = distributed.of_the_main([sorted(times[WARM:])[TIMED // 2]], device)
-    return seconds
-
-
-def prepare(
-    trainer: Trainer,
-    shape: NetworkShape,
-    precision: Precision,
-    device: torch.device,
-    step: int = 0,
-    parts: int = 1,
-) -> Context:
-    """Fresh networks with their optimisers."""
-    networks = trainer.build_all(shape)
-    for network in networks.values():
-        precision.arrange(network.to(device), shape.dimension).train()
-    clips = {name: trainer.recipe.optimisers[name].clip_norm for name in networks}
-    updater = Updater(networks, trainer.optimisers(networks), clips, precision)
-    return Context(networks, trainer.objective().to(device), updater, precision, device, step, parts)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards) -> Calibration:
@@ -152,7 +92,7 @@ def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards) -
     candidates = list(trainer.candidates()) if job.minutes is not None else [trainer.shape()]
     precision = _fastest_precision(trainer, candidates[len(candidates) // 3], batch, job.device)
     if job.minutes is None:
-        seconds = time_step(trainer, candidates[0], precision, batch, job.device)
+        seconds = time_step(trainer, candidates[0], precision, batch, job.device).update
         found = _by_epochs(trainer, candidates[0], precision, seconds, batches, job)
     else:
         found = _by_minutes(trainer, candidates, precision, batch, job, after)
@@ -168,8 +108,8 @@ def _fastest_precision(
     """The format and layout with the quickest step; measured in turn, the best of each, since others disturb."""
     choices = list(precisions(device))
     timers = [StepTimer(trainer, shape, precision, batch, device) for precision in choices]
-    rounds = [[timer.seconds() for timer in timers] for _ in range(WARM + TIMED)]
-    times = distributed.of_the_main([min(each) for each in zip(*rounds[WARM:], strict=True)], device)
+    found = repeated(lambda: [timer.seconds() for timer in timers], device)
+    times = distributed.of_the_main([min(each) for each in found], device)
     best = 0
     for k, seconds in enumerate(times):
         if seconds < WORTH * times[best]:
@@ -215,26 +155,30 @@ def _by_minutes(
 ) -> Calibration:
     """The widest network that gets enough updates in the time that is left."""
     factor = LOADING * (1 + VALIDATION_SHARE)
-    chosen: tuple[NetworkShape, float] | None = None
+    chosen: tuple[NetworkShape, StepTime] | None = None
+
+    def updates_of(took: StepTime) -> int:
+        return int((_seconds_left(job) - after.seconds(took.forward)) / (took.update * factor))
+
     for shape in candidates:
-        seconds = time_step(trainer, shape, precision, batch, job.device)
-        updates = int((_seconds_left(job) - after.seconds(seconds, batch)) / (seconds * factor))
+        took = time_step(trainer, shape, precision, batch, job.device)
+        updates = updates_of(took)
         enough = updates >= trainer.recipe.smallest_updates
-        log.info("widths %s: %.2f s a step, time for %d updates", shape.widths, seconds, max(updates, 0))
+        log.info("widths %s: %.2f s a step, time for %d updates", shape.widths, took.update, max(updates, 0))
         if chosen is None or enough:
-            chosen = (shape, seconds)
+            chosen = (shape, took)
         if not enough:
             break
     if chosen is None:
         raise UserError(f"--trainer {trainer.name}", "offers no network to calibrate", "use another trainer")
-    shape, seconds = chosen
-    steps = max(int((_seconds_left(job) - after.seconds(seconds, batch)) / (seconds * factor)), 2)
+    shape, took = chosen
+    steps = max(updates_of(took), 2)
     per_epoch = max(steps // EPOCHS_OF_A_BUDGET, 1)
     steps = steps // per_epoch * per_epoch
     log.info("%g minutes: widths %s, %d updates", job.minutes or 0, shape.widths, steps)
     if steps < trainer.recipe.smallest_updates / 2:
         log.warning("%d updates are few: expect rough masks, or give more --minutes", steps)
-    return Calibration(shape, precision, steps, per_epoch, seconds)
+    return Calibration(shape, precision, steps, per_epoch, took.update)
 
 
 def _seconds_left(job: Job) -> float:

@@ -23,11 +23,12 @@ from autospine.model import save_model
 from autospine.serial import from_plain, to_plain
 from autospine.training import distributed
 from autospine.training.batches import Batch, Batches, PatchSampler
-from autospine.training.calibration import Calibration, calibrate, prepare
+from autospine.training.calibration import Calibration, calibrate
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
 from autospine.training.folds import prepare_cases
 from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import Job, seed_everything
+from autospine.training.preparation import prepare
 from autospine.training.schedule import Schedule
 from autospine.training.scores import patch_scores
 from autospine.training.trainer import Context, Trainer

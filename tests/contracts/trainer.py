@@ -23,8 +23,9 @@ from autospine.precision import Precision
 from autospine.recipe import Recipe
 from autospine.training import calibration, loop
 from autospine.training.batches import Batch
-from autospine.training.calibration import Calibration, prepare
+from autospine.training.calibration import Calibration
 from autospine.training.loop import augmented, fit, make_batches
+from autospine.training.preparation import prepare
 from autospine.training.trainer import Trainer
 from autospine.volumes import read_image
 from autospine.work import WorkFolder

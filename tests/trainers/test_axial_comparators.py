@@ -12,8 +12,8 @@ from autospine.planning.plan import Plan
 from autospine.precision import Precision
 from autospine.recipe import Recipe, StepSettings
 from autospine.training import calibration
-from autospine.training.calibration import prepare
 from autospine.training.loop import augmented, make_batches
+from autospine.training.preparation import prepare
 from autospine.training.run import TrainRequest, train
 from autospine.work import WorkFolder
 from tests.contracts.trainer import CPU, TrainerContract

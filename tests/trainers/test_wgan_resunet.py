@@ -23,8 +23,8 @@ from autospine.preprocessing.steps import prepared_folder
 from autospine.preprocessing.storage import CaseStore
 from autospine.recipe import Recipe
 from autospine.training import calibration
-from autospine.training.calibration import prepare
 from autospine.training.loop import make_batches
+from autospine.training.preparation import prepare
 from autospine.training.run import TrainRequest, train
 from autospine.work import WorkFolder
 from tests.contracts.trainer import CPU, TrainerContract

@@ -15,9 +15,9 @@ from autospine.precision import Precision
 from autospine.training import accumulation, calibration
 from autospine.training.accumulation import ON_THE_WAY_BACK, kept_bytes, parts_that_fit
 from autospine.training.batches import Batch
-from autospine.training.calibration import prepare
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.loop import fit, make_batches
+from autospine.training.preparation import prepare
 from autospine.training.trainer import Context, Trainer
 from autospine.work import WorkFolder
 from tests.tiny import make_job, plan_of

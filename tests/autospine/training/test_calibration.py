@@ -10,12 +10,18 @@ from autospine.networks.shape import NetworkShape
 from autospine.precision import Precision
 from autospine.training import calibration
 from autospine.training.batches import Batches
-from autospine.training.calibration import Afterwards, Calibration, calibrate, duration, prepare, time_step
+from autospine.training.calibration import (
+    Afterwards,
+    Calibration,
+    calibrate,
+    duration,
+)
 from autospine.training.job import Job
 from autospine.training.loop import make_batches
+from autospine.training.timing import StepTime
 from autospine.work import WorkFolder
 from tests.tiny import make_job, plan_of
-from tests.toys import QUICK, GanTrainer, ToyTrainer
+from tests.toys import QUICK, ToyTrainer
 
 NOTHING_AFTER = Afterwards(0, 0)
 OVERHEAD = calibration.LOADING * (1 + calibration.VALIDATION_SHARE)
@@ -43,8 +49,8 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[object, float]:
 
     def fake(
         trainer: object, shape: NetworkShape, precision: Precision, batch: object, device: torch.device
-    ) -> float:
-        return told.get(precision, told.get(shape.widths[0], 0.01))
+    ) -> StepTime:
+        return StepTime(told.get(precision, told.get(shape.widths[0], 0.01)), told.get("forward", 0.0))
 
     monkeypatch.setattr(calibration, "time_step", fake)
     monkeypatch.setattr(Job, "seconds_left", lambda self: self.minutes * 60)
@@ -91,6 +97,15 @@ def test_the_validation_is_paid_for_out_of_the_budget(trainer, job, batches, sec
     assert with_cases.steps == pytest.approx(alone.steps * (60 - spent) / 60, rel=0.05)
 
 
+def test_windows_are_paid_for_by_what_a_forward_pass_takes(trainer, job, batches, seconds) -> None:
+    """However long an update takes: that of a GAN is many times as long as its generator's forward pass."""
+    alone = calibrate(trainer, batches, job, NOTHING_AFTER)
+    seconds["forward"] = 0.05
+    spent = 300 * 0.05 * calibration.AROUND_FORWARD
+    found = calibrate(trainer, batches, job, Afterwards(300, 0))
+    assert found.steps == pytest.approx(alone.steps * (60 - spent) / 60, rel=0.05)
+
+
 def test_the_quickest_format_is_taken_if_it_is_worth_it(
     trainer, job, batches, seconds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,23 +142,6 @@ def test_a_calibration_survives_the_checkpoint(trainer) -> None:
 
     made = Calibration(trainer.shape(), Precision("bfloat16", True), 40, 2, 0.25)
     assert from_plain(Calibration, to_plain(made), "checkpoint.pt") == made
-
-
-def test_time_step_trains_every_network_and_takes_the_median(
-    tiny_work, job, batches, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = GanTrainer(plan_of(tiny_work, 2), GanTrainer.recipes["quick"])
-    ticks = iter([0, 9, 10, 12, 20, 27, 30, 31])  # steps of 9 (warm), 2, 7 and 1 s
-    monkeypatch.setattr(calibration.time, "perf_counter", lambda: next(ticks))
-    batch = make_batches(trainer, job, job.fold.train, 0).make(0)
-    assert time_step(trainer, trainer.shape(), Precision(), batch, job.device) == 2
-
-
-def test_prepare_gives_fresh_networks_in_training_mode(trainer) -> None:
-    context = prepare(trainer, trainer.shape(), Precision(), torch.device("cpu"), step=4)
-    assert context.networks["network"].training
-    assert context.step == 4
-    assert set(context.updater.optimisers) == {"network"}
 
 
 @pytest.mark.parametrize(

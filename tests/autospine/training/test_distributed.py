@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from dataclasses import replace
 from autospine import registry
-from autospine.training import calibration, loop
+from autospine.training import loop, timing
 from autospine.training.distributed import process_group, rank
 from autospine.work import WorkFolder
 from tests.tiny import make_job, plan_of
@@ -29,9 +29,9 @@ work, out = WorkFolder(Path(sys.argv[1])), Path(sys.argv[2])
 recipe = replace(QUICK, keep="best", patience=2, smallest_updates=5)
 trainer = DigestTrainer(plan_of(work, 2), recipe)
 with process_group("cpu") as device:
-    real = calibration.time.perf_counter
+    real = timing.time.perf_counter
     if rank() == 1:  # a process with a clock of its own must not decide otherwise
-        calibration.time.perf_counter = lambda: 1000 * real()
+        timing.time.perf_counter = lambda: 1000 * real()
     loop.fit(trainer, make_job(work, trainer.plan, out, device=device, minutes=float(sys.argv[3])))
 """
 

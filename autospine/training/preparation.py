@@ -1,0 +1,27 @@
+"""Fresh networks, their optimisers and their loss, ready for the first update."""
+
+from __future__ import annotations
+
+import torch
+
+from autospine.networks.shape import NetworkShape
+from autospine.precision import Precision
+from autospine.training.trainer import Context, Trainer
+from autospine.training.updater import Updater
+
+
+def prepare(
+    trainer: Trainer,
+    shape: NetworkShape,
+    precision: Precision,
+    device: torch.device,
+    step: int = 0,
+    parts: int = 1,
+) -> Context:
+    """Fresh networks with their optimisers."""
+    networks = trainer.build_all(shape)
+    for network in networks.values():
+        precision.arrange(network.to(device), shape.dimension).train()
+    clips = {name: trainer.recipe.optimisers[name].clip_norm for name in networks}
+    updater = Updater(networks, trainer.optimisers(networks), clips, precision)
+    return Context(networks, trainer.objective().to(device), updater, precision, device, step, parts)
