@@ -79,7 +79,8 @@ class AttentionUNetTrainer(Trainer):
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": Recipe(
             "adapted",
-            optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0)},
+            optimisers={"network": OptimiserSettings("adam", 2e-3, 0.0)},
+            batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
             augmentation=AugmentationSettings(),
             learns="classes",
             average=0.99,

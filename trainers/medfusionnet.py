@@ -129,6 +129,7 @@ class MedFusionNetTrainer(Trainer):
         "adapted": Recipe(
             "adapted",
             optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0)},
+            batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
             augmentation=AugmentationSettings(),
             learns="classes",
             steps=(StepSettings("annotated_slices"),),
