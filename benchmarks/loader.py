@@ -10,7 +10,20 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from figures import Spread, call, command, parser, workplace
+
+from autospine import registry
+from autospine.machine import cores
+from autospine.planning.plan import Plans
+from autospine.precision import quick_precision
+from autospine.training.batches import Batches
+from autospine.training.folds import find_candidates
+from autospine.training.job import Job
+from autospine.training.loop import augmented, make_batches
+from autospine.training.preparation import prepare
+from autospine.training.trainer import Context, Trainer
+from autospine.work import WorkFolder
 
 TARGET = 0.9
 
@@ -27,30 +40,8 @@ def main() -> None:
 
 
 def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> None:
-    import torch
-
-    from autospine import registry
-    from autospine.machine import cores
-    from autospine.planning.plan import Plans
-    from autospine.precision import quick_precision
-    from autospine.training.batches import Batches
-    from autospine.training.folds import find_candidates
-    from autospine.training.job import Job
-    from autospine.training.loop import augmented, make_batches
-    from autospine.training.preparation import prepare
-    from autospine.work import WorkFolder
-
-    place, device = WorkFolder(work), torch.device("cpu")
-    chosen = Plans.load(place.plans).get(plan, place.plans)
-    kind = registry.load("trainers", "unet")
-    trainer = kind(chosen, kind.recipe_named(None))
-    fold = find_candidates(place).folds[0]
-    threads = max(min(cores() - 1, 8), 1)
-    job = Job(work, work / "model", place.preprocessed(plan), fold, "0", device, threads=threads)
-    batches: Batches = make_batches(trainer, job, fold.train, 0)
-    full = trainer.shape()
-    shape = replace(full, widths=tuple(max(int(width * share) // 8 * 8, 8) for width in full.widths))
-    context = prepare(trainer, shape, quick_precision(device), device)
+    """Trains in blocks of `steps` updates, with the loader and without, and prints both rates."""
+    trainer, context, batches = prepared(work, plan, share)
     ready = augmented(trainer, batches.make(0), context)
     trainer.training_step(context, ready)
 
@@ -71,12 +62,28 @@ def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> No
 
     rates = [(repeated(), loaded(k * (steps + 1))) for k in range(repeats)]
     bare, real = (sorted(each) for each in zip(*rates, strict=True))
-    print(f"plan {plan}, batch {trainer.batch}, patch {trainer.patch}, widths {shape.widths}")
+    print(f"plan {plan}, batch {trainer.batch}, patch {trainer.patch}")
     for name, found in (("one batch again and again", bare), ("loader and augmentation", real)):
         print(f"{name:42s} {found[len(found) // 2]:8.2f} steps/s  ({found[0]:.2f} to {found[-1]:.2f})")
     ratio = Spread(tuple(b / a for a, b in rates))
     low, high = min(ratio.seconds), max(ratio.seconds)
     print(f"{'ratio':42s} {ratio.median:8.2f}          ({low:.2f} to {high:.2f})  target at least {TARGET}")
+
+
+def prepared(work: Path, plan: str, share: float) -> tuple[Trainer, Context, Batches]:
+    """The baseline on fold 0, at a share of the plan's widths."""
+    place, device = WorkFolder(work), torch.device("cpu")
+    chosen = Plans.load(place.plans).get(plan, place.plans)
+    kind = registry.load("trainers", "unet")
+    trainer = kind(chosen, kind.recipe_named(None))
+    fold = find_candidates(place).folds[0]
+    threads = max(min(cores() - 1, 8), 1)
+    job = Job(work, work / "model", place.preprocessed(plan), fold, "0", device, threads=threads)
+    batches: Batches = make_batches(trainer, job, fold.train, 0)
+    full = trainer.shape()
+    shape = replace(full, widths=tuple(max(int(width * share) // 8 * 8, 8) for width in full.widths))
+    context = prepare(trainer, shape, quick_precision(device), device)
+    return trainer, context, batches
 
 
 if __name__ == "__main__":

@@ -24,6 +24,20 @@ def main() -> int:
     """Entry point."""
     made = parser(DESCRIPTION, EXAMPLES)
     made.add_argument("work", metavar="WORK", type=Path, help="folder that autospine_plan filled")
+    _add_what(made)
+    _add_how(made)
+    add_device(made)
+    made.add_argument("--continue", dest="resume", action="store_true", help="go on where a training stopped")
+    made.add_argument(
+        "--held-out", action="store_true", help="score the data set's validation subset as well"
+    )
+    made.add_argument("--compile", action="store_true", help="use torch.compile")
+    made.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
+    return run(made, _train)
+
+
+def _add_what(made: argparse.ArgumentParser) -> None:
+    """Which network learns, and on which cases."""
     made.add_argument("--trainer", default="unet", help="unet (default), or an installed trainer's name")
     made.add_argument("--plan", help="default: the only plan, or 2d_sagittal")
     made.add_argument(
@@ -43,6 +57,10 @@ def main() -> int:
         action="store_true",
         help="train although the data lack a structure of the trainer's scheme",
     )
+
+
+def _add_how(made: argparse.ArgumentParser) -> None:
+    """A trainer's own choices, and how long."""
     made.add_argument("--members", metavar="A,B", help="of an ensemble: the networks to train (default: all)")
     made.add_argument(
         "--option",
@@ -60,14 +78,6 @@ def main() -> int:
         "--minutes", type=float, metavar="M", help="fit each fold, validation included, to this time"
     )
     made.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and patches (default: 0)")
-    add_device(made)
-    made.add_argument("--continue", dest="resume", action="store_true", help="go on where a training stopped")
-    made.add_argument(
-        "--held-out", action="store_true", help="score the data set's validation subset as well"
-    )
-    made.add_argument("--compile", action="store_true", help="use torch.compile")
-    made.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
-    return run(made, _train)
 
 
 def _train(options: argparse.Namespace) -> int:

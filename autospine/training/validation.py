@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -76,30 +77,42 @@ def score_cases(
     for case_id in tqdm(part.cases, desc=part.name, unit="case", disable=None, leave=False):
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
-        reference = volumes.read_mask(source.mask)
-        annotated = trainer.reference(reference.array, source.mask)
+        mask = volumes.read_mask(source.mask)
         found = segment(channels, predictor, models)
         found.save(folder / f"{case_id}{suffix_of(Path(source.mask))}", folder / f"{case_id}.json")
-        draw_overlay(
-            channels[0].array,
-            found.mask,
-            reference.spacing,
-            found.scheme,
-            folder / f"{case_id}.png",
-            title=case_id,
-        )
+        picture = folder / f"{case_id}.png"
+        draw_overlay(channels[0].array, found.mask, mask.spacing, found.scheme, picture, title=case_id)
+        annotated = reference_of(trainer, mask.array, source.mask)
         for name, images in images_of(case_id, part, trainer.plan.view_axis):
             pair, schemes = (found.mask[images], annotated[images]), (found.scheme, trainer.prepared.scheme)
             if part.slices is None:
-                score = evaluate_case(name, *pair, reference.spacing, schemes, (name, source.mask))
+                score = evaluate_case(name, *pair, mask.spacing, schemes, (name, source.mask))
             else:  # a slice has no instances
-                rows = score_case(*pair, reference.spacing, *schemes, (name, source.mask))
+                rows = score_case(*pair, mask.spacing, *schemes, (name, source.mask))
                 score = CaseScore(name, tuple(rows))
             scores.append(score)
     evaluation = evaluation_of(scores, trainer, work)
     evaluation.save(folder)
     trainer.write_tables(folder, part, work)
     return evaluation
+
+
+def reference_of(trainer: Trainer, mask: np.ndarray, path: str) -> np.ndarray:
+    """What a case's answer is scored against; says so where the recipe's steps leave nothing of its mask.
+
+    Args:
+        trainer: With the steps.
+        mask: `(slices, rows, columns)` canonical, in the data set's labels.
+        path: Of its file.
+
+    Returns:
+        The same grid, in the labels that the steps derive.
+    """
+    annotated = trainer.reference(mask, path)
+    unlabelled = trainer.prepared.scheme.unlabelled
+    if unlabelled is not None and mask.any() and not np.isin(annotated, (0, unlabelled), invert=True).any():
+        log.warning("%s: nothing of the trainer's labels can be derived from it; it is not scored", path)
+    return annotated
 
 
 def images_of(case_id: str, part: Part, view_axis: int | None) -> Iterator[tuple[str, tuple[slice, ...]]]:
