@@ -26,12 +26,14 @@ def main() -> None:
     made.add_argument("--minutes", type=float, default=10, help="of each training (default: 10)")
     made.add_argument("--folds", type=int, nargs="+", default=[0], help="which (default: 0)")
     made.add_argument("--of", type=int, default=5, help="folds that the data set is dealt into (default: 5)")
+    made.add_argument("--pixel-spacing", type=float, metavar="MM", help="of the plan (default: the data's)")
     made.add_argument("--trainers", nargs="+", default=["safnet", "unet"])
     made.add_argument("--seed", type=int, default=0)
     options = made.parse_args()
     with workplace(options.dataset) as (dataset, folder):
         work = folder / "work"
-        call(command("plan", dataset, work, "--plans", PLAN, "--folds", options.of))
+        coarse = ["--pixel-spacing", options.pixel_spacing] if options.pixel_spacing else []
+        call(command("plan", dataset, work, "--plans", PLAN, "--folds", options.of, *coarse))
         found: dict[str, dict[int, FoldScore]] = {}
         for fold in options.folds:
             for trainer in options.trainers:

@@ -32,7 +32,7 @@ class Axial2D(Planner):
         spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
         median = np.median(spacings, axis=0)
         axial = self.truly_axial()
-        side = round(float(median[[0, 2]].min()), 4)
+        side = self.pixel_spacing or round(float(median[[0, 2]].min()), 4)
         rows = None if axial else round(float(median[1]), 4)
         across = round(float(median[0]), 4) if axial else None
         self.reason(

@@ -44,6 +44,7 @@ class Planner(ABC):
     Attributes:
         rebuild: How slices between the measured ones are made; None leaves the measured ones alone. The class says
             what is usual, autospine_plan's options change it.
+        pixel_spacing: In-plane, mm, where autospine_plan's options say so; None takes what the data suggest.
     """
 
     name: ClassVar[str]
@@ -54,6 +55,7 @@ class Planner(ABC):
     smallest_batch: ClassVar[int] = 2
     patch_limit: ClassVar[Triple] = (64, 640, 320)
     rebuild: Rebuild | None = None
+    pixel_spacing: float | None = None
 
     def __init__(self, fingerprint: Fingerprint, machine: Machine) -> None:
         self.fingerprint = fingerprint
@@ -105,12 +107,14 @@ class Planner(ABC):
     def choose_grid(self) -> Grid:
         """Keeps the slices that were measured; in-plane, the median spacing."""
         spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
-        target = [_rounded(v) for v in np.median(spacings, axis=0)]
+        median = [_rounded(v) for v in np.median(spacings, axis=0)]
         slices = self.through_plane_spacing(spacings)
-        spacing = (slices, target[1], target[2])
+        spacing = (slices, self.pixel_spacing or median[1], self.pixel_spacing or median[2])
         self.reason(
             f"spacing {_spacing_words(spacing)}",
-            "the in-plane spacing is the median, so that half of the cases are not enlarged",
+            f"the in-plane spacing is as asked for; the median is {median[1]:g} x {median[2]:g} mm"
+            if self.pixel_spacing
+            else "the in-plane spacing is the median, so that half of the cases are not enlarged",
             f"rows {_span(spacings[:, 1])} mm, columns {_span(spacings[:, 2])} mm over {len(self.cases)} cases",
         )
         return Grid(spacing, rebuild=self.rebuild)

@@ -25,6 +25,8 @@ from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
 
+PIXELS_MM = (0.1, 10.0)  # of --pixel-spacing
+
 
 @dataclass(frozen=True)
 class PlanRequest:
@@ -41,6 +43,7 @@ class PlanRequest:
     splits: Path | None = None
     slice_spacing: float | None = None
     slice_method: Method | None = None
+    pixel_spacing: float | None = None
     workers: int = 0
     dry_run: bool = False
 
@@ -94,7 +97,7 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
     fingerprint = make_fingerprint(dataset, workers, scheme, cache)
     seconds = (time.monotonic() - started) / max(len(fingerprint.cases), 1)
     plans = tuple(
-        _plan(planner(fingerprint, machine), rebuild)
+        _plan(planner(fingerprint, machine), rebuild, request.pixel_spacing)
         for planner, rebuild in zip(planners, rebuilds, strict=True)
     )
     if request.splits:
@@ -116,6 +119,10 @@ def _check_numbers(request: PlanRequest) -> None:
         raise UserError("--folds", f"is {request.folds}", "ask for at least 2, or train with --fold all")
     if request.minutes is not None and request.minutes <= 0:
         raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
+    low, high = PIXELS_MM
+    if request.pixel_spacing is not None and not low <= request.pixel_spacing <= high:
+        mend = f"give a pixel's side of {low:g} to {high:g} mm"
+        raise UserError("--pixel-spacing", f"is {request.pixel_spacing:g}", mend)
 
 
 def _rebuilds(request: PlanRequest, planners: list[type[Planner]]) -> list[Rebuild | None]:
@@ -143,8 +150,8 @@ def _rebuilds(request: PlanRequest, planners: list[type[Planner]]) -> list[Rebui
     return found
 
 
-def _plan(planner: Planner, rebuild: Rebuild | None) -> Plan:
-    planner.rebuild = rebuild
+def _plan(planner: Planner, rebuild: Rebuild | None, pixel_spacing: float | None) -> Plan:
+    planner.rebuild, planner.pixel_spacing = rebuild, pixel_spacing
     return planner.plan()
 
 

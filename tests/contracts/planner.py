@@ -127,6 +127,16 @@ class PlannerContract:
         assert plan.scheme == SCHEMES["spider"]
         assert set(plan.encoding.values) == set(WHOLE_SPIDER)
 
+    def test_pixels_are_as_long_as_asked_for(self) -> None:
+        planner, usual = self.planner(fingerprint(*some_cases())), self.plan()
+        planner.pixel_spacing = 1.5
+        plan = planner.plan()
+        in_plane = [axis for axis in (1, 2) if axis != plan.view_axis]
+        assert [plan.grid.spacing[axis] for axis in in_plane] == [1.5] * len(in_plane)
+        assert plan.grid.spacing[0] == usual.grid.spacing[0]
+        assert np.prod(plan.patch) < np.prod(usual.patch)
+        assert any("1.5" in reason.decision for reason in plan.reasons)
+
     def test_json_there_and_back(self) -> None:
         plan = self.plan()
         assert Plan.from_dict(json.loads(json.dumps(plan.to_dict(), allow_nan=False)), "plan") == plan

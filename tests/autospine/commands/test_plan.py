@@ -243,6 +243,8 @@ def test_a_file_in_the_work_folders_place(run: Callable[..., Answer], data: Path
         (["--labels", "klingon"], ["klingon"]),
         (["--splits", "none.json"], ["none.json", "does not exist"]),
         (["--folds", 1], ["--folds", "at least 2"]),
+        (["--pixel-spacing", 0], ["--pixel-spacing", "is 0", "0.1 to 10 mm"]),
+        (["--pixel-spacing", "nan"], ["--pixel-spacing", "0.1 to 10 mm"]),
         (["--memory", -1], ["--memory"]),
         (["--memory", 0.1], ["needs", "0.10 are allowed; raise --memory"]),
         (["--minutes", 0], ["--minutes"]),
