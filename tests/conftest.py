@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import locale
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,6 +38,17 @@ def tiny_work(tmp_path_factory: pytest.TempPathFactory) -> WorkFolder:
     from tests.tiny import make_work
 
     return make_work(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def work(tiny_work: WorkFolder, tmp_path: Path) -> WorkFolder:
+    """A work folder to write into, its arrays shared."""
+    root = tmp_path / "work"
+    root.mkdir()
+    for name in ("plans.json", "splits.json", "fingerprint.json", "sources.json"):
+        shutil.copy(tiny_work.root / name, root / name)
+    (root / "preprocessed").symlink_to(tiny_work.root / "preprocessed")
+    return type(tiny_work)(root)
 
 
 @pytest.fixture

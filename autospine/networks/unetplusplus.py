@@ -9,8 +9,6 @@ with H two convolutions and U a transposed convolution. With deep supervision ev
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -64,7 +62,7 @@ class UNetPlusPlus(nn.Module):
     @property
     def scale_factor(self) -> tuple[int, ...]:
         """The multiple, per axis, that sizes have inside."""
-        return tuple(math.prod(axis) for axis in zip(*self.shape.strides, strict=True))
+        return self.shape.scale_factor
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Logits of the image `x`, or in training with deep supervision a tuple of them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,6 @@ from autospine.work import WorkFolder
 
 pytestmark = pytest.mark.usefixtures("toys")
 VARIANTS = ("plain", "deep", "full")
-
-
-@pytest.fixture
-def work(tiny_work: WorkFolder, tmp_path: Path) -> WorkFolder:
-    """A work folder to write into, its arrays shared."""
-    root = tmp_path / "work"
-    root.mkdir()
-    for name in ("plans.json", "splits.json", "fingerprint.json", "sources.json"):
-        shutil.copy(tiny_work.root / name, root / name)
-    (root / "preprocessed").symlink_to(tiny_work.root / "preprocessed")
-    return WorkFolder(root)
 
 
 def asked(work: WorkFolder, **changes: object) -> AblateRequest:

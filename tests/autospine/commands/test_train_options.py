@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,17 +10,6 @@ from autospine.model import read_model
 from autospine.work import WorkFolder
 
 pytestmark = pytest.mark.usefixtures("toys")
-
-
-@pytest.fixture
-def work(tiny_work: WorkFolder, tmp_path: Path) -> WorkFolder:
-    """A work folder to write into, its arrays shared."""
-    root = tmp_path / "work"
-    root.mkdir()
-    for name in ("plans.json", "splits.json", "fingerprint.json", "sources.json"):
-        shutil.copy(tiny_work.root / name, root / name)
-    (root / "preprocessed").symlink_to(tiny_work.root / "preprocessed")
-    return WorkFolder(root)
 
 
 def test_choices_reach_the_recipe_and_name_the_folder(command: Callable, work: WorkFolder) -> None:

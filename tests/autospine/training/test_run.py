@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,17 +25,6 @@ from tests.toys import QUICK, ToyTrainer
 
 pytestmark = pytest.mark.usefixtures("toys")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def work(tiny_work: WorkFolder, tmp_path: Path) -> WorkFolder:
-    """A work folder to write into, its arrays shared."""
-    root = tmp_path / "work"
-    root.mkdir()
-    for name in ("plans.json", "splits.json", "fingerprint.json", "sources.json"):
-        shutil.copy(tiny_work.root / name, root / name)
-    (root / "preprocessed").symlink_to(tiny_work.root / "preprocessed")
-    return WorkFolder(root)
 
 
 def asked(work: WorkFolder, **changes: object) -> TrainRequest:
