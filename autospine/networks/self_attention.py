@@ -6,6 +6,7 @@ learnt gate.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,6 +58,9 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The features with what they gathered."""
-        flat = x.flatten(2).float()  # (B, C, N); likeness sums over N positions, too much for half precision
-        likeness = flat @ flat.transpose(1, 2)  # (B, C, C)
-        return x + (likeness.softmax(2) @ flat).to(x.dtype).reshape(x.shape)
+        # Likeness sums over N positions: too much for half precision, to which autocast would return.
+        with torch.autocast(x.device.type, enabled=False):
+            flat = x.flatten(2).float()  # (B, C, N)
+            likeness = flat @ flat.transpose(1, 2)  # (B, C, C)
+            gathered = likeness.softmax(2) @ flat  # (B, C, N)
+        return x + gathered.to(x.dtype).reshape(x.shape)

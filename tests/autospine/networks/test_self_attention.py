@@ -48,6 +48,16 @@ def test_channel_attention_is_the_papers() -> None:
     torch.testing.assert_close(ChannelAttention()(x), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_channel_attention_stays_exact_under_autocast(dtype: torch.dtype) -> None:
+    """Sums over positions overflow float16, and bfloat16 would mix up channels that are nearly alike."""
+    x = 12 * torch.rand(1, 8, 18, 16, 8, generator=torch.Generator().manual_seed(0))
+    expected = ChannelAttention()(x)
+    with torch.autocast("cpu", dtype):
+        found = ChannelAttention()(x)
+    torch.testing.assert_close(found, expected)
+
+
 def test_alike_channels_share_what_they_hold() -> None:
     x = torch.zeros(1, 3, 1, 4)
     x[0, 0, 0, 0] = x[0, 1, 0, 0] = 10.0
