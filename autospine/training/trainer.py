@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from autospine.augmentation import AugmentationSettings
 from autospine.errors import UserError
+from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.labels.encoding import Encoding, plain_encoding
 from autospine.labels.schemes import LabelScheme
@@ -33,8 +35,6 @@ from autospine.training.updater import Updater
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
 
     from autospine.ablation.variants import Ablation
     from autospine.dataset.splits import Part
@@ -145,6 +145,8 @@ class Trainer(ABC):
     def reference(self, mask: np.ndarray, subject: str | Path = "mask") -> np.ndarray:
         """What answers are scored against: a mask of the data set in the labels that the recipe's steps derive.
 
+        Structures that the trainer's scheme leaves out become background, as in training: nobody answers them.
+
         Args:
             mask: `(slices, rows, columns)` canonical, on any grid, in the data set's labels.
             subject: The file that an error names.
@@ -152,7 +154,22 @@ class Trainer(ABC):
         Returns:
             The same grid, in the labels of `prepared`.
         """
-        return relabel(self.steps, mask, self.annotated, subject)
+        found = relabel(self.steps, mask, self.annotated, subject)
+        left_out = np.isin(found, tuple(self.left_out))
+        return np.where(left_out, found.dtype.type(0), found) if left_out.any() else found
+
+    @property
+    def left_out(self) -> dict[int, Anatomy]:
+        """Labels of the data set, as the steps derive them, that the trainer's scheme has no place for.
+
+        Partly visible vertebrae are none of them: they excuse an answer, they ask for none.
+        """
+        lost = set(conversion(self.prepared.scheme, self.label_scheme).lost)
+        return {
+            value: anatomy
+            for value, anatomy in self.prepared.scheme.anatomies.items()
+            if value in self.prepared.shown and anatomy in lost and anatomy.kind is not Kind.PARTIAL_VERTEBRA
+        }
 
     def choose_encoding(self) -> Encoding:
         """The plan's, or one class per label where the recipe or the trainer's own scheme asks for it.

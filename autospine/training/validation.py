@@ -70,6 +70,9 @@ def score_cases(
         part: The cases. Of a part of slices, each of its slices is scored as an image of its own, and no other.
     """
     folder = model_folder / part.name
+    if trainer.left_out:
+        names = ", ".join(anatomy.name for anatomy in trainer.left_out.values())
+        log.info("%s has no place for %s: neither learnt nor scored", trainer.label_scheme.name, names)
     models = find_models([model_folder])
     predictor = Predictor(models, device)
     sources = WorkFolder(work).load_sources()

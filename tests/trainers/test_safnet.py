@@ -13,6 +13,7 @@ from autospine import volumes
 from autospine.dataset.protocols import part_sizes
 from autospine.dataset.splits import Fold
 from autospine.errors import UserError
+from autospine.evaluation.case import evaluate_case
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.precision import Precision
@@ -300,3 +301,9 @@ def test_mrspineseg_is_read_and_its_17_structures_are_learnt(tmp_path: Path) -> 
     job = make_job(work, plan, tmp_path / "model", fold=Fold(("Case1",), ("Case2",)))
     labels = make_batches(trainer, job, ("Case1",), 0).make(0).labels
     assert set(labels.unique().tolist()) == set(range(18))
+    assert {anatomy.name for anatomy in trainer.left_out.values()} == {"T9", "T9/T10 disc"}
+    reference = trainer.reference(mask)
+    assert set(np.unique(reference)) == set(range(19)) - {10}
+    right = np.where(np.isin(mask, (10, 19)), 0, mask)
+    score = evaluate_case("Case4", right, reference, (4.0, 2.0, 3.0), (plan.scheme, plan.scheme))
+    assert {row.dice for row in score.scores} == {1.0}
