@@ -53,11 +53,13 @@ def assign(query: Tensor, clusters: int, steps: int = LLOYD_STEPS) -> Tensor:
     count = query.shape[2]
     first = torch.arange(clusters, device=query.device) * count // clusters  # (C,)
     centroids = query[:, :, first]  # (B, heads, C, D)
-    for _ in range(steps):
-        assignment = _nearest(query, centroids)
-        sizes = _sizes(assignment, clusters)  # (B, heads, C)
-        centroids = torch.where(sizes[..., None] > 0, _means(query, assignment, clusters), centroids)
-    return _nearest(query, centroids)
+    # Distances are small differences of large products: too small for half precision, to which autocast would return.
+    with torch.autocast(query.device.type, enabled=False):
+        for _ in range(steps):
+            assignment = _nearest(query, centroids)
+            sizes = _sizes(assignment, clusters)  # (B, heads, C)
+            centroids = torch.where(sizes[..., None] > 0, _means(query, assignment, clusters), centroids)
+        return _nearest(query, centroids)
 
 
 def _nearest(query: Tensor, centroids: Tensor) -> Tensor:

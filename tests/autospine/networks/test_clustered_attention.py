@@ -53,6 +53,14 @@ def test_clusters_are_those_of_scikit_learn_from_the_same_start() -> None:
     assert assign(query, 5)[0, 0].tolist() == expected.labels_.tolist()
 
 
+def test_clusters_are_the_same_under_autocast() -> None:
+    """What all queries share is far larger than what sets them apart."""
+    query = 8 + triple(300)[0]
+    alone = assign(query, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(assign(query, 16), alone)
+
+
 @given(st.integers(1, 30), st.integers(1, 40), st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
 def test_queries_of_one_cluster_get_one_answer(count: int, clusters: int, seed: int) -> None:
