@@ -23,6 +23,11 @@ class DeepLabV3PlusTrainer(AxialComparator, DeepLabV3Trainer):
         "published": published(512, 2),
     }
 
+    def shape(self) -> NetworkShape:
+        """Output stride 16 along both axes where the recipe brings slices to square pixels; else along the plan's."""
+        shape = super().shape()
+        return shape.with_stages(self.widths) if self.recipe.patch else shape
+
     def build(self, shape: NetworkShape) -> nn.Module:
         """The stem's width is the first of the shape's."""
         return DeepLabV3Plus(shape)

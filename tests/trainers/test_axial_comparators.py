@@ -109,6 +109,17 @@ def test_the_published_recipe_trains_on_axial_slices_and_writes_tables_2_to_4(
     assert "| SegNet (paper) |" in (folder / "tables_2_to_4.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", COMPARATORS)
+def test_published_slices_have_square_pixels_and_strides(tiny_work: WorkFolder, name: str) -> None:
+    """Though the plan, for slices 4.4 mm apart, strides along the columns alone."""
+    kind = registry.load("trainers", name)
+    plan = plan_of(tiny_work, 2)
+    network = replace(plan.network, strides=((1, 1), *((1, 2),) * (len(plan.network.strides) - 1)))
+    plan = replace(plan, name="2d_axial", view_axis=1, network=network)
+    across, along = kind(plan, kind.recipe_named("published")).shape().scale_factor
+    assert across == along > 1
+
+
 def test_published_slices_are_not_mirrored(tiny_work: WorkFolder) -> None:
     kind = registry.load("trainers", "segnet")
     plan = replace(plan_of(tiny_work, 2), name="2d_axial", view_axis=1, mirror_axes=(0,))
