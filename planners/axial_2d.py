@@ -9,7 +9,7 @@ from autospine.planning.planner import Planner
 
 
 class Axial2D(Planner):
-    """Axial slices of volumes of any orientation; a truly axial series keeps its slices.
+    """Axial slices of volumes of any orientation; every series keeps the slices that were measured.
 
     An axial slice cannot show the order of the levels. Each voxel therefore also points along the rows, to the
     height of its vertebra's middle, and the decode numbers what gathers there.
@@ -20,29 +20,28 @@ class Axial2D(Planner):
     patch_limit = (320, 640, 320)
 
     def truly_axial(self) -> bool:
-        """Whether most series are coarsest from head to foot."""
-        return float(np.mean([case.slice_axis == 1 for case in self.cases])) > 0.5
+        """Whether every series is coarsest from head to foot."""
+        return all(case.slice_axis == 1 for case in self.cases)
 
     def offset_axes(self) -> tuple[int, ...]:
         """Only the height above or below: the order of the levels is along the rows."""
         return (1,)
 
     def choose_grid(self) -> Grid:
-        """In-plane square pixels, fine enough for the columns; rows kept where they are the slices."""
+        """Each case's own rows; square pixels in-plane where that interpolates between no measured slices."""
         spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
         median = np.median(spacings, axis=0)
         axial = self.truly_axial()
         side = self.pixel_spacing or round(float(median[[0, 2]].min()), 4)
-        rows = None if axial else round(float(median[1]), 4)
         across = round(float(median[0]), 4) if axial else None
         self.reason(
             f"axial slices of {side:g} mm pixels",
             "the series is axial: its slices are kept"
             if axial
-            else "the series is cut across its measured slices; these keep their own grid from left to right",
+            else "slices are cut across measured ones: each series keeps its own grid from left to right, and its rows",
             f"median spacing {' x '.join(f'{v:.2f}' for v in median)} mm",
         )
-        return Grid((across, rows, side))
+        return Grid((across, None, side))
 
     def choose_patch(self, grid: Grid) -> Triple:
         """The whole width from side to side, and the column's depth with context."""
