@@ -26,6 +26,7 @@ import torch
 from figures import machine
 
 from autospine import registry, volumes
+from autospine.axial.foramen import derive_foramen
 from autospine.axial.scores import AxialScore, score_slices, summarise
 from autospine.dataset.cases import patient_and_sequence
 from autospine.evaluation.statistics import bootstrap
@@ -214,9 +215,7 @@ def real(model: Path, options: Namespace) -> Scores:
     """The cut-out as it is, with the bodies and arches that were annotated, and the canal in vertebrae's rows."""
     image = volumes.read_image(next(options.subregions.glob("*T2w.nii.gz")))
     parts = volumes.read_mask(next(options.subregions.glob("*seg-subreg*"))).array
-    body, arch, canal = parts == 49, np.isin(parts, range(41, 49)), np.isin(parts, (60, 61))
-    rows = (body | arch).any(axis=(0, 2))
-    reference = np.select([body, arch, canal & rows[:, None]], [1, 3, 2], 0).astype(np.uint8)
+    reference = derive_foramen(parts, get_scheme("spineps"))
     models = find_models([model])
     found = segment([image], Predictor(models, torch.device(options.device)), models)
     ours = conversion(found.scheme, get_scheme("axial4")).apply(found.mask)

@@ -9,6 +9,7 @@ do, since the spine is curved and lies askew in its rows. Defined where a mask l
 - Rows without canal between rows with it get the border by linear interpolation; beyond the canal's ends the nearest
   row's border holds.
 - A vertebra none of whose rows shows the canal cannot be divided: its rows are unlabelled where no other lies.
+- The cord, where a mask shows it apart, lies in the canal and counts as canal.
 - The canal's own voxels are never vertebra, so one that touches it is divided like any other.
 - Vertebrae without levels (one label for all) count as one: the foramen is the canal in the rows that show any.
 """
@@ -38,22 +39,25 @@ def labels_of(scheme: LabelScheme, *kinds: Kind) -> tuple[int, ...]:
 
 
 def shows_axial(scheme: LabelScheme, shown: Collection[int]) -> bool:
-    """Whether labels name bodies, foramina or laminae themselves, so that there is nothing to derive."""
+    """Whether labels name bodies, foramina or laminae themselves, so that no vertebra has to be divided."""
     return bool(set(labels_of(scheme, Kind.BODY, Kind.FORAMEN, Kind.LAMINA)) & set(shown))
 
 
-def check_derivable(scheme: LabelScheme, shown: Collection[int], subject: str | Path) -> None:
+def check_derivable(
+    scheme: LabelScheme, shown: Collection[int], subject: str | Path, bone: tuple[Kind, ...] = WHOLE
+) -> None:
     """Makes sure that labels show vertebrae and canal.
 
     Args:
         scheme: What the labels mean.
         shown: Those that a data set or a mask shows.
         subject: What an error names.
+        bone: Kinds that are taken for vertebrae.
 
     Raises:
         UserError: Either is missing.
     """
-    parts = {"vertebra": labels_of(scheme, *WHOLE), "spinal canal": labels_of(scheme, Kind.CANAL)}
+    parts = {"vertebra": labels_of(scheme, *bone), "spinal canal": labels_of(scheme, Kind.CANAL)}
     missing = [name for name, values in parts.items() if not set(values) & set(shown)]
     if missing:
         fault = f"shows no {' and no '.join(missing)}, from which body, foramen and lamina are derived"
@@ -76,7 +80,7 @@ def derive_axial4(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "
     """
     present = present_labels(mask, subject)
     check_labels(present, scheme, subject)
-    canal = np.isin(mask, labels_of(scheme, Kind.CANAL))
+    canal = canal_of(mask, scheme)
     reach = np.asarray(canal.any(axis=(0, 2)))  # (rows,)
     columns = np.arange(mask.shape[2])
     front = columns < canal_border(canal)[:, None]  # (rows, columns)
@@ -96,6 +100,12 @@ def derive_axial4(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "
     if scheme.unlabelled is not None:
         derived[mask == scheme.unlabelled] = UNLABELLED
     return derived
+
+
+def canal_of(mask: np.ndarray, scheme: LabelScheme) -> np.ndarray:
+    """The canal of a mask, bool, with the cord that lies in it; nothing where the cord alone is shown."""
+    canal = np.isin(mask, labels_of(scheme, Kind.CANAL))
+    return canal | np.isin(mask, labels_of(scheme, Kind.CORD)) if canal.any() else canal
 
 
 def canal_border(canal: np.ndarray) -> np.ndarray:

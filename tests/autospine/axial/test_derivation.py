@@ -129,6 +129,15 @@ def test_vertebrae_without_levels_are_divided_alike() -> None:
     np.testing.assert_array_equal(derive_axial4(plain, SEMANTIC), derive_axial4(mask, SPIDER))
 
 
+def test_the_cord_counts_as_canal_in_which_it_lies() -> None:
+    mask, scheme = spine(), get_scheme("spineps")
+    whole = np.select([mask == 2, mask == 1, mask == 100, mask > 200], [23, 24, 61, 100], 0).astype(np.uint8)
+    with_cord = np.where((np.arange(SHAPE[0]) == 2)[:, None, None] & (whole == 61), 60, whole)
+    np.testing.assert_array_equal(derive_axial4(with_cord, scheme), derive_axial4(mask, SPIDER))
+    alone = np.where(whole == 61, 60, whole)
+    assert set(np.unique(derive_axial4(alone, scheme))) == {0, UNLABELLED}
+
+
 def test_partly_visible_vertebrae_are_divided_too() -> None:
     mask = spine()
     part = np.where(mask == 2, 102, mask)
