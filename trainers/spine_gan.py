@@ -3,7 +3,8 @@
 512 x 512 and batches of 2 where it is published. The paper's abstract names the parts (see
 `autospine.networks.spine_gan`). *Ours*: one discriminator step per segmenter step; pixel-wise cross-entropy weighted by
 the inverse root of class frequency, plus Dice, plus 0.05 times the adversarial term; the discriminator sees class
-probabilities only, blank where nothing is annotated, and has Adam 1e-4 with a first beta of 0.5.
+probabilities only, blank where nothing is annotated, and slices with a side below 8 pixels enlarged; it has Adam 1e-4
+with a first beta of 0.5.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autospine.networks.shape import NetworkShape
-from autospine.networks.spine_gan import Discriminator, SpineGenerator
+from autospine.networks.spine_gan import SMALLEST_SIDE, Discriminator, SpineGenerator
 from autospine.planning.plan import Plan
 from autospine.recipe import OptimiserSettings, Recipe
 from autospine.training.batches import Batch, PatchSampler
 from autospine.training.focal import inverse_root_weights
+from autospine.training.judged_masks import masks_of
 from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import NETWORK, Context
@@ -83,11 +85,8 @@ class SpineGANTrainer(SliceComparator):
         judge = context.networks[DISCRIMINATOR]
         with context.precision.autocast(context.device):
             logits = context.networks[NETWORK](batch.images)
-        classes = context.objective.class_of[batch.labels.long()]  # (B, H, W), -1 where not annotated
-        known = (classes >= 0)[:, None]
-        channels = self.encoding.semantic_channels
-        annotated = F.one_hot(classes.clamp(min=0), channels).movedim(-1, 1).float() * known
-        segmented = logits[:, :channels].float().softmax(1) * known  # (B, channels, H, W)
+        classes = logits[:, : self.encoding.semantic_channels]
+        annotated, segmented = masks_of(context.objective, classes, batch.labels, SMALLEST_SIDE)
         with context.precision.autocast(context.device):
             real, invented = judge(annotated).float(), judge(segmented.detach()).float()  # (B,)
         told_apart = F.softplus(-real).mean() + F.softplus(invented).mean()

@@ -26,9 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from autospine.augmentation import NO_CHANGE, AugmentationSettings
 from autospine.dataset.splits import Part
@@ -38,6 +36,7 @@ from autospine.networks.wgan_resunet import CRITIC_LAYERS, Critic, GeneratorPart
 from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
 from autospine.training.adversary import Adversary, Constraint, Kind
 from autospine.training.batches import Batch
+from autospine.training.judged_masks import masks_of
 from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import Context, Options, Trainer
@@ -181,7 +180,7 @@ class WGANResUNetTrainer(Trainer):
         adversary, critic = self.options.adversary, context.networks[CRITIC]
         with context.precision.autocast(context.device):
             logits = context.networks[GENERATOR](batch.images)
-        real, fake = masks_of(context.objective, logits, batch.labels)
+        real, fake = masks_of(context.objective, logits, batch.labels, SMALLEST_SIDE)
         judged = adversary.train(context.updater, CRITIC, real, fake.detach())
         semantic = context.objective(logits, batch)["loss"]
         adversarial = adversary.persuade(critic, fake)
@@ -193,27 +192,3 @@ class WGANResUNetTrainer(Trainer):
     def write_tables(self, folder: Path, part: Part, work: Path) -> None:
         """Tables 2 to 4, with the published figures beside ours."""
         write_table(self, folder, part, work)
-
-
-def masks_of(objective: Objective, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The masks that the critic compares, both 0 where nothing is annotated.
-
-    Sides below 64 pixels are made longer by repeating pixels, since nothing would be left of them after six halvings.
-
-    Args:
-        objective: Knows the class of each label.
-        logits: `(B, classes, H, W)` of any floating type.
-        labels: `(B, H, W)` compact indices.
-
-    Returns:
-        Annotated (one-hot) and predicted (soft-max) masks, `(B, classes, H', W')` float32.
-    """
-    classes = objective.class_of[labels.long()]  # (B, H, W), -1 where not annotated
-    counts = (classes >= 0)[:, None].float()  # (B, 1, H, W)
-    real = F.one_hot(classes.clamp(min=0), logits.shape[1]).movedim(-1, 1).float() * counts
-    fake = logits.float().softmax(1) * counts
-    for axis in (2, 3):
-        times = -(-SMALLEST_SIDE // real.shape[axis])
-        if times > 1:
-            real, fake = (torch.repeat_interleave(masks, times, axis) for masks in (real, fake))
-    return real, fake

@@ -22,6 +22,7 @@ from autospine.networks.blocks import ConvBatchNormReLU, crop_to, initialise_he,
 THREE = (3, 3)
 RATES = (2, 4, 8, 16)
 KERNELS = (9, 7, 5)  # of the discriminator
+SMALLEST_SIDE = 2 ** len(KERNELS)  # of the masks that it sees: it halves them that often
 
 
 class SpineGenerator(nn.Module):

@@ -152,6 +152,18 @@ def test_the_discriminator_moves_the_segmenter(tiny_work: WorkFolder, tmp_path: 
     assert terms["loss"] == pytest.approx(alone["loss"] + 5.0 * terms["adversarial"], rel=1e-4)
 
 
+@pytest.mark.parametrize("side", [3, 7])
+def test_slices_smaller_than_the_discriminator_halves_are_enlarged(
+    tiny_work: WorkFolder, tmp_path: Path, side: int
+) -> None:
+    trainer = spine_gan(tiny_work, 1.0)
+    batch = TestSpineGANTrainer().batch(trainer, tiny_work, tmp_path)
+    batch = replace(batch, images=batch.images[..., :side], labels=batch.labels[..., :side])
+    context = prepare(trainer, trainer.shape(), Precision(), CPU)
+    terms = trainer.training_step(context, batch)
+    assert all(bool(term.isfinite()) for term in terms.values())
+
+
 def test_rare_classes_weigh_more(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = spine_gan(tiny_work, 0.0)
     assert trainer.class_weights is None

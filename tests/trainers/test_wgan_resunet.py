@@ -23,6 +23,7 @@ from autospine.preprocessing.steps import prepared_folder
 from autospine.preprocessing.storage import CaseStore
 from autospine.recipe import Recipe
 from autospine.training import calibration
+from autospine.training.judged_masks import masks_of
 from autospine.training.loop import make_batches
 from autospine.training.preparation import prepare
 from autospine.training.run import TrainRequest, train
@@ -30,7 +31,7 @@ from autospine.work import WorkFolder
 from tests.contracts.trainer import CPU, TrainerContract
 from tests.tiny import IDS, make_job, spine_image, spine_mask, tiny_shape, write_array
 from trainers import wgan_resunet_table as table
-from trainers.wgan_resunet import CRITIC, GENERATOR, WGANResUNetTrainer, masks_of
+from trainers.wgan_resunet import CRITIC, GENERATOR, SMALLEST_SIDE, WGANResUNetTrainer
 
 SPIDER, AXIAL = get_scheme("spider"), get_scheme("axial4")
 PATCH = (8, 1, 32)
@@ -201,7 +202,7 @@ def test_the_critic_is_blind_where_nothing_is_annotated(tiny_work: WorkFolder) -
     logits = torch.randn(2, 4, 70, 70)
     labels = torch.randint(4, (2, 70, 70))
     labels[:, :30] = 4  # the encoding's ignored index
-    real, fake = masks_of(objective, logits, labels)
+    real, fake = masks_of(objective, logits, labels, SMALLEST_SIDE)
     assert not real[:, :, :30].any()
     assert not fake[:, :, :30].any()
     assert torch.allclose(fake[:, :, 30:].sum(1), torch.ones(2, 40, 70))
@@ -210,7 +211,8 @@ def test_the_critic_is_blind_where_nothing_is_annotated(tiny_work: WorkFolder) -
 
 def test_small_slices_are_enlarged_for_the_critic(tiny_work: WorkFolder) -> None:
     objective = made(tiny_work).objective()
-    real, fake = masks_of(objective, torch.randn(1, 4, 15, 100), torch.zeros(1, 15, 100, dtype=torch.long))
+    logits, labels = torch.randn(1, 4, 15, 100), torch.zeros(1, 15, 100, dtype=torch.long)
+    real, fake = masks_of(objective, logits, labels, SMALLEST_SIDE)
     assert real.shape == fake.shape == (1, 4, 75, 100)
 
 
