@@ -34,7 +34,7 @@ from autospine.training.binary import BinaryCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import Options, Trainer
 from trainers.safnet_ablation import ABLATION
-from trainers.safnet_protocol import PUBLISHED
+from trainers.safnet_protocol import PLAN, PUBLISHED
 from trainers.safnet_table import write_table
 
 STEP = 8  # widths are multiples of it
@@ -60,7 +60,7 @@ class SAFNetTrainer(Trainer):
     """Scene-aware fusion network on 18 structures of the lower spine (Yilihamu et al. 2023)."""
 
     name = "safnet"
-    plans = ("3d_volume",)
+    plans = (PLAN,)
     scheme = "mrspineseg18"
     ablation = ABLATION
     options_type = SAFNetOptions
@@ -94,8 +94,12 @@ class SAFNetTrainer(Trainer):
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """The paper's figure 2, with the parts that the options leave."""
-        parts = SAFNetParts(self.options.pyramid, self.options.fusion, self.options.attention)
-        return SAFNet(shape.in_channels, shape.out_channels, shape.widths[-1], parts)
+        return SAFNet(shape.in_channels, shape.out_channels, shape.widths[-1], self.parts)
+
+    @property
+    def parts(self) -> SAFNetParts:
+        """Of the network."""
+        return SAFNetParts(self.options.pyramid, self.options.fusion, self.options.attention)
 
     def objective(self) -> Objective:
         """Cross-entropy, with Dice beside it where the recipe weighs that; or equation 9."""
@@ -104,5 +108,6 @@ class SAFNetTrainer(Trainer):
         return Objective(self.encoding, self.plan.network_axes, BinaryCrossEntropy())
 
     def write_tables(self, folder: Path, part: Part, work: Path) -> None:
-        """Table 1, of the folds that are scored so far, with the published figures beside ours."""
-        write_table(folder)
+        """Table 1, of the folds that are scored so far, with the published figures beside ours; of all parts only."""
+        if self.parts == SAFNetParts():
+            write_table(folder)

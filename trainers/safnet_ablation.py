@@ -21,7 +21,7 @@ ABLATION = Ablation(
         _variant("attention", "Base + self-attention", (79.76, 4.96), "attention"),
         _variant("all", "SAFNet", (81.37, 3.68), "pyramid", "fusion", "attention"),
     ),
-    layouts=(Layout("Table 2", ("dice", "hd_mm")),),
+    layouts=(Layout("Table 2", ("dice",)), Layout("Beside it", ("hd_mm",))),
     structures=(MEAN,),
     notes=(
         "mean: a case's mean over its structures. What the paper's deviation runs over is not said; it gives no "

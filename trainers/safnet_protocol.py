@@ -7,6 +7,7 @@ from dataclasses import replace
 from autospine.augmentation import NO_CHANGE
 from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
 
+PLAN = "3d_volume"
 SLICES, ROWS, COLUMNS = 18, 256, 128
 SPLIT = SplitSettings("patient", 138, 4, 30, folds=5)
 

@@ -62,28 +62,28 @@ Folds = Mapping[int, FoldScore]
 
 
 def write_table(folder: Path) -> None:
-    """Writes table_1.md and table_1.csv above the folds, of those that are scored.
+    """Writes table_1.md and table_1.csv above SAFNet's folds, of all that are scored, its own or a comparator's.
 
     Args:
         folder: Of one fold's masks and scores: models/<trainer>/<plan>/<recipe>/fold_<k>/<part>. Nothing is written
-            for other parts, such as held-out cases.
+            for other parts, such as held-out cases, and while SAFNet itself is not there.
     """
     if folder.name not in PARTS or not folder.parent.name.startswith(FOLD):
         return
     recipe = folder.parents[1]
-    found = {name: scored_folds(place) for name, place in places(recipe).items()}
-    write_text(recipe / f"{FILE}.md", _markdown(found))
-    write_text(recipe / f"{FILE}.csv", _csv(found))
+    for ours in sorted((recipe.parents[2] / "safnet" / recipe.parent.name).glob("*")):
+        if recipe in (there := places(ours)).values() and (found := scored_folds(ours)):
+            every = {name: found if place == ours else scored_folds(place) for name, place in there.items()}
+            write_text(ours / f"{FILE}.md", _markdown(every))
+            write_text(ours / f"{FILE}.csv", _csv(every))
 
 
 def places(recipe: Path) -> dict[str, Path]:
-    """Each method's recipe folder, given SAFNet's; a suffix such as a sequence is the same for all."""
+    """Each method's recipe folder, given SAFNet's: of the same split and sequence, without SAFNet's own options."""
     models, plan, name = recipe.parents[2], recipe.parent.name, recipe.name
-    theirs = name
-    for own in ("published_literal", PUBLISHED.name):
-        if name.startswith(own):
-            theirs = COMPARED.name + name.removeprefix(own)
-            break
+    own = next((each for each in ("published_literal", PUBLISHED.name) if name.startswith(each)), "")
+    parts = name.removeprefix(own).split("_")
+    theirs = (COMPARED.name if own else "") + "_".join(part for part in parts if "-" not in part)
     return {
         trainer: recipe if trainer == "safnet" else models / trainer / plan / theirs for trainer in METHODS
     }

@@ -6,16 +6,20 @@ the plan. Different from it: levels are numbered by their order, and the widest 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from torch import nn
 
 from autospine.augmentation import AugmentationSettings
+from autospine.dataset.splits import Part
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
 from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings
 from autospine.training.trainer import Trainer
 from trainers.safnet_protocol import COMPARED
+from trainers.safnet_protocol import PLAN as SAFNET_PLAN
+from trainers.safnet_table import write_table
 
 
 class UNetTrainer(Trainer):
@@ -52,3 +56,8 @@ class UNetTrainer(Trainer):
     def build(self, shape: NetworkShape) -> nn.Module:
         """A plain-convolution U-Net."""
         return UNet(shape)
+
+    def write_tables(self, folder: Path, part: Part, work: Path) -> None:
+        """Joins SAFNet's table 1 where volumes were learnt, and SAFNet is there to be compared with."""
+        if self.plan.name == SAFNET_PLAN:
+            write_table(folder)

@@ -168,12 +168,14 @@ def _task(
 
 
 def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> Terms:
-    """Those asked for, noted; when continuing, those that were begun with.
+    """Those asked for, else the recipe's epochs, noted; when continuing, those that were begun with.
 
     Raises:
-        UserError: No budget is given, something is there already, or it was begun on other terms.
+        UserError: Something is there already, or it was begun on other terms.
     """
     given = Terms(request.epochs, request.minutes, request.seed)
+    if request.epochs is None and request.minutes is None:
+        given = replace(given, epochs=tasks[0].trainer.recipe.epochs)
     path = folder / TERMS
     there = next((task.folder for task in tasks if task.started), None)
     if request.resume and there is not None and path.exists():
@@ -185,10 +187,6 @@ def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> Terms:
                 "give the same, or only --continue",
             )
         return begun
-    if request.epochs is None and request.minutes is None:
-        raise UserError(
-            "autospine_ablate", "is given no budget", "add --minutes M or --epochs N, for each variant"
-        )
     if there is not None and not request.resume:
         raise UserError(
             there, "already holds a training", "add --continue to go on with it, or delete the folder"

@@ -143,14 +143,14 @@ def _table(result: Result, metric: str) -> Iterator[str]:
         cells = []
         for structure in result.structures:
             found = summarise(one.scores, structure, metric)
-            cells.append(_cell(metric, _shown(metric, found.mean), _shown(metric, found.deviation)))
+            cells.append(_cell(_shown(metric, found.mean), _shown(metric, found.deviation)))
             published = _published(one.variant, metric, structure)
-            cells.append(_cell(metric, *published) if published else "-")
+            cells.append(_cell(*published) if published else "-")
         yield f"| {one.variant.title} | " + " | ".join(cells) + " |"
 
 
 def _test_row(structure: str, test: PairedTest) -> str:
-    difference = _cell(test.metric, _shown(test.metric, test.difference.mean))
+    difference = _cell(_shown(test.metric, test.difference.mean))
     cells = [
         test.first,
         test.second,
@@ -170,11 +170,10 @@ def _shown(metric: str, value: float) -> float:
     return 100 * value if WORDS.get(metric, "").endswith("%") else value
 
 
-def _cell(metric: str, mean: float, deviation: float = float("nan")) -> str:
+def _cell(mean: float, deviation: float = float("nan")) -> str:
     if isnan(mean):
         return "-"
-    digits = 2 if metric.endswith("_mm") else 1
-    return f"{mean:.{digits}f}" + ("" if isnan(deviation) else f" ± {deviation:.{digits}f}")
+    return f"{mean:.2f}" + ("" if isnan(deviation) else f" ± {deviation:.2f}")
 
 
 def _figures_csv(result: Result) -> str:

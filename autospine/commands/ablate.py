@@ -29,7 +29,7 @@ def main() -> int:
     made.add_argument("--recipe", help="default: the trainer's")
     made.add_argument("--fold", default="0", metavar="K", help="default: 0")
     length = made.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=int, metavar="N", help="of each variant")
+    length.add_argument("--epochs", type=int, metavar="N", help="of each variant (default: the recipe's)")
     length.add_argument("--minutes", type=float, metavar="M", help="for each variant, validation included")
     made.add_argument(
         "--size",

@@ -87,6 +87,17 @@ def test_the_other_networks_join_from_the_same_work_folder(recipe: Path) -> None
     assert line(recipe, "3D UNet")[0] == "60.00 ± 0.00 (74.42 ± 5.22)"
 
 
+def test_a_network_that_is_trained_after_safnet_joins_too(recipe: Path) -> None:
+    models = recipe.parents[2]
+    write_table(scored(recipe, 0, DICE))
+    write_table(scored(models / "cfnet" / "3d_volume" / "safnet", 0, {"vertebra:1": 0.6}))
+    assert line(recipe, "CFNet")[0] == "60.00 ± 0.00 (78.95 ± 5.61)"
+    write_table(
+        scored(models / "cfnet" / "3d_volume" / "adapted", 0, {"vertebra:1": 0.1})
+    )  # no SAFNet beside it
+    assert list(models.glob("**/table_1.md")) == [recipe / "table_1.md"]
+
+
 @pytest.mark.parametrize(
     ("name", "theirs"),
     [
@@ -95,6 +106,8 @@ def test_the_other_networks_join_from_the_same_work_folder(recipe: Path) -> None
         ("published_t2", "safnet_t2"),
         ("adapted", "adapted"),
         ("adapted_t2", "adapted_t2"),
+        ("published_loss-binary", "safnet"),
+        ("adapted_loss-binary_t2_slices", "adapted_t2_slices"),
     ],
 )
 def test_whose_folders_are_compared(tmp_path: Path, name: str, theirs: str) -> None:

@@ -81,8 +81,6 @@ def test_a_killed_ablation_goes_on_where_it_was(work: WorkFolder, monkeypatch: p
 
 def test_bad_requests_are_refused_before_anything_is_trained(work: WorkFolder) -> None:
     for changes, words in (
-        ({"epochs": None}, "is given no budget; add --minutes M or --epochs N"),
-        ({"epochs": None, "resume": True}, "is given no budget"),
         ({"size": 100}, "--size 100: does not fit"),
         ({"fold": "cv"}, "--fold cv: is no single fold"),
         ({"fold": "9"}, "--fold 9: does not exist"),
@@ -103,6 +101,18 @@ def test_a_trainer_without_variants_names_those_that_have_some(
     request = AblateRequest(work.root, "toy", epochs=1)
     with pytest.raises(UserError, match=r"--trainer toy: declares no variants; choose from .*ablated"):
         ablate(request)
+
+
+def test_without_a_budget_variants_train_as_long_as_the_recipe_says(
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(run, "train", lambda request, recipe: seen.append((request.epochs, recipe.epochs)))
+    with pytest.raises(UserError, match="has no scores"):
+        ablate(asked(work, epochs=None))
+    assert len(seen) == len(VARIANTS)
+    assert len(set(seen)) == 1
+    assert seen[0][0] == seen[0][1] > 0
 
 
 def test_a_size_has_a_folder_of_its_own(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:

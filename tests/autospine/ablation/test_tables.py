@@ -67,8 +67,8 @@ def test_tables_show_ours_beside_the_papers(tmp_path: Path) -> None:
     better = {case: value + GAIN[case] for case, value in BASE.items()}
     text = write_tables(tmp_path, result((PLAIN, BASE), (FULL, better)))
     assert "## Table 1: Dice %" in text
-    assert "| Toy | 71.0 ± 14.3 | 81.5 ± 2.2 |" in text
-    assert "| Ours | 75.0 ± 11.7 | - |" in text
+    assert "| Toy | 71.00 ± 14.32 | 81.50 ± 2.25 |" in text
+    assert "| Ours | 75.00 ± 11.73 | - |" in text
     assert "| Ours | Toy | canal | Dice % | 4 |" in text
     assert (tmp_path / "ablation.md").read_text(encoding="utf-8") == text
     with open(tmp_path / "ablation.csv", newline="") as file:
