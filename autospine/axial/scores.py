@@ -59,8 +59,11 @@ def score_slices(
         unlabelled: The reference's value of voxels that are not annotated.
 
     Returns:
-        Slice by slice; nothing for slices on which neither mask shows a structure.
+        Slice by slice; nothing for slices on which neither mask shows a structure, and nothing at all where the
+        reference could not be derived: it shows none, and what is not annotated.
     """
+    if unlabelled is not None and set(np.unique(reference)) - {0} == {unlabelled}:
+        return []
     open_ = np.zeros(reference.shape, bool) if unlabelled is None else reference == unlabelled
     in_plane = [mm for k, mm in enumerate(spacing) if k != axis]
     found = []

@@ -350,6 +350,15 @@ def test_only_the_held_out_slices_count(tiny_work: WorkFolder, tmp_path: Path) -
     assert all((score.dice, score.both) == (0, False) for score in scores)
 
 
+def test_a_test_case_without_canal_is_in_no_table(tmp_path: Path) -> None:
+    work = planned(tmp_path, without_canal=(IDS[0],))
+    reference = volumes.read_mask(work.load_sources()[IDS[0]].mask)
+    found = np.ones_like(reference.array)
+    volumes.write_volume(reference.with_array(found), tmp_path / f"{IDS[0]}.mha")
+    part = Part("test", (IDS[0],))
+    assert table.case_scores(made(work), tmp_path, IDS[0], part, work.root) == []
+
+
 def test_the_published_figures_are_the_papers() -> None:
     """Every row of the tables stands in the paper's text."""
     path = Path(__file__).resolve().parents[3] / "shared" / "papers" / "wgan_resunet.txt"

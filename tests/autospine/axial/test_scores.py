@@ -63,6 +63,15 @@ def test_what_is_not_annotated_is_not_scored() -> None:
     assert all(s.dice == 1 for s in score_slices(prediction, reference, SPACING, (1,), unlabelled=255))
 
 
+def test_a_case_of_which_nothing_could_be_derived_is_not_scored() -> None:
+    """On its annotated rows, too, nothing is known of what is predicted there."""
+    prediction = discs()
+    undivided, bare = np.zeros_like(prediction), np.zeros_like(prediction)
+    undivided[:, 1] = 255
+    assert score_slices(prediction, undivided, SPACING, (1,), unlabelled=255) == []
+    assert len(score_slices(prediction, bare, SPACING, (1,), unlabelled=255)) == 2  # without vertebrae
+
+
 def test_distances_are_in_true_millimetres() -> None:
     reference, prediction = np.zeros((2, 16, 1, 16), np.uint8)
     reference[4:8, 0, 4:8] = prediction[4:8, 0, 7:11] = 1
