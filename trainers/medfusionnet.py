@@ -213,10 +213,11 @@ class MedFusionNetTrainer(Trainer):
         return done
 
     def _job_of(self, name: str, job: Job, waiting: int) -> Job:
-        """A member's training: a folder of its own, and an even share of the time that is left."""
+        """A member's training: a folder of its own, and an even share of the time that training has left."""
         minutes = None
         if job.minutes is not None:
-            minutes = max(job.seconds_left() / 60 * TRAINING_SHARE / waiting, 0.01)
+            for_training = job.seconds_left() / 60 - (1 - TRAINING_SHARE) * job.minutes
+            minutes = max(for_training / waiting, 0.01)
         return replace(job, folder=job.folder / f"{PREFIX}{name}", minutes=minutes, started=time.monotonic())
 
     def _combine(self, job: Job) -> None:

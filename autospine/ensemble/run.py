@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 import torch
@@ -46,8 +47,9 @@ def make_ensemble(request: EnsembleRequest) -> str:
         UserError: The models do not go together, or an option does not fit them.
     """
     models = _read(request.models)
-    if (request.output / ENSEMBLE).exists():
-        raise UserError(request.output, "already holds an ensemble", "name another folder, or delete it")
+    for file, what in ((ENSEMBLE, "an ensemble"), (CARD, "a model")):
+        if (request.output / file).exists():
+            raise UserError(request.output, f"already holds {what}", "name another folder, or delete it")
     _check_weights(request, len(models))
     names = names_of(models)
     if not request.search:
@@ -107,6 +109,13 @@ def _check_fold(first: Model, other: Model) -> None:
             f"was trained on another fold than {first.folder} ({listed(only)} by one of them only)",
             "take models of one fold, so that the same cases are new to all of them",
         )
+    dealt, theirs = (split_of(model) for model in (first, other))
+    if dealt and theirs and (dealt.slices or theirs.slices) and dealt != theirs:
+        raise UserError(
+            other.folder,
+            f"was trained on other slices than {first.folder}",
+            "take models of one fold, so that the same slices are new to all of them",
+        )
 
 
 def _check_weights(request: EnsembleRequest, count: int) -> None:
@@ -132,8 +141,8 @@ def names_of(models: Sequence[Model]) -> tuple[str, ...]:
     for model in models:
         folder = model.folder.resolve().name
         name = folder.removeprefix(PREFIX) if folder.startswith(PREFIX) else model.card.trainer
-        same = [n for n in names if n == name or n.startswith(f"{name}_")]
-        names.append(f"{name}_{len(same) + 1}" if name in names else name)
+        numbered = (f"{name}_{number}" for number in count(2))
+        names.append(next(each for each in chain([name], numbered) if each not in names))
     return tuple(names)
 
 
@@ -170,11 +179,23 @@ def _searched(request: EnsembleRequest, models: Sequence[Model]) -> tuple[WorkFo
 
 
 def _begun_with(model: Model) -> Fold:
-    """The fold that a model was trained by; a member's split.json lies above it."""
+    """The fold that a model was trained by.
+
+    Raises:
+        UserError: It is not known.
+    """
+    fold = split_of(model)
+    if fold is None:
+        raise UserError(model.folder / FILE, "does not exist", "say --fold K")
+    return fold
+
+
+def split_of(model: Model) -> Fold | None:
+    """Who trained and who was scored, None where that is not known; a member's split.json lies above it."""
     for folder in (model.folder, model.folder.resolve().parent):
         if (folder / FILE).exists():
             return Split.load(folder).fold
-    raise UserError(model.folder / FILE, "does not exist", "say --fold K")
+    return None
 
 
 def _numbered(work: WorkFolder, asked: str) -> Fold:

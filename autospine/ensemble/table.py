@@ -73,24 +73,35 @@ class Table:
         return sum(w * s.mean_iou for w, s in own), sum(w * s.mean_dice for w, s in own)
 
     def as_csv(self) -> str:
-        """One row per pair and weight."""
+        """One row per pair and weight, and one for a blend of three members or more that was chosen."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         columns = ("first", "second", "weight_first", "weight_second", "iou", "dice")
         writer.writerow([*columns, "claimed_iou", "claimed_dice", "chosen"])
-        for first, second in every_pair(len(self.names)):
-            for each in pair_weightings(first, second, len(self.names)):
-                own, weights = self.measured[each], shares(each)
-                figures = (own.mean_iou, own.mean_dice, *self.claim(each))
-                writer.writerow(
-                    [
-                        *(self.names[first], self.names[second]),
-                        *(f"{weights[k]:.2f}" for k in (first, second)),
-                        *("" if isnan(value) else f"{value:.6f}" for value in figures),
-                        int(each == self.chosen),
-                    ]
-                )
+        count = len(self.names)
+        for first, second in every_pair(count):
+            for each in pair_weightings(first, second, count):
+                writer.writerow(self._row(each, (first, second)))
+        if self._blended:
+            writer.writerow(self._row(self.chosen))
         return text.getvalue()
+
+    @property
+    def _blended(self) -> bool:
+        """Whether no pair's row shows the chosen weighting."""
+        return sum(part > 0 for part in self.chosen) > 2
+
+    def _row(self, each: Weighting, pair: tuple[int, int] | None = None) -> list[str]:
+        """Of a pair, or of all members that have a weight, in one cell."""
+        members = pair or [k for k, part in enumerate(each) if part]
+        names = [self.names[k] for k in members]
+        weights = [f"{shares(each)[k]:.2f}" for k in members]
+        if pair is None:
+            names, weights = [" + ".join(names), ""], [" + ".join(weights), ""]
+        own = self.measured[each]
+        figures = (own.mean_iou, own.mean_dice, *self.claim(each))
+        cells = ("" if isnan(value) else f"{value:.6f}" for value in figures)
+        return [*names, *weights, *cells, str(int(each == self.chosen))]
 
     def as_markdown(self) -> str:
         """Members, each pair's best weights, all weights."""
@@ -101,6 +112,7 @@ class Table:
             "",
             *self._members(),
             *self._pairs(),
+            *self._blend(),
         ]
         if self.comparison is not None:
             parts += ["", f"{self.comparison.line()}."]
@@ -127,6 +139,13 @@ class Table:
             return []
         heads = ["pair", "best weights", *self._heads(), "published"]
         return ["", "## Pairs at their best weights", "", *_table(heads, rows)]
+
+    def _blend(self) -> list[str]:
+        """The chosen weighting where no pair's row shows it: of three members or more."""
+        if not self._blended:
+            return []
+        row = [describe(self.names, self.chosen), *self._cells(self.chosen, claims=True)]
+        return ["", "## The blend that was chosen", "", *_table(["members", *self._heads()], [row])]
 
     def _heads(self) -> list[str]:
         heads = ["IoU", "Dice"]

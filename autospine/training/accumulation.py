@@ -1,8 +1,8 @@
 """Batches that the memory does not hold at once: how many parts they are worked through in.
 
 The gradients of the parts are added up, weighed by their number of patches, so the update is the whole batch's. Only
-what looks at a batch as a whole differs: batch normalisation sees the patches of a part, and so does a Dice that is
-summed over the batch.
+what looks at a batch as a whole differs: batch normalisation sees the patches of a part, and so do a Dice that is
+summed over the batch and a mean over the annotated voxels.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None, gi
         words.append(sequence)
     asked = dict(request.options)
     words += option_words(asked)
-    if request.members is not None:  # not in the name: members can be added to those that are trained
+    if request.members is not None:  # not in the name: a later call may name more of them
         asked["members"] = list(request.members)
     options = {**recipe.options, **asked}
     check_options(kind, options, asked)

@@ -304,7 +304,14 @@ def test_minutes_are_divided_among_the_members(tiny_work: WorkFolder, tmp_path: 
     assert shares == pytest.approx([10 * 0.9 / 4, 10 * 0.9 / 2, 10 * 0.9], rel=0.01)
     assert trainer._job_of("unet", job(tiny_work, tmp_path), 3).minutes is None
     late = replace(given, started=given.started - 5 * 60)
-    assert trainer._job_of("unet", late, 1).minutes == pytest.approx(4.5, rel=0.01)
+    assert trainer._job_of("unet", late, 1).minutes == pytest.approx(
+        4.0, rel=0.01
+    )  # the search keeps its tenth
+    spent = [0.0]
+    for waiting in (4, 3, 2, 1):
+        now = replace(given, started=given.started - 60 * sum(spent))
+        spent.append(trainer._job_of("unet", now, waiting).minutes)
+    assert spent[1:] == pytest.approx([10 * 0.9 / 4] * 4, rel=0.01)
 
 
 # Options of autospine_train.

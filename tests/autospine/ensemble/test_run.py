@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -13,8 +14,8 @@ import pytest
 import torch
 
 from autospine.dataset.protocols import Split
-from autospine.dataset.splits import Fold
-from autospine.ensemble.run import EnsembleRequest, make_ensemble
+from autospine.dataset.splits import Fold, FoldSlices
+from autospine.ensemble.run import EnsembleRequest, make_ensemble, names_of
 from autospine.errors import UserError
 from autospine.model import CARD, Model, find_models, read_model, save_model
 from autospine.planning.plan import Grid
@@ -109,7 +110,10 @@ def test_the_search_takes_what_scores_best_and_reports_on_other_cases(
     assert {p.stem for p in (folder / "probabilities" / "validation").glob("*.json")} == set(IDS[3:5])
     assert not list(folder.glob("probabilities/*/.*"))
     assert "# Weights of the ensemble" in said
-    assert (folder / "weights.csv").read_text().count("\n") == 1 + 3 * 21
+    with open(folder / "weights.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(bool(row["second"]) for row in rows) == 3 * 21
+    assert sum(int(row["chosen"]) for row in rows) == 1
     with pytest.raises(UserError, match="already holds an ensemble"):
         make_ensemble(asked(tmp_path, *models))
 
@@ -160,6 +164,31 @@ def test_models_that_do_not_go_together(tmp_path: Path, save, changes: dict, fau
     with pytest.raises(UserError, match=fault):
         make_ensemble(asked(tmp_path, save("a"), save("b", **changes)))
     assert not (tmp_path / "ensemble").exists()
+
+
+def test_models_that_were_dealt_other_slices_of_the_same_cases(tmp_path: Path, save) -> None:
+    def dealt(first: int) -> Fold:
+        parts = [tuple(k for k in range(6) if (k + first) % 3 == part) for part in range(3)]
+        slices = FoldSlices(*({case: part for case in IDS} for part in parts))
+        return Fold(IDS, IDS, IDS, slices)
+
+    one, same, other = save("a", fold=dealt(0)), save("b", fold=dealt(0)), save("c", fold=dealt(1))
+    with pytest.raises(UserError, match=r"c: was trained on other slices than .*a; take models of one fold"):
+        make_ensemble(asked(tmp_path, one, other))
+    make_ensemble(asked(tmp_path, one, same))
+
+
+def test_a_model_is_not_made_an_ensemble(tmp_path: Path, save) -> None:
+    first, second = save("a"), save("b")
+    with pytest.raises(UserError, match="a: already holds a model; name another folder"):
+        make_ensemble(asked(tmp_path, first, second, output=first.folder))
+
+
+def test_members_of_one_name_are_numbered_apart(tmp_path: Path, save) -> None:
+    models = [save("member_toy_2"), save("a"), save("b")]
+    assert names_of(models) == ("toy_2", "toy", "toy_3")
+    make_ensemble(asked(tmp_path, *models))
+    assert len(find_models([tmp_path / "ensemble"])) == 3
 
 
 def test_models_that_are_missing_alone_or_ensembles(tmp_path: Path, save) -> None:

@@ -47,6 +47,22 @@ def test_blended_scores_stand_beside_the_honest_ones(table: Table) -> None:
     assert any(abs(float(row["iou"]) - float(row["claimed_iou"])) > 0.01 for row in rows)
 
 
+def test_a_blend_of_three_has_a_row_of_its_own(made) -> None:
+    images, blend = [made(k).image for k in range(3)], (10, 6, 4)
+    measured = {**search_pairs(images, 3), **measure(images, [blend])}
+    table = Table(NAMES, measured, blend)
+    text = table.as_markdown()
+    claim = sum(w * measured[alone(k, 3)].mean_iou for k, w in enumerate((0.5, 0.3, 0.2)))
+    line = next(row for row in text.splitlines() if row.startswith("| 0.50 x unet + 0.30 x resunet + 0.20 x"))
+    assert f"{measured[blend].mean_iou:.4f} ({claim:.4f})" in line
+    assert "The blend that was chosen" not in Table(NAMES, measured, best(measured)).as_markdown()
+    *pairs, last = csv.DictReader(io.StringIO(table.as_csv()))
+    assert [row["chosen"] for row in pairs] == ["0"] * len(pairs)
+    assert (last["first"], last["second"], last["chosen"]) == ("unet + resunet + deeplabv3", "", "1")
+    assert (last["weight_first"], last["weight_second"]) == ("0.50 + 0.30 + 0.20", "")
+    assert float(last["claimed_iou"]) == pytest.approx(claim, abs=1e-6)
+
+
 def test_the_page_shows_ours_the_claim_and_the_published_figure(table: Table) -> None:
     text = table.as_markdown()
     each = table.best_of((0, 1))
