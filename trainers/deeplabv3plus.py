@@ -9,12 +9,12 @@ from torch import nn
 from autospine.networks.deeplabv3plus import DeepLabV3Plus
 from autospine.networks.shape import NetworkShape
 from autospine.recipe import Recipe
-from trainers.axial import AxialComparator, published
+from trainers.axial_protocol import fits_axial_slices, published
 from trainers.deeplabv3 import DeepLabV3Trainer
 from trainers.unet import UNetTrainer
 
 
-class DeepLabV3PlusTrainer(AxialComparator, DeepLabV3Trainer):
+class DeepLabV3PlusTrainer(DeepLabV3Trainer):
     """DeepLab v3 with a decoder that joins low-level features, in 2-D and 3-D (Chen et al. 2018)."""
 
     name = "deeplabv3plus"
@@ -26,7 +26,7 @@ class DeepLabV3PlusTrainer(AxialComparator, DeepLabV3Trainer):
     def shape(self) -> NetworkShape:
         """Output stride 16 along both axes where the recipe brings slices to square pixels; else along the plan's."""
         shape = super().shape()
-        return shape.with_stages(self.widths) if self.recipe.patch else shape
+        return shape.with_stages(self.widths) if fits_axial_slices(self.recipe) else shape
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """The stem's width is the first of the shape's."""

@@ -9,7 +9,8 @@ from torch import nn
 from autospine.networks.segnet import SegNet
 from autospine.networks.shape import NetworkShape
 from autospine.recipe import Recipe
-from trainers.axial import SliceComparator, published
+from trainers.axial import SliceComparator
+from trainers.axial_protocol import published
 from trainers.unet import UNetTrainer
 
 

@@ -25,7 +25,8 @@ from autospine.training.judged_masks import masks_of
 from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import NETWORK, Context
-from trainers.axial import ADAM, SliceComparator, published
+from trainers.axial import SliceComparator
+from trainers.axial_protocol import ADAM, published
 from trainers.unet import UNetTrainer
 
 DISCRIMINATOR = "discriminator"

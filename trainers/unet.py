@@ -6,6 +6,7 @@ the plan. Different from it: levels are numbered by their order, and the widest 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,15 +15,20 @@ from torch import nn
 from autospine.augmentation import AugmentationSettings
 from autospine.dataset.splits import Part
 from autospine.networks.shape import NetworkShape
+from autospine.networks.stages import stages
 from autospine.networks.unet import UNet
 from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings
-from autospine.training.trainer import Trainer
+from trainers import axial_protocol
+from trainers.axial import AxialComparator
 from trainers.safnet_protocol import COMPARED
 from trainers.safnet_protocol import PLAN as SAFNET_PLAN
 from trainers.safnet_table import write_table
 
+WIDEST = 512
+SGD, POLY = OptimiserSettings("sgd", 1e-2, 3e-5, momentum=0.99), ScheduleSettings("poly", warmup=0.0)
 
-class UNetTrainer(Trainer):
+
+class UNetTrainer(AxialComparator):
     """Self-configured U-Net with deep supervision."""
 
     name = "unet"
@@ -44,20 +50,39 @@ class UNetTrainer(Trainer):
         "published": Recipe(
             "published",
             epochs=1000,
-            optimisers={"network": OptimiserSettings("sgd", 1e-2, 3e-5, momentum=0.99)},
-            schedule=ScheduleSettings("poly", warmup=0.0),
+            optimisers={"network": SGD},
+            schedule=POLY,
             augmentation=AugmentationSettings(),
             learns="classes",
             foreground=0.33,
         ),
         "safnet": COMPARED,
+        "axial": replace(axial_protocol.published(256, 4), name="axial"),
+        "axial_nnunet": replace(
+            axial_protocol.published(512, 2, {"network": SGD}),
+            name="axial_nnunet",
+            epochs=1000,
+            schedule=POLY,
+            augmentation=AugmentationSettings(),
+            foreground=0.33,
+        ),
     }
+
+    def shape(self) -> NetworkShape:
+        """The plan's; where the recipe fits axial slices, as many stages as their square pixels take."""
+        plan = super().shape()
+        if not axial_protocol.fits_axial_slices(self.recipe):
+            return plan
+        kernels, strides = stages(self.patch, (1.0, 1.0))
+        widths = tuple(min(plan.widths[0] * 2**stage, WIDEST) for stage in range(len(strides)))
+        return replace(plan, widths=widths, kernels=kernels, strides=strides)
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """A plain-convolution U-Net."""
         return UNet(shape)
 
     def write_tables(self, folder: Path, part: Part, work: Path) -> None:
-        """Joins SAFNet's table 1 where volumes were learnt, and SAFNet is there to be compared with."""
+        """Tables 2 to 4 of axial slices; joins SAFNet's table 1 where volumes were learnt and SAFNet is there."""
+        super().write_tables(folder, part, work)
         if self.plan.name == SAFNET_PLAN:
             write_table(folder)

@@ -28,18 +28,19 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from autospine.augmentation import NO_CHANGE, AugmentationSettings
+from autospine.augmentation import AugmentationSettings
 from autospine.dataset.splits import Part
 from autospine.networks.clustered_attention import Attention
 from autospine.networks.shape import NetworkShape
 from autospine.networks.wgan_resunet import CRITIC_LAYERS, Critic, GeneratorParts, ResidualAttentionUNet
-from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
+from autospine.recipe import OptimiserSettings, Recipe
 from autospine.training.adversary import Adversary, Constraint, Kind
 from autospine.training.batches import Batch
 from autospine.training.judged_masks import masks_of
 from autospine.training.losses import DiceCrossEntropy
 from autospine.training.objective import Objective
 from autospine.training.trainer import Context, Options, Trainer
+from trainers.axial_protocol import DERIVATION, PLAN, published
 from trainers.wgan_resunet_ablation import ABLATION
 from trainers.wgan_resunet_table import write_table
 
@@ -95,14 +96,13 @@ class WGANOptions(Options):
 
 
 ADAM = OptimiserSettings("adam", 1e-4, 0.0, momentum=0.5, second_beta=0.9, clip_norm=0.0)
-ROTATION_AND_CROPPING = replace(NO_CHANGE, affine_probability=0.7, scale=(1.0, 1.25), shear=0.0)
 
 
 class WGANResUNetTrainer(Trainer):
     """Residual U-Net with clustered attention as the generator of a WGAN (Liu et al. 2024)."""
 
     name = "wgan_resunet"
-    plans = ("2d_axial",)
+    plans = (PLAN,)
     scheme = "axial4"
     inference = GENERATOR
     ablation = ABLATION
@@ -120,32 +120,10 @@ class WGANResUNetTrainer(Trainer):
             },
             augmentation=AugmentationSettings(),
             learns="classes",
-            steps=(StepSettings("derive_axial4"),),
+            steps=(DERIVATION,),
             average=0.99,
         ),
-        "published": Recipe(
-            "published",
-            epochs=500,
-            steps_per_epoch=None,
-            optimisers={GENERATOR: ADAM, CRITIC: ADAM},
-            schedule=ScheduleSettings("constant", warmup=0.0),
-            learns="classes",
-            batch=4,
-            patch=(SIDE, SIDE),
-            steps=(
-                StepSettings("derive_axial4"),
-                StepSettings("wavelet_denoise"),
-                StepSettings("adaptive_histogram"),
-                StepSettings("otsu_crop"),
-                StepSettings("fit", {"slices": SIDE, "columns": SIDE}),
-                StepSettings("z_score", {"per_slice": 1}),
-            ),
-            augmentation=ROTATION_AND_CROPPING,
-            foreground=0.0,
-            smallest_updates=1,
-            options={"mirror": False},
-            split=SplitSettings("patient", 0.6, 0.1, 0.3, folds=5),
-        ),
+        "published": replace(published(SIDE, 4, {GENERATOR: ADAM, CRITIC: ADAM}), options={"mirror": False}),
     }
 
     def shape(self) -> NetworkShape:

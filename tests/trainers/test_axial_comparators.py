@@ -19,7 +19,7 @@ from autospine.work import WorkFolder
 from tests.contracts.trainer import CPU, TrainerContract
 from tests.tiny import make_job, plan_of
 from tests.trainers.test_wgan_resunet import planned
-from trainers.axial import published
+from trainers.axial_protocol import published
 from trainers.segnet import SegNetTrainer
 from trainers.spine_gan import DISCRIMINATOR, SpineGANTrainer
 from trainers.wgan_resunet import WGANResUNetTrainer
@@ -51,22 +51,29 @@ class TestSpineGANTrainer(AxialContract):
     widths = (8, 16, 16)
 
 
-COMPARATORS = {"segnet": (256, 4), "deeplabv3plus": (512, 2), "spine_gan": (512, 2)}
+COMPARATORS = {  # side, batch, epochs
+    ("unet", "axial"): (256, 4, 500),
+    ("segnet", "published"): (256, 4, 500),
+    ("deeplabv3plus", "published"): (512, 2, 500),
+    ("spine_gan", "published"): (512, 2, 500),
+    ("unet", "axial_nnunet"): (512, 2, 1000),
+}
 
 
-@pytest.mark.parametrize("name", COMPARATORS)
-def test_sizes_batches_and_epochs_are_those_of_table_1(name: str) -> None:
-    side, batch = COMPARATORS[name]
-    recipe = registry.load("trainers", name).recipe_named("published")
-    assert (recipe.epochs, recipe.batch, recipe.patch) == (500, batch, (side, side))
+@pytest.mark.parametrize(("name", "recipe_name"), COMPARATORS)
+def test_sizes_batches_and_epochs_are_those_of_table_1(name: str, recipe_name: str) -> None:
+    side, batch, epochs = COMPARATORS[name, recipe_name]
+    recipe = registry.load("trainers", name).recipe_named(recipe_name)
+    assert (recipe.epochs, recipe.batch, recipe.patch) == (epochs, batch, (side, side))
     assert StepSettings("fit", {"slices": side, "columns": side}) in recipe.steps
+    assert recipe.split == published(side, batch).split
 
 
-@pytest.mark.parametrize("name", COMPARATORS)
-def test_the_published_recipe_wants_axial_slices(tiny_work: WorkFolder, name: str) -> None:
+@pytest.mark.parametrize(("name", "recipe_name"), COMPARATORS)
+def test_the_published_recipe_wants_axial_slices(tiny_work: WorkFolder, name: str, recipe_name: str) -> None:
     kind = registry.load("trainers", name)
     with pytest.raises(UserError, match="use --plan 2d_axial, or --recipe adapted"):
-        kind(plan_of(tiny_work, 2), kind.recipe_named("published"))
+        kind(plan_of(tiny_work, 2), kind.recipe_named(recipe_name))
 
 
 @pytest.mark.parametrize("name", ["segnet", "spine_gan"])
@@ -97,27 +104,43 @@ def test_all_else_is_as_in_the_papers_own_recipe() -> None:
     assert published(512, 4).steps == ours.steps
 
 
+@pytest.mark.parametrize(("name", "recipe_name"), [("segnet", "published"), ("unet", "axial_nnunet")])
 def test_the_published_recipe_trains_on_axial_slices_and_writes_tables_2_to_4(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, recipe_name: str
 ) -> None:
     monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
     monkeypatch.setattr(SegNetTrainer, "widths", (4, 4, 4, 4, 4))
-    monkeypatch.setattr(SegNetTrainer, "recipes", {"published": published(32, 4)})
+    kind, small = registry.load("trainers", name), published(32, 4)
+    recipe = replace(kind.recipe_named(recipe_name), patch=small.patch, steps=small.steps, steps_per_epoch=1)
+    monkeypatch.setattr(kind, "recipes", {recipe_name: recipe})
     work = planned(tmp_path)
-    train(TrainRequest(work.root, "segnet", plan="2d_axial", epochs=1, device="cpu"))
-    folder = work.model("segnet", "2d_axial", "published", "0") / "test"
+    train(TrainRequest(work.root, name, plan="2d_axial", epochs=1, device="cpu"))
+    folder = work.model(name, "2d_axial", recipe_name, "0") / "test"
     assert "| SegNet (paper) |" in (folder / "tables_2_to_4.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", COMPARATORS)
-def test_published_slices_have_square_pixels_and_strides(tiny_work: WorkFolder, name: str) -> None:
+@pytest.mark.parametrize(("name", "recipe_name"), COMPARATORS)
+def test_published_slices_have_square_pixels_and_strides(
+    tiny_work: WorkFolder, name: str, recipe_name: str
+) -> None:
     """Though the plan, for slices 4.4 mm apart, strides along the columns alone."""
     kind = registry.load("trainers", name)
     plan = plan_of(tiny_work, 2)
     network = replace(plan.network, strides=((1, 1), *((1, 2),) * (len(plan.network.strides) - 1)))
     plan = replace(plan, name="2d_axial", view_axis=1, network=network)
-    across, along = kind(plan, kind.recipe_named("published")).shape().scale_factor
+    across, along = kind(plan, kind.recipe_named(recipe_name)).shape().scale_factor
     assert across == along > 1
+
+
+def test_the_unets_stages_are_those_of_its_slices(tiny_work: WorkFolder) -> None:
+    kind = registry.load("trainers", "unet")
+    plan = replace(plan_of(tiny_work, 2), name="2d_axial", view_axis=1)
+    plan = replace(plan, network=replace(plan.network, widths=(32, *plan.network.widths[1:])))
+    small, large = (kind(plan, kind.recipe_named(name)).shape() for name in ("axial", "axial_nnunet"))
+    assert small.widths == (32, 64, 128, 256, 512, 512)
+    assert large.widths == (*small.widths, 512)
+    assert set(small.strides[1:]) == {(2, 2)}
+    assert kind(plan, kind.recipe_named("adapted")).shape().strides == plan.network.strides
 
 
 def test_published_slices_are_not_mirrored(tiny_work: WorkFolder) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from autospine.planning.plan import Plan
+from autospine.recipe import Recipe
 from autospine.work import WorkFolder
 from tests.contracts.trainer import TrainerContract
 from tests.tiny import plan_of
@@ -9,8 +13,15 @@ from trainers.unet import UNetTrainer
 
 
 class TestUNetTrainer(TrainerContract):
+    """The steps of recipes for axial slices want slices of hundreds of pixels: those that any slice takes are kept."""
+
     name = "unet"
-    recipe_names = ("adapted", "classification", "published")
+    recipe_names = ("adapted", "classification", "published", "axial", "axial_nnunet")
+
+    def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
+        plan, recipe = super().small(plan, recipe)
+        kept = tuple(step for step in recipe.steps if step.name in ("derive_axial4", "z_score"))
+        return plan, replace(recipe, steps=kept)
 
 
 @pytest.mark.parametrize(("recipe", "chained"), [("adapted", True), ("classification", False)])
