@@ -11,6 +11,7 @@ COMMANDS = {
     "autospine_ablate WORK --trainer T": "train a paper's variants and print its ablation tables",
     "autospine_ensemble -m MODEL MODEL -o OUT": "several models as one, weights given or searched for",
     "autospine_predict -i IN -o OUT -m MODEL": "segment scans on their own grids",
+    "autospine_view -m MODEL": "a page in the browser: give it a scan, see its segmentation",
     "autospine_evaluate PRED REF": "score masks: Dice, distances, per level and case",
     "autospine_reconstruct -i IN -o OUT": "rebuild scans and masks on a finer slice grid",
     "autospine_clean -i MASKS -o OUT": "clean masks: strays, or all rules of a paper",

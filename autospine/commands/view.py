@@ -1,0 +1,38 @@
+"""autospine_view: a page in the browser that segments the scan that it is given."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from autospine.commands.shared import RESEARCH_ONLY, add_device, parser, run
+
+DESCRIPTION = (
+    "Serves a page on this machine only: give it a scan and see its segmentation, slice by slice, with levels, "
+    "volumes, confidence and warnings; the mask and its report can be saved. Needs Streamlit (pip install streamlit)."
+)
+EXAMPLES = """  autospine_view -m work/models/unet/2d_sagittal/adapted/fold_0
+  autospine_view -m work/models/unet/2d_sagittal/adapted --port 9000 --device cpu"""
+
+
+def main() -> int:
+    """Entry point."""
+    made = parser(DESCRIPTION, EXAMPLES)
+    made.add_argument("-m", "--model", nargs="+", required=True, type=Path, help="model folder(s)")
+    made.add_argument("--port", type=int, default=8501, metavar="N", help="of the page (default: 8501)")
+    add_device(made)
+    return run(made, _view)
+
+
+def _view(options: argparse.Namespace) -> int:
+    from autospine.viewer.server import ViewRequest, prepare
+
+    request = ViewRequest(tuple(options.model), options.port, options.device)
+    serve = prepare(request)
+    print(f"the page: {request.address} (Ctrl-C ends it). {RESEARCH_ONLY}", flush=True)
+    serve()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

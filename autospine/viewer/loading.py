@@ -1,0 +1,66 @@
+"""The model of a page: read once, used by every visit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from autospine.errors import UserError
+from autospine.model import Model, find_models
+
+if TYPE_CHECKING:
+    from autospine.prediction import Predictor
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Networks ready to segment.
+
+    Attributes:
+        models: One, or several that are averaged.
+        predictor: Of these models.
+        turn: Held while a scan is segmented, so that two visits do not need the memory of two.
+    """
+
+    models: tuple[Model, ...]
+    predictor: Predictor
+    turn: Lock = field(default_factory=Lock, compare=False)
+
+
+def find_page_models(folders: Sequence[str | Path]) -> tuple[Model, ...]:
+    """Models that a page can serve, without their weights.
+
+    Raises:
+        UserError: No model there, models that differ, or one that needs several channels.
+    """
+    models = tuple(find_models(folders))
+    channels = models[0].card.plan.channels
+    if len(channels) > 1:
+        raise UserError(
+            models[0].folder,
+            f"needs {len(channels)} channels ({', '.join(channels)}), and the page takes one file",
+            "use autospine_predict",
+        )
+    return models
+
+
+def load(folders: Sequence[str | Path], device: str) -> Loaded:
+    """Reads models with their weights.
+
+    Args:
+        folders: A fold's folder, the folder above its folds, an ensemble, or several.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        UserError: As for `find_page_models`; weights are missing or damaged, or there is no such device.
+    """
+    import torch
+
+    from autospine.machine import find_machine
+    from autospine.prediction import Predictor
+
+    models = find_page_models(folders)
+    return Loaded(models, Predictor(models, torch.device(find_machine(device, None).device)))

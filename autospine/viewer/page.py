@@ -1,0 +1,125 @@
+"""The page: lays out what the other files of this folder make."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from autospine.errors import UserError
+from autospine.overlay.views import choose_slices
+from autospine.prediction.segmentation import ASSUMPTION, RESEARCH_ONLY
+from autospine.viewer.examining import Examined, examine
+from autospine.viewer.loading import Loaded, load
+from autospine.viewer.pictures import draw_slice
+from autospine.viewer.words import as_text, remarks, table_rows
+
+KEPT = "examined"  # in the session: the id of the upload, and what was found in it
+FORMATS = ".nii.gz, .nii, .mha or .nrrd"
+
+
+def show(models: tuple[str, ...], device: str) -> None:
+    """Draws the page; Streamlit calls it anew at every click.
+
+    Args:
+        models: Folders.
+        device: "auto", "cpu" or "cuda".
+    """
+    st.set_page_config(page_title="AutoSpine", layout="wide")
+    st.title("AutoSpine")
+    st.markdown(f"Segments an MRI of the lumbar spine. **{RESEARCH_ONLY}**")
+    try:
+        loaded = _loaded(models, device)
+        st.caption(as_text("Model: " + ", ".join(model.name for model in loaded.models)))
+        upload = st.file_uploader(f"Scan ({FORMATS}). It stays on this machine.")
+        if upload is None:
+            st.session_state.pop(KEPT, None)
+            return
+        examined = _examined(upload, loaded)
+    except UserError as error:
+        st.error(as_text(str(error)))
+        return
+    _show(examined)
+
+
+@st.cache_resource(show_spinner="Reading the model")
+def _loaded(models: tuple[str, ...], device: str) -> Loaded:
+    return load(models, device)
+
+
+def _examined(upload: UploadedFile, loaded: Loaded) -> Examined:
+    """Segments an upload once, however often the page is drawn."""
+    known = st.session_state.get(KEPT)
+    if known is None or known[0] != upload.file_id:
+        st.session_state.pop(KEPT, None)  # two scans need not be held at once
+        with st.spinner(as_text(f"Segmenting {upload.name}")):
+            known = upload.file_id, examine(upload.name, upload.getvalue(), loaded)
+        st.session_state[KEPT] = known
+    return known[1]
+
+
+def _show(examined: Examined) -> None:
+    for remark in remarks(examined.found):
+        st.warning(as_text(remark))
+    _show_downloads(examined)
+    st.subheader("Overview")
+    st.image(examined.overlay)
+    st.subheader("Slices")
+    _show_slices(examined)
+    st.subheader("Structures")
+    _show_table(examined)
+
+
+def _show_downloads(examined: Examined) -> None:
+    files = (("Mask", examined.mask), ("Report", examined.report))
+    with st.container(horizontal=True):
+        for word, file in files:
+            st.download_button(f"{word} ({as_text(file.name)})", file.content, file.name, on_click="ignore")
+
+
+def _show_slices(examined: Examined) -> None:
+    scan, mask = examined.scan, examined.found.mask
+    count = scan.array.shape[0]
+    chosen = choose_slices(mask)
+    number = chosen[len(chosen) // 2] + 1
+    if count > 1:
+        number = st.slider(
+            "Sagittal slice, from right to left", 1, count, number, key=f"slice of {examined.id}"
+        )
+    spacing = scan.spacing[1], scan.spacing[2]
+    pictures = draw_slice(
+        scan.array[number - 1], mask[number - 1], spacing, examined.window, examined.found.scheme
+    )
+    left, right = st.columns(2)
+    left.image(pictures.scan, caption=f"Scan, slice {number} of {count}; front is left")
+    right.image(pictures.mask, caption="Mask; colours as in the table")
+
+
+def _show_table(examined: Examined) -> None:
+    rows = table_rows(examined.found)
+    if not rows:
+        st.caption("Nothing was found.")
+        return
+    colours = [f"background-color: {row.colour}" for row in rows]
+    table = pd.DataFrame(
+        {
+            "": [""] * len(rows),
+            "structure": [row.structure for row in rows],
+            "level": ["" if row.level is None else str(row.level) for row in rows],
+            "volume (ml)": [row.volume_ml for row in rows],
+            "confidence": [row.confidence for row in rows],
+            "flags": [row.flags for row in rows],
+        }
+    )
+    st.dataframe(
+        table.style.apply(lambda _: colours, subset=[""]).format(
+            {"volume (ml)": "{:.2f}", "confidence": "{:.2f}"}
+        ),
+        hide_index=True,
+        width="content",
+        height="content",
+        column_config={"": st.column_config.Column(width=40), "flags": st.column_config.Column(width=500)},
+    )
+    st.caption(
+        f"{ASSUMPTION} Confidence, 0 to 1: how sure the level is, and where there is none, the structure."
+    )

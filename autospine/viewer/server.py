@@ -1,0 +1,91 @@
+"""Starts the page on this machine."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from autospine.errors import UserError
+from autospine.machine import find_machine
+from autospine.viewer.loading import find_page_models
+
+ADDRESS = "127.0.0.1"  # nobody else's machine reaches it
+LARGEST_UPLOAD = 2000  # MB
+APP = Path(__file__).with_name("app.py")
+
+
+@dataclass(frozen=True)
+class ViewRequest:
+    """What autospine_view is asked; see its --help."""
+
+    models: tuple[Path, ...]
+    port: int = 8501
+    device: str = "auto"
+
+    @property
+    def address(self) -> str:
+        """What to type into a browser."""
+        return f"http://{ADDRESS}:{self.port}"
+
+
+def prepare(request: ViewRequest) -> Callable[[], None]:
+    """Makes sure that the page can be served.
+
+    Returns:
+        Serves the page until the process is interrupted.
+
+    Raises:
+        UserError: Streamlit, the model, the device or the port cannot be had.
+    """
+    if find_spec("streamlit") is None:
+        raise UserError("streamlit", "is not installed", "install it with: pip install streamlit")
+    find_page_models(request.models)
+    find_machine(request.device, None)
+    check_port(request.port)
+    return lambda: _serve(streamlit_words(request))
+
+
+def check_port(port: int) -> None:
+    """Makes sure that a port of this machine is free.
+
+    Raises:
+        UserError: It is not.
+    """
+    mend = "give another with --port"
+    if not 0 < port < 65536:
+        raise UserError("--port", f"is {port}", "give a number from 1 to 65535")
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if sys.platform != "win32":  # there it would let two servers share a port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except PermissionError as error:
+            raise UserError("--port", f"{port} may not be used by this user", mend) from error
+        except OSError as error:
+            raise UserError("--port", f"{port} is taken by another program", mend) from error
+
+
+def streamlit_words(request: ViewRequest) -> list[str]:
+    """Arguments of the command `streamlit`."""
+    settings = {
+        "server.address": ADDRESS,
+        "server.port": str(request.port),
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": str(LARGEST_UPLOAD),
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "logger.hideWelcomeMessage": "true",
+    }
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    return ["run", str(APP), *flags, "--", request.device, *(str(path.resolve()) for path in request.models)]
+
+
+def _serve(words: Sequence[str]) -> None:
+    from streamlit.web.cli import main
+
+    main(list(words), prog_name="streamlit", standalone_mode=False)
