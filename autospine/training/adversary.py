@@ -117,6 +117,10 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clip_weights(critic: nn.Module, limit: float) -> None:
-    """Every weight into [-limit, limit]."""
+    """Every weight into [-limit, limit], as Arjovsky et al. 2017 do, gains of normalisations too.
+
+    Each normalisation takes away the scale that the one before has lost, so that the critic still tells masks apart;
+    with gains left free its scores would grow without end.
+    """
     for weight in critic.parameters():
         weight.clamp_(-limit, limit)

@@ -122,6 +122,19 @@ def test_clipping_keeps_every_weight_small() -> None:
     assert max(float(p.detach().abs().max()) for p in critic.parameters()) == pytest.approx(0.001)
 
 
+def test_a_clipped_critic_still_tells_the_masks_apart() -> None:
+    """Though the gains of its normalisations are clipped, too."""
+    torch.manual_seed(0)
+    critic, (real, fake) = Critic(2, width=8), masks(size=64)
+    adversary, updater = Adversary(constraint="clipping"), updater_of(critic)
+    for _ in range(20):
+        adversary.train(updater, "critic", real, fake)
+    annotated, predicted = critic(real), critic(fake.requires_grad_())
+    assert annotated.min() > predicted.max()
+    (gradient,) = torch.autograd.grad(adversary.persuade(critic, fake), fake)
+    assert gradient.norm() > 1e-3
+
+
 def test_scores_stay_float32_under_autocast() -> None:
     critic, (real, fake) = Critic(2, width=4), masks(size=64)
     with torch.autocast("cpu", torch.bfloat16):
