@@ -25,6 +25,8 @@ COMMANDS = (
     "phantom",
     "clean",
     "slices",
+    "reconstruct",
+    "view",
 )
 
 
