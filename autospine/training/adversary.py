@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autospine.networks.blocks import InstanceNorm
 from autospine.training.updater import Updater
 
 Kind = Literal["wasserstein", "cross_entropy"]
@@ -28,7 +29,7 @@ class Adversary:
         constraint: What keeps the critic Lipschitz: "penalty" on gradients whose norm is not 1 (Gulrajani et al. 2017),
             "clipping" of weights (Arjovsky et al. 2017), or "none", which a Wasserstein critic cannot do with.
         penalty: Weight of the former.
-        clip: Largest weight of the latter.
+        clip: Largest weight of the latter, see `clip_weights`.
         steps: Updates of the critic for one of the segmentation network.
 
     Raises:
@@ -117,10 +118,13 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clip_weights(critic: nn.Module, limit: float) -> None:
-    """Every weight into [-limit, limit], as Arjovsky et al. 2017 do, gains of normalisations too.
+    """Weights and biases of convolutions into [-limit, limit]; gains and shifts of normalisations into [-1, 1].
 
-    Each normalisation takes away the scale that the one before has lost, so that the critic still tells masks apart;
-    with gains left free its scores would grow without end.
+    Arjovsky et al. 2017 clip every weight alike. Gains of 0.01 would leave features so small that the next
+    normalisation's epsilon outweighs them, and of the critic's gradient almost nothing; left free, they would let the
+    scores grow without end.
     """
-    for weight in critic.parameters():
-        weight.clamp_(-limit, limit)
+    for module in critic.modules():
+        bound = 1.0 if isinstance(module, InstanceNorm) else limit
+        for weight in module.parameters(recurse=False):
+            weight.clamp_(-bound, bound)
