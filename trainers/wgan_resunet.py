@@ -12,8 +12,8 @@ Where the paper is silent or contradicts itself:
 - The critic has a Wasserstein objective with a Lipschitz constraint (equations 2 and 7) and, elsewhere, the sigmoid
   cross-entropy of equation 5: Wasserstein with gradient penalty 10 is taken, the others are options.
 - How often the critic is updated is not said: five times for each update of the generator, on the same batch (whose
-  masks the generator has then predicted once), each with new interpolates. So an update, an epoch and a time budget
-  mean the same for the generator with and without its critic.
+  masks the generator has then predicted once), each with new interpolates. So an update and an epoch mean the same for
+  the generator with and without its critic; in a time budget it gets fewer of them with it.
 - Weights of the loss are not given: 0.01 * adversarial + cross-entropy + Dice. Adam 1e-4 with betas 0.5 and 0.9.
 - Its histogram threshold was chosen by hand: Otsu's. Rotation and "cropping" of the slices: up to 15 degrees, and
   windows down to four fifths of a side.

@@ -58,7 +58,7 @@ class Adversary:
             fake: Predicted ones, soft-max, without a graph.
 
         Returns:
-            Of the last update: "critic", its whole loss; "wasserstein", mean score of annotated masks minus that of
+            From before the last update: "critic", its whole loss; "wasserstein", mean score of annotated masks minus that of
             predicted ones; "penalty" where there is one.
         """
         terms: dict[str, Tensor] = {}
