@@ -58,8 +58,8 @@ class Adversary:
             fake: Predicted ones, soft-max, without a graph.
 
         Returns:
-            From before the last update: "critic", its whole loss; "wasserstein", mean score of annotated masks minus that of
-            predicted ones; "penalty" where there is one.
+            From before the last update: "critic", its whole loss; "wasserstein", mean score of annotated masks minus
+            that of predicted ones; "penalty" where there is one.
         """
         terms: dict[str, Tensor] = {}
         for _ in range(self.steps):
