@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from autospine import registry
 from autospine.ablation.scores import read_cases
 from autospine.ablation.size import resized
@@ -21,6 +23,7 @@ from autospine.model import CARD, read_model
 from autospine.planning.plan import Plan, Plans
 from autospine.recipe import Recipe
 from autospine.serial import from_plain, to_plain
+from autospine.training.checkpoint import load_checkpoint
 from autospine.training.run import TrainRequest, train
 from autospine.training.trainer import Trainer
 from autospine.work import WorkFolder
@@ -28,6 +31,7 @@ from autospine.work import WorkFolder
 log = logging.getLogger(__name__)
 
 TERMS = "terms.json"
+CHECKPOINT = "checkpoint.pt"
 SCORED = "summary.json"  # what a validation writes
 
 
@@ -87,7 +91,7 @@ class Task:
     @property
     def started(self) -> bool:
         """Whether a training has been here."""
-        return any((self.folder / name).exists() for name in (CARD, "checkpoint.pt"))
+        return any((self.folder / name).exists() for name in (CARD, CHECKPOINT))
 
     @property
     def scored(self) -> Path | None:
@@ -228,12 +232,20 @@ def _trained(task: Task, ablation: Ablation, work: Path) -> Trained:
         part = Split.load(task.folder).fold.scored
         scores = list(ablation.measure(task.trainer, place, part, work))
     widths = read_model(task.folder).card.shape.widths
-    return Trained(task.variant, _updates(task.folder), widths, tuple(scores))
+    return Trained(task.variant, _updates(task.folder), widths, tuple(scores), _precision(task.folder))
 
 
 def _updates(folder: Path) -> int:
     with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
         return int(list(csv.DictReader(file))[-1]["step"])
+
+
+def _precision(folder: Path) -> str:
+    """The number format that was measured to be the fastest; "-" where the checkpoint that knows it was deleted."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return "-"
+    return str(load_checkpoint(path, torch.device("cpu"))["calibration"]["precision"]["dtype"])
 
 
 def _patients(work: WorkFolder) -> Mapping[str, str]:

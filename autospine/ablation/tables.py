@@ -45,12 +45,14 @@ class Trained:
         updates: Of its training.
         widths: Of its network.
         scores: Of the fold's cases.
+        precision: Number format of its training, the fastest for its network; "-" where that is not known.
     """
 
     variant: Variant
     updates: int
     widths: tuple[int, ...]
     scores: tuple[Score, ...]
+    precision: str = "-"
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,12 @@ def _markdown(result: Result, tests: Iterable[tuple[str, PairedTest]]) -> str:
         "",
         result.terms,
         "",
-        "| variant | updates | widths |",
-        "|---|---:|---|",
+        "| variant | updates | widths | number format |",
+        "|---|---:|---|---|",
     ]
     for one in result.trained:
-        lines.append(f"| {one.variant.title} | {one.updates} | {', '.join(map(str, one.widths))} |")
+        widths = ", ".join(map(str, one.widths))
+        lines.append(f"| {one.variant.title} | {one.updates} | {widths} | {one.precision} |")
     for layout in ablation.layouts:
         for metric in layout.metrics:
             lines += ["", f"## {layout.title}: {WORDS.get(metric, metric)}", "", *_table(result, metric)]

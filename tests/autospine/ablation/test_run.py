@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+import torch
 
 from autospine import registry
 from autospine.ablation import run
@@ -46,6 +47,12 @@ def test_variants_are_trained_alike_and_tabled(work: WorkFolder) -> None:
     ):
         assert words in text
     place = work.root / "ablations" / "ablated" / "2d_sagittal" / "quick" / "fold_0"
+    checkpoint = folder(work, "plain") / "checkpoint.pt"
+    saved = torch.load(checkpoint, weights_only=True)["calibration"]["precision"]["dtype"]
+    assert next(line for line in text.splitlines() if line.startswith("| ")).endswith("| number format |")
+    assert f"| {saved} |" in text
+    checkpoint.unlink()
+    assert text.count(f"| {saved} |") - 1 == ablate(asked(work, seed=3, resume=True)).count(f"| {saved} |")
     with open(place / "ablation.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 3 * 2
