@@ -69,7 +69,8 @@ class SAFNetTrainer(Trainer):
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": Recipe(
             "adapted",
-            optimisers={"network": OptimiserSettings("adam", 1e-3, 1e-4)},
+            optimisers={"network": OptimiserSettings("adam", 4e-3, 1e-4)},
+            batch=1,  # levels are learnt by looks: that takes many updates, not many volumes in each
             augmentation=AugmentationSettings(elastic_probability=0.2),
             learns="classes",
             average=0.99,

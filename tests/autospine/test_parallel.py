@@ -23,6 +23,7 @@ from autospine.errors import UserError
 from autospine.parallel import run_cases
 
 parallel.PATIENCE = 0  # everything in other processes
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started without
 
 def square(number):
     if number == 3: raise UserError(f"{number}.mha", "is odd", "mend it")

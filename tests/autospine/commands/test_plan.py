@@ -294,7 +294,8 @@ def test_as_a_process_with_two_workers(data: Path, spine: Callable[..., None]) -
 @pytest.mark.slow
 def test_an_interrupt_ends_with_130_and_whole_files(data: Path) -> None:
     code = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job is started without
         "from autospine.preprocessing import preprocess; from autospine.planning import run as planning\n"
         "first = preprocess.preprocess_case\n"
         "def slow(job): print('at', job.case.id, file=sys.stderr, flush=True); time.sleep(0.4); return first(job)\n"
