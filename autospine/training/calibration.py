@@ -175,7 +175,7 @@ def _by_minutes(
     steps = max(updates_of(took), 2)
     per_epoch = max(steps // EPOCHS_OF_A_BUDGET, 1)
     steps = steps // per_epoch * per_epoch
-    log.info("%g minutes: widths %s, %d updates", job.minutes or 0, shape.widths, steps)
+    log.info("%.3g minutes: widths %s, %d updates", job.minutes or 0, shape.widths, steps)
     if steps < trainer.recipe.smallest_updates / 2:
         log.warning("%d updates are few: expect rough masks, or give more --minutes", steps)
     return Calibration(shape, precision, steps, per_epoch, took.update)
