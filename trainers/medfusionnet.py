@@ -128,7 +128,7 @@ class MedFusionNetTrainer(Trainer):
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": Recipe(
             "adapted",
-            optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0)},
+            optimisers={"network": OptimiserSettings("adam", 4e-3, 0.0)},
             batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
             augmentation=AugmentationSettings(),
             learns="classes",
