@@ -81,7 +81,7 @@ def test_only_rotation_contrast_and_elastic_displacement_augment(tiny_work: Work
 def test_the_adapted_recipe_is_free_to_choose_a_width(tiny_work: WorkFolder) -> None:
     trainer = made(tiny_work, "adapted")
     assert [shape.widths[-1] for shape in trainer.candidates()] == [32, 48, 64, 96, 128]
-    assert (trainer.patch, trainer.batch) == (trainer.plan.network_patch, trainer.plan.batch)
+    assert (trainer.patch, trainer.batch) == (trainer.plan.network_patch, 1)
     assert trainer.recipe.split is None
     for shape in trainer.candidates()[:2]:
         assert trainer.build(shape)(torch.zeros(1, 1, 2, 32, 16)).shape[1] == trainer.encoding.channels
