@@ -6,10 +6,8 @@ labels the data set has, on any plan of slices.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from autospine.augmentation import AugmentationSettings
 from autospine.axial.derivation import shows_axial
 from autospine.dataset.splits import Part
 from autospine.errors import UserError
@@ -31,13 +29,6 @@ class AxialComparator(Trainer):
                 f"use --plan {PLAN}, or --recipe adapted",
             )
         super().__init__(plan, recipe)
-
-    def augmentation(self) -> AugmentationSettings | None:
-        """Mirrored left and right in other recipes alone, as `wgan_resunet` is."""
-        settings = super().augmentation()
-        if settings is None or not fits_axial_slices(self.recipe):
-            return settings
-        return replace(settings, mirror_axes=())
 
     def write_tables(self, folder: Path, part: Part, work: Path) -> None:
         """Tables 2 to 4, where bodies, foramina and laminae were learnt on axial slices."""

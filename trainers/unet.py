@@ -63,7 +63,7 @@ class UNetTrainer(AxialComparator):
             name="axial_nnunet",
             epochs=1000,
             schedule=POLY,
-            augmentation=AugmentationSettings(),
+            augmentation=AugmentationSettings(mirror=False),
             foreground=0.33,
         ),
     }

@@ -22,7 +22,7 @@ Where the paper is silent or contradicts itself:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,7 +59,6 @@ class WGANOptions(Options):
         adversarial: Whether there is a critic at all.
         critic, constraint, penalty, clip, critic_steps: Of the critic, see `Adversary`.
         alpha, beta, gamma: Weights of the adversarial term, cross-entropy and Dice (equation 1).
-        mirror: Mirrors left and right, where the plan allows it, beside the recipe's augmentation.
     """
 
     residual: bool = True
@@ -75,7 +74,6 @@ class WGANOptions(Options):
     alpha: float = 0.01
     beta: float = 1.0
     gamma: float = 1.0
-    mirror: bool = True
 
     def __post_init__(self) -> None:
         if self.clusters < 1:
@@ -123,17 +121,12 @@ class WGANResUNetTrainer(Trainer):
             steps=(DERIVATION,),
             average=0.99,
         ),
-        "published": replace(published(SIDE, 4, {GENERATOR: ADAM, CRITIC: ADAM}), options={"mirror": False}),
+        "published": published(SIDE, 4, {GENERATOR: ADAM, CRITIC: ADAM}),
     }
 
     def shape(self) -> NetworkShape:
         """Four poolings by two, whatever the plan."""
         return super().shape().with_stages(self.widths)
-
-    def augmentation(self) -> AugmentationSettings | None:
-        """The recipe's; mirrored left and right if the options say so."""
-        settings = super().augmentation()
-        return settings if settings is None or self.options.mirror else replace(settings, mirror_axes=())
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """The generator, with the parts that the options leave it."""

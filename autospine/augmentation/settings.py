@@ -29,6 +29,7 @@ class AugmentationSettings:
         elastic_amplitude_mm: Largest displacement of a node of its lattice along an axis, times a factor of 0 to 1
             per sample; at most a quarter of the smoothness, so that tissue never folds.
         elastic_smoothness_mm: Distance of the nodes. Below the height of a vertebra shapes would be unnatural.
+        mirror: A recipe's word on whether what the plan allows to be mirrored is mirrored.
         mirror_axes: Axes that are mirrored with probability 1/2: -3 slices, -2 rows, -1 columns. None by
             default: levels and sides must stay distinguishable. -3 is passed over in two dimensions.
         cut_probability: Of a shorter field of view: the rows above or below a random one become padding.
@@ -64,6 +65,7 @@ class AugmentationSettings:
     elastic_probability: float = 0.0
     elastic_amplitude_mm: float = 4.0
     elastic_smoothness_mm: float = 24.0
+    mirror: bool = True
     mirror_axes: tuple[int, ...] = ()
     cut_probability: float = 0.1
     cut_share: float = 0.4
@@ -104,6 +106,7 @@ class AugmentationSettings:
 
 NO_CHANGE = AugmentationSettings(  # what papers build on, who name the few changes that they make
     affine_probability=0.0,
+    mirror=False,
     cut_probability=0.0,
     gamma_probability=0.0,
     remap_probability=0.0,

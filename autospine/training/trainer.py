@@ -214,7 +214,7 @@ class Trainer(ABC):
         return self.recipe.batch or self.plan.batch
 
     def augmentation(self) -> AugmentationSettings | None:
-        """The recipe's, turned to the plan's axes: mirroring only from left to right, cuts only across the spine.
+        """The recipe's, turned to the plan's axes: mirroring only as both allow, cuts only across the spine.
 
         The pixels' spacing is each batch's own, which the recipe's steps may have changed.
         """
@@ -224,7 +224,7 @@ class Trainer(ABC):
         mirrored = tuple(axes.index(axis) - len(axes) for axis in self.plan.mirror_axes if axis in axes)
         return replace(
             settings,
-            mirror_axes=mirrored,
+            mirror_axes=mirrored if settings.mirror else (),
             cut_probability=settings.cut_probability if axes[-2] == 1 else 0.0,
         )
 

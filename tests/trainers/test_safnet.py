@@ -73,6 +73,7 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
 def test_only_rotation_contrast_and_elastic_displacement_augment(tiny_work: WorkFolder) -> None:
     settings = made(tiny_work).augmentation()
     assert settings is not None
+    assert settings.mirror_axes == ()
     used = {name for name, value in vars(settings).items() if name.endswith("_probability") and value}
     assert used == {"affine_probability", "elastic_probability", "contrast_probability"}
     assert (settings.scale, settings.shear, settings.translation) == ((1.0, 1.0), 0.0, 0.0)
