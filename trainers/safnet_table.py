@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ SCHEME = "mrspineseg18"
 FOLD = "fold_"
 PARTS = ("test", "validation")  # what is scored, the first that there is
 ABSENT = "absent"
+PARTIAL = re.compile("_(pyramid|fusion|attention)-false")  # in the name of a folder: not the whole SAFNet
+OWN = re.compile(
+    "_(all$|loss-(binary|cross_entropy)|(pyramid|fusion|attention)-true)"
+)  # of SAFNet's names alone
 Figure = tuple[float, float]  # mean and deviation, in percent
 METHODS: Mapping[str, tuple[str, Sequence[Figure]]] = {  # by trainer, in the paper's order
     "unet": ("3D UNet", ((74.42, 5.22), (72.45, 8.24), (75.68, 7.42), (74.22, 5.32), (78.35, 3.22))),
@@ -31,7 +36,8 @@ METHODS: Mapping[str, tuple[str, Sequence[Figure]]] = {  # by trainer, in the pa
 }
 NOTES = (
     "Dice in percent, mean and standard deviation over the structures; each structure's figure is its mean over the "
-    "scored cases that show it. What the paper's deviation runs over is not said.",
+    "scored cases whose annotation or mask shows it, 0 where only one of them does. What the paper's deviation runs "
+    "over is not said.",
     "In brackets what the paper's table 1 prints for its own five folds of MRSpineSeg; fold k here has other cases.",
     "The paper's five-fold mean of SAFNet is 80.32 +- 5.00. Its fold 5 is 81.45 in the table, 80.83 in the text.",
     f'"{ABSENT}": no scored case of the fold shows the structure and none was predicted; it is in no mean. A structure '
@@ -72,7 +78,11 @@ def write_table(folder: Path) -> None:
         return
     recipe = folder.parents[1]
     for ours in sorted((recipe.parents[2] / "safnet" / recipe.parent.name).glob("*")):
-        if recipe in (there := places(ours)).values() and (found := scored_folds(ours)):
+        if (
+            not PARTIAL.search(ours.name)
+            and recipe in (there := places(ours)).values()
+            and (found := scored_folds(ours))
+        ):
             every = {name: found if place == ours else scored_folds(place) for name, place in there.items()}
             write_text(ours / f"{FILE}.md", _markdown(every))
             write_text(ours / f"{FILE}.csv", _csv(every))
@@ -82,8 +92,7 @@ def places(recipe: Path) -> dict[str, Path]:
     """Each method's recipe folder, given SAFNet's: of the same split and sequence, without SAFNet's own options."""
     models, plan, name = recipe.parents[2], recipe.parent.name, recipe.name
     own = next((each for each in ("published_literal", PUBLISHED.name) if name.startswith(each)), "")
-    parts = name.removeprefix(own).split("_")
-    theirs = (COMPARED.name if own else "") + "_".join(part for part in parts if "-" not in part)
+    theirs = (COMPARED.name if own else "") + OWN.sub("", name.removeprefix(own))
     return {
         trainer: recipe if trainer == "safnet" else models / trainer / plan / theirs for trainer in METHODS
     }
@@ -92,12 +101,11 @@ def places(recipe: Path) -> dict[str, Path]:
 def scored_folds(recipe: Path) -> dict[int, FoldScore]:
     """Scores of the numbered folds in a recipe's folder."""
     found = {}
-    for fold in recipe.glob(f"{FOLD}[0-9]*"):
-        for part in PARTS:
-            summary = fold / part / "summary.json"
-            if summary.exists():
-                found[int(fold.name.removeprefix(FOLD))] = _score(summary)
-                break
+    for fold in recipe.glob(f"{FOLD}*"):
+        number = fold.name.removeprefix(FOLD)
+        summaries = [path for part in PARTS if (path := fold / part / "summary.json").exists()]
+        if number.isdecimal() and summaries:  # others: fold_all, or one that its owner has renamed
+            found[int(number)] = _score(summaries[0])
     return dict(sorted(found.items()))
 
 

@@ -107,13 +107,38 @@ def test_a_network_that_is_trained_after_safnet_joins_too(recipe: Path) -> None:
         ("adapted", "adapted"),
         ("adapted_t2", "adapted_t2"),
         ("published_loss-binary", "safnet"),
-        ("adapted_loss-binary_t2_slices", "adapted_t2_slices"),
+        ("adapted_t2_loss-binary", "adapted_t2"),
+        ("published_literal_loss-cross_entropy", "safnet"),
+        ("adapted_t2_attention-true", "adapted_t2"),
+        ("adapted_all", "adapted"),
+        ("published_all", "safnet"),
     ],
 )
 def test_whose_folders_are_compared(tmp_path: Path, name: str, theirs: str) -> None:
     found = places(tmp_path / "safnet" / "3d_volume" / name)
     assert found["safnet"].name == name
     assert found["cfnet"] == tmp_path / "cfnet" / "3d_volume" / theirs
+
+
+def test_a_network_without_a_part_is_not_called_safnet(recipe: Path) -> None:
+    models = recipe.parents[2]
+    scored(models / "safnet" / "3d_volume" / "adapted_attention-false", 0, DICE)
+    scored(models / "safnet" / "3d_volume" / "adapted_base", 0, DICE)
+    write_table(scored(models / "unet" / "3d_volume" / "adapted", 0, DICE))
+    assert not list(models.glob("**/table_1.md"))
+
+
+def test_the_ablations_whole_network_is_compared_as_well(recipe: Path) -> None:
+    models = recipe.parents[2]
+    scored(models / "unet" / "3d_volume" / "safnet", 0, {"vertebra:1": 0.6})
+    write_table(scored(whole := recipe.with_name("published_all"), 0, DICE))
+    assert line(whole, "3D UNet")[0] == "60.00 ± 0.00 (74.42 ± 5.22)"
+
+
+def test_a_folder_that_was_renamed_is_passed_over(recipe: Path) -> None:
+    scored(recipe, 0, DICE)
+    (recipe / "fold_0").rename(recipe / "fold_0_old")
+    assert list(scored_folds(recipe)) == []
 
 
 def test_folds_of_ones_own_beyond_the_papers_five_have_a_column(recipe: Path) -> None:
