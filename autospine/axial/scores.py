@@ -71,12 +71,15 @@ def score_slices(
         known = ~open_.take(k, axis)
         ours, theirs = (mask.take(k, axis) * known for mask in (prediction, reference))
         shown = [label for label in labels if (ours == label).any() or (theirs == label).any()]
-        found += [_score(k, label, ours == label, theirs == label, in_plane) for label in shown]
+        found += [_score(k, label, ours == label, theirs == label, known, in_plane) for label in shown]
     return found
 
 
-def _score(k: int, label: int, ours: np.ndarray, theirs: np.ndarray, spacing: Sequence[float]) -> AxialScore:
-    counts = overlap.count(ours, theirs)
+def _score(
+    k: int, label: int, ours: np.ndarray, theirs: np.ndarray, known: np.ndarray, spacing: Sequence[float]
+) -> AxialScore:
+    """Scores one structure of one slice from its boolean masks, both empty where nothing is `known`."""
+    counts = overlap.count(ours[known], theirs[known])
     rest = overlap.Counts(counts.neither, counts.reference_only, counts.prediction_only, counts.both)
     between = surface.surfaces(ours, theirs, spacing)
     far = surface.diagonal(ours.shape, spacing)

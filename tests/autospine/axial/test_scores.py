@@ -63,6 +63,20 @@ def test_what_is_not_annotated_is_not_scored() -> None:
     assert all(s.dice == 1 for s in score_slices(prediction, reference, SPACING, (1,), unlabelled=255))
 
 
+def test_what_is_not_annotated_is_not_background_either() -> None:
+    """300 annotated pixels, 80 right, 20 invented, 20 missed; 2000 more that nobody annotated, half of them predicted."""
+    reference, prediction = np.zeros((2, 46, 1, 50), np.uint8)
+    reference[:2] = 1
+    reference[6:] = 255
+    prediction[:2, 0, :40] = 1
+    prediction[3, 0, :20] = 1
+    prediction[26:] = 1
+    (score,) = score_slices(prediction, reference, SPACING, (1,), unlabelled=255)
+    iou, rest = 80 / 120, 180 / 220
+    assert score.dice == pytest.approx(0.8)
+    assert score.mean_iou == pytest.approx((iou + rest) / 2)
+
+
 def test_a_case_of_which_nothing_could_be_derived_is_not_scored() -> None:
     """On its annotated rows, too, nothing is known of what is predicted there."""
     prediction = discs()
