@@ -21,13 +21,12 @@ def patch_scores(
     Args:
         network: In evaluation mode.
         encoding: Which channels are classes.
-        context: Device and precision.
+        context: Device and precision, and in how many parts a batch is worked through.
         batches: Of validation patches.
     """
     classes = encoding.semantic_channels
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=context.device)
-    for batch in batches:
-        moved = batch.to(context.device)
+    for moved in (part for batch in batches for part in batch.to(context.device).parts(context.parts)):
         with context.precision.autocast(context.device):
             logits = network(moved.images.contiguous(memory_format=_layout(context, moved.images)))
         predicted = logits[:, :classes].argmax(dim=1)  # (B, *spatial)

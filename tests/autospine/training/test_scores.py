@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,3 +73,32 @@ def test_patches_count_together_and_voxels_without_annotation_do_not() -> None:
         reference[known], predicted[known], labels=range(1, encoding.semantic_channels), average="macro"
     )
     assert scores.dice == pytest.approx(expected)
+
+
+class Pointwise(nn.Module):
+    """Answers each voxel by itself, and notes how many patches it was given."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, channels, 1)
+        self.seen: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(len(x))
+        return self.layer(x)
+
+
+def test_a_batch_too_large_for_the_memory_is_scored_in_parts() -> None:
+    encoding = chain_encoding()
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, encoding.ignored + 1, (5, 9, 7), generator=generator)
+    nothing = torch.zeros(5, 1)
+    batch = Batch(torch.randn((5, 1, 9, 7), generator=generator), labels, nothing, nothing, nothing)
+    network = Pointwise(encoding.channels)
+    objective = Objective(encoding, (1, 2), DiceCrossEntropy())
+    context = Context({}, objective, Updater({}, {}, {}, Precision()), Precision(), torch.device("cpu"), 0)
+    with torch.inference_mode():
+        whole = patch_scores(network, encoding, context, [batch])
+        divided = patch_scores(network, encoding, replace(context, parts=3), [batch])
+    assert network.seen == [5, 1, 2, 2]
+    assert divided == whole
