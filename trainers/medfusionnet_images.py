@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autospine.dataset.protocols import Split
+from autospine.dataset.protocols import FILE, Split
 from autospine.dataset.splits import Fold, FoldSlices
 from autospine.preprocessing.storage import CaseStore
 from autospine.recipe import SplitSettings
@@ -29,7 +30,10 @@ Slices = Mapping[str, tuple[int, ...]]
 
 
 def with_images(trainer: MedFusionNetTrainer, job: Job) -> Fold:
-    """The fold, with its slices named where the recipe takes the middle ones alone: those are scored, too."""
+    """The fold, with its slices named where the recipe takes the middle ones alone: those are scored, too.
+
+    split.json names them as well, for whoever searches or scores later.
+    """
     fold = job.fold
     middle = any(s.name == "annotated_slices" and s.settings.get("middle") for s in trainer.recipe.steps)
     if fold.slices is not None or not (middle or trainer.options.enlarge == "before"):
@@ -37,7 +41,10 @@ def with_images(trainer: MedFusionNetTrainer, job: Job) -> Fold:
     folder, slices = prepare_cases(trainer, job.cases, fold.every), {}
     for case in fold.every:
         slices[case] = CaseStore(folder, case).record.slices or ()
-    return _fold_of(*({c: slices[c] for c in ids} for ids in (fold.train, fold.validation, fold.test)))
+    named = _fold_of(*({c: slices[c] for c in ids} for ids in (fold.train, fold.validation, fold.test)))
+    if distributed.is_main() and (job.folder / FILE).exists():
+        replace(Split.load(job.folder), fold=named).save(job.folder)
+    return named
 
 
 def _fold_of(train: Slices, validation: Slices, test: Slices) -> Fold:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from autospine.dataset.cases import listed
-from autospine.dataset.protocols import FILE, LEAK, Split
+from autospine.dataset.protocols import FILE, Split
 from autospine.dataset.splits import Fold, Part, read_splits
 from autospine.ensemble.card import ENSEMBLE, PREFIX, weights_fault
 from autospine.ensemble.choose import Candidates, choose, chosen_weights, save_ensemble
@@ -110,7 +110,7 @@ def _check_fold(first: Model, other: Model) -> None:
             "take models of one fold, so that the same cases are new to all of them",
         )
     dealt, theirs = (split_of(model) for model in (first, other))
-    if dealt and theirs and (dealt.slices or theirs.slices) and dealt != theirs:
+    if dealt and theirs and (dealt.warning or theirs.warning) and dealt.fold != theirs.fold:
         raise UserError(
             other.folder,
             f"was trained on other slices than {first.folder}",
@@ -156,7 +156,8 @@ def _searched(request: EnsembleRequest, models: Sequence[Model]) -> tuple[WorkFo
         raise UserError("--search", "needs the annotated cases", "add --work WORK")
     work = WorkFolder(request.work)
     work.check()
-    fold = _begun_with(models[0]) if request.fold is None else _numbered(work, request.fold)
+    split = _begun_with(models[0]) if request.fold is None else _numbered(work, request.fold)
+    fold = split.fold
     said = "--search" if request.fold is None else f"--fold {request.fold}"
     if not fold.validation:
         raise UserError(said, "has no validation case to choose weights on", "name another --fold")
@@ -164,8 +165,8 @@ def _searched(request: EnsembleRequest, models: Sequence[Model]) -> tuple[WorkFo
     foreign = [case for case in fold.every if case not in known]
     if foreign:
         raise UserError(request.work, f"does not have the case {foreign[0]}", "name the models' work folder")
-    if fold.slices is not None:
-        log.warning("WARNING: split by slices: %s", LEAK)
+    if split.warning:  # a case stands on several sides
+        log.warning("WARNING: %s", split.warning)
         return work, fold
     for model in models:
         seen = sorted(set(model.card.trained_on) & {*fold.validation, *fold.test})
@@ -178,32 +179,33 @@ def _searched(request: EnsembleRequest, models: Sequence[Model]) -> tuple[WorkFo
     return work, fold
 
 
-def _begun_with(model: Model) -> Fold:
-    """The fold that a model was trained by.
+def _begun_with(model: Model) -> Split:
+    """The split that a model was trained by.
 
     Raises:
         UserError: It is not known.
     """
-    fold = split_of(model)
-    if fold is None:
+    split = split_of(model)
+    if split is None:
         raise UserError(model.folder / FILE, "does not exist", "say --fold K")
-    return fold
+    return split
 
 
-def split_of(model: Model) -> Fold | None:
+def split_of(model: Model) -> Split | None:
     """Who trained and who was scored, None where that is not known; a member's split.json lies above it."""
     for folder in (model.folder, model.folder.resolve().parent):
         if (folder / FILE).exists():
-            return Split.load(folder).fold
+            return Split.load(folder)
     return None
 
 
-def _numbered(work: WorkFolder, asked: str) -> Fold:
-    folds = read_splits(work.splits, Fingerprint.load(work.fingerprint).cases).folds
+def _numbered(work: WorkFolder, asked: str) -> Split:
+    splits = read_splits(work.splits, Fingerprint.load(work.fingerprint).cases)
+    folds = splits.folds
     if asked not in map(str, range(len(folds))):
         known = ", ".join(map(str, range(len(folds))))
         raise UserError(f"--fold {asked}", "does not exist", f"choose from {known}")
-    return folds[int(asked)]
+    return Split("folds", folds[int(asked)], splits.reason)
 
 
 def _copy(model: Model, output: Path, name: str) -> Model:

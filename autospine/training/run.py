@@ -226,7 +226,7 @@ def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) 
     lines = []
     cases: list[CaseScore] = [case for each in evaluations for case in each.cases]
     if cases:
-        part = jobs[0].fold.scored
+        part = Split.load(jobs[0].folder).fold.scored  # as it was trained: a trainer may take slices alone
         what = "tested on" if part.name == "test" else "validated on"
         if part.name == "validation" and len(evaluations) > 1:
             what = "cross-validated over"

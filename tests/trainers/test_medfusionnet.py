@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from autospine.dataset.protocols import Split
-from autospine.dataset.splits import Fold
+from autospine.dataset.splits import Fold, FoldSlices
 from autospine.ensemble.card import read_card
 from autospine.errors import UserError
 from autospine.model import find_models, read_model
@@ -182,8 +182,9 @@ def test_members_that_do_not_exist(tiny_work: WorkFolder, members: list[str], fa
 
 @pytest.mark.slow
 def test_it_trains_members_finds_weights_and_predicts_as_one_model(
-    tiny_work: WorkFolder, tmp_path: Path
+    tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Split("patient", SPLIT, "dealt").save(tmp_path)
     trainer = tiny(tiny_work)
     evaluation = trainer.train(job(tiny_work, tmp_path))
     assert evaluation is not None
@@ -193,6 +194,11 @@ def test_it_trains_members_finds_weights_and_predicts_as_one_model(
     assert sum(member.weight for member in card.members) == pytest.approx(1)
     told = json.loads((tmp_path / "difference.json").read_text())
     assert (told["part"], told["images"]) == ("test", 1)
+    # The benchmark finds the images of the search in split.json.
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from ensemble import difference_to_brute_force
+
+    assert difference_to_brute_force(tiny_work.root, tmp_path) == 0
     # The search's own figure is what the user's prediction of that slice comes to.
     assert told["ensemble"] == pytest.approx(evaluation.cases[0].mean("iou"), abs=0.02)
     assert "0.751 / 0.826" in (tmp_path / "weights.md").read_text()
@@ -312,6 +318,46 @@ def test_minutes_are_divided_among_the_members(tiny_work: WorkFolder, tmp_path: 
         now = replace(given, started=given.started - 60 * sum(spent))
         spent.append(trainer._job_of("unet", now, waiting).minutes)
     assert spent[1:] == pytest.approx([10 * 0.9 / 4] * 4, rel=0.01)
+
+
+# Which images the parts hold.
+
+
+class Untrained:
+    """Notes the jobs of members instead of training them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.members: list[tuple[MedFusionNetTrainer, Job]] = []
+        monkeypatch.setattr("trainers.medfusionnet.fit", lambda *asked: self.members.append(asked))
+        monkeypatch.setattr("trainers.medfusionnet.validate", lambda *asked: None)
+        monkeypatch.setattr(MedFusionNetTrainer, "_combine", lambda *asked: None)
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> Untrained:
+    return Untrained(monkeypatch)
+
+
+def test_the_middle_slices_are_written_to_split_json(
+    tiny_work: WorkFolder, tmp_path: Path, untrained: Untrained
+) -> None:
+    Split("patient", SPLIT, "dealt").save(tmp_path)
+    made(tiny_work).train(job(tiny_work, tmp_path))
+    split = Split.load(tmp_path)
+    parts = [dict.fromkeys(ids, (2,)) for ids in (SPLIT.train, SPLIT.validation, SPLIT.test)]
+    assert split == Split("patient", replace(SPLIT, slices=FoldSlices(*parts)), "dealt")
+    assert not split.warning
+    made(tiny_work).train(job(tiny_work, tmp_path, fold=split.fold, resume=True))
+    assert Split.load(tmp_path) == split
+    assert [each.fold == split.fold for _, each in untrained.members] == [True] * 2 * len(MEMBERS)
+
+
+def test_whole_cases_stay_whole_in_split_json(
+    tiny_work: WorkFolder, tmp_path: Path, untrained: Untrained
+) -> None:
+    Split("patient", SPLIT, "dealt").save(tmp_path)
+    made(tiny_work, "adapted").train(job(tiny_work, tmp_path))
+    assert Split.load(tmp_path).fold == SPLIT
 
 
 # Options of autospine_train.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from autospine.dataset.protocols import Split
+from autospine.dataset.protocols import Protocol, Split
 from autospine.dataset.splits import Fold, FoldSlices
 from autospine.ensemble.run import EnsembleRequest, make_ensemble, names_of
 from autospine.errors import UserError
@@ -45,7 +45,14 @@ def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def save(tiny_work: WorkFolder, tmp_path: Path) -> Callable[..., Model]:
-    def saved(name: str, kind=ToyTrainer, recipe=QUICK, fold: Fold = FOLD, **changes: object) -> Model:
+    def saved(
+        name: str,
+        kind=ToyTrainer,
+        recipe=QUICK,
+        fold: Fold = FOLD,
+        protocol: Protocol = "folds",
+        **changes: object,
+    ) -> Model:
         recipe = replace(recipe, learns="classes")
         trainer = kind(replace(plan_of(tiny_work, 2), **changes), recipe)
         torch.manual_seed(len(name) + ord(name[-1]))
@@ -53,7 +60,7 @@ def save(tiny_work: WorkFolder, tmp_path: Path) -> Callable[..., Model]:
         shape = trainer.shape()
         weights = trainer.build(shape).state_dict()
         save_model(job.folder, trainer, Calibration(shape, Precision(), 1, 1, 0.1), weights, job)
-        Split("folds", fold, "by hand").save(job.folder)
+        Split(protocol, fold, "by hand").save(job.folder)
         return read_model(job.folder)
 
     return saved
@@ -118,6 +125,23 @@ def test_the_search_takes_what_scores_best_and_reports_on_other_cases(
         make_ensemble(asked(tmp_path, *models))
 
 
+def test_images_that_a_training_narrowed_its_cases_to_are_searched(
+    tiny_work: WorkFolder, tmp_path: Path, save, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Middle slices, no case in two parts: no warning of slices on both sides, and the same cases as whole ones."""
+    parts = (dict.fromkeys(ids, (2,)) for ids in (FOLD.train, FOLD.validation, FOLD.test))
+    middle = replace(FOLD, slices=FoldSlices(*parts))
+    models = [save("a", fold=middle, protocol="patient"), save("b")]
+    make_ensemble(asked(tmp_path, *models, search=True, work=tiny_work.root))
+    stored = tmp_path / "ensemble" / "probabilities"
+    assert {path.stem for path in stored.glob("*/*.json")} == {f"{case}_slice2" for case in IDS[3:]}
+    assert "split by slices" not in caplog.text
+    with pytest.raises(UserError, match=r"was trained on .* of --fold 1's cases"):
+        make_ensemble(
+            asked(tmp_path, *models, output=tmp_path / "b2", search=True, work=tiny_work.root, fold="1")
+        )
+
+
 def test_the_command_says_what_it_made(command: Callable, tmp_path: Path, save) -> None:
     from autospine.commands.ensemble import main
 
@@ -172,7 +196,9 @@ def test_models_that_were_dealt_other_slices_of_the_same_cases(tmp_path: Path, s
         slices = FoldSlices(*({case: part for case in IDS} for part in parts))
         return Fold(IDS, IDS, IDS, slices)
 
-    one, same, other = save("a", fold=dealt(0)), save("b", fold=dealt(0)), save("c", fold=dealt(1))
+    one, same, other = (
+        save(name, fold=dealt(k), protocol="slices") for name, k in zip("abc", (0, 0, 1), strict=True)
+    )
     with pytest.raises(UserError, match=r"c: was trained on other slices than .*a; take models of one fold"):
         make_ensemble(asked(tmp_path, one, other))
     make_ensemble(asked(tmp_path, one, same))

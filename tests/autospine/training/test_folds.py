@@ -255,6 +255,24 @@ def test_a_test_part_is_what_is_scored(work: WorkFolder, monkeypatch: pytest.Mon
     assert {path.name for path in (folder / "test").glob("*.mha")} == {f"{tested}.mha"}
 
 
+def test_slices_that_a_trainer_named_itself_are_counted_as_slices(work: WorkFolder, tmp_path: Path) -> None:
+    from autospine.evaluation.evaluation import CaseScore, Evaluation
+    from autospine.evaluation.scoring import score_case
+    from autospine.labels.conversion import get_scheme
+    from autospine.training.run import _describe
+    from tests.tiny import SPACING, spine_mask
+
+    whole, scheme = Fold(IDS[:4], IDS[4:]), get_scheme("spider")
+    named = replace(whole, slices=FoldSlices(*(dict.fromkeys(ids, (2,)) for ids in (IDS[:4], IDS[4:], ()))))
+    Split("patient", named, "").save(tmp_path)
+    mask = spine_mask()[2:3]
+    rows = tuple(score_case(mask, mask, SPACING, scheme, scheme))
+    scores = tuple(CaseScore(f"{case}_slice2", rows) for case in IDS[4:])
+    trainer = trainer_of(work)
+    job = make_job(work, trainer.plan, tmp_path, fold=whole)
+    assert "validated on 2 slices:" in _describe(trainer, [Evaluation(scores, "spider", "spider", ())], [job])
+
+
 def test_scores_of_slices_are_those_of_slices_alone(work: WorkFolder, tmp_path: Path) -> None:
     """A mask that is right on the test slices and wrong elsewhere scores 1."""
     from autospine.dataset.splits import Part
