@@ -76,7 +76,7 @@ class CaseGrid:
             `(slices, rows, columns)`, same integer type.
         """
         moved = resize_labels(mask, self.resampled)
-        if self.slices is None or self.slices.parts == 1:
+        if self.slices is None:
             return moved
         return rebuild_labels(moved, self.slices, self.resampled_spacing, unlabelled)
 

@@ -21,7 +21,7 @@ from autospine.preprocessing.normalisation import normalise
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.serial import to_plain
 
-FORM = 1  # of what is stored; raise it when preprocessing changes
+FORM = 2  # of what is stored; raise it when preprocessing changes
 
 
 @dataclass(frozen=True)
