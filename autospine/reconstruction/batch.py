@@ -12,11 +12,13 @@ import numpy as np
 from autospine.errors import UserError
 from autospine.files import check_writable
 from autospine.parallel import run_cases
+from autospine.preprocessing.grid import rebuild_labels
 from autospine.reconstruction.annotated import annotated_slices
 from autospine.reconstruction.grid import SliceGrid, plan_slices
 from autospine.reconstruction.images import Method, rebuild_image
-from autospine.reconstruction.masks import Rule, rebuild_mask
+from autospine.reconstruction.masks import Rule
 from autospine.reconstruction.measurements import Measurement, measure, write_measurements
+from autospine.reconstruction.tables import check_copies, copy_files, small_files, unlabelled_of
 from autospine.volumes import Volume, find_volumes, read_image, read_mask, volume_id, write_volume
 from autospine.volumes.folders import volume_suffix
 from autospine.volumes.geometry import triple
@@ -42,12 +44,21 @@ class ReconstructRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """One scan to be rebuilt."""
+    """One scan to be rebuilt.
+
+    Attributes:
+        id: Its name.
+        image: Its file or DICOM folder.
+        mask: Its mask, if there is one.
+        request: What was asked.
+        unlabelled: Marks voxels of the mask that nobody annotated, or None.
+    """
 
     id: str
     image: Path
     mask: Path | None
     request: ReconstructRequest
+    unlabelled: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,13 +94,19 @@ class Outcome:
 def reconstruct_all(request: ReconstructRequest) -> Outcome:
     """Rebuilds every scan of the request; one that fails is named and the others finish.
 
-    Scans go to OUT, or, with masks, to OUT/images and OUT/masks, which is a data set.
+    Scans go to OUT, or, with masks, to OUT/images and OUT/masks, which is a data set and gets the tables of the
+    one that they came from.
 
     Raises:
         UserError: The request itself cannot be followed.
     """
-    jobs = _find_jobs(request)
+    files = () if request.masks is None else small_files(request.input, request.masks)
+    jobs = _find_jobs(request, files)
+    check_copies(files, request.output)
+    if request.table is not None:
+        _check_table(request.table, jobs)
     check_writable(request.output)
+    copy_files(files, request.output)  # first: an interrupted run must not lose who is for validation
     answers = run_cases(_rebuild, jobs, [job.id for job in jobs], "reconstruct", request.workers)
     done = tuple(answer for answer in answers if not answer.failed)
     if request.table is not None:
@@ -119,24 +136,36 @@ def on_slice_grid(volume: Volume, array: np.ndarray, grid: SliceGrid, axis: int)
     return replace(volume, array=array, spacing=triple(canonical), geometry=geometry)
 
 
-def _find_jobs(request: ReconstructRequest) -> list[Job]:
+def _find_jobs(request: ReconstructRequest, files: Sequence[Path]) -> list[Job]:
+    """A job for each scan; `files` are the data set's tables."""
     if not 0 < request.slice_spacing < math.inf:
         raise UserError("--slice-spacing", f"is {request.slice_spacing:g}", "give millimetres above 0")
     if request.table is not None and request.masks is None:
         raise UserError("--table", "measures masks, and there are none", "add --masks")
-    inside = request.input / "images"
-    images = find_volumes(inside if inside.is_dir() else request.input)
+    scans = request.input
+    if scans.name in ("", ".."):  # a link keeps its name, "." has none
+        scans = scans.resolve()
+    images = find_volumes(scans / "images" if (scans / "images").is_dir() else scans)
     found = find_volumes(request.masks) if request.masks is not None else []
     masks = {volume_id(path): path for path in found}
     if request.input.is_file() and len(found) == 1:
         masks = {volume_id(request.input): found[0]}
-    jobs = [Job(volume_id(path), path, masks.get(volume_id(path)), request) for path in images]
-    inputs = {path.resolve() for path in (*images, *found)}
-    for job in jobs:
-        for target in _targets(job):
-            if target.resolve() in inputs:
-                raise UserError(target, "would be written over an input", "choose another output folder")
+    mark = unlabelled_of(files)
+    jobs = [Job(volume_id(path), path, masks.get(volume_id(path)), request, mark) for path in images]
+    inputs = {path.resolve() for path in (*images, *found, *files)}
+    targets = [target for job in jobs for target in _targets(job)]
+    for target in targets if request.table is None else [*targets, request.table]:
+        if target.resolve() in inputs:
+            raise UserError(target, "would be written over an input", "choose another output folder")
     return jobs
+
+
+def _check_table(table: Path, jobs: Sequence[Job]) -> None:
+    """Sees before long work whether the table can be written, also where a folder is still to be made."""
+    folders = {parent for job in jobs for target in _targets(job) for parent in target.resolve().parents}
+    if table.is_dir() or table.resolve() in folders:
+        raise UserError(table, "is a folder", "give a file for the table")
+    check_writable(table.parent)
 
 
 def _targets(job: Job) -> tuple[Path, ...]:
@@ -176,10 +205,13 @@ def _rebuild_case(job: Job) -> Rebuilt:
     if job.mask is not None:
         mask = _read_mask_of(job.mask, image)
         labels = np.moveaxis(mask.array, axis, 0)
-        said += _describe_skipped(labels)
-        labels = rebuild_mask(labels, grid, (grid.gap_mm, rows, columns), request.mask_rule)
+        annotated = annotated_slices(_known(labels, job.unlabelled))
+        said += _describe_skipped(grid.measured - len(annotated))
+        spacing = (grid.gap_mm, rows, columns)
+        labels = rebuild_labels(labels, grid, spacing, job.unlabelled, request.mask_rule)
         if request.table is not None:
-            measurements = measure(labels, (grid.spacing_mm, rows, columns), grid.measured_indices)
+            spacing, places = (grid.spacing_mm, rows, columns), (annotated * grid.parts).tolist()
+            measurements = measure(_known(labels, job.unlabelled), spacing, places)
         mask = on_slice_grid(mask, np.moveaxis(labels, 0, axis), grid, axis)
     rebuilt = rebuild_image(slices[None], grid, request.method, (rows, columns))[0]
     write_volume(on_slice_grid(image, np.moveaxis(rebuilt, 0, axis), grid, axis), targets[0])
@@ -213,8 +245,12 @@ def describe(grid: SliceGrid, axis: int) -> str:
     return f"{measured}, {grid.rebuilt} rebuilt: {grid.count} every {grid.spacing_mm:.4g} mm"
 
 
-def _describe_skipped(labels: np.ndarray) -> str:
-    skipped = labels.shape[0] - len(annotated_slices(labels))
+def _known(labels: np.ndarray, unlabelled: int | None) -> np.ndarray:
+    """`(slices, rows, columns)` without the mark of voxels that nobody annotated."""
+    return labels if unlabelled is None else np.where(labels == unlabelled, labels.dtype.type(0), labels)
+
+
+def _describe_skipped(skipped: int) -> str:
     if not skipped:
         return ""
     what = "slice is not" if skipped == 1 else "slices are not"

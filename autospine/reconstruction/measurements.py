@@ -26,7 +26,7 @@ class Measurement:
         value: The label.
         slice: Index on the finer grid.
         position_mm: From the first slice, along the slice axis.
-        measured: Whether the slice was measured (or rebuilt).
+        measured: Whether the slice was measured and its labels annotated, neither of them filled in.
         centroid: Mean (row, column) of its pixels.
         corners: Ends of the diameter: the centroid minus and plus half the box's diagonal.
         diameter_mm: Distance between the corners, which is the box's diagonal.
@@ -55,7 +55,8 @@ def measure(
     Args:
         mask: `(slices, rows, columns)` non-negative integers.
         spacing: mm along the same axes.
-        measured_indices: Slices that were measured: `SliceGrid.measured_indices`.
+        measured_indices: Slices that were measured and annotated: of `SliceGrid.measured_indices` those whose labels
+            were not filled in.
     """
     from autospine.fingerprint.measuring import label_boxes
 

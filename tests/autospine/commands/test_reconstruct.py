@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import SimpleITK
 
 from autospine.commands.reconstruct import main
+from autospine.dataset.cases import load_dataset
 from autospine.volumes import read_image, read_mask
 
 OBLIQUE = (0.0, -0.6, -0.8, 1.0, 0.0, 0.0, 0.0, 0.8, -0.6)
@@ -135,6 +137,129 @@ def test_a_mask_that_skips_slices_is_filled_in_and_said(folder: Path, tmp_path: 
     answer = command(main, "-i", folder / "images" / "1_t2.mha", "-o", tmp_path / "fine", *options)
     assert "21 every 1 mm; 2 slices are not annotated between others, filled in" in answer.out
     np.testing.assert_array_equal(read_mask(tmp_path / "fine" / "masks" / "1_t2.mha").array[::4], mask)
+
+
+def test_figures_of_labels_that_were_filled_in_are_not_called_measured(
+    folder: Path, tmp_path: Path, write, command
+) -> None:
+    mask = read_mask(folder / "masks" / "1_t2.mha").array.copy()
+    mask[2] = 0
+    write(tmp_path / "mask.mha", mask)
+    options = ("--masks", tmp_path / "mask.mha", "--slice-spacing", 2, "--table", tmp_path / "t.csv")
+    assert command(main, "-i", folder / "images" / "1_t2.mha", "-o", tmp_path / "fine", *options).status == 0
+    assert said_measured(tmp_path / "t.csv") == {"2", "6", "8"}
+
+
+def test_what_nobody_annotated_stays_so_and_is_not_measured(
+    folder: Path, tmp_path: Path, write, command
+) -> None:
+    """Slice 3 is marked as not annotated, and so is a corner of slice 4."""
+    mask = read_mask(folder / "masks" / "1_t2.mha").array.copy()
+    mask[3], mask[4, :4, :4] = 255, 255
+    write(folder / "masks" / "1_t2.mha", mask)
+    labels = {str(level): f"vertebra:{level}" for level in range(1, 6)}
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels, "unlabelled": 255}))
+    options = ("--masks", folder / "masks", "--slice-spacing", 2, "--table", tmp_path / "t.csv")
+    answer = command(main, "-i", folder, "-o", tmp_path / "fine", *options)
+    assert "5 rebuilt: 11 every 2 mm; 1 slice is not annotated between others, filled in" in answer.out
+    found = read_mask(tmp_path / "fine" / "masks" / "1_t2.mha").array
+    unmarked = np.where(found == 255, 0, found)
+    for filled_in in (5, 6, 7):
+        np.testing.assert_array_equal(unmarked[filled_in], mask[2])
+    assert [np.count_nonzero(plane == 255) > 0 for plane in found] == [5 <= k <= 9 for k in range(11)]
+    assert (found[9] == 255).sum() == 16
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["label"] for row in rows} == set("12345")
+    assert said_measured(tmp_path / "t.csv") == {"2", "4", "8"}
+
+
+def said_measured(table: Path) -> set[str]:
+    """Slices of the first case that the table calls measured."""
+    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    return {row["slice"] for row in rows if row["case"] == "1_t2" and row["measured"] == "yes"}
+
+
+@pytest.mark.parametrize("scans", [".", "images", "images/2_t2.mha"])
+def test_the_tables_of_a_data_set_go_with_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command, scans: str
+) -> None:
+    """A case that is kept for validation is not taken for training because its slices were rebuilt."""
+    (folder / "overview.csv").write_text("new_file_name,subset\n1_t2,training\n2_t2,validation\n")
+    (folder / "patients.csv").write_text("id,patient\n1_t2,A\n2_t2,B\n")
+    labels = {str(level): f"vertebra:{level}" for level in range(1, 6)}
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    (folder / "notes.txt").write_text("not of the data set")
+    monkeypatch.chdir(folder)
+    masks = "masks/2_t2.mha" if scans.endswith(".mha") else "masks"
+    for _ in range(2):  # the second time they are there
+        assert command(main, "-i", scans, "-o", tmp_path / "fine", "--masks", masks).status == 0
+    found = load_dataset(tmp_path / "fine")
+    last = found.cases[-1]
+    assert (last.id, last.subset, last.patient) == ("2_t2", "validation", "B")
+    assert found.scheme == load_dataset(folder).scheme
+    names = {path.name for path in (tmp_path / "fine").iterdir()}
+    assert names == {"images", "masks", "overview.csv", "patients.csv", "dataset.json"}
+
+
+def test_what_is_no_data_set_has_no_tables(folder: Path, tmp_path: Path, write, command) -> None:
+    for name in ("overview.csv", "patients.csv"):
+        (folder / name).write_text("id,patient\n1_t2,A\n")
+    assert command(main, "-i", folder, "-o", tmp_path / "scans").status == 0
+    assert sorted(path.name for path in (tmp_path / "scans").iterdir()) == ["1_t2.mha", "2_t2.mha"]
+    (folder / "images").rename(folder / "scans")
+    options = ("-o", tmp_path / "fine", "--masks", folder / "masks")
+    assert command(main, "-i", folder / "scans", *options).status == 0
+    assert sorted(path.name for path in (tmp_path / "fine").iterdir()) == ["images", "masks"]
+
+
+def test_tables_of_another_data_set_are_not_replaced(folder: Path, tmp_path: Path, command) -> None:
+    (folder / "overview.csv").write_text("new_file_name,subset\n1_t2,validation\n")
+    (tmp_path / "fine").mkdir()
+    (tmp_path / "fine" / "overview.csv").write_text("new_file_name,subset\n9_t2,validation\n")
+    answer = command(main, "-i", folder, "-o", tmp_path / "fine", "--masks", folder / "masks")
+    assert answer.status == 2
+    assert "overview.csv: differs from" in answer.errors[0]
+    assert [path.name for path in (tmp_path / "fine").iterdir()] == ["overview.csv"]
+
+
+@pytest.mark.parametrize(("place", "inside"), [(".", "series"), ("..", "series/deeper")])
+def test_the_folder_one_is_in_keeps_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command, place: str, inside: str
+) -> None:
+    write_series(tmp_path / "series", (0.0, 4.0, 8.0))
+    (tmp_path / inside).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / inside)
+    answer = command(main, "-i", place, "-o", tmp_path / "fine")
+    assert "series: 3 slices measured every 4 mm" in answer.out
+    assert [path.name for path in (tmp_path / "fine").iterdir()] == ["series.nii.gz"]
+
+
+def test_a_link_keeps_its_own_name(folder: Path, tmp_path: Path, command) -> None:
+    (tmp_path / "link.mha").symlink_to(folder / "images" / "1_t2.mha")
+    assert command(main, "-i", tmp_path / "link.mha", "-o", tmp_path / "fine").status == 0
+    assert [path.name for path in (tmp_path / "fine").iterdir()] == ["link.mha"]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("data", "data: is a folder; give a file for the table"),
+        ("fine", "fine: is a folder; give a file for the table"),  # to be made
+        ("fine/images", "fine/images: is a folder; give a file for the table"),
+        ("data/masks/1_t2.mha", "1_t2.mha: would be written over an input"),
+        ("data/overview.csv", "overview.csv: would be written over an input"),
+        ("data/masks/1_t2.mha/t.csv", "1_t2.mha: is a file; give a folder"),
+    ],
+)
+def test_a_table_that_cannot_be_written_is_refused_before_the_work(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command, table: str, words: str
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    (folder / "overview.csv").write_text("new_file_name,subset\n1_t2,validation\n")
+    answer = command(main, "-i", "data", "-o", "fine", "--masks", "data/masks", "--table", table)
+    assert answer.status == 2
+    assert words in answer.errors[0]
+    assert not list(folder.parent.glob("fine/*"))
 
 
 def test_dicom_slices_are_put_in_order(tmp_path: Path, command) -> None:

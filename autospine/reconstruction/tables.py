@@ -1,0 +1,87 @@
+"""The small files of a data set that its rebuilt copy needs: overview.csv, patients.csv, dataset.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autospine.dataset.tables import read_declaration
+from autospine.errors import UserError
+from autospine.files import replacing
+
+TABLES = ("overview.csv", "patients.csv")
+DECLARATION = "dataset.json"
+
+
+def small_files(scans: Path, masks: Path) -> tuple[Path, ...]:
+    """Those that there are: tables of the data set that the scans belong to, and what says what the masks mean.
+
+    Args:
+        scans: A data set, its `images/`, or one scan in there; whatever else has no tables.
+        masks: A folder of masks, or one mask. Their dataset.json lies beside or above them: that of the scans may
+            mean other integers.
+    """
+    root, place = _data_set(scans), _full(masks)
+    folder = place if place.is_dir() else place.parent
+    tables = [] if root is None else [root / name for name in TABLES]
+    declared = [home / DECLARATION for home in (folder, folder.parent) if (home / DECLARATION).is_file()]
+    return (*(path for path in tables if path.is_file()), *declared[:1])
+
+
+def unlabelled_of(files: Sequence[Path]) -> int | None:
+    """What marks voxels that nobody annotated, if a dataset.json among the files says.
+
+    Raises:
+        UserError: It is at fault.
+    """
+    for path in files:
+        if path.name == DECLARATION:
+            scheme = read_declaration(path).scheme
+            return None if scheme is None else scheme.unlabelled
+    return None
+
+
+def check_copies(files: Sequence[Path], output: Path) -> None:
+    """Sees whether the files can be copied into a folder without replacing others.
+
+    Raises:
+        UserError: The folder has another file of the same name: it belongs to another data set, or is older.
+    """
+    for path in files:
+        target = output / path.name
+        if target.exists() and _content(target) != _content(path):
+            raise UserError(target, f"differs from {path}", "delete it or choose another output folder")
+
+
+def copy_files(files: Sequence[Path], output: Path) -> None:
+    """Copies those of the files into a folder that it lacks.
+
+    Raises:
+        UserError: One cannot be read or written.
+    """
+    for path in files:
+        if not (output / path.name).exists():
+            content = _content(path)
+            with replacing(output / path.name) as temporary:
+                temporary.write_bytes(content)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+
+
+def _data_set(scans: Path) -> Path | None:
+    """The folder that holds `images/` with the scans."""
+    place = _full(scans)
+    if (place / "images").is_dir():
+        return place
+    folder = next((folder for folder in (place, place.parent) if folder.name == "images"), None)
+    return None if folder is None else folder.parent
+
+
+def _full(path: Path) -> Path:
+    """The path with its parents spelt out: a link to a scan stays where it is."""
+    return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
