@@ -95,12 +95,14 @@ class Splits:
         folds: At least one.
         held_out: Cases of the validation subset, in no fold.
         reason: How the folds came about, in a sentence.
+        given: By the user: recipes that would deal patients themselves take these instead.
     """
 
     version: int
     folds: tuple[Fold, ...]
     held_out: tuple[str, ...]
     reason: str
+    given: bool = False
 
     def save(self, path: str | Path) -> None:
         """Writes JSON, atomically; `read_splits` reads it."""
@@ -219,17 +221,18 @@ def read_splits(path: str | Path, cases: Sequence[CaseFingerprint]) -> Splits:
             )
         read = from_plain(Splits, data, str(path))
         folds, reason = read.folds, read.reason
+        given = read.given or any(fold.test for fold in folds)  # nobody else names a test part
     else:
         entries = data if isinstance(data, list) else [data]
         folds = tuple(_foreign_fold(path, entry) for entry in entries)
-        reason = f"given by {Path(path).name}"
+        reason, given = f"given by {Path(path).name}", True
     if not folds:
         raise UserError(path, "holds no fold", FORM)
     by_id = {case.id: case for case in cases}
     folds = tuple(_checked(path, number, fold, by_id) for number, fold in enumerate(folds))
     used = {id_ for fold in folds for id_ in fold.every}
     held_out = tuple(case.id for case in cases if case.subset != TRAINING and case.id not in used)
-    return Splits(VERSION, folds, held_out, reason)
+    return Splits(VERSION, folds, held_out, reason, given)
 
 
 def _foreign_fold(path: str | Path, entry: Any) -> Fold:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autospine import registry
@@ -101,7 +101,7 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
         for planner, rebuild in zip(planners, rebuilds, strict=True)
     )
     if request.splits:
-        splits = read_splits(request.splits, fingerprint.cases)
+        splits = replace(read_splits(request.splits, fingerprint.cases), given=True)
     else:
         splits = make_splits(fingerprint.cases, request.folds)
     used = {i for fold in splits.folds for i in fold.every}

@@ -32,12 +32,14 @@ class Candidates:
         training: Cases that may be trained on; the data set's validation subset is not among them.
         held_out: The validation subset, which no fold has seen.
         reason: How the work folder's folds came about.
+        given: By the user, in a file.
     """
 
     folds: tuple[Fold, ...]
     training: tuple[CaseFingerprint, ...]
     held_out: tuple[str, ...]
     reason: str
+    given: bool = False
 
 
 def find_candidates(work: WorkFolder, sequence: str | None = None) -> Candidates:
@@ -62,7 +64,7 @@ def find_candidates(work: WorkFolder, sequence: str | None = None) -> Candidates
         raise UserError(
             f"--sequence {sequence}", "has no case to train on", f"the data set has {', '.join(there)}"
         )
-    return Candidates(splits.folds, training, splits.held_out, splits.reason)
+    return Candidates(splits.folds, training, splits.held_out, splits.reason, splits.given)
 
 
 def _restricted(splits: Splits, kept: set[str]) -> Splits:
@@ -109,12 +111,21 @@ def choose_splits(trainer: Trainer, work: WorkFolder, candidates: Candidates, as
 
 
 def deal(trainer: Trainer, work: WorkFolder, candidates: Candidates) -> tuple[Split, ...]:
-    """Every fold as the recipe deals it: the work folder's, by patient, or by slices."""
+    """Every fold as the recipe deals it: the work folder's, by patient, or by slices.
+
+    The user's own folds come before a recipe's dealing of patients. Dealing slices they cannot guide: that is said.
+    """
     settings = trainer.recipe.split
-    if settings is None:
+    if settings is None or (candidates.given and settings.by == "patient"):
         return tuple(Split("folds", fold, candidates.reason) for fold in candidates.folds)
     if settings.by == "patient":
         return patient_splits(candidates.training, settings)
+    if candidates.given and distributed.is_main():
+        log.warning(
+            "WARNING: the work folder's folds (%s) are not used: slices are dealt one by one, so that cases to be "
+            "scored are trained on, too; --split patient takes the folds",
+            candidates.reason,
+        )
     slices = allowed_slices(trainer, work.preprocessed(trainer.plan.name), candidates.training)
     return slice_splits(slices, settings)
 

@@ -133,6 +133,7 @@ def test_nnunet_format(tmp_path):
     assert splits.folds == (Fold(("1_t1",), ("2_t1",)), Fold(("2_t1",), ("3_t1",)))
     assert splits.held_out == ("9_t1",)
     assert "splits.json" in splits.reason
+    assert splits.given
 
 
 def test_a_single_split_with_file_names(tmp_path):
@@ -148,6 +149,7 @@ def test_a_test_part_of_ones_own_is_kept(tmp_path):
     assert splits.folds == (Fold(("1_t1", "1_t2"), ("2_t1",), ("3_t1",)),)
     assert splits.folds[0].scored.cases == ("3_t1",)
     assert splits.held_out == ("9_t1",)
+    assert splits.given
     splits.save(tmp_path / "again.json")
     assert read_splits(tmp_path / "again.json", CASES) == splits
 
@@ -159,7 +161,11 @@ def test_folds_of_an_older_version_have_no_test_part(tmp_path):
         "reason": "",
         "folds": [{"train": ["1_t1"], "validation": ["2_t1"]}],
     }
-    assert read_splits(write(tmp_path, content), CASES).folds == (Fold(("1_t1",), ("2_t1",)),)
+    older = read_splits(write(tmp_path, content), CASES)
+    assert older.folds == (Fold(("1_t1",), ("2_t1",)),)
+    assert not older.given
+    content["folds"][0]["test"] = ["3_t1"]  # written by hand: planning makes no test part
+    assert read_splits(write(tmp_path, content), CASES).given
 
 
 def test_a_leaking_patient_is_warned_about(tmp_path, caplog):

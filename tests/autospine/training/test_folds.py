@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from autospine.dataset.protocols import LEAK, Split
-from autospine.dataset.splits import Fold, FoldSlices
+from autospine.dataset.splits import Fold, FoldSlices, Splits, read_splits
 from autospine.errors import UserError
+from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.recipe import SplitSettings, StepSettings
 from autospine.training import loop
 from autospine.training.folds import (
@@ -93,6 +94,45 @@ def test_the_validation_subset_is_in_no_part(
     for split in choose_splits(trainer_of(work, split=settings), work, candidates, asked).values():
         assert "4_t2" not in split.fold.every
         assert len(split.fold.every) == 5
+
+
+# The user's own.
+
+
+def give(work: WorkFolder) -> tuple[Fold, ...]:
+    """Folds as autospine_plan --splits writes them."""
+    folds = (Fold(IDS[:3], IDS[3:4], IDS[4:]), Fold(IDS[3:], IDS[:1], IDS[1:3]))
+    own = replace(find_splits(work), folds=folds, reason="given by mine.json", given=True)
+    own.save(work.splits)
+    return folds
+
+
+def find_splits(work: WorkFolder) -> Splits:
+    return read_splits(work.splits, Fingerprint.load(work.fingerprint).cases)
+
+
+@pytest.mark.parametrize("settings", [None, SplitSettings("patient", 0.7, 0.05, 0.25, folds=4)])
+def test_the_users_folds_come_before_a_recipes_dealing(
+    work: WorkFolder, settings: SplitSettings | None
+) -> None:
+    trainer, folds = trainer_of(work, split=settings), give(work)
+    chosen = choose_splits(trainer, work, find_candidates(work), "cv")
+    assert chosen == {str(k): Split("folds", fold, "given by mine.json") for k, fold in enumerate(folds)}
+    only = choose_splits(trainer, work, find_candidates(work, "t2"), "0")["0"].fold
+    assert only == Fold(IDS[1:3:2], IDS[3:4], IDS[5:])
+
+
+def test_slices_are_dealt_without_the_users_folds_which_is_said(
+    work: WorkFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = trainer_of(work, split=SLICES)
+    choose_splits(trainer, work, find_candidates(work), "0")
+    assert "not used" not in caplog.text
+    give(work)
+    split = choose_splits(trainer, work, find_candidates(work), "0")["0"]
+    assert split.protocol == "slices"
+    assert set(split.fold.train) == set(IDS)
+    assert "the work folder's folds (given by mine.json) are not used" in caplog.text
 
 
 # One sequence.
