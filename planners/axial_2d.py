@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from autospine.planning.plan import Grid, Triple
+from autospine.planning.plan import Grid, Plan, Triple
 from autospine.planning.planner import Planner
+from autospine.preprocessing.grid import case_grid
+
+ACROSS, IN_PLANE = 0.25, 0.02  # a spacing within this share of the target is kept
+MOST = 90  # per cent of the cases that are seen from side to side
 
 
 class Axial2D(Planner):
@@ -33,24 +39,65 @@ class Axial2D(Planner):
         median = np.median(spacings, axis=0)
         axial = self.truly_axial()
         side = self.pixel_spacing or round(float(median[[0, 2]].min()), 4)
-        across = round(float(median[0]), 4) if axial else None
         self.reason(
-            f"axial slices of {side:g} mm pixels",
+            f"axial slices of {side:g} mm pixels"
+            if axial
+            else f"axial slices with pixels of {side:g} mm from front to back",
             "the series is axial: its slices are kept"
             if axial
             else "slices are cut across measured ones: each series keeps its own grid from left to right, and its rows",
             f"median spacing {' x '.join(f'{v:.2f}' for v in median)} mm",
         )
-        return Grid((across, None, side))
+        if axial:
+            return Grid((side, None, side), tolerance=(IN_PLANE, ACROSS, IN_PLANE))
+        return Grid((None, None, side))
 
     def choose_patch(self, grid: Grid) -> Triple:
-        """The whole width from side to side, and the column's depth with context."""
+        """The whole width from side to side of most cases, and the column's depth with context."""
         shapes = np.array([self.shape_on(grid, case) for case in self.cases])  # (cases, 3)
         columns = min(self.column_width(grid), int(shapes[:, 2].max()))
-        patch = self.limit((int(np.percentile(shapes[:, 0], 90)), 1, columns))
+        patch = self.limit((_of_most(shapes[:, 0]), 1, columns))
         self.reason(
             f"a view of {' x '.join(str(v) for v in patch)} voxels",
-            "the slice from side to side, and the column's depth with context",
+            "the slice from side to side, and the column's depth with context"
+            if patch[0] >= shapes[:, 0].max()
+            else f"from side to side what {MOST} % of the cases have, {self.patch_limit[0]} voxels at most; and the "
+            "column's depth with context",
             f"{shapes[:, 0].min()} to {shapes[:, 0].max()} voxels from side to side",
         )
         return patch
+
+    def fit_memory(self, plan: Plan) -> Plan:
+        """As every planner does, and says whose slices the patch that is left does not hold."""
+        fitted = super().fit_memory(plan)
+        grids = [case_grid(plan.grid, case.shape, case.spacing) for case in self.cases]
+        wider = [each for each in grids if each.shape[0] > fitted.patch[0]]
+        if wider:
+            counts = [each.shape[0] for each in grids]
+            widths = [fitted.patch[0] * each.spacing[0] for each in wider]
+            self.reason(
+                f"windows {_millimetres(widths)} wide for {len(wider)} of {len(grids)} cases",
+                self._why_windows(fitted.patch[0], counts),
+                f"up to {max(counts)} voxels from side to side, {fitted.patch[0]} in the patch",
+            )
+        return fitted
+
+    def _why_windows(self, width: int, counts: list[int]) -> str:
+        """Why a patch is `width` voxels wide though some of the cases' `counts` are larger."""
+        widest = min(max(counts), self.patch_limit[0])
+        if width >= widest or width < _of_most(counts):
+            return "the patch is as wide as its limit and the memory allow"
+        return (
+            "a patch that holds them would be padded for all others, and every update take "
+            f"{widest / width:.2g} times as long or more; in a data set of their own they get a wider one"
+        )
+
+
+def _of_most(counts: Sequence[int] | np.ndarray) -> int:
+    """Voxels from side to side that all but the widest cases stay within."""
+    return int(np.percentile(counts, MOST))
+
+
+def _millimetres(values: list[float]) -> str:
+    low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+    return f"{low} mm" if low == high else f"{low} to {high} mm"
