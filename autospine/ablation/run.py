@@ -14,23 +14,25 @@ from autospine import registry
 from autospine.ablation.scores import read_cases
 from autospine.ablation.size import resized
 from autospine.ablation.tables import FILE, Result, Trained, write_tables
+from autospine.ablation.terms import FILE as TERMS
+from autospine.ablation.terms import Terms, continued
 from autospine.ablation.variants import Ablation, Variant
 from autospine.dataset.protocols import Split
 from autospine.errors import UserError
-from autospine.files import read_json, write_json
+from autospine.files import write_json
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.model import CARD, read_model
 from autospine.planning.plan import Plan, Plans
 from autospine.recipe import Recipe
-from autospine.serial import from_plain, to_plain
+from autospine.serial import to_plain
 from autospine.training.checkpoint import load_checkpoint
+from autospine.training.folds import choose_splits, find_candidates
 from autospine.training.run import TrainRequest, train
 from autospine.training.trainer import Trainer
 from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
 
-TERMS = "terms.json"
 CHECKPOINT = "checkpoint.pt"
 SCORED = "summary.json"  # what a validation writes
 
@@ -50,28 +52,6 @@ class AblateRequest:
     seed: int = 0
     device: str = "auto"
     resume: bool = False
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is the same for every variant; stored, so that a continued ablation keeps to it.
-
-    Attributes:
-        epochs: Of each, or None.
-        minutes: For each, validation included, or None.
-        seed: Of weights and patches.
-    """
-
-    epochs: int | None
-    minutes: float | None
-    seed: int
-
-    @property
-    def budget(self) -> str:
-        """In words."""
-        if self.epochs is not None:
-            return f"{self.epochs} epoch{'s' if self.epochs != 1 else ''}"
-        return f"{self.minutes:g} minutes, validation included"
 
 
 @dataclass(frozen=True)
@@ -121,6 +101,9 @@ def ablate(request: AblateRequest) -> str:
     tasks = [_task(kind, plan, base, variant, work, request.fold) for variant in ablation.variants]
     folder = work.root / "ablations" / kind.name / plan.name / base.name / f"fold_{request.fold}"
     terms = _terms(request, tasks, folder)
+    if not any(task.started for task in tasks):
+        _check_fold(tasks[0].trainer, work, request.fold)
+    write_json(folder / TERMS, to_plain(terms))
     for number, task in enumerate(tasks, start=1):
         _train(task, request, terms, f"variant {number} of {len(tasks)}: {task.variant.title}")
     words = f"{kind.name}, recipe {base.name}, plan {plan.name}, fold {request.fold}; each variant: "
@@ -172,31 +155,30 @@ def _task(
 
 
 def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> Terms:
-    """Those asked for, else the recipe's epochs, noted; when continuing, those that were begun with.
+    """Those asked for, else the recipe's epochs; when continuing, those noted in `folder`.
 
     Raises:
-        UserError: Something is there already, or it was begun on other terms.
+        UserError: Something is there already, it was begun on other terms, or none could train on these.
     """
-    given = Terms(request.epochs, request.minutes, request.seed)
-    if request.epochs is None and request.minutes is None:
-        given = replace(given, epochs=tasks[0].trainer.recipe.epochs)
-    path = folder / TERMS
     there = next((task.folder for task in tasks if task.started), None)
-    if request.resume and there is not None and path.exists():
-        begun = from_plain(Terms, read_json(path), str(path))
-        if (request.epochs, request.minutes) != (None, None) and given != begun:
-            raise UserError(
-                folder,
-                f"was begun with {begun.budget}, seed {begun.seed}",
-                "give the same, or only --continue",
-            )
-        return begun
     if there is not None and not request.resume:
         raise UserError(
             there, "already holds a training", "add --continue to go on with it, or delete the folder"
         )
-    write_json(path, to_plain(given))
-    return given
+    terms = Terms(request.epochs, request.minutes, request.seed)
+    if request.resume:
+        terms = continued(terms, folder, there is not None)
+    if terms.open:
+        terms = replace(terms, epochs=tasks[0].trainer.recipe.epochs)
+    terms.check()
+    return terms
+
+
+def _check_fold(trainer: Trainer, work: WorkFolder, fold: str) -> None:
+    """Refuses a fold that is not there; one of slices is dealt by the training, which first prepares every case."""
+    split = trainer.recipe.split
+    if split is None or split.by != "slices":
+        choose_splits(trainer, work, find_candidates(work), fold)
 
 
 def _train(task: Task, request: AblateRequest, terms: Terms, title: str) -> None:

@@ -86,18 +86,42 @@ def test_a_killed_ablation_goes_on_where_it_was(work: WorkFolder, monkeypatch: p
     assert trained == []
 
 
+def test_budget_and_seed_outlast_an_interruption_before_the_first_checkpoint(
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def interrupted(request: TrainRequest, recipe: object) -> str:
+        begun.append((request.epochs, request.minutes, request.seed, request.resume))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "train", interrupted)
+    for changes in (
+        {"epochs": None, "minutes": 20, "seed": 3},
+        {"epochs": None, "resume": True},
+        {"epochs": 7, "resume": True},  # nothing is trained yet: other terms may be given
+        {"epochs": None, "resume": True},
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            ablate(asked(work, **changes))
+    assert begun == [(None, 20, 3, False), (None, 20, 3, False), (7, None, 0, False), (7, None, 0, False)]
+
+
 def test_bad_requests_are_refused_before_anything_is_trained(work: WorkFolder) -> None:
     for changes, words in (
         ({"size": 100}, "--size 100: does not fit"),
         ({"fold": "cv"}, "--fold cv: is no single fold"),
         ({"fold": "9"}, "--fold 9: does not exist"),
         ({"epochs": 0}, "--epochs: is 0"),
+        ({"epochs": None, "minutes": -2}, "--minutes: is -2"),
+        ({"epochs": None, "minutes": float("nan")}, "--minutes: is nan"),
         ({"recipe": "fancy"}, "is no recipe of ablated"),
         ({"plan": "2d_axial"}, "2d_axial"),
     ):
         with pytest.raises(UserError, match=words):
             ablate(asked(work, **changes))
     assert not (work.root / "models").exists()
+    assert not (work.root / "ablations").exists()
 
 
 def test_a_trainer_without_variants_names_those_that_have_some(

@@ -1,0 +1,73 @@
+"""Budget and seed of an ablation, noted beside its tables so that a continued one keeps to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from autospine.errors import UserError
+from autospine.files import read_json
+from autospine.serial import from_plain
+
+FILE = "terms.json"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is the same for every variant.
+
+    Attributes:
+        epochs: Of each, or None.
+        minutes: For each, validation included, or None.
+        seed: Of weights and patches.
+    """
+
+    epochs: int | None
+    minutes: float | None
+    seed: int
+
+    @property
+    def open(self) -> bool:
+        """Whether no budget is given."""
+        return self.epochs is None and self.minutes is None
+
+    @property
+    def budget(self) -> str:
+        """In words."""
+        if self.epochs is not None:
+            return f"{self.epochs} epoch{'s' if self.epochs != 1 else ''}"
+        return f"{self.minutes:g} minutes, validation included"
+
+    def check(self) -> None:
+        """Refuses what no variant could train with.
+
+        Raises:
+            UserError: The budget is no positive number.
+        """
+        if self.epochs is not None and self.epochs < 1:
+            raise UserError("--epochs", f"is {self.epochs}", "ask for at least 1")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise UserError("--minutes", f"is {self.minutes:g}", "give a positive number")
+
+
+def continued(asked: Terms, folder: Path, started: bool) -> Terms:
+    """The terms of an ablation that goes on.
+
+    Args:
+        asked: Now. While no variant has started, a budget given now replaces the noted one.
+        folder: Where they were noted; where they were not, those asked for hold.
+        started: Whether a variant has.
+
+    Raises:
+        UserError: A variant was begun on other terms, or the note is damaged.
+    """
+    path = folder / FILE
+    if not path.exists() or not (started or asked.open):
+        return asked
+    begun = from_plain(Terms, read_json(path), str(path))
+    if not asked.open and asked != begun:
+        raise UserError(
+            folder, f"was begun with {begun.budget}, seed {begun.seed}", "give the same, or only --continue"
+        )
+    return begun
