@@ -64,7 +64,7 @@ def test_what_is_not_annotated_is_not_scored() -> None:
 
 
 def test_what_is_not_annotated_is_not_background_either() -> None:
-    """300 annotated pixels, 80 right, 20 invented, 20 missed; 2000 more that nobody annotated, half of them predicted."""
+    """300 annotated pixels, 80 right, 20 invented, 20 missed; 2000 that nobody annotated, half of them predicted."""
     reference, prediction = np.zeros((2, 46, 1, 50), np.uint8)
     reference[:2] = 1
     reference[6:] = 255
