@@ -127,7 +127,7 @@ def _scheme(labels: str | None, folder: Path) -> LabelScheme:
     """What was asked for, or what a dataset.json beside or above the masks says, or SPIDER's."""
     if labels is not None:
         return get_scheme(labels)
-    for place in (folder, folder.parent):
+    for place in (folder, folder.resolve().parent):
         declared = read_declaration(place / "dataset.json").scheme
         if declared is not None:
             return declared

@@ -48,7 +48,7 @@ def preprocessing_key(case: Case, plan: Plan) -> str:
     """Changes with the case's files and with every rule that shapes the stored arrays."""
     files = [path for path in (*case.images, case.mask) if path is not None]
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    rules = [to_plain(plan.grid), to_plain(plan.normalisation), plan.view_axis, FORM]
+    rules = [to_plain(plan.grid), to_plain(plan.normalisation), plan.view_axis, plan.scheme.unlabelled, FORM]
     text = json.dumps([stamps, rules, [case.patient, case.sequence]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

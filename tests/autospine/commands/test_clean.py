@@ -99,11 +99,15 @@ def test_a_turned_mask_keeps_its_grid(command: Run, tmp_path: Path) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(done), expected)
 
 
-def test_the_scheme_of_the_data_set_is_found(command: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["..", "."])
+def test_the_scheme_of_the_data_set_is_found(
+    command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     mask = np.where(spine_mask() == 100, 9, 0).astype(np.uint8)
     write_array(tmp_path / "data" / "masks" / "1_t2.mha", mask)
     write_json(tmp_path / "data" / "dataset.json", {"labels": {"9": "disc"}})
-    assert command(main, "-i", tmp_path / "data", "-o", tmp_path / "out").status == 0
+    monkeypatch.chdir(tmp_path / "data" / "masks")
+    assert command(main, "-i", place, "-o", tmp_path / "out").status == 0
     assert set(np.unique(read_mask(tmp_path / "out" / "1_t2.mha").array)) == {0, 3}
 
 
