@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autospine.dataset.protocols import FILE, Split
+from autospine.dataset.cases import listed
+from autospine.dataset.protocols import FILE, PARTS, Split
 from autospine.dataset.splits import Fold, FoldSlices
+from autospine.errors import UserError
 from autospine.preprocessing.storage import CaseStore
 from autospine.recipe import SplitSettings
 from autospine.training import distributed
@@ -33,6 +35,9 @@ def with_images(trainer: MedFusionNetTrainer, job: Job) -> Fold:
     """The fold, with its slices named where the recipe takes the middle ones alone: those are scored, too.
 
     split.json names them as well, for whoever searches or scores later.
+
+    Raises:
+        UserError: No slice to train on is annotated, or none to score.
     """
     fold = job.fold
     middle = any(s.name == "annotated_slices" and s.settings.get("middle") for s in trainer.recipe.steps)
@@ -42,9 +47,36 @@ def with_images(trainer: MedFusionNetTrainer, job: Job) -> Fold:
     for case in fold.every:
         slices[case] = CaseStore(folder, case).record.slices or ()
     named = _fold_of(*({c: slices[c] for c in ids} for ids in (fold.train, fold.validation, fold.test)))
-    if distributed.is_main() and (job.folder / FILE).exists():
-        replace(Split.load(job.folder), fold=named).save(job.folder)
+    _check_left(fold, named, job.fold_name)
+    if distributed.is_main():
+        _say_left_out(fold, named)
+        if (job.folder / FILE).exists():
+            replace(Split.load(job.folder), fold=named).save(job.folder)
     return named
+
+
+def _check_left(fold: Fold, named: Fold, name: str) -> None:
+    scored = named.test if fold.test else named.validation
+    lacking = "" if scored or not fold.scored.cases else "score"
+    lacking = lacking if named.train else "train on"
+    if lacking:
+        fault = f"has no annotated slice to {lacking}"
+        raise UserError(f"fold {name}", fault, "annotate more scans, or choose another --fold")
+
+
+def _say_left_out(fold: Fold, named: Fold) -> None:
+    """Names the cases without an annotated slice, part by part: they are in no mean."""
+    wholes, kept = ((each.train, each.validation, each.test) for each in (fold, named))
+    for part, before, after in zip(PARTS, wholes, kept, strict=True):
+        bare = [case for case in before if case not in after]
+        if bare:
+            log.warning(
+                "%s: %d of %d cases have no annotated slice, so they are neither trained on nor scored: %s",
+                part,
+                len(bare),
+                len(before),
+                listed(bare, 20),
+            )
 
 
 def _fold_of(train: Slices, validation: Slices, test: Slices) -> Fold:

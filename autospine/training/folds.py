@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autospine.dataset.cases import SEQUENCES
+from autospine.dataset.cases import SEQUENCES, listed
 from autospine.dataset.protocols import FILE, Split, patient_splits, slice_splits
 from autospine.dataset.splits import Fold, Splits, read_splits
 from autospine.dataset.tables import TRAINING
@@ -127,6 +127,11 @@ def deal(trainer: Trainer, work: WorkFolder, candidates: Candidates) -> tuple[Sp
             candidates.reason,
         )
     slices = allowed_slices(trainer, work.preprocessed(trainer.plan.name), candidates.training)
+    bare = [case for case, own in slices.items() if not own]
+    if bare and distributed.is_main():
+        log.warning(
+            "no slice of %s is left by the recipe's steps: in no part, and not scored", listed(bare, 20)
+        )
     return slice_splits(slices, settings)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,6 +21,7 @@ from autospine.ensemble.card import read_card
 from autospine.errors import UserError
 from autospine.model import find_models, read_model
 from autospine.planning.plan import Plan
+from autospine.planning.run import PlanRequest, make_plans
 from autospine.precision import Precision
 from autospine.prediction import predict
 from autospine.recipe import Recipe
@@ -29,7 +31,7 @@ from autospine.training.loop import make_batches
 from autospine.training.run import TrainRequest, train
 from autospine.work import WorkFolder
 from tests.contracts.trainer import TrainerContract
-from tests.tiny import IDS, SHAPE, make_job, plan_of
+from tests.tiny import IDS, SHAPE, make_job, plan_of, write_array, write_dataset
 from trainers.deeplabv3 import DeepLabV3Trainer
 from trainers.medfusionnet import ENLARGEMENT, MEMBERS, MedFusionNetTrainer
 from trainers.medfusionnet_figures import PUBLISHED, arithmetic, note
@@ -350,6 +352,36 @@ def test_the_middle_slices_are_written_to_split_json(
     made(tiny_work).train(job(tiny_work, tmp_path, fold=split.fold, resume=True))
     assert Split.load(tmp_path) == split
     assert [each.fold == split.fold for _, each in untrained.members] == [True] * 2 * len(MEMBERS)
+
+
+def unannotated(root: Path, ids: tuple[str, ...]) -> WorkFolder:
+    """A work folder whose cases `ids` have empty masks."""
+    data = write_dataset(root / "data")
+    for case in ids:
+        write_array(data / "masks" / f"{case}.mha", np.zeros(SHAPE, np.uint8))
+    request = PlanRequest(data, root / "work", ("2d_sagittal",), folds=3, workers=1, device="cpu")
+    make_plans(request)
+    return WorkFolder(root / "work")
+
+
+def test_cases_without_an_annotated_slice_are_named_part_by_part(
+    tmp_path: Path, untrained: Untrained, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = ("2_t2", "6_t2")
+    work = unannotated(tmp_path, bare)
+    fold = Fold(IDS[:3], IDS[3:4], IDS[4:])
+    with caplog.at_level(logging.WARNING):
+        made(work).train(job(work, tmp_path / "model", fold=fold))
+    assert set(untrained.members[0][1].fold.every) == set(IDS) - set(bare)
+    assert "training: 1 of 3 cases have no annotated slice, so they are neither" in caplog.text
+    assert (
+        "test: 1 of 2 cases have no annotated slice, so they are neither trained on nor scored: 6_t2"
+        in caplog.text
+    )
+    assert "validation:" not in caplog.text
+    for refused, what in (((bare[:1], IDS[2:3]), "train on"), ((IDS[:1], IDS[2:3], bare[1:]), "score")):
+        with pytest.raises(UserError, match=f"fold 0: has no annotated slice to {what}; annotate more"):
+            made(work).train(job(work, tmp_path / "model", fold=Fold(*refused)))
 
 
 def test_whole_cases_stay_whole_in_split_json(

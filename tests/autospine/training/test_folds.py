@@ -184,6 +184,15 @@ def test_slices_that_a_filter_drops_are_in_no_part(work: WorkFolder) -> None:
         assert set(every) == {1, 2, 3, 4}
 
 
+def test_cases_of_which_no_slice_is_left_are_named(
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slices = {**dict.fromkeys(IDS[1:], (1, 2)), IDS[0]: ()}
+    monkeypatch.setattr("autospine.training.folds.allowed_slices", lambda *asked: slices)
+    choose_splits(trainer_of(work, split=SLICES), work, find_candidates(work), "0")
+    assert "no slice of 1_t1 is left by the recipe's steps" in caplog.text
+
+
 def test_volumes_have_no_slices_to_deal(work: WorkFolder) -> None:
     trainer = trainer_of(work, 3, split=SLICES)
     with pytest.raises(UserError, match=r"cannot deal 3d_volume.*--split patient"):
