@@ -26,7 +26,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 from typing import ClassVar, Literal
 
 from torch import nn
@@ -45,10 +45,11 @@ from autospine.planning.plan import Plan
 from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
 from autospine.training import distributed
 from autospine.training.batches import PatchSampler
+from autospine.training.calibration import Afterwards
 from autospine.training.job import Job
 from autospine.training.loop import fit
 from autospine.training.trainer import Options, Trainer
-from autospine.training.validation import validate
+from autospine.training.validation import count_windows, validate
 from autospine.work import WorkFolder
 from trainers.medfusionnet_figures import PUBLISHED as FIGURES
 from trainers.medfusionnet_figures import note
@@ -60,7 +61,6 @@ MEMBERS = ("unet", "unetplusplus", "resunet", "deeplabv3")
 SIDE = 128  # pixels
 CHANNELS = 3  # equal ones
 ENLARGEMENT = 3535 / 447
-TRAINING_SHARE = 0.9  # of --minutes; the rest is for the search
 FLIPPED = {"none": (), "horizontal": (-1,), "vertical": (-2,), "both": (-2, -1)}
 
 
@@ -73,12 +73,19 @@ class MedFusionOptions(Options):
         flips: "horizontal" swaps front and back, "vertical" head and foot, which spoils the numbering.
         enlargement: Images that one becomes by augmentation.
         enlarge: "after" the split, or "before" it, where copies of an image stand on both sides.
+
+    Raises:
+        ValueError: An image becomes less than one.
     """
 
     members: tuple[str, ...] = MEMBERS
     flips: Literal["none", "horizontal", "vertical", "both"] = "none"
     enlargement: float = 1.0
     enlarge: Literal["after", "before"] = "after"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.enlargement < inf:
+            raise ValueError(f"enlargement is {self.enlargement:g}, not at least 1")
 
 
 SPLIT = SplitSettings("patient", 0.70, 0.05, 0.25, folds=4)
@@ -149,6 +156,9 @@ class MedFusionNetTrainer(Trainer):
         if strange or not asked:
             fault = f"{strange[0]} is unknown or named twice" if strange else "are none"
             raise UserError("--members", fault, f"choose from {known}")
+        if self.options.enlarge == "before" and round(self.options.enlargement) < 2:
+            fault = f"deals copies, and with an enlargement of {self.options.enlargement:g} there is one of each image"
+            raise UserError("--option enlarge=before", fault, "add --option enlargement=8, or leave it out")
 
     # One member.
 
@@ -198,9 +208,11 @@ class MedFusionNetTrainer(Trainer):
             fold = enlarged_first(self, fold, job)
         job = replace(job, fold=fold)
         waiting = [name for name in self.options.members if not self._trained(name, job)]
+        share, after = job.seconds_left() / max(len(waiting), 1), self._after(job, len(waiting))
         for number, name in enumerate(waiting):
             log.info("member %s, %d of %d to train", name, number + 1, len(waiting))
-            fit(self.member(name), self._job_of(name, job, len(waiting) - number))
+            left = job.seconds_left() / (len(waiting) - number)
+            fit(self.member(name), self._job_of(name, job, min(share, left)), after)
         if distributed.is_main():
             self._combine(job)
         distributed.wait_for_all()
@@ -212,13 +224,22 @@ class MedFusionNetTrainer(Trainer):
             log.info("member %s is trained already", name)
         return done
 
-    def _job_of(self, name: str, job: Job, waiting: int) -> Job:
-        """A member's training: a folder of its own, and an even share of the time that training has left."""
-        minutes = None
-        if job.minutes is not None:
-            for_training = job.seconds_left() / 60 - (1 - TRAINING_SHARE) * job.minutes
-            minutes = max(for_training / waiting, 0.01)
+    def _job_of(self, name: str, job: Job, seconds: float) -> Job:
+        """A member's training: a folder of its own, and its share of the time where there is a budget."""
+        minutes = None if job.minutes is None else max(seconds / 60, 0.01)
         return replace(job, folder=job.folder / f"{PREFIX}{name}", minutes=minutes, started=time.monotonic())
+
+    def _after(self, job: Job, waiting: int) -> Afterwards:
+        """What each waiting member's share must leave room for: its part of what follows all trainings.
+
+        All members predict the cases of the search; then a pair of them those that are scored.
+        """
+        fold, members = job.fold, len(self.options.members)
+        searched, scored = (*fold.validation, *fold.test) if fold.validation else (), fold.scored.cases
+        windows = members * count_windows(self, job.cases, searched)
+        windows += min(members, 2) * count_windows(self, job.cases, scored)
+        cases, sharing = members * len(searched) + len(scored), max(waiting, 1)
+        return Afterwards(ceil(windows / sharing), ceil(cases / sharing))
 
     def _combine(self, job: Job) -> None:
         """Chooses the weights on the validation part, or takes equal ones where there is none."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from autospine.precision import Precision
 from autospine.prediction import predict
 from autospine.recipe import Recipe
 from autospine.training import calibration, loop
+from autospine.training.calibration import Afterwards
 from autospine.training.job import Job
 from autospine.training.loop import make_batches
 from autospine.training.run import TrainRequest, train
@@ -305,21 +307,67 @@ def test_trained_on_every_case_members_weigh_the_same(
     assert "every member weighs the same" in caplog.text
 
 
-def test_minutes_are_divided_among_the_members(tiny_work: WorkFolder, tmp_path: Path) -> None:
-    trainer = tiny(tiny_work)
-    given = job(tiny_work, tmp_path, minutes=10.0)
-    shares = [trainer._job_of("unet", given, waiting).minutes for waiting in (4, 2, 1)]
-    assert shares == pytest.approx([10 * 0.9 / 4, 10 * 0.9 / 2, 10 * 0.9], rel=0.01)
-    assert trainer._job_of("unet", job(tiny_work, tmp_path), 3).minutes is None
-    late = replace(given, started=given.started - 5 * 60)
-    assert trainer._job_of("unet", late, 1).minutes == pytest.approx(
-        4.0, rel=0.01
-    )  # the search keeps its tenth
-    spent = [0.0]
-    for waiting in (4, 3, 2, 1):
-        now = replace(given, started=given.started - 60 * sum(spent))
-        spent.append(trainer._job_of("unet", now, waiting).minutes)
-    assert spent[1:] == pytest.approx([10 * 0.9 / 4] * 4, rel=0.01)
+# A time budget.
+
+
+class Spending:
+    """Trainings that take what is left of a member's share after its predictions, on a clock of their own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, reserved: float, lateness: float = 1.0) -> None:
+        self.now, self.reserved, self.lateness = 0.0, reserved, lateness
+        self.trained: list[float] = []
+        self.after: list[Afterwards] = []
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+        monkeypatch.setattr("trainers.medfusionnet.fit", self.fit)
+        monkeypatch.setattr("trainers.medfusionnet.validate", lambda *asked: None)
+        monkeypatch.setattr(MedFusionNetTrainer, "_combine", lambda *asked: None)
+
+    def fit(self, trainer: MedFusionNetTrainer, job: Job, after: Afterwards) -> None:
+        self.trained.append(self.lateness * (job.seconds_left() - self.reserved))
+        self.after.append(after)
+        self.now += self.trained[-1]
+
+
+@pytest.mark.parametrize("reserved", [0.0, 60.0])
+def test_minutes_are_divided_among_the_members(
+    tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reserved: float
+) -> None:
+    """What each leaves for the predictions goes to no other member."""
+    spending = Spending(monkeypatch, reserved)
+    made(tiny_work, "adapted").train(job(tiny_work, tmp_path, minutes=10.0, started=0.0))
+    assert spending.trained == pytest.approx([600 / 4 - reserved] * 4)
+    assert 600 - spending.now == pytest.approx(4 * reserved)
+
+
+def test_members_that_come_late_leave_less_to_the_next(
+    tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spending = Spending(monkeypatch, 0.0, lateness=1.2)
+    made(tiny_work, "adapted").train(job(tiny_work, tmp_path, minutes=10.0, started=0.0))
+    assert spending.trained[0] == pytest.approx(1.2 * 150)
+    assert spending.trained[3] < spending.trained[2] < spending.trained[1] < spending.trained[0]
+
+
+def test_members_leave_room_for_the_search_and_for_the_scores(
+    tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spending, trainer = Spending(monkeypatch, 0.0), made(tiny_work)
+    given = job(tiny_work, tmp_path, minutes=10.0, started=0.0)
+    trainer.train(given)
+    validation, test = len(SPLIT.validation), len(SPLIT.test)
+    cases = 4 * (validation + test) + test  # by all members for the search, and as the ensemble's answers
+    windows = SHAPE[0] * (4 * (validation + test) + 2 * test)  # one a slice of 128 x 128; a pair answers
+    each = Afterwards(ceil(windows / 4), ceil(cases / 4))
+    assert spending.after == [each] * 4
+    assert trainer._after(given, 1) == Afterwards(windows, cases)  # the others are trained already
+    assert trainer._after(replace(given, fold=Fold(IDS, ())), 4) == Afterwards(0, 0)
+
+
+def test_without_a_budget_members_have_none(
+    tiny_work: WorkFolder, tmp_path: Path, untrained: Untrained
+) -> None:
+    made(tiny_work, "adapted").train(job(tiny_work, tmp_path))
+    assert [each[1].minutes for each in untrained.members] == [None] * 4
 
 
 # Which images the parts hold.
@@ -330,7 +378,7 @@ class Untrained:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.members: list[tuple[MedFusionNetTrainer, Job]] = []
-        monkeypatch.setattr("trainers.medfusionnet.fit", lambda *asked: self.members.append(asked))
+        monkeypatch.setattr("trainers.medfusionnet.fit", lambda *asked: self.members.append(asked[:2]))
         monkeypatch.setattr("trainers.medfusionnet.validate", lambda *asked: None)
         monkeypatch.setattr(MedFusionNetTrainer, "_combine", lambda *asked: None)
 
@@ -404,6 +452,22 @@ def test_members_are_checked_before_anything_is_trained(tiny_work: WorkFolder) -
     refuses("--members: is no choice of unet", trainer="unet", members=("unet",))
     refuses("--members: vgg", trainer="medfusionnet", members=("vgg",))
     refuses("flips is 'odd', none of none, horizontal", trainer="medfusionnet", options={"flips": "odd"})
+    for number in (0, -3, 0.5, float("nan"), float("inf")):
+        options = {"enlargement": number}
+        refuses(f"enlargement is {number:g}, not at least 1", trainer="medfusionnet", options=options)
+    options = {"enlarge": "before"}
+    refuses(
+        "enlarge=before: deals copies, .* add --option enlargement=8", trainer="medfusionnet", options=options
+    )
+
+
+def test_copies_are_dealt_by_every_recipe_that_makes_some(tiny_work: WorkFolder) -> None:
+    for recipe, changes in (
+        ("published", {}),
+        ("published_enlarged_first", {}),
+        ("adapted", {"enlargement": 1.6}),
+    ):
+        assert made(tiny_work, recipe, enlarge="before", **changes).options.enlarge == "before"
 
 
 def test_what_was_chosen_names_the_folder_but_members_do_not() -> None:
