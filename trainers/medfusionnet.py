@@ -24,10 +24,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
@@ -164,7 +164,10 @@ class MedFusionNetTrainer(Trainer):
 
     def member(self, name: str) -> MedFusionNetTrainer:
         """The trainer of one member alone."""
-        return type(self)(self.plan, replace(self.recipe, options={**self.recipe.options, "members": [name]}))
+        return self._with({"members": [name]})
+
+    def _with(self, options: Mapping[str, Any]) -> MedFusionNetTrainer:
+        return type(self)(self.plan, replace(self.recipe, options={**self.recipe.options, **options}))
 
     def _network_trainer(self) -> Trainer:
         """Whose network the first member is, on the paper's stages where the recipe has a fixed patch."""
@@ -194,9 +197,12 @@ class MedFusionNetTrainer(Trainer):
         return None if settings is None else replace(settings, mirror_axes=FLIPPED[self.options.flips])
 
     def look_at(self, sampler: PatchSampler) -> None:
-        """An epoch is one pass over the enlarged images."""
+        """An epoch is one pass over the enlarged images; dealt by copies, not all of an image's are trained on."""
         if self.recipe.steps_per_epoch is None:
             images = sampler.pass_length() * self.options.enlargement
+            if self.options.enlarge == "before":
+                split = self.recipe.split or SplitSettings()
+                images *= split.train / sum(split.shares)
             self.recipe = replace(self.recipe, steps_per_epoch=max(ceil(images / self.batch), 1))
 
     # All of them.
@@ -204,7 +210,9 @@ class MedFusionNetTrainer(Trainer):
     def train(self, job: Job) -> Evaluation | None:
         """Trains each member, searches for weights, and validates the ensemble."""
         fold = with_images(self, job)
-        if self.options.enlarge == "before" and fold.scored.cases:
+        if self.options.enlarge == "before":
+            if not fold.scored.cases:  # nothing is split, so that there is no before
+                return self._with({"enlarge": "after"}).train(replace(job, fold=fold))
             fold = enlarged_first(self, fold, job)
         job = replace(job, fold=fold)
         waiting = [name for name in self.options.members if not self._trained(name, job)]
