@@ -23,6 +23,7 @@ from autospine.prediction import output_scheme, segment
 from autospine.prediction.batch import suffix_of
 from autospine.prediction.predictor import Predictor
 from autospine.prediction.windows import starts
+from autospine.preprocessing.extent import shape_after
 from autospine.preprocessing.storage import CaseStore
 from autospine.training import distributed
 from autospine.training.calibration import Afterwards
@@ -37,14 +38,27 @@ SLICE = "_slice"  # between a case's id and the number of one of its slices
 
 def afterwards(trainer: Trainer, job: Job) -> Afterwards:
     """How much there is to validate."""
-    total = 0
-    for case_id in job.fold.scored.cases:
-        shape = CaseStore(job.cases, case_id).record.shape
-        count = 1 if trainer.plan.view_axis is None else shape[trainer.plan.view_axis]
+    scored = job.fold.scored.cases
+    return Afterwards(count_windows(trainer, job.cases, scored), len(scored))
+
+
+def count_windows(trainer: Trainer, cases: Path, ids: Sequence[str]) -> int:
+    """Windows that a prediction of whole cases visits, on the grid that the recipe's steps make of the plan's.
+
+    Args:
+        trainer: With its plan, steps and patch.
+        cases: Folder of the preprocessed cases.
+        ids: Which.
+    """
+    total, view = 0, trainer.plan.view_axis
+    for case_id in ids:
+        record = CaseStore(cases, case_id).record
+        shape = shape_after(trainer.steps, record.shape, record.spacing, view)
+        count = 1 if view is None else shape[view]
         for axis, size in zip(trainer.plan.network_axes, trainer.patch, strict=True):
             count *= len(starts(shape[axis], size))
         total += count
-    return Afterwards(total, len(job.fold.scored.cases))
+    return total
 
 
 def validate(trainer: Trainer, job: Job) -> Evaluation | None:

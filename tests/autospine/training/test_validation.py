@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from autospine.axial.derivation import AXIAL4, UNLABELLED, derive_axial4
+from autospine.dataset.splits import Fold
 from autospine.labels.conversion import SCHEMES
-from autospine.training.validation import reference_of
+from autospine.planning.plan import Plan
+from autospine.recipe import StepSettings
+from autospine.training.calibration import Afterwards
+from autospine.training.validation import afterwards, reference_of
+from autospine.work import WorkFolder
+from tests.tiny import IDS, SHAPE, make_job, plan_of
+from tests.toys import QUICK, ToyTrainer
 
 WITHOUT_CANAL = np.zeros((4, 6, 8), np.uint8)  # (slices, rows, columns)
 WITHOUT_CANAL[1:3, 1:4, 2:5] = 1
@@ -34,3 +43,22 @@ def test_nothing_is_said_where_there_is_something(trainer, caplog: pytest.LogCap
     assert {1, 2} <= set(np.unique(reference_of(trainer, mask, "masks/7_t2.mha")))
     reference_of(trainer, np.zeros_like(mask), "masks/empty.mha")  # shows no vertebra, and says so itself
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(("dimension", "patch"), [(2, (32, 16)), (3, (6, 32, 16))])
+def test_windows_are_counted_on_the_grid_that_the_steps_make(
+    tiny_work: WorkFolder, tmp_path: Path, dimension: int, patch: tuple[int, ...]
+) -> None:
+    """The scored case need not be prepared: a test case is not, when training begins."""
+    plan = plan_of(tiny_work, dimension)
+    fitted = StepSettings("fit", {"slices": 6, "rows": 32, "columns": 16})
+    each = SHAPE[0] if dimension == 2 else 1
+    assert counted(plan, tiny_work, tmp_path, patch, (fitted,)) == Afterwards(each, 1)
+    assert counted(plan, tiny_work, tmp_path, patch, ()).windows > 4 * each
+
+
+def counted(
+    plan: Plan, work: WorkFolder, folder: Path, patch: tuple[int, ...], steps: tuple[StepSettings, ...]
+) -> Afterwards:
+    trainer = ToyTrainer(plan, replace(QUICK, patch=patch, steps=steps))
+    return afterwards(trainer, make_job(work, plan, folder, fold=Fold(IDS[:2], IDS[2:4], IDS[5:])))
