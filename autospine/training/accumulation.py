@@ -13,8 +13,10 @@ import math
 import torch
 from torch import Tensor
 
-from autospine.machine import find_machine
+from autospine.errors import UserError
+from autospine.machine import SHARE_OF_MEMORY, find_machine
 from autospine.networks.shape import NetworkShape
+from autospine.networks.unet import UNet
 from autospine.planning.memory import BYTES_PER_PARAMETER, FIXED_GIB
 from autospine.training import distributed
 from autospine.training.batches import Batch
@@ -26,28 +28,39 @@ ON_THE_WAY_BACK = 1.3  # gradients and workspaces beside what the forward pass k
 GIB = 2**30
 
 
+class TooLargeError(UserError):
+    """One patch alone needs more memory than there is."""
+
+
 def parts_that_fit(trainer: Trainer, context: Context, shape: NetworkShape, batch: Batch) -> int:
     """Parts of a batch, so that each fits into the memory that training may use; the same in every process.
 
-    Only a recipe's own batch is divided, since the planner has fitted its own to the memory already, and only by
-    trainers with the usual training step.
+    The planner has fitted its own batch and patch to the memory of its U-Net already; whatever else is trained is
+    measured. Trainers with a training step of their own divide nothing.
 
     Args:
         trainer: With its recipe.
         context: Fresh networks; one forward pass of one patch is measured on them.
         shape: Of the network, to be named in the log.
         batch: Of the training, on the context's device.
+
+    Raises:
+        TooLargeError: One patch needs more than the whole memory of the device, not only the share for training.
     """
-    if trainer.recipe.batch is None or type(trainer).training_step is not Trainer.training_step:
+    if _planned(trainer, context) or type(trainer).training_step is not Trainer.training_step:
         return 1
     weights = sum(p.numel() for network in context.networks.values() for p in network.parameters())
-    room = (
-        find_machine(context.device.type, None).memory_gib - FIXED_GIB - weights * BYTES_PER_PARAMETER / GIB
-    )
+    fixed = FIXED_GIB + weights * BYTES_PER_PARAMETER / GIB
+    memory = find_machine(context.device.type, None).memory_gib
+    room = memory - fixed
     each = ON_THE_WAY_BACK * kept_bytes(trainer, context, batch.part(0, 1)) / GIB
     total = len(batch.images)
     parts = math.ceil(total / max(int(room / max(each, 1e-9)), 1))
-    (parts, *_) = map(int, distributed.of_the_main([min(parts, total)], context.device))
+    needed = (min(parts, total), fixed + each, memory / SHARE_OF_MEMORY)
+    agreed, least, there = distributed.of_the_main(needed, context.device)
+    if least > there:
+        raise _too_large(trainer, shape, least, there)
+    parts = int(agreed)
     if parts > 1:
         log.info(
             "a batch of %d at widths %s needs %.1f GiB, %.1f are there: it is worked through in %d parts; batch "
@@ -59,6 +72,20 @@ def parts_that_fit(trainer: Trainer, context: Context, shape: NetworkShape, batc
             parts,
         )
     return parts
+
+
+def _planned(trainer: Trainer, context: Context) -> bool:
+    """Whether this is what the planner has fitted to the memory: its U-Net on its batch and patch."""
+    free = trainer.recipe.batch is None and trainer.recipe.patch is None
+    return free and type(context.networks[trainer.inference]) is UNet
+
+
+def _too_large(trainer: Trainer, shape: NetworkShape, least: float, there: float) -> TooLargeError:
+    widths = ", ".join(map(str, shape.widths))
+    fault = f"needs {least:.1f} GiB at widths {widths} for one patch alone, the device has {there:.1f}"
+    recipe = trainer.recipe
+    mend = f"use another recipe than {recipe.name}" if recipe.patch else "plan again with a smaller --memory"
+    return TooLargeError(f"--trainer {trainer.name}", fault, mend)
 
 
 def kept_bytes(trainer: Trainer, context: Context, batch: Batch) -> int:

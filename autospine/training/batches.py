@@ -204,6 +204,19 @@ class PatchSampler:
             allowed = shown if len(shown) else allowed
         return int(allowed[int(generator.integers(len(allowed)))])
 
+    def holds_images(self) -> bool:
+        """Whether a patch holds every slice, or volume, whole, so that each has but one."""
+        sizes = self.size.items()
+        return all(store.record.shape[axis] <= size for store in self.stores for axis, size in sizes)
+
+    def whole(self, index: int, number: int) -> Sample:
+        """The patch about the middle of one slice of a case; of a volume, whose number is 0."""
+        shape = self.stores[index].record.shape
+        first, second, third = (
+            (shape[axis] - self.size[axis]) // 2 if axis in self.size else number for axis in range(3)
+        )
+        return self.cut(index, (first, second, third))
+
     def cut(self, index: int, start: tuple[int, int, int]) -> Sample:
         """The patch that begins at `start`, padded where it leaves the case."""
         store = self.stores[index]

@@ -13,8 +13,9 @@ from autospine.errors import UserError
 from autospine.networks.shape import NetworkShape
 from autospine.precision import Precision
 from autospine.training import distributed
-from autospine.training.accumulation import parts_that_fit
+from autospine.training.accumulation import TooLargeError, parts_that_fit
 from autospine.training.batches import Batch, Batches
+from autospine.training.looks import AROUND_FORWARD, look_seconds
 from autospine.training.preparation import prepare
 from autospine.training.timing import StepTime, StepTimer, repeated, time_step
 from autospine.training.trainer import Trainer
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOADING = 1.06  # a step in the loop over a bare one: batches, augmentation, logging
-VALIDATION_SHARE = 0.05  # of the training time, for the epochs' looks at validation patches
-EPOCHS_OF_A_BUDGET = 20
-AROUND_FORWARD = 1.3  # of a forward pass of prediction, what is done before and after it included
+LOOK_SHARE = 0.05  # of the updates' time, at most, for the looks after the epochs of a budget
+EPOCHS_OF_A_BUDGET = 20  # at most
 SECONDS_PER_CASE = 2.5  # reading, resampling, scoring, drawing, writing
 LONG = 2 * 3600.0  # seconds; a training that takes longer is told of --minutes
 WORTH = 0.97  # a layout or format must be this much faster to be taken
@@ -56,7 +56,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Afterwards:
-    """The validation after the training.
+    """The validation after the training, or what else must be paid for out of the budget.
 
     Attributes:
         windows: To be predicted.
@@ -79,7 +79,7 @@ def precisions(device: torch.device) -> Iterable[Precision]:
     return (Precision("float32"), Precision("bfloat16"), Precision("bfloat16", True))
 
 
-def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards) -> Calibration:
+def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards, look: int) -> Calibration:
     """Measures and chooses.
 
     Args:
@@ -87,17 +87,16 @@ def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards) -
         batches: Of the training.
         job: With the budget, if there is one.
         after: The validation that follows the training.
+        look: Patches that are scored after each epoch.
     """
     batch = batches.make(0).to(job.device)
     candidates = list(trainer.candidates()) if job.minutes is not None else [trainer.shape()]
     precision = _fastest_precision(trainer, candidates[len(candidates) // 3], batch, job.device)
     if job.minutes is None:
-        seconds = time_step(trainer, candidates[0], precision, batch, job.device).update
-        found = _by_epochs(trainer, candidates[0], precision, seconds, batches, job)
+        took = time_step(trainer, candidates[0], precision, batch, job.device)
+        found = _by_epochs(trainer, candidates[0], precision, took, batches, job, look)
     else:
-        found = _by_minutes(trainer, candidates, precision, batch, job, after)
-    if trainer.recipe.batch is None:
-        return found
+        found = _by_minutes(trainer, candidates, precision, batch, job, after, look)
     context = prepare(trainer, found.shape, precision, job.device)
     return replace(found, parts=parts_that_fit(trainer, context, found.shape, batch))
 
@@ -132,17 +131,20 @@ def _by_epochs(
     trainer: Trainer,
     shape: NetworkShape,
     precision: Precision,
-    seconds: float,
+    took: StepTime,
     batches: Batches,
     job: Job,
+    look: int,
 ) -> Calibration:
     per_epoch = epoch_length(trainer, batches)
     epochs = job.epochs or trainer.recipe.epochs
-    total = epochs * per_epoch * seconds * LOADING * (1 + VALIDATION_SHARE)
-    log.info("%d epochs of %d updates, %.2f s each: about %s", epochs, per_epoch, seconds, duration(total))
+    total = epochs * (per_epoch * took.update * LOADING + look_seconds(look, took.forward))
+    log.info(
+        "%d epochs of %d updates, %.2f s each: about %s", epochs, per_epoch, took.update, duration(total)
+    )
     if total > LONG and job.epochs is None:
         log.info("(--minutes M fits the network and its schedule to a time)")
-    return Calibration(shape, precision, epochs * per_epoch, per_epoch, seconds)
+    return Calibration(shape, precision, epochs * per_epoch, per_epoch, took.update)
 
 
 def _by_minutes(
@@ -152,17 +154,24 @@ def _by_minutes(
     batch: Batch,
     job: Job,
     after: Afterwards,
+    look: int,
 ) -> Calibration:
     """The widest network that gets enough updates in the time that is left."""
-    factor = LOADING * (1 + VALIDATION_SHARE)
     chosen: tuple[NetworkShape, StepTime] | None = None
 
-    def updates_of(took: StepTime) -> int:
-        return int((_seconds_left(job) - after.seconds(took.forward)) / (took.update * factor))
+    def length_of(took: StepTime) -> tuple[int, int]:
+        seconds = _seconds_left(job) - after.seconds(took.forward)
+        return length_within(seconds, took.update * LOADING, look_seconds(look, took.forward))
 
     for shape in candidates:
-        took = time_step(trainer, shape, precision, batch, job.device)
-        updates = updates_of(took)
+        try:
+            took = time_step(trainer, shape, precision, batch, job.device)
+        except TooLargeError:
+            if chosen is None:
+                raise
+            log.info("widths %s: more than the memory holds", shape.widths)
+            break
+        updates, _ = length_of(took)
         enough = updates >= trainer.recipe.smallest_updates
         log.info("widths %s: %.2f s a step, time for %d updates", shape.widths, took.update, max(updates, 0))
         if chosen is None or enough:
@@ -172,13 +181,33 @@ def _by_minutes(
     if chosen is None:
         raise UserError(f"--trainer {trainer.name}", "offers no network to calibrate", "use another trainer")
     shape, took = chosen
-    steps = max(updates_of(took), 2)
-    per_epoch = max(steps // EPOCHS_OF_A_BUDGET, 1)
-    steps = steps // per_epoch * per_epoch
+    updates, epochs = length_of(took)
+    per_epoch, epochs = divided(max(updates, 2), epochs)
+    steps = per_epoch * epochs
     log.info("%.3g minutes: widths %s, %d updates", job.minutes or 0, shape.widths, steps)
     if steps < trainer.recipe.smallest_updates / 2:
         log.warning("%d updates are few: expect rough masks, or give more --minutes", steps)
     return Calibration(shape, precision, steps, per_epoch, took.update)
+
+
+def length_within(seconds: float, update: float, look: float) -> tuple[int, int]:
+    """Updates for which a time is enough, none or fewer if it is not, and the most epochs that they may have.
+
+    Args:
+        seconds: That there are.
+        update: Seconds of one.
+        look: Seconds of the look after an epoch; looks get at most their share, or there is one, at the end.
+    """
+    most = int(seconds * LOOK_SHARE / (1 + LOOK_SHARE) / look)
+    epochs = min(max(most, 1), EPOCHS_OF_A_BUDGET)
+    return int((seconds - epochs * look) / update), epochs
+
+
+def divided(updates: int, most: int) -> tuple[int, int]:
+    """Updates per epoch and epochs, no more than `most` and not far fewer, so that hardly an update is left over."""
+    most = min(most, updates)
+    epochs = max(range((most + 1) // 2, most + 1), key=lambda count: (updates // count * count, count))
+    return updates // epochs, epochs
 
 
 def _seconds_left(job: Job) -> float:

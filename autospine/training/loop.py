@@ -23,11 +23,12 @@ from autospine.model import save_model
 from autospine.serial import from_plain, to_plain
 from autospine.training import distributed
 from autospine.training.batches import Batch, Batches, PatchSampler
-from autospine.training.calibration import Calibration, calibrate
+from autospine.training.calibration import Afterwards, Calibration, calibrate
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
 from autospine.training.folds import prepare_cases
 from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import Job, seed_everything
+from autospine.training.looks import TRAINING_BATCHES, VALIDATION_BATCHES, fixed_batches, patches_of_a_look
 from autospine.training.preparation import prepare
 from autospine.training.schedule import Schedule
 from autospine.training.scores import patch_scores
@@ -35,7 +36,6 @@ from autospine.training.trainer import Context, Trainer
 
 log = logging.getLogger(__name__)
 
-VALIDATION_BATCHES, TRAINING_BATCHES = 6, 3  # scored after each epoch
 VALIDATION_SEED = 1_000_003  # patches that are scored are the same in every epoch
 CHECKPOINT_SECONDS = 30.0  # an epoch that ends sooner after the last checkpoint writes none
 
@@ -60,12 +60,13 @@ class State:
     history: History = field(default_factory=History)
 
 
-def fit(trainer: Trainer, job: Job) -> Path:
+def fit(trainer: Trainer, job: Job, after: Afterwards | None = None) -> Path:
     """Trains one fold.
 
     Args:
         trainer: Networks, loss, recipe.
         job: Cases, place, time.
+        after: What the time must leave room for; None: the validation of the fold.
 
     Returns:
         The model's folder, with weights.safetensors and model.json.
@@ -76,7 +77,10 @@ def fit(trainer: Trainer, job: Job) -> Path:
     training, validation = _sides(trainer, job)
     _warn_of_the_unseen(trainer, training.sampler, job)
     trainer.look_at(training.sampler)
-    calibration = _calibration(trainer, training, job, content)
+    calibration = _stored_calibration(job, content)
+    if calibration is None:
+        look = patches_of_a_look(training, validation)
+        calibration = calibrate(trainer, training, job, after or _validation_after(trainer, job), look)
     seed_everything(job.seed, 0, 0)
     context = prepare(trainer, calibration.shape, calibration.precision, job.device, parts=calibration.parts)
     schedule = Schedule(trainer.recipe.schedule, calibration.steps)
@@ -144,14 +148,16 @@ def make_batches(
     return Batches(sampler, trainer.batch, seed, distributed.rank(), job.threads)
 
 
-def _calibration(
-    trainer: Trainer, training: Batches, job: Job, content: dict[str, Any] | None
-) -> Calibration:
-    """The stored one when continuing (its length moved by --epochs), else a new one."""
-    if content is None:
-        from autospine.training.validation import afterwards
+def _validation_after(trainer: Trainer, job: Job) -> Afterwards:
+    from autospine.training.validation import afterwards
 
-        return calibrate(trainer, training, job, afterwards(trainer, job))
+    return afterwards(trainer, job)
+
+
+def _stored_calibration(job: Job, content: dict[str, Any] | None) -> Calibration | None:
+    """When continuing, that of the training so far, its length moved by --epochs."""
+    if content is None:
+        return None
     stored = from_plain(Calibration, content["calibration"], str(job.checkpoint))
     if job.epochs is None or job.minutes is not None:
         return stored
@@ -249,11 +255,11 @@ def _average(trainer: Trainer, context: Context, state: State) -> None:
 
 
 def _look(trainer: Trainer, context: Context, state: State, batches: Batches, count: int) -> Scores:
-    """Scores on `count` fixed batches, with the weights that would be kept; the same in every process."""
+    """Scores on at most `count` fixed batches, with the weights that would be kept; the same in every process."""
     network = context.networks[trainer.inference]
     network.eval()
     with torch.inference_mode(), _weights(network, state.average):
-        score = patch_scores(network, trainer.encoding, context, (batches.make(k) for k in range(count)))
+        score = patch_scores(network, trainer.encoding, context, fixed_batches(batches, count))
     network.train()
     agreed = distributed.of_the_main((score.dice, score.iou, score.accuracy), context.device)
     return Scores(*agreed)

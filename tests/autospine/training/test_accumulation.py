@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from autospine.machine import Machine
+from autospine.machine import SHARE_OF_MEMORY, Machine
+from autospine.networks.shape import NetworkShape
+from autospine.networks.unetplusplus import UNetPlusPlus
 from autospine.planning.memory import FIXED_GIB
 from autospine.precision import Precision
 from autospine.training import accumulation, calibration
-from autospine.training.accumulation import ON_THE_WAY_BACK, kept_bytes, parts_that_fit
+from autospine.training.accumulation import ON_THE_WAY_BACK, TooLargeError, kept_bytes, parts_that_fit
 from autospine.training.batches import Batch
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.loop import fit, make_batches
@@ -113,7 +115,7 @@ def test_as_many_parts_as_the_memory_asks_for(
 
 
 def test_the_planners_batch_and_steps_of_ones_own_are_left_alone(
-    tiny_work: WorkFolder, trainer: ToyTrainer, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    trainer: ToyTrainer, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room_for(monkeypatch, 0.0)
     gan = GanTrainer(trainer.plan, replace(GanTrainer.recipes["quick"], batch=4))
@@ -121,6 +123,53 @@ def test_the_planners_batch_and_steps_of_ones_own_are_left_alone(
     assert parts_that_fit(trainer, fresh(trainer), trainer.shape(), batch) == 4
     assert parts_that_fit(gan, fresh(gan), gan.shape(), batch) == 1
     assert parts_that_fit(planned, fresh(planned), planned.shape(), batch) == 1
+
+
+class NestedTrainer(ToyTrainer):
+    """Not the network that the planner has fitted to the memory."""
+
+    def build(self, shape: NetworkShape) -> nn.Module:
+        return UNetPlusPlus(shape)
+
+
+def test_the_planners_batch_is_divided_where_the_network_is_another(
+    trainer: ToyTrainer, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room_for(monkeypatch, 0.0)
+    nested = NestedTrainer(trainer.plan, replace(RECIPE, batch=None))
+    patched = ToyTrainer(trainer.plan, replace(RECIPE, batch=None, patch=trainer.plan.network_patch))
+    assert parts_that_fit(nested, fresh(nested), nested.shape(), batch) == 4
+    assert parts_that_fit(patched, fresh(patched), patched.shape(), batch) == 4
+    room_for(monkeypatch, 100.0)
+    assert parts_that_fit(nested, fresh(nested), nested.shape(), batch) == 1
+
+
+def test_a_calibration_divides_the_planners_batch_too(
+    tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+    room_for(monkeypatch, 0.0)
+    nested = NestedTrainer(trainer.plan, replace(RECIPE, batch=None))
+    job = make_job(tiny_work, nested.plan, tmp_path)
+    batches = make_batches(nested, job, job.fold.train, 0)
+    assert calibration.calibrate(nested, batches, job, calibration.Afterwards(0, 0), 0).parts == 2
+
+
+def test_one_patch_that_the_device_does_not_hold_is_refused(
+    trainer: ToyTrainer, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is beyond the share that training takes is no reason yet."""
+    context = fresh(trainer)
+    whole = SHARE_OF_MEMORY * 100
+    monkeypatch.setattr(accumulation, "find_machine", lambda device, memory: Machine(device, whole, 1))
+    for gib, fits in ((98.0, True), (100.0, False)):
+        kept = (gib - FIXED_GIB) / ON_THE_WAY_BACK * 2**30
+        monkeypatch.setattr(accumulation, "kept_bytes", lambda *asked, kept=kept: int(kept))
+        if fits:
+            assert parts_that_fit(trainer, context, trainer.shape(), batch) == 4
+            continue
+        with pytest.raises(TooLargeError, match=r"toy: needs 100\.0 GiB at widths .*has 100\.0; plan again"):
+            parts_that_fit(trainer, context, trainer.shape(), batch)
 
 
 def test_a_training_in_parts_goes_on_in_parts(
