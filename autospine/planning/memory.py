@@ -43,7 +43,7 @@ def parameters(shape: NetworkShape) -> int:
 
 
 def training_memory_gib(plan: Plan) -> float:
-    """Predicted peak memory of training the plan's network."""
+    """Predicted peak memory of training the plan's U-Net; training measures other networks before it starts."""
     kept = plan.batch * activations(plan.network, plan.network_patch) * BYTES_PER_ACTIVATION
     return FIXED_GIB + (kept + parameters(plan.network) * BYTES_PER_PARAMETER) / 2**30
 
