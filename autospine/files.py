@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from autospine.errors import UserError
 
 FULL_DISK = {28, 122}  # ENOSPC, EDQUOT
+UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # file systems that allocate nothing ahead
 
 
 def writing_error(path: str | Path, error: OSError) -> UserError:
@@ -60,6 +62,22 @@ def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
     """Lets `write` fill a temporary file that then takes the place of `path`."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+def allocate(path: str | Path) -> None:
+    """Takes a file's blocks from the disk before it is mapped: a full disk would end the process then, not raise.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with open(path, "rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+        except OSError as error:
+            if error.errno not in UNABLE:
+                raise
 
 
 def check_writable(folder: str | Path) -> None:

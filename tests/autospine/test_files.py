@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -81,6 +82,33 @@ def test_a_case_on_a_full_disk_is_not_done(small_disk: Path) -> None:
         store.write(noise, np.zeros((4, 500, 500), np.uint8), RECORD, 0)
     assert not store.done("key")
     assert names(small_disk) == []
+
+
+def test_blocks_are_taken_ahead_or_refused(small_disk: Path) -> None:
+    for name, size in (("small", 10**5), ("large", 10**6)):
+        with open(small_disk / name, "wb") as file:
+            file.truncate(size)
+    files.allocate(small_disk / "small")
+    assert (small_disk / "small").stat().st_size == 10**5
+    assert (small_disk / "small").stat().st_blocks * 512 >= 10**5
+    with pytest.raises(OSError, match="No space left"):
+        files.allocate(small_disk / "large")
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, None])
+def test_a_disk_that_takes_no_blocks_ahead_is_none_the_worse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "not here")
+
+    if number is None:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    (tmp_path / "file").write_bytes(b"12")
+    files.allocate(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"12"
 
 
 def test_a_read_only_disk_is_said(read_only_disk: Path) -> None:
