@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from autospine.preprocessing.geometry import Placement
+from autospine.preprocessing.geometry import MovingStep, Placement
 from autospine.preprocessing.steps import AnyStep, Prepared, Shape, Step
 
 Spacing = tuple[float, float, float]
-
-
-@runtime_checkable
-class MovingStep(Protocol):
-    """What a step offers that moves a case to another grid."""
-
-    def placement(self, shape: Shape) -> Placement:
-        """What it comes to on a grid."""
 
 
 def shape_after(steps: Sequence[AnyStep], shape: Shape, spacing: Spacing, view_axis: int | None) -> Shape:

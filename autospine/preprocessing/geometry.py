@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -31,6 +32,10 @@ class Placement:
     shape: Shape
     zero: bool = False
 
+    def placement(self, shape: Shape) -> Placement:
+        """What it comes to on the grid that it was made for: itself."""
+        return self
+
     def apply(self, case: Prepared) -> Prepared:
         """Linear for the image, by shares for the mask; the margin is dark and unlabelled."""
         image = resize(case.image[(slice(None), *self.window)], self.size)
@@ -50,7 +55,7 @@ class Placement:
         """Linear inside the window, the fill around it."""
         old = tuple(part.stop - part.start for part in self.window)
         back = resize(values[(slice(None), *self._inside())], old)
-        return back if old == shape else _in_grid(back, shape, self.window, fill)
+        return back if old == shape else in_grid(back, shape, self.window, fill)
 
     def _inside(self) -> Window:
         """Where the window lies in the grid after."""
@@ -58,7 +63,7 @@ class Placement:
         return first, second, third
 
     def _surrounded(self, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
-        return values if self.size == self.shape else _in_grid(values, self.shape, self._inside(), fill)
+        return values if self.size == self.shape else in_grid(values, self.shape, self._inside(), fill)
 
     def _slices(self, case: Prepared) -> tuple[int, ...] | None:
         """Slices that take part in training: those that came from such slices, none of the margin."""
@@ -73,7 +78,15 @@ class Placement:
         return tuple(k + self.offset[view] for k, source in enumerate(nearest) if int(source) in kept)
 
 
-def _in_grid(values: np.ndarray, shape: Shape, window: Window, fill: np.ndarray) -> np.ndarray:
+@runtime_checkable
+class MovingStep(Protocol):
+    """What a step offers that does no more than move the case to another grid: its way back can be gone in slabs."""
+
+    def placement(self, shape: Shape) -> Placement:
+        """What it comes to on a grid."""
+
+
+def in_grid(values: np.ndarray, shape: Shape, window: Window, fill: np.ndarray) -> np.ndarray:
     """`(channels, *shape)`: the values in the window, `(channels,)` fill around it."""
     result = np.empty((len(values), *shape), values.dtype)
     result[:] = fill[:, None, None, None]
@@ -117,13 +130,17 @@ class CentreCrop:
             parts.append(slice(first, first + kept))
         return parts[0], parts[1], parts[2]
 
+    def placement(self, shape: Shape) -> Placement:
+        """What it comes to on a grid."""
+        return crop(self.window(shape))
+
     def apply(self, case: Prepared) -> Prepared:
         """The middle of the case."""
-        return crop(self.window(case.shape)).apply(case)
+        return self.placement(case.shape).apply(case)
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """The fill around the middle."""
-        return crop(self.window(shape)).undo(values, shape, fill)
+        return self.placement(shape).undo(values, shape, fill)
 
 
 @dataclass(frozen=True)
@@ -148,18 +165,19 @@ class Counts:
 class Resize(Counts):
     """Brings the given axes to a number of voxels, each by its own factor."""
 
-    def _placement(self, shape: Shape) -> Placement:
+    def placement(self, shape: Shape) -> Placement:
+        """What it comes to on a grid."""
         first, second, third = (new or old for old, new in zip(shape, self.wanted, strict=True))
         target = (first, second, third)
         return centred(shape, target, target)
 
     def apply(self, case: Prepared) -> Prepared:
         """Linear for the image, by shares for the mask."""
-        return self._placement(case.shape).apply(case)
+        return self.placement(case.shape).apply(case)
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Linear."""
-        return self._placement(shape).undo(values, shape, fill)
+        return self.placement(shape).undo(values, shape, fill)
 
 
 @dataclass(frozen=True)
@@ -178,17 +196,18 @@ class Pad(Counts):
         super().__post_init__()
         check_flag("zero", self.zero)
 
-    def _placement(self, shape: Shape) -> Placement:
+    def placement(self, shape: Shape) -> Placement:
+        """What it comes to on a grid."""
         first, second, third = (max(old, new) for old, new in zip(shape, self.wanted, strict=True))
         return centred(shape, shape, (first, second, third), bool(self.zero))
 
     def apply(self, case: Prepared) -> Prepared:
         """The case with its margin."""
-        return self._placement(case.shape).apply(case)
+        return self.placement(case.shape).apply(case)
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Takes the margin off."""
-        return self._placement(shape).undo(values, shape, fill)
+        return self.placement(shape).undo(values, shape, fill)
 
 
 @dataclass(frozen=True)
