@@ -34,12 +34,12 @@ def add_streams(
                 held[k] = following[1]
         slabs = [values for values in held if values is not None]
         ready = min(values.shape[axis + 1] for values in slabs)
-        total = _take(slabs[0], axis, slice(ready)).copy()
+        total = take(slabs[0], axis, slice(ready)).copy()
         for values in slabs[1:]:
-            total += _take(values, axis, slice(ready))
+            total += take(values, axis, slice(ready))
         yield first, total
         first += ready
-        held = [_take(v, axis, slice(ready, None)) if v.shape[axis + 1] > ready else None for v in slabs]
+        held = [take(v, axis, slice(ready, None)) if v.shape[axis + 1] > ready else None for v in slabs]
 
 
 def pick_slices(
@@ -83,7 +83,7 @@ def resize_stream(
     if before[axis] == after[axis]:
         for first, values in slabs:
             for k in range(0, values.shape[axis + 1], PLANES):
-                part = _take(values, axis, slice(k, k + PLANES))
+                part = take(values, axis, slice(k, k + PLANES))
                 yield first + k, _resize_across(part, axis, across)
         return
     positions = np.clip(source_positions(before[axis], after[axis]), 0, before[axis] - 1)
@@ -98,10 +98,11 @@ def resize_stream(
         made = ready
         if made < len(positions):
             keep = min(int(positions[made]), end - 1)
-            held, start = _take(held, axis, slice(keep - start, None)), keep
+            held, start = take(held, axis, slice(keep - start, None)), keep
 
 
-def _take(values: np.ndarray, axis: int, part: slice) -> np.ndarray:
+def take(values: np.ndarray, axis: int, part: slice) -> np.ndarray:
+    """Planes of `(channels, slices, rows, columns)` along one of its last three axes: a view."""
     return values[(slice(None),) * (axis + 1) + (part,)]
 
 

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from autospine.model import Model
 from autospine.precision import Precision
+from autospine.prediction.back import pick_slices
+from autospine.prediction.undoing import find_moves, undo_stream
 from autospine.prediction.windows import Slab, stream_slices, stream_volume
-from autospine.preprocessing.steps import Prepared, apply_steps, make_steps, undo_steps
+from autospine.preprocessing.steps import Prepared, apply_steps, make_steps
 
 BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000}  # windows at once
 
@@ -44,39 +46,37 @@ class Group:
         return 1 if self.plan.view_axis is None else self.plan.view_axis
 
     def slabs(
-        self, moved: np.ndarray, spacing: tuple[float, float, float]
+        self, moved: np.ndarray, spacing: tuple[float, float, float], wanted: range | None = None
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Blended outputs on the plan's grid, in order along `axis`.
 
         Args:
             moved: `(channels, slices, rows, columns)` float32 on the plan's grid.
             spacing: Its mm along (slices, rows, columns).
+            wanted: Slices that are asked for, at even distances from slice 0 on; None for all. No other ones are put
+                through the networks where these see slices.
 
         Yields:
-            (first plane, `(outputs, slices, rows, columns)`), each model's part times its share.
+            (first plane, `(outputs, slices, rows, columns)`), each model's part times its share; the wanted slices
+            alone.
         """
+        wanted = wanted or range(moved.shape[1])
         prepared, way = apply_steps(self.steps, Prepared(moved, None, spacing, view_axis=self.plan.view_axis))
-        slabs = self._windows(torch.from_numpy(np.ascontiguousarray(prepared.image)))
-        if prepared.image is moved:  # no step, or only such as choose what is trained on
-            for slab in slabs:
-                yield slab.first, slab.values.numpy()
-            return
-        values = np.empty((self.encoding.channels, *prepared.shape), np.float32)
-        planes = np.moveaxis(values, self.axis + 1, 0)
-        for slab in slabs:
-            part = np.moveaxis(slab.values.numpy(), self.axis + 1, 0)
-            planes[slab.first : slab.first + len(part)] = part
+        moves = find_moves(way, prepared.shape)
+        seen_alone = self.plan.view_axis == 0 and all(move.keeps(0) for move in moves)
+        windows = self._windows(
+            torch.from_numpy(np.ascontiguousarray(prepared.image)), wanted.step if seen_alone else 1
+        )
         fill = np.zeros(self.encoding.channels, np.float32)
         fill[0] = sum(self.shares)  # outside a crop there is background
-        back = np.empty((self.encoding.channels, *moved.shape[1:]), np.float32)
-        for k in range(len(back)):  # one channel at a time, since resizing takes several times its memory
-            back[k] = undo_steps(way, values[k : k + 1], fill[k : k + 1])[0]
-        yield 0, back
+        back = undo_stream(moves, ((slab.first, slab.values.numpy()) for slab in windows), self.axis, fill)
+        yield from back if seen_alone else pick_slices(back, self.axis, wanted)
 
-    def _windows(self, image: Tensor) -> Iterator[Slab]:
+    def _windows(self, image: Tensor, step: int) -> Iterator[Slab]:
+        """Finished slabs; of a view along the slices, those of every `step`-th one."""
         if self.plan.view_axis is None:
             return stream_volume(image, self.patch, self.batch, self._timed)
-        return stream_slices(image, self.plan.view_axis, self.patch, self.batch, self._timed)
+        return stream_slices(image, self.plan.view_axis, self.patch, self.batch, self._timed, step)
 
     def _timed(self, windows: Tensor) -> Tensor:
         start = time.perf_counter()

@@ -56,7 +56,7 @@ class Slab:
 
 
 def stream_slices(
-    image: Tensor, axis: int, window: tuple[int, ...], batch: int, predict: Predict
+    image: Tensor, axis: int, window: tuple[int, ...], batch: int, predict: Predict, step: int = 1
 ) -> Iterator[Slab]:
     """2-D windows, slice by slice.
 
@@ -66,11 +66,12 @@ def stream_slices(
         window: Voxels along the two other axes.
         batch: Windows at once.
         predict: `(B, channels, *window)` to `(B, outputs, *window)` float32.
+        step: 1 for every slice, 2 for every second from the first on, and so forth.
 
     Yields:
-        Slabs of one or more whole slices along `axis`.
+        Slabs of one or more whole slices along `axis`, counted among those that are seen.
     """
-    planes = image.movedim(axis + 1, 0)  # (planes, channels, a, b)
+    planes = image.movedim(axis + 1, 0)[::step]  # (planes, channels, a, b)
     size = tuple(planes.shape[2:])
     places = list(product(*(starts(n, w) for n, w in zip(size, window, strict=True))))
     shares = blending(places, size, window)
