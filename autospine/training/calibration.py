@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOADING = 1.06  # a step in the loop over a bare one: batches, augmentation, logging
-LOOK_SHARE = 0.05  # of the updates' time, at most, for the looks after the epochs of a budget
 EPOCHS_OF_A_BUDGET = 20  # at most
+LOOK_SHARE = 0.05  # of the updates' time, for the looks after the epochs of a budget
+FEW_EPOCHS, SHARE_OF_FEW = 5, 0.15  # up to so many may cost more: checkpoints are written after epochs
 SECONDS_PER_CASE = 2.5  # reading, resampling, scoring, drawing, writing
 LONG = 2 * 3600.0  # seconds; a training that takes longer is told of --minutes
 WORTH = 0.97  # a layout or format must be this much faster to be taken
@@ -198,8 +199,8 @@ def length_within(seconds: float, update: float, look: float) -> tuple[int, int]
         update: Seconds of one.
         look: Seconds of the look after an epoch; looks get at most their share, or there is one, at the end.
     """
-    most = int(seconds * LOOK_SHARE / (1 + LOOK_SHARE) / look)
-    epochs = min(max(most, 1), EPOCHS_OF_A_BUDGET)
+    usual, few = (int(seconds * share / (1 + share) / look) for share in (LOOK_SHARE, SHARE_OF_FEW))
+    epochs = max(min(usual, EPOCHS_OF_A_BUDGET), min(few, FEW_EPOCHS), 1)
     return int((seconds - epochs * look) / update), epochs
 
 

@@ -121,7 +121,9 @@ def test_the_looks_after_the_epochs_are_paid_for_and_few(
     epochs = found.steps // found.steps_per_epoch
     updating, looking = found.steps * 0.2 * OVERHEAD, epochs * look_seconds(72, forward)
     assert 0.9 * 60 < updating + looking <= 60
-    assert looking <= calibration.LOOK_SHARE * updating * 1.1 or epochs == 1
+    few = epochs <= calibration.FEW_EPOCHS
+    share = calibration.SHARE_OF_FEW if few else calibration.LOOK_SHARE
+    assert looking <= share * updating * 1.1 or epochs == 1
 
 
 def test_the_looks_are_part_of_what_epochs_are_said_to_take(trainer, job, batches, seconds, caplog) -> None:
@@ -138,6 +140,14 @@ def test_epochs_leave_hardly_an_update_over(updates: int, most: int) -> None:
     per_epoch, epochs = divided(updates, most)
     assert min(most, updates) / 2 <= epochs <= most
     assert 0.95 * updates - 1 <= per_epoch * epochs <= updates
+
+
+@pytest.mark.parametrize(("look", "epochs"), [(0.1, 20), (1.0, 14), (2.0, 7), (7.0, 5), (12.0, 3), (50.0, 1)])
+def test_dear_looks_make_fewer_epochs(look: float, epochs: int) -> None:
+    """Of 300 s; a few are kept for the sake of the checkpoints."""
+    updates, found = length_within(300.0, 1.0, look)
+    assert found == epochs
+    assert updates == int(300 - epochs * look)
 
 
 def test_a_time_that_is_spent_is_enough_for_no_update() -> None:
