@@ -18,7 +18,7 @@ import numpy as np
 from autospine.errors import UserError
 from autospine.files import read_json, remove, replacing, write_json, write_with
 from autospine.labels.conversion import conversion
-from autospine.prediction.predictor import strongest
+from autospine.prediction.collector import strongest
 from autospine.serial import from_plain, to_plain
 
 if TYPE_CHECKING:

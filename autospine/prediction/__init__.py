@@ -68,6 +68,7 @@ def segment(
     labels: str | None = None,
     sequence: str = "unknown",
     probabilities: Path | None = None,
+    stack: bool = False,
 ) -> Segmentation:
     """Segments one scan that was read, with networks that were loaded.
 
@@ -78,6 +79,7 @@ def segment(
         labels: Scheme of the mask, or None.
         sequence: For the warnings.
         probabilities: Where to store the classes' probabilities (.npy), or None.
+        stack: Whether to keep the labels of rebuilt slices, where the plan rebuilds some.
     """
     first, plan = channels[0], predictor.plan
     if len(channels) != len(plan.channels):
@@ -87,7 +89,7 @@ def segment(
             "give one file per channel",
         )
     image = np.stack([each.array for each in channels]) if len(channels) > 1 else first.array[None]
-    answer = predictor.predict(image, first.spacing, probabilities)
+    answer = predictor.predict(image, first.spacing, probabilities, stack)
     warnings = range_warnings(plan, first.array, answer.decoded.labels, first.spacing, sequence)
     source = models[0].card.scheme
     target = output_scheme(source, plan.scheme, labels)
@@ -103,6 +105,7 @@ def segment(
         models=tuple(model.name for model in models),
         classes=("background", *(each.name for each in predictor.encoding.classes)),
         network_seconds=answer.network_seconds,
+        stack=answer.stack,
     )
 
 
@@ -124,4 +127,5 @@ def convert_answer(answer: Answer, source: LabelScheme, target: LabelScheme) -> 
     )
     confidence = {change.table[v]: c for v, c in answer.confidence.items() if change.table.get(v)}
     moved = replace(decoded, labels=change.apply(decoded.labels, "prediction"), findings=findings)
-    return replace(answer, decoded=moved, confidence=confidence)
+    stack = None if answer.stack is None else change.apply(answer.stack, "prediction")
+    return replace(answer, decoded=moved, confidence=confidence, stack=stack)

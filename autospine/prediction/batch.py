@@ -183,7 +183,10 @@ def _work(scans: list[Scan], models: list[Model], request: PredictRequest, outco
             try:
                 channels = current.result()
                 store = request.output / f"{scan.id}.npy" if request.probabilities else None
-                found = segment(channels, predictor, models, request.labels, _sequence(scan.id), store)
+                sequence = _sequence(scan.id)
+                found = segment(
+                    channels, predictor, models, request.labels, sequence, store, request.panoptic
+                )
             except UserError as error:
                 outcome.failures.append(str(error))
                 continue
@@ -222,7 +225,7 @@ def _write(scan: Scan, image: Volume, found: Segmentation, request: PredictReque
         from autospine.prediction.panoptic import panoptic
 
         folder = request.output / "panoptic"
-        panoptic(found.volume, found.scheme).save(
+        panoptic(found.volume, found.scheme, found.stack).save(
             folder / f"{scan.id}{scan.suffix}", folder / f"{scan.id}.json"
         )
     return _line(found)

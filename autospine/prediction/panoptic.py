@@ -1,7 +1,7 @@
 """The panoptic form of an answer: beside the labels, one number per connected object, and a table of the objects.
 
 After Kirillov et al. 2019 ("Panoptic segmentation") as Pal et al. use it for vertebrae: voxels of one label that hang
-together are one instance.
+together are one instance. Where slices were rebuilt they hang together across them, as in that paper.
 """
 
 from __future__ import annotations
@@ -66,16 +66,18 @@ class Panoptic:
         write_json(table, {"version": VERSION, "segments": to_plain(self.segments), "note": note})
 
 
-def panoptic(mask: Volume, scheme: LabelScheme) -> Panoptic:
+def panoptic(mask: Volume, scheme: LabelScheme, stack: np.ndarray | None = None) -> Panoptic:
     """Numbers the connected objects (26 neighbours) of a mask: label by label, the largest first.
 
     Args:
         mask: Integers of `scheme`, canonical.
         scheme: Names.
+        stack: Labels of the mask's slices and of those that were rebuilt between them, equally many in each gap: what
+            hangs together there is one object. None where none were rebuilt.
     """
     import cc3d
 
-    parts = cc3d.connected_components(mask.array, connectivity=26)  # (slices, rows, columns)
+    parts = _parts(mask.array, stack)  # (slices, rows, columns)
     found = cc3d.statistics(parts)
     counts = found["voxel_counts"]
     first = [tuple(int(side.start) for side in box) for box in found["bounding_boxes"]]
@@ -96,6 +98,21 @@ def panoptic(mask: Volume, scheme: LabelScheme) -> Panoptic:
         for place, k in enumerate(order, start=1)
     )
     return Panoptic(mask.with_array(number[parts]), segments)
+
+
+def _parts(mask: np.ndarray, stack: np.ndarray | None) -> np.ndarray:
+    """Numbers of connected objects from 1, without gaps, on the mask's slices."""
+    import cc3d
+
+    if stack is None:
+        return cc3d.connected_components(mask, connectivity=26)
+    across = cc3d.connected_components(stack, connectivity=26)
+    parts = across[:: (len(stack) - 1) // (len(mask) - 1)]
+    shown = np.bincount(parts.ravel()) > 0  # some lie between measured slices only
+    shown[0] = False
+    number = np.zeros(len(shown), parts.dtype)
+    number[shown] = np.arange(1, np.count_nonzero(shown) + 1)
+    return number[parts]
 
 
 def _value(mask: np.ndarray, parts: np.ndarray, part: int, first: tuple[int, ...]) -> int:

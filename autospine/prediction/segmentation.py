@@ -61,6 +61,8 @@ class Segmentation:
         models: Names and weight digests of the models.
         classes: What the channels of stored probabilities mean.
         network_seconds: Spent in networks.
+        stack: Labels of all slices, measured ones as in the mask and rebuilt ones, on the scan's rows and columns; None
+            where the plan rebuilt none or nobody asked for them.
     """
 
     volume: Volume
@@ -71,6 +73,7 @@ class Segmentation:
     models: tuple[str, ...]
     classes: tuple[str, ...]
     network_seconds: float
+    stack: np.ndarray | None = None
 
     @property
     def mask(self) -> np.ndarray:

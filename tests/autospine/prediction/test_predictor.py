@@ -261,3 +261,12 @@ def test_masks_are_written_onto_the_scans_own_grid(tmp_path: Path, scan: Path, b
     written = read_mask(tmp_path / "mask.nii.gz")
     assert written.geometry.difference(read_image(scan).geometry) is None
     np.testing.assert_array_equal(written.array, found.mask)
+
+
+def test_probabilities_on_a_full_disk_are_a_users_error(small_disk: Path, random_model) -> None:
+    """Not the end of the process, which writing to a mapped file without blocks would be."""
+    (small_disk / "other").write_bytes(bytes(180_000))
+    models = [random_model(small_disk.parent / "model")]
+    with pytest.raises(UserError, match=r"p\.npy: the disk is full; free some space"):
+        Predictor(models, CPU).predict(spine_image(spine_mask())[None], SPACING, small_disk / "p.npy")
+    assert [path.name for path in small_disk.iterdir()] == ["other"]

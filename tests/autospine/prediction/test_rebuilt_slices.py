@@ -20,7 +20,8 @@ from autospine.model import Model
 from autospine.planning.plan import Grid, Plan, Plans, Rebuild
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.prediction import predict
-from autospine.prediction.predictor import Collector, Predictor
+from autospine.prediction.collector import Collector
+from autospine.prediction.predictor import Predictor
 from autospine.preprocessing.grid import case_grid
 from autospine.preprocessing.storage import CaseStore
 from autospine.recipe import StepSettings
