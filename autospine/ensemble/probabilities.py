@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autospine.errors import UserError
-from autospine.files import read_json, remove, replacing, write_json, write_with
+from autospine.files import allocate, read_json, remove, replacing, write_json, write_with
 from autospine.labels.conversion import conversion
 from autospine.prediction.collector import strongest
 from autospine.serial import from_plain, to_plain
@@ -127,6 +127,7 @@ class StoredImage:
                 _save(temporary, np.zeros(shape, np.float16))
                 return
             kept = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+            allocate(temporary)
             for place, values in _blocks(stored, window, disputed.shape):
                 chosen = values[:, :, disputed[place].ravel()]
                 kept[:, :, done : done + chosen.shape[2]] = chosen

@@ -8,7 +8,7 @@ import pytest
 
 from autospine.ensemble.probabilities import StoredImage, reference_classes
 from autospine.errors import UserError
-from tests.autospine.ensemble.conftest import make_image
+from tests.autospine.ensemble.conftest import WHOLE, make_image
 from tests.tiny import chain_encoding, made_plan
 from tests.toys import QUICK, ToyTrainer
 
@@ -56,6 +56,15 @@ def test_what_is_stored_of_other_members_or_damaged_is_made_again(tmp_path: Path
     assert not StoredImage(tmp_path, image.name).done(["digest_0", "digest_1", "digest_2"])
     image.record_path.unlink()
     assert not image.done(["digest_0", "digest_1", "digest_2"])
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path, small_disk: Path) -> None:
+    """A map of a sparse file would kill the process when the disk has no block for a page."""
+    made = make_image(tmp_path / "raw", shape=(4, 80, 80), sureness=0.0)
+    image = StoredImage(small_disk, "a")
+    with pytest.raises(UserError, match=r"a\.npy: the disk is full; free some space"):
+        image.write(made.paths, made.reference, WHOLE, "p", ["x"] * 3)
+    assert list(small_disk.iterdir()) == []
 
 
 class Twenty(ToyTrainer):
