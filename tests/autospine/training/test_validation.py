@@ -11,9 +11,11 @@ from autospine.axial.derivation import AXIAL4, UNLABELLED, derive_axial4
 from autospine.dataset.splits import Fold
 from autospine.labels.conversion import SCHEMES
 from autospine.planning.plan import Plan
+from autospine.preprocessing.storage import CaseStore
 from autospine.recipe import StepSettings
+from autospine.reconstruction.grid import SliceGrid
 from autospine.training.calibration import Afterwards
-from autospine.training.validation import afterwards, reference_of
+from autospine.training.validation import afterwards, count_windows, reference_of
 from autospine.work import WorkFolder
 from tests.tiny import IDS, SHAPE, make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
@@ -55,6 +57,21 @@ def test_windows_are_counted_on_the_grid_that_the_steps_make(
     each = SHAPE[0] if dimension == 2 else 1
     assert counted(plan, tiny_work, tmp_path, patch, (fitted,)) == Afterwards(each, 1)
     assert counted(plan, tiny_work, tmp_path, patch, ()).windows > 4 * each
+
+
+@pytest.mark.parametrize("learns", ["classes", "chain"])
+def test_of_rebuilt_slices_only_those_are_counted_that_are_predicted(
+    tiny_work: WorkFolder, tmp_path: Path, learns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Levels that are counted along the spine need them all."""
+    trainer = ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, patch=(80, 48), learns=learns))
+    job = make_job(tiny_work, trainer.plan, tmp_path)
+    record = CaseStore(job.cases, IDS[0]).record
+    finer = replace(record, shape=(21, *SHAPE[1:]), slice_grid=SliceGrid(SHAPE[0], 4.0, 4))
+    monkeypatch.setattr(CaseStore, "record", finer)
+    assert count_windows(trainer, job.cases, IDS[:1]) == (21 if learns == "chain" else SHAPE[0])
+    fitted = replace(trainer.recipe, steps=(StepSettings("fit", {"slices": 9}),))
+    assert count_windows(ToyTrainer(trainer.plan, fitted), job.cases, IDS[:1]) == 9
 
 
 def counted(
