@@ -23,8 +23,8 @@ class IntensityStep(ABC):
     def apply(self, case: Prepared) -> Prepared:
         """The case with other intensities."""
         axis = (case.view_axis or 0) + 1
-        slices = np.ascontiguousarray(np.moveaxis(case.image, axis, 1))  # (channels, slices, height, width)
-        changed = self.change(slices).astype(np.float32, copy=False)
+        slices = np.moveaxis(case.image, axis, 1)  # (channels, slices, height, width)
+        changed = self.change(np.ascontiguousarray(slices)).astype(np.float32, copy=False)
         return replace(case, image=np.ascontiguousarray(np.moveaxis(changed, 1, axis)))
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
@@ -52,6 +52,14 @@ class ZScore(IntensityStep):
 
     def change(self, slices: np.ndarray) -> np.ndarray:
         """See the class."""
+        if not self.per_slice:
+            return self._scaled(slices)
+        result = np.empty_like(slices)
+        for k in range(slices.shape[1]):  # all at once take several times their memory
+            result[:, k : k + 1] = self._scaled(slices[:, k : k + 1])
+        return result
+
+    def _scaled(self, slices: np.ndarray) -> np.ndarray:
         axes = _over(self.per_slice)
         mean = slices.mean(axis=axes, keepdims=True, dtype=np.float64)
         deviation = slices.std(axis=axes, keepdims=True, dtype=np.float64)

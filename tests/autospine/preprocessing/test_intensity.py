@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -90,3 +92,15 @@ def test_adaptive_histogram_brings_out_the_dark_half() -> None:
 def test_impossible_numbers_are_refused(kind: type, numbers: dict[str, float], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         kind(**numbers)
+
+
+def test_slices_for_themselves_take_the_memory_of_the_image_not_several_times_it() -> None:
+    image = np.random.default_rng(0).normal(size=(1, 64, 200, 64)).astype(np.float32)
+    start = type(prepared((1, 1, 1)))(image, None, (1.0, 1.0, 1.0), view_axis=1)
+    tracemalloc.start()
+    try:
+        ZScore(per_slice=1).apply(start)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.2 * image.nbytes
