@@ -104,7 +104,7 @@ def _parts(mask: np.ndarray, stack: np.ndarray | None) -> np.ndarray:
     """Numbers of connected objects from 1, without gaps, on the mask's slices."""
     import cc3d
 
-    if stack is None:
+    if stack is None or len(stack) == len(mask):
         return cc3d.connected_components(mask, connectivity=26)
     across = cc3d.connected_components(stack, connectivity=26)
     parts = across[:: (len(stack) - 1) // (len(mask) - 1)]

@@ -139,8 +139,9 @@ def test_objects_that_only_rebuilt_slices_show_are_not_counted(tmp_path: Path) -
     assert found.instances.array.max() == 2
 
 
-def test_a_stack_without_rebuilt_slices_is_the_mask(tmp_path: Path) -> None:
-    mask = as_volume(spine_mask(), tmp_path)
+@pytest.mark.parametrize("slices", [1, 6])
+def test_a_stack_without_rebuilt_slices_is_the_mask(tmp_path: Path, slices: int) -> None:
+    mask = as_volume(spine_mask()[-slices:], tmp_path)
     plain, stacked = (panoptic(mask, SCHEMES["spider"], stack) for stack in (None, mask.array))
     assert plain.segments == stacked.segments
     np.testing.assert_array_equal(plain.instances.array, stacked.instances.array)
