@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,6 +84,23 @@ def test_a_long_way_back_holds_a_few_planes(chain: list[AnyStep], axis: int) -> 
         assert first + 2 * PLANES + 20 > (taken[-1] if taken else 0) * 60 / case.shape[axis]
     assert thickest <= PLANES
     assert len(taken) == case.shape[axis] // 2
+
+
+def test_no_array_of_all_classes_is_held() -> None:
+    """Every axis moves, as in `safnet published`; what comes out is far larger than what is held."""
+    start, fill = prepared((9, 220, 220), view=None), np.eye(1, 18, dtype=np.float32)[0]
+    case, way = apply_steps([CentreCrop(columns=0.5), Fit(6, 64, 32), ZScore()], start)
+    values = np.random.default_rng(0).random((18, *case.shape), np.float32)
+    tracemalloc.start()
+    try:
+        whole = sum(
+            slab.nbytes for _, slab in undo_stream(find_moves(way, case.shape), iter([(0, values)]), 1, fill)
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert whole == 18 * 4 * 9 * 220 * 220
+    assert peak < whole / 3
 
 
 def test_what_moved_is_known() -> None:
