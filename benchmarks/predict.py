@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from figures import Spread, call, command, images, parser, ratios, say_ratio, workplace
@@ -88,31 +89,33 @@ def child(part: str, model: Path, source: Path) -> None:
 
     from autospine.model import find_models
     from autospine.prediction.batch import find_scans
+    from autospine.prediction.group import Group
     from autospine.prediction.predictor import Predictor
     from autospine.volumes import read_image
 
     predictor = Predictor(find_models([model]), torch.device("cpu"))
     if part == "startup":
         return
-    batches: list[torch.Tensor] = []
+    batches: list[tuple[Group, torch.Tensor]] = []
 
-    def keep(windows: torch.Tensor) -> torch.Tensor:
-        batches.append(windows)
+    def kept(group: Group, windows: torch.Tensor) -> torch.Tensor:
+        batches.append((group, windows))
         answer = torch.zeros(len(windows), predictor.encoding.channels, *windows.shape[2:])
         answer[:, 0] = 1  # background
         return answer
 
-    predictor._timed = keep  # type: ignore[method-assign]
+    for group in predictor.groups:
+        group._timed = partial(kept, group)  # type: ignore[method-assign]
     for scan in find_scans([source], predictor.plan.channels):
         volume = read_image(scan.images[0])
         predictor.predict(volume.array[None], volume.spacing)
     start, worked = time.perf_counter(), time.process_time()
-    with torch.inference_mode(), predictor.precision.autocast(predictor.device):
-        for windows in batches:
-            for network in predictor.networks:
+    with torch.inference_mode(), predictor.groups[0].precision.autocast(torch.device("cpu")):
+        for group, windows in batches:
+            for network in group.networks:
                 network(windows)
     seconds = (time.perf_counter() - start, time.process_time() - worked)
-    print(json.dumps({"seconds": seconds, "format": predictor.precision.dtype}))
+    print(json.dumps({"seconds": seconds, "format": predictor.groups[0].precision.dtype}))
 
 
 if __name__ == "__main__":
