@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 from autospine import registry
@@ -117,7 +118,7 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
 def _check_numbers(request: PlanRequest) -> None:
     if request.folds < 2:
         raise UserError("--folds", f"is {request.folds}", "ask for at least 2, or train with --fold all")
-    if request.minutes is not None and request.minutes <= 0:
+    if request.minutes is not None and not 0 < request.minutes < inf:
         raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
     low, high = PIXELS_MM
     if request.pixel_spacing is not None and not low <= request.pixel_spacing <= high:

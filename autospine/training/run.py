@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def _held_out(candidates: Candidates) -> tuple[str, ...]:
 def _check_numbers(request: TrainRequest) -> None:
     if request.epochs is not None and request.epochs < 1:
         raise UserError("--epochs", f"is {request.epochs}", "ask for at least 1")
-    if request.minutes is not None and request.minutes <= 0:
+    if request.minutes is not None and not 0 < request.minutes < inf:
         raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
 
 

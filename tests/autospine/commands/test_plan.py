@@ -248,6 +248,7 @@ def test_a_file_in_the_work_folders_place(run: Callable[..., Answer], data: Path
         (["--memory", -1], ["--memory"]),
         (["--memory", 0.1], ["needs", "0.10 are allowed; raise --memory"]),
         (["--minutes", 0], ["--minutes"]),
+        (["--minutes", "nan"], ["--minutes"]),
         (["--workers", -1], ["--workers"]),
         (
             ["--slice-spacing", 0.5],

@@ -52,6 +52,7 @@ def test_held_out_cases_are_asked_for_before_training(work: WorkFolder) -> None:
     [
         ({"epochs": 0}, "--epochs"),
         ({"minutes": -1.0, "epochs": None}, "--minutes"),
+        ({"minutes": float("nan"), "epochs": None}, "--minutes"),
         ({"trainer": "nobody"}, "nobody"),
         ({"recipe": "soup"}, "soup"),
         ({"plan": "4d"}, "4d"),
