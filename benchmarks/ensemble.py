@@ -34,7 +34,7 @@ def main() -> None:
     made.add_argument("--members", help="default: all four")
     made.add_argument("--recipe", default="adapted")
     made.add_argument("--fold", default="0")
-    made.add_argument("--cases", type=int, default=12, help="of the phantom (default: 12)")
+    made.add_argument("--cases", type=int, default=24, help="of the phantom (default: 24)")
     made.add_argument("--size", default="small", help="of the phantom (default: small)")
     made.add_argument("--keep", type=Path, metavar="WORK", help="work folder that stays (default: none)")
     made.add_argument("--peak", type=Path, nargs=2, metavar=("FOLDER", "COUNT"), help="used by itself")
@@ -66,8 +66,11 @@ def report(work: Path, model: Path, options: Namespace) -> None:
     """The four figures."""
     told = json.loads((model / "difference.json").read_text())
     best = told["members"][told["better_member"]]
-    print(f"{told['part']}: mean IoU {told['ensemble']}, {told['better_member']} alone {best['iou']}")
-    print(f"difference {best['difference']}, 95 % interval {best['low']} to {best['high']}")
+    print(f"{told['part']}: mean IoU {told['ensemble']:.4f}, {told['better_member']} alone {best['iou']:.4f}")
+    interval = "no interval: one patient"
+    if best["low"] is not None:
+        interval = f"95 % {best['low']:+.4f} to {best['high']:+.4f}, {best['patients']} patients"
+    print(f"difference {best['difference']:+.4f} ({interval})")
     members = sorted(model.glob("member_*"))
     stored = model / "probabilities" / "validation"
     line = [sys.executable, __file__, "--peak", stored, str(len(members))]
