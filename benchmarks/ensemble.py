@@ -6,7 +6,7 @@ prediction over the sum of its members' times.
 
 Example:
     python benchmarks/ensemble.py ../shared/data/t2 --minutes 40
-    python benchmarks/ensemble.py --cases 12 --minutes 20
+    python benchmarks/ensemble.py --cases 24 --minutes 20
 """
 
 from __future__ import annotations
