@@ -13,6 +13,7 @@ import numpy as np
 from autospine.levels.instances import Instance
 
 GAP = 1.65  # a step longer than this share of the usual one skips a level
+SHORTEST = 0.75  # of the pitch: nearer middles are those of a vertebra that the image's edge cuts, no measure of others
 SURE = 0.8  # below this confidence the numbering is called ambiguous
 NOTHING_BELOW = 0.75  # of the pitch: with less image below the lowest middle, nothing there tells its level
 ROOM = (
@@ -42,17 +43,19 @@ class Numbering:
     skipped: tuple[int, ...]
 
 
-def count_steps(centroids: np.ndarray) -> np.ndarray:
+def count_steps(centroids: np.ndarray, pitch_mm: float) -> np.ndarray:
     """Levels from the lowest instance to each: 0, 1, 2, ...; a missing instance in between is counted.
 
     Args:
         centroids: `(N, 3)` mm along (slices, rows, columns), lowest first.
+        pitch_mm: Usual distance of neighbours in the data set.
     """
     distances = np.linalg.norm(np.diff(centroids[:, 1:], axis=0), axis=1)
     steps = np.ones(len(distances), dtype=np.int64)
     for k, distance in enumerate(distances):
         near = np.delete(distances, k)[max(k - 2, 0) : k + 2]
         usual = float(np.median(near)) if len(near) else distance
+        usual = max(usual, SHORTEST * pitch_mm)
         if distance > GAP * usual:
             steps[k] = max(round(distance / usual), 2)
     return np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
@@ -105,7 +108,7 @@ def number(instances: list[Instance], first_level: int, room_below_mm: float, pi
         room_below_mm: From the lowest instance's middle to where the image ends below.
         pitch_mm: Usual distance of neighbours.
     """
-    steps = count_steps(np.array([each.centroid for each in instances]))
+    steps = count_steps(np.array([each.centroid for each in instances]), pitch_mm)
     weights = np.array([each.weight for each in instances])
     evidence = np.array([each.level_evidence for each in instances])
     prior = start_prior(evidence.shape[1], room_below_mm / pitch_mm)

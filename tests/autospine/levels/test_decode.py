@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autospine.levels.cleaning import without_fragments
@@ -193,6 +193,7 @@ def test_fragments_go_and_larger_pieces_stay() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(3, 0, 0.0, 1.0, 0.0, [0.9375, 1.09375, *[1.0] * 7], 0, 33)  # the lowest of three is cut
 @given(
     vertebrae=st.integers(3, 9),
     seed=st.integers(0, 1000),

@@ -39,10 +39,12 @@ def instances(middles: np.ndarray, levels: list[int], known: int = 7, sure: floa
         ([35.0, 70, 34, 33], [0, 1, 3, 4, 5]),
         ([35.0, 36, 101, 33], [0, 1, 2, 5, 6]),
         ([30.0, 34, 38, 42, 46], [0, 1, 2, 3, 4, 5]),  # vertebrae grow, none is missing
+        ([22.0, 38], [0, 1, 2]),  # the lowest is cut by the image's edge, so its middle is near
+        ([26.0, 26, 52], [0, 1, 2, 4]),  # a small spine
     ],
 )
 def test_steps_count_what_is_missing(pitches: list[float], steps: list[int]) -> None:
-    assert count_steps(column(pitches)).tolist() == steps
+    assert count_steps(column(pitches), PITCH).tolist() == steps
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 1000))
