@@ -22,10 +22,11 @@ from autospine.errors import UserError
 from autospine.files import write_json
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.model import CARD, read_model
-from autospine.planning.plan import Plan, Plans
+from autospine.planning.plan import Plan
 from autospine.recipe import Recipe
 from autospine.serial import to_plain
 from autospine.training.checkpoint import load_checkpoint
+from autospine.training.choosing import choose_plan
 from autospine.training.folds import choose_splits, find_candidates
 from autospine.training.run import TrainRequest, train
 from autospine.training.trainer import Trainer
@@ -92,7 +93,7 @@ def ablate(request: AblateRequest) -> str:
     work.check()
     kind = registry.load("trainers", request.trainer)
     ablation = _ablation(kind)
-    plan = _choose_plan(kind, work, request.plan)
+    plan = choose_plan(kind, work, request.plan)
     base = kind.recipe_named(request.recipe)
     if request.size is not None:
         base = resized(base, plan, request.size)
@@ -134,16 +135,6 @@ def _has_one(name: str) -> bool:
         return registry.load("trainers", name).ablation is not None
     except UserError:
         return False
-
-
-def _choose_plan(kind: type[Trainer], work: WorkFolder, name: str | None) -> Plan:
-    """The one asked for, else the first that the trainer takes and the work folder has."""
-    plans = Plans.load(work.plans)
-    if name is None:
-        there = {plan.name for plan in plans.plans}
-        fitting = [each for each in kind.plans or sorted(there) if each in there]
-        name = fitting[0] if fitting else kind.plans[0]
-    return plans.get(name, work.plans)
 
 
 def _task(

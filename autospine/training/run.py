@@ -21,9 +21,9 @@ from autospine.evaluation.evaluation import CaseScore, Evaluation
 from autospine.files import writing_error
 from autospine.machine import cores, find_machine
 from autospine.model import CARD
-from autospine.planning.plan import Plan, Plans
 from autospine.recipe import Recipe
 from autospine.training import distributed
+from autospine.training.choosing import choose_plan
 from autospine.training.folds import (
     Candidates,
     choose_splits,
@@ -77,8 +77,8 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
     _check_numbers(request)
     work = WorkFolder(request.work)
     work.check()
-    plan = _choose_plan(work, request.plan)
     kind = registry.load("trainers", request.trainer)
+    plan = choose_plan(kind, work, request.plan)
     sequence = sequence_named(request.sequence)
     trainer: Trainer = kind(plan, _recipe(kind, request, sequence, recipe))
     _check_classes(trainer, request.allow_missing_classes)
@@ -194,13 +194,6 @@ def _check_numbers(request: TrainRequest) -> None:
         raise UserError("--epochs", f"is {request.epochs}", "ask for at least 1")
     if request.minutes is not None and not 0 < request.minutes < inf:
         raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
-
-
-def _choose_plan(work: WorkFolder, name: str | None) -> Plan:
-    plans = Plans.load(work.plans)
-    if name is None and len(plans.plans) == 1:
-        return plans.plans[0]
-    return plans.get(name or "2d_sagittal", work.plans)
 
 
 def _check_folder(folder: Path, request: TrainRequest) -> None:
