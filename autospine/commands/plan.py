@@ -36,17 +36,7 @@ def main() -> int:
         metavar="MM",
         help="in-plane (default: as the data suggest); coarser trains faster, and its masks are rougher",
     )
-    made.add_argument(
-        "--slice-spacing",
-        type=float,
-        metavar="MM",
-        help="of slice_reconstruction: slices are rebuilt this far apart (default: 1)",
-    )
-    made.add_argument(
-        "--slice-method",
-        choices=("linear", "cubic", "registration"),
-        help="of slice_reconstruction: how the image between slices is made (default: linear)",
-    )
+    _add_reconstruction(made)
     made.add_argument(
         "--labels",
         metavar="SCHEME",
@@ -69,6 +59,20 @@ def main() -> int:
     made.add_argument("--explain", action="store_true", help="show the figures behind each decision")
     made.add_argument("--dry-run", action="store_true", help="say what would be done, and how long it takes")
     return run(made, _plan)
+
+
+def _add_reconstruction(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--slice-spacing",
+        type=float,
+        metavar="MM",
+        help="of slice_reconstruction: slices are rebuilt this far apart (default: 1)",
+    )
+    made.add_argument(
+        "--slice-method",
+        choices=("linear", "cubic", "registration"),
+        help="of slice_reconstruction: how the image between slices is made (default: linear)",
+    )
 
 
 def _plan(options: argparse.Namespace) -> int:

@@ -82,12 +82,7 @@ def segment(
         stack: Whether to keep the labels of rebuilt slices, where the plan rebuilds some.
     """
     first, plan = channels[0], predictor.plan
-    if len(channels) != len(plan.channels):
-        raise UserError(
-            first.path or "the scan",
-            f"has {len(channels)} channels, the model needs {len(plan.channels)} ({', '.join(plan.channels)})",
-            "give one file per channel",
-        )
+    _check_channels(channels, plan.channels)
     image = np.stack([each.array for each in channels]) if len(channels) > 1 else first.array[None]
     answer = predictor.predict(image, first.spacing, probabilities, stack)
     warnings = range_warnings(plan, first.array, answer.decoded.labels, first.spacing, sequence)
@@ -107,6 +102,15 @@ def segment(
         network_seconds=answer.network_seconds,
         stack=answer.stack,
     )
+
+
+def _check_channels(channels: Sequence[Volume], needed: Sequence[str]) -> None:
+    if len(channels) != len(needed):
+        raise UserError(
+            channels[0].path or "the scan",
+            f"has {len(channels)} channels, the model needs {len(needed)} ({', '.join(needed)})",
+            "give one file per channel",
+        )
 
 
 def output_scheme(model: LabelScheme, dataset: LabelScheme, labels: str | None) -> LabelScheme:
