@@ -39,7 +39,9 @@ def main() -> int:
 def _add_what(made: argparse.ArgumentParser) -> None:
     """Which network learns, and on which cases."""
     made.add_argument("--trainer", default="unet", help="unet (default), or an installed trainer's name")
-    made.add_argument("--plan", help="default: what the trainer is made for, else 2d_sagittal, else the only one")
+    made.add_argument(
+        "--plan", help="default: what the trainer is made for, else 2d_sagittal, else the only one"
+    )
     made.add_argument(
         "--fold", default="0", metavar="K|cv|all", help="a fold, every fold, or every case (default: 0)"
     )
