@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from autospine.prediction import Segmentation, predict
+    from autospine.inference.predict import Segmentation, predict
 
 __all__ = ["Segmentation", "__version__", "predict"]
 

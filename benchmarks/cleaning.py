@@ -14,8 +14,8 @@ from figures import alternate, parser, timed, workplace
 from autospine.cleaning.clean import RuleSet, clean_labels, clean_mask
 from autospine.dataset.cases import load_dataset
 from autospine.labels.conversion import SCHEMES
-from autospine.preprocessing.geometry import Fit
-from autospine.preprocessing.steps import Prepared
+from autospine.preprocessing.transforms.base import Prepared
+from autospine.preprocessing.transforms.spatial import Fit
 from autospine.volumes import read_mask
 
 TARGET = 2.0

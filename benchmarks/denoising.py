@@ -16,8 +16,8 @@ from figures import Spread, machine, timed
 
 from autospine.phantom import case as phantom
 from autospine.phantom.series import Size
-from autospine.preprocessing.denoising import ShearletDenoise, WaveletDenoise
-from autospine.preprocessing.intensity import IntensityStep
+from autospine.preprocessing.transforms.denoising import ShearletDenoise, WaveletDenoise
+from autospine.preprocessing.transforms.intensity import IntensityStep
 
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.1)  # of the range of intensities
 STEPS: dict[str, IntensityStep] = {

@@ -99,16 +99,16 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     """Of the mean IoU over the validation images, every pair and weight; everything of a case in memory at once."""
     from torch import device
 
-    from autospine.dataset.protocols import Split
-    from autospine.dataset.splits import Part
+    from autospine.core.workspace import WorkFolder
     from autospine.ensemble.gather import _predict
     from autospine.ensemble.probabilities import StoredImage, reference_classes
     from autospine.ensemble.search import every_pair, pair_weightings, search_pairs, shares
-    from autospine.model import read_model
-    from autospine.prediction.predictor import Predictor
+    from autospine.inference.model import read_model
+    from autospine.inference.predictor import Predictor
+    from autospine.planning.split_strategies import Split
+    from autospine.planning.splits import Part
     from autospine.training.validation import images_of
     from autospine.volumes import read_mask
-    from autospine.work import WorkFolder
 
     fold = Split.load(model).fold
     part = Part("validation", fold.validation, fold.slices.validation if fold.slices else None)
@@ -154,11 +154,11 @@ def prediction_times(work: Path, model: Path, repeats: int) -> tuple[Spread, Spr
     """Of one scan: by the ensemble, and by its members one after another; all four where it is one alone."""
     import torch
 
-    from autospine.model import find_models, read_model
-    from autospine.prediction import segment
-    from autospine.prediction.predictor import Predictor
+    from autospine.core.workspace import WorkFolder
+    from autospine.inference.model import find_models, read_model
+    from autospine.inference.predict import segment
+    from autospine.inference.predictor import Predictor
     from autospine.volumes import read_image
-    from autospine.work import WorkFolder
 
     models = find_models([model])
     if len(models) == 1:

@@ -24,7 +24,7 @@ import numpy as np
 from figures import Spread, call, machine, ratios, say_ratio, timed
 
 if TYPE_CHECKING:
-    from autospine.evaluation.scoring import LabelScore
+    from autospine.evaluation.structures import LabelScore
 
 SHAPES = {"small": (39, 305, 305), "large": (120, 640, 640)}
 CASE = (1, 106)  # seed and number of a phantom with nine vertebrae, nine discs and the canal
@@ -125,7 +125,7 @@ def peak() -> float:
 
 
 def autospine(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]) -> Measured:
-    from autospine.evaluation.scoring import score_case
+    from autospine.evaluation.structures import score_case
     from autospine.labels.schemes import SCHEMES
 
     spider = SCHEMES["spider"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from autospine.machine import cores, machine_memory_gib
+from autospine.core.machine import cores, machine_memory_gib
 
 Run = Callable[[], float]
 

@@ -34,8 +34,8 @@ def main() -> None:
         made.error("name a data set")
     import torch
 
-    from autospine.model import find_models
-    from autospine.prediction.predictor import Predictor
+    from autospine.inference.model import find_models
+    from autospine.inference.predictor import Predictor
     from autospine.volumes import find_volumes, read_image, read_mask, volume_id
 
     predictor = Predictor(find_models([options.model]), torch.device("cpu"))

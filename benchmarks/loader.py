@@ -13,17 +13,17 @@ from pathlib import Path
 import torch
 from figures import Spread, call, command, parser, workplace
 
-from autospine import registry
-from autospine.machine import cores
+from autospine.core import registry
+from autospine.core.machine import cores
+from autospine.core.precision import quick_precision
+from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plans
-from autospine.precision import quick_precision
-from autospine.training.batches import Batches
+from autospine.training.data import Batches
 from autospine.training.folds import find_candidates
 from autospine.training.job import Job
 from autospine.training.loop import augmented, make_batches
 from autospine.training.preparation import prepare
 from autospine.training.trainer import Context, Trainer
-from autospine.work import WorkFolder
 
 TARGET = 0.9
 

@@ -87,10 +87,10 @@ def child(part: str, model: Path, source: Path) -> None:
     """Starts up as the command does; for "bare", then prints the seconds of the networks alone."""
     import torch
 
-    from autospine.model import find_models
-    from autospine.prediction.batch import find_scans
-    from autospine.prediction.group import Group
-    from autospine.prediction.predictor import Predictor
+    from autospine.inference.group import Group
+    from autospine.inference.model import find_models
+    from autospine.inference.predictor import Predictor
+    from autospine.inference.run import find_scans
     from autospine.volumes import read_image
 
     predictor = Predictor(find_models([model]), torch.device("cpu"))

@@ -63,10 +63,10 @@ def compare(dataset: Path, work: Path, share: float, workers: int, repeats: int)
 
 def child(part: str, share: float, dataset: Path, work: Path, workers: int) -> float:
     """Seconds of one part, imports left out on both sides."""
+    from autospine.core.machine import workers_for
     from autospine.dataset.cases import load_dataset
-    from autospine.machine import workers_for
     from autospine.planning.plan import Plans
-    from autospine.preprocessing.preprocess import preprocess
+    from autospine.preprocessing.run import preprocess
 
     plan = Plans.load(work / "plans.json").plans[0]
     slices, rows, columns = plan.grid.spacing

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from figures import call, command, parser, workplace
 
-from trainers.safnet_table import FoldScore, scored_folds
+from trainers.safnet.tables import FoldScore, scored_folds
 
 PLAN = "3d_volume"
 

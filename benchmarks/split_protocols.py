@@ -22,12 +22,12 @@ from tempfile import TemporaryDirectory
 
 from figures import call, command, parser, workplace
 
-from autospine import registry
+from autospine.core import registry
 from autospine.networks.shape import NetworkShape
-from autospine.recipe import Recipe, SplitSettings
+from autospine.planning.recipe import Recipe, SplitSettings
 from autospine.training.run import TrainRequest, train
-from trainers.modified_unet import ModifiedUNetTrainer
-from trainers.modified_unet_table import CLASSES
+from trainers.modified_unet.tables import CLASSES
+from trainers.modified_unet.trainer import ModifiedUNetTrainer
 
 NAME = "one_width"
 STRUCTURES = [name for label, name in CLASSES.items() if label]

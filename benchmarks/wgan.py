@@ -25,21 +25,22 @@ import numpy as np
 import torch
 from figures import machine
 
-from autospine import registry, volumes
-from autospine.axial.foramen import derive_foramen
-from autospine.axial.scores import AxialScore, score_slices, summarise
+from autospine import volumes
+from autospine.core import registry
+from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import patient_and_sequence
 from autospine.evaluation.statistics import bootstrap
+from autospine.inference.model import find_models
+from autospine.inference.predict import Predictor, segment
 from autospine.labels.conversion import conversion, get_scheme
-from autospine.model import find_models
 from autospine.phantom.placement import Placement
 from autospine.planning.plan import Plans
 from autospine.planning.run import PlanRequest, make_plans
-from autospine.prediction import Predictor, segment
 from autospine.training.run import TrainRequest, train
-from autospine.work import WorkFolder
-from trainers.wgan_resunet import WGANResUNetTrainer
-from trainers.wgan_resunet_table import STRUCTURES
+from trainers.wgan_resunet.foramen import derive_foramen
+from trainers.wgan_resunet.slice_scores import AxialScore, score_slices, summarise
+from trainers.wgan_resunet.tables import STRUCTURES
+from trainers.wgan_resunet.trainer import WGANResUNetTrainer
 
 THICK_MM = 4.0  # between axial slices
 SHOWN = ("dice", "hd95_mm", "mean_iou", "ppv")

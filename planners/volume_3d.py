@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.planning.planner import Planner
 
 FEWEST_SLICES = 4

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.paths import SHARED
+
 if TYPE_CHECKING:
-    from autospine.work import WorkFolder
+    from autospine.core.workspace import WorkFolder
 
 TOYS = {
     "toy": "ToyTrainer",
@@ -54,12 +56,21 @@ def work(tiny_work: WorkFolder, tmp_path: Path) -> WorkFolder:
 @pytest.fixture
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the toy trainers known by name, and takes float32 without looking at the clock."""
-    from autospine import registry
-    from autospine.precision import Precision
-    from autospine.preprocessing.steps import STEPS
-    from autospine.training import calibration
+    from autospine.core import registry
+    from autospine.core.precision import Precision
+    from autospine.preprocessing.transforms.base import STEPS
+    from autospine.training import budget
 
     for name, kind in TOYS.items():
         monkeypatch.setitem(registry.BUILT_IN["trainers"], name, f"tests.toys:{kind}")
     monkeypatch.setitem(STEPS, "labelled_slices", "tests.toys:LabelledSlices")
-    monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+    monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real scans beside the checkout; tests skip without them."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real scans at {folder}")
+    return folder

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from autospine.preprocessing.body import OtsuCrop
-from autospine.preprocessing.denoising import ShearletDenoise, WaveletDenoise
-from autospine.preprocessing.geometry import CentreCrop, Fit, Pad, Resize
-from autospine.preprocessing.intensity import AdaptiveHistogram, UnitRange, ZScore
-from autospine.preprocessing.steps import Prepared
+from autospine.preprocessing.transforms.base import Prepared
+from autospine.preprocessing.transforms.body import OtsuCrop
+from autospine.preprocessing.transforms.denoising import ShearletDenoise, WaveletDenoise
+from autospine.preprocessing.transforms.intensity import AdaptiveHistogram, UnitRange, ZScore
+from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
 
 FILL = np.array([-1.0, -2.0], np.float32)
 SPACING = (4.0, 0.6, 0.7)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from autospine.inference.levels.decode import Evidence
 from autospine.labels.encoding import Encoding
-from autospine.levels.decode import Evidence
 from tests.tiny import chain_encoding
 
 SPACING = (4.0, 2.0, 2.0)

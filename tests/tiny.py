@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autospine.dataset.splits import Fold
+from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import Encoding, SemanticClass
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Grid, Normalisation, Plan, Plans, TrainingRange
 from autospine.planning.run import PlanRequest, make_plans
+from autospine.planning.splits import Fold
 from autospine.training.job import Job
-from autospine.work import WorkFolder
 
 torch.set_num_threads(1)  # tiny tensors: threads that wait for one another cost more than they give
 

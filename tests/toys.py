@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from autospine.ablation.variants import Ablation, Layout, Variant
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
-from autospine.preprocessing.steps import Prepared, Shape
-from autospine.recipe import OptimiserSettings, Recipe, StepSettings
+from autospine.planning.recipe import OptimiserSettings, Recipe, StepSettings
+from autospine.preprocessing.transforms.base import Prepared, Shape
 from autospine.training import distributed
-from autospine.training.batches import Batch
+from autospine.training.data import Batch
 from autospine.training.trainer import Context, Options, Trainer
 
 QUICK = Recipe(

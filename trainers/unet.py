@@ -13,16 +13,16 @@ from typing import ClassVar
 from torch import nn
 
 from autospine.augmentation import AugmentationSettings
-from autospine.dataset.splits import Part
 from autospine.networks.shape import NetworkShape
 from autospine.networks.stages import stages
 from autospine.networks.unet import UNet
-from autospine.recipe import OptimiserSettings, Recipe, ScheduleSettings
-from trainers import axial_protocol
-from trainers.axial import AxialComparator
-from trainers.safnet_protocol import COMPARED
-from trainers.safnet_protocol import PLAN as SAFNET_PLAN
-from trainers.safnet_table import write_table
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
+from autospine.planning.splits import Part
+from trainers.safnet.recipes import COMPARED
+from trainers.safnet.recipes import PLAN as SAFNET_PLAN
+from trainers.safnet.tables import write_table
+from trainers.wgan_resunet import recipes
+from trainers.wgan_resunet.comparators import AxialComparator
 
 WIDEST = 512
 SGD, POLY = OptimiserSettings("sgd", 1e-2, 3e-5, momentum=0.99), ScheduleSettings("poly", warmup=0.0)
@@ -57,9 +57,9 @@ class UNetTrainer(AxialComparator):
             foreground=0.33,
         ),
         "safnet": COMPARED,
-        "axial": replace(axial_protocol.published(256, 4), name="axial"),
+        "axial": replace(recipes.published(256, 4), name="axial"),
         "axial_nnunet": replace(
-            axial_protocol.published(512, 2, {"network": SGD}),
+            recipes.published(512, 2, {"network": SGD}),
             name="axial_nnunet",
             epochs=1000,
             schedule=POLY,
@@ -71,7 +71,7 @@ class UNetTrainer(AxialComparator):
     def shape(self) -> NetworkShape:
         """The plan's; where the recipe fits axial slices, as many stages as their square pixels take."""
         plan = super().shape()
-        if not axial_protocol.fits_axial_slices(self.recipe):
+        if not recipes.fits_axial_slices(self.recipe):
             return plan
         kernels, strides = stages(self.patch, (1.0, 1.0))
         widths = tuple(min(plan.widths[0] * 2**stage, WIDEST) for stage in range(len(strides)))

@@ -10,27 +10,27 @@ from pathlib import Path
 
 import torch
 
-from autospine import registry
 from autospine.ablation.scores import read_cases
 from autospine.ablation.size import resized
 from autospine.ablation.tables import FILE, Result, Trained, write_tables
 from autospine.ablation.terms import FILE as TERMS
 from autospine.ablation.terms import Terms, continued
 from autospine.ablation.variants import Ablation, Variant
-from autospine.dataset.protocols import Split
-from autospine.errors import UserError
-from autospine.files import write_json
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.core.files import write_json
+from autospine.core.serial import to_plain
+from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.model import CARD, read_model
+from autospine.inference.model import CARD, read_model
 from autospine.planning.plan import Plan
-from autospine.recipe import Recipe
-from autospine.serial import to_plain
+from autospine.planning.recipe import Recipe
+from autospine.planning.split_strategies import Split
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.choosing import choose_plan
 from autospine.training.folds import choose_splits, find_candidates
 from autospine.training.run import TrainRequest, train
 from autospine.training.trainer import Trainer
-from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
 

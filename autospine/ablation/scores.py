@@ -9,7 +9,7 @@ from math import isnan
 from pathlib import Path
 from statistics import mean, stdev
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 
 NAN = float("nan")
 MEAN = "mean"  # of a case's structures

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.planning.plan import Plan
-from autospine.recipe import Recipe, StepSettings
+from autospine.planning.recipe import Recipe, StepSettings
 
 MULTIPLE, SMALLEST = 16, 32  # pixels; networks halve their input four times
 AXES = ("slices", "rows", "columns")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from autospine.ablation.scores import Score, structures_of, summarise, values_of
 from autospine.ablation.variants import Ablation, Figures, Variant
+from autospine.core.files import write_text
+from autospine.evaluation.report.tables import p_text
 from autospine.evaluation.statistics import PairedTest, correct, paired_tests
 from autospine.evaluation.systems import by_patient
-from autospine.evaluation.tables import p_text
-from autospine.files import write_text
 
 FILE, TESTS = "ablation", "tests"
 WORDS = {

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.errors import UserError
-from autospine.files import read_json
-from autospine.serial import from_plain
+from autospine.core.errors import UserError
+from autospine.core.files import read_json
+from autospine.core.serial import from_plain
 
 FILE = "terms.json"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autospine.ablation.scores import Score
-    from autospine.dataset.splits import Part
+    from autospine.planning.splits import Part
     from autospine.training.trainer import Trainer
 
 Figures = tuple[float, float]  # mean and standard deviation, as printed: per cent or mm

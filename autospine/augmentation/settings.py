@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autospine.serial import from_plain
+from autospine.core.serial import from_plain
 
 Range = tuple[float, float]
 

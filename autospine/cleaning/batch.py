@@ -10,14 +10,14 @@ from pathlib import Path
 from autospine import volumes
 from autospine.cleaning.clean import CleaningReport, RuleSet, clean_labels, clean_mask
 from autospine.cleaning.rules import RULES
-from autospine.dataset.tables import read_declaration
-from autospine.errors import UserError
-from autospine.files import check_writable, write_text
+from autospine.core.errors import UserError
+from autospine.core.files import check_writable, write_text
+from autospine.core.machine import workers_for
+from autospine.core.parallel import run_cases
+from autospine.dataset.metadata import read_declaration
 from autospine.labels.conversion import SCHEMES, get_scheme
 from autospine.labels.schemes import LabelScheme
-from autospine.machine import workers_for
-from autospine.parallel import run_cases
-from autospine.preprocessing.tables import as_csv
+from autospine.preprocessing.transforms.log import as_csv
 from autospine.volumes.folders import volume_suffix
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from autospine.cleaning.rules import (
     VERTEBRA,
     neighbour_counts,
 )
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.labels.conversion import LOOKUP_LIMIT, SCHEMES, LabelScheme, conversion, present_labels
 
 SEMANTIC4 = SCHEMES["semantic4"]

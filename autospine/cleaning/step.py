@@ -10,12 +10,12 @@ import numpy as np
 
 from autospine.cleaning.clean import RuleSet, clean_labels
 from autospine.cleaning.rules import RULES
+from autospine.core.errors import UserError
 from autospine.dataset.slice_filter import shown_classes
-from autospine.errors import UserError
-from autospine.preprocessing.tables import StepTable, Summary
+from autospine.preprocessing.transforms.log import StepTable, Summary
 
 if TYPE_CHECKING:
-    from autospine.preprocessing.steps import Prepared, Shape
+    from autospine.preprocessing.transforms.base import Prepared, Shape
 
 NAME = "clean_masks"
 

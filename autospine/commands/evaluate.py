@@ -60,11 +60,11 @@ def main() -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Prints the scores; 2 if a case could not be scored."""
-    from autospine.evaluation.folders import Settings, score_systems
-    from autospine.evaluation.report import as_text, save
-    from autospine.files import check_writable
+    from autospine.core.files import check_writable
+    from autospine.core.machine import workers_for
+    from autospine.evaluation.report.text import as_text, save
+    from autospine.evaluation.run import Settings, score_systems
     from autospine.labels.conversion import get_scheme
-    from autospine.machine import workers_for
 
     settings = Settings(
         pred_scheme=get_scheme(options.pred_labels) if options.pred_labels else None,

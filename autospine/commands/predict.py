@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from autospine.prediction.batch import PredictRequest, predict_all
+    from autospine.inference.run import PredictRequest, predict_all
 
     outcome = predict_all(
         PredictRequest(

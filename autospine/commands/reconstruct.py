@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from autospine.machine import workers_for
+    from autospine.core.machine import workers_for
     from autospine.reconstruction.batch import ReconstructRequest, reconstruct_all, summary
 
     outcome = reconstruct_all(

@@ -50,7 +50,7 @@ def run(made: argparse.ArgumentParser, action: Callable[[argparse.Namespace], in
     """Parses, runs and answers the exit status: 0 well, 2 a user's mistake, 130 interrupted."""
     options = made.parse_args()
     start_logging(options.debug)
-    from autospine.errors import UserError
+    from autospine.core.errors import UserError
 
     try:
         return action(options)

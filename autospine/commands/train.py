@@ -83,7 +83,7 @@ def _add_how(made: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from autospine import registry
+    from autospine.core import registry
     from autospine.training.options import describe_options, parse_options
     from autospine.training.run import TrainRequest, train
 

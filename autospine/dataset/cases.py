@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autospine.dataset.tables import (
+from autospine.core.errors import UserError
+from autospine.dataset.metadata import (
     TRAINING,
     Declaration,
     read_declaration,
     read_overview,
     read_patients,
 )
-from autospine.errors import UserError
 from autospine.labels.conversion import SCHEMES, LabelScheme
 from autospine.volumes import find_volumes, volume_id
 

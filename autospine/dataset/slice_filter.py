@@ -14,7 +14,7 @@ from math import inf, isfinite
 
 import numpy as np
 
-from autospine.fingerprint.measuring import LabelFigures, label_figures
+from autospine.fingerprint.statistics import LabelFigures, label_figures
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import SCHEMES, LabelScheme, conversion, generalisations
 

@@ -8,12 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from autospine.core.errors import UserError
+from autospine.core.parallel import together
 from autospine.dataset.cases import Case, listed
-from autospine.errors import UserError
-from autospine.fingerprint.chains import AGREEMENT, agreement, height_order, row_overlap
+from autospine.fingerprint.label_order import AGREEMENT, agreement, height_order, row_overlap
 from autospine.labels.anatomy import Kind
 from autospine.labels.schemes import BACKGROUND, LabelScheme
-from autospine.parallel import together
 
 if TYPE_CHECKING:
     from autospine.fingerprint.case import CaseFingerprint

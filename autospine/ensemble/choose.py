@@ -9,15 +9,15 @@ from pathlib import Path
 
 import torch
 
-from autospine.dataset.splits import Part
-from autospine.ensemble.card import EnsembleCard, Member
+from autospine.core.files import write_json
+from autospine.core.workspace import WorkFolder
 from autospine.ensemble.comparison import compare
 from autospine.ensemble.gather import gather
 from autospine.ensemble.search import alone, ascend, best, every_pair, measure, search_pairs, shares
 from autospine.ensemble.table import Published, Table, describe
-from autospine.files import write_json
-from autospine.model import Model
-from autospine.work import WorkFolder
+from autospine.inference.ensemble_card import EnsembleCard, Member
+from autospine.inference.model import Model
+from autospine.planning.splits import Part
 
 log = logging.getLogger(__name__)
 

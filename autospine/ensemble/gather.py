@@ -10,15 +10,15 @@ import torch
 from tqdm import tqdm
 
 from autospine import volumes
-from autospine.dataset.splits import Part
+from autospine.core.files import remove, remove_abandoned
+from autospine.core.workspace import SourceCase, WorkFolder
 from autospine.ensemble.probabilities import StoredImage, reference_classes
-from autospine.files import remove, remove_abandoned
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.model import Model
-from autospine.prediction.predictor import Predictor
-from autospine.preprocessing.preprocess import read_channels
+from autospine.inference.model import Model
+from autospine.inference.predictor import Predictor
+from autospine.planning.splits import Part
+from autospine.preprocessing.run import read_channels
 from autospine.training.validation import images_of
-from autospine.work import SourceCase, WorkFolder
 
 log = logging.getLogger(__name__)
 

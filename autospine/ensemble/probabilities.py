@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autospine.errors import UserError
-from autospine.files import allocate, read_json, remove, replacing, write_json, write_with
+from autospine.core.errors import UserError
+from autospine.core.files import allocate, read_json, remove, replacing, write_json, write_with
+from autospine.core.serial import from_plain, to_plain
+from autospine.inference.aggregator import strongest
 from autospine.labels.conversion import conversion
-from autospine.prediction.collector import strongest
-from autospine.serial import from_plain, to_plain
 
 if TYPE_CHECKING:
     from autospine.training.trainer import Trainer

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import torch
 
+from autospine.core.errors import UserError
+from autospine.core.files import check_writable, write_with
+from autospine.core.machine import find_machine
+from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import listed
-from autospine.dataset.protocols import FILE, Split
-from autospine.dataset.splits import Fold, Part, read_splits
-from autospine.ensemble.card import ENSEMBLE, PREFIX, weights_fault
 from autospine.ensemble.choose import Candidates, choose, chosen_weights, save_ensemble
-from autospine.errors import UserError
-from autospine.files import check_writable, write_with
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.machine import find_machine
-from autospine.model import CARD, WEIGHTS, Model, check_alike, read_model
-from autospine.work import WorkFolder
+from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, weights_fault
+from autospine.inference.model import CARD, WEIGHTS, Model, check_alike, read_model
+from autospine.planning.split_strategies import FILE, Split
+from autospine.planning.splits import Fold, Part, read_splits
 
 log = logging.getLogger(__name__)
 

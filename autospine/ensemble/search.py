@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from autospine.ensemble.probabilities import StoredImage, joint_counts
-from autospine.prediction.collector import strongest
+from autospine.inference.aggregator import strongest
 
 PARTS = 20  # that a weighting deals out: steps of 0.05
 Weighting = tuple[int, ...]  # parts of each member; their sum is PARTS

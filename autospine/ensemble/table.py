@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
 
+from autospine.core.files import write_text
 from autospine.ensemble.comparison import Comparison
 from autospine.ensemble.search import (
     PARTS,
@@ -21,7 +22,6 @@ from autospine.ensemble.search import (
     pair_weightings,
     shares,
 )
-from autospine.files import write_text
 
 FILE = "weights"
 Published = Mapping[frozenset[str], tuple[float, float]]  # IoU and Dice of a member, or of a pair

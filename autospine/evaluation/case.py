@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autospine.evaluation.cohort import CaseScore
 from autospine.evaluation.comparison import Comparison, compare
-from autospine.evaluation.evaluation import CaseScore
 from autospine.evaluation.instances import score_instances
 from autospine.evaluation.probabilities import Probabilities, case_log_loss
-from autospine.evaluation.scoring import NAN, TOLERANCE_MM, score_masks
+from autospine.evaluation.structures import NAN, TOLERANCE_MM, score_masks
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import present_labels
 from autospine.labels.schemes import LabelScheme

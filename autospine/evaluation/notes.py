@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from autospine.evaluation.cohort import Evaluation
 from autospine.evaluation.differences import differences
-from autospine.evaluation.evaluation import Evaluation
 from autospine.evaluation.pairing import suggestions
 from autospine.evaluation.systems import by_patient
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autospine.core.errors import UserError
 from autospine.dataset.cases import (
     CHANNEL,
     LAYOUTS,
@@ -13,8 +14,7 @@ from autospine.dataset.cases import (
     listed,
     patient_and_sequence,
 )
-from autospine.dataset.tables import read_overview, read_patients
-from autospine.errors import UserError
+from autospine.dataset.metadata import read_overview, read_patients
 from autospine.volumes.folders import find_volumes, holds_dicom, volume_id
 
 MEND = "give a mask or a folder of masks"

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autospine.errors import UserError
-from autospine.files import read_json
+from autospine.core.errors import UserError
+from autospine.core.files import read_json
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import generalisations
 from autospine.labels.schemes import BACKGROUND, LabelScheme

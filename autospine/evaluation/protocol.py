@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.evaluation.spider import (
     NAN,
     Match,
@@ -25,7 +25,7 @@ from autospine.labels.schemes import SCHEMES, LabelScheme
 if TYPE_CHECKING:
     import numpy as np
 
-    from autospine.evaluation.evaluation import CaseScore
+    from autospine.evaluation.cohort import CaseScore
     from autospine.volumes import Volume
 
 SPIDER = SCHEMES["spider"]

@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.metrics.surface import bounding_box
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from autospine.core.errors import UserError
 from autospine.dataset.cases import UNKNOWN, patient_and_sequence
-from autospine.errors import UserError
 
 SEQUENCE, VENDOR, LEVEL = "sequence", "vendor", "level"
 VENDOR_COLUMN = "Manufacturer"

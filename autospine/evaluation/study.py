@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from autospine.evaluation.evaluation import CaseScore, Evaluation
-from autospine.evaluation.scoring import Presence
+from autospine.evaluation.cohort import CaseScore, Evaluation
 from autospine.evaluation.statistics import PairedTest
+from autospine.evaluation.structures import Presence
 from autospine.evaluation.systems import compare_systems
 from autospine.labels.anatomy import Anatomy
 

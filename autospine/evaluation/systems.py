@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from autospine.core.errors import UserError
 from autospine.dataset.cases import patient_and_sequence
-from autospine.errors import UserError
 from autospine.evaluation.statistics import PairedTest, check_systems, correct, paired_tests
 
 

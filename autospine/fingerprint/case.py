@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autospine.core.errors import UserError
 from autospine.dataset import verify
 from autospine.dataset.cases import Case
 from autospine.dataset.slice_filter import ClassWeights, class_weights, counts_of_figures, judge
-from autospine.errors import UserError
-from autospine.fingerprint.measuring import (
+from autospine.fingerprint.statistics import (
     IntensityStatistics,
     LabelFigures,
     checksum,

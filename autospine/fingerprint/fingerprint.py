@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, write_json
+from autospine.core.parallel import run_cases
+from autospine.core.serial import from_plain, to_plain
 from autospine.dataset import verify
 from autospine.dataset.cases import Case, Dataset
+from autospine.dataset.metadata import TRAINING
 from autospine.dataset.slice_filter import SEMANTIC4, ClassWeights, combined, missing_classes
-from autospine.dataset.tables import TRAINING
-from autospine.errors import UserError
-from autospine.files import read_json, write_json
 from autospine.fingerprint.case import CaseFingerprint, fingerprint_case
-from autospine.fingerprint.chains import Chain, find_chains
-from autospine.fingerprint.measuring import IntensityStatistics
-from autospine.fingerprint.notes import dataset_warnings
+from autospine.fingerprint.label_order import Chain, find_chains
+from autospine.fingerprint.statistics import IntensityStatistics
+from autospine.fingerprint.warnings import dataset_warnings
 from autospine.labels.conversion import LabelScheme, infer_scheme
-from autospine.parallel import run_cases
-from autospine.serial import from_plain, to_plain
 
 __all__ = [
     "CaseFingerprint",

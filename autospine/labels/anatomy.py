@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import total_ordering
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 
 LUMBAR, THORACIC, CERVICAL = 5, 12, 7
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autospine.errors import UserError
-from autospine.files import read_json
+from autospine.core.errors import UserError
+from autospine.core.files import read_json
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.schemes import BACKGROUND, SCHEME_FORM, SCHEMES, LabelScheme
 

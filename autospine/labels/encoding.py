@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.labels.conversion import LabelScheme
 
 BACKGROUND = 0

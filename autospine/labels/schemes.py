@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.labels.anatomy import Anatomy, Kind
 
 BACKGROUND = 0

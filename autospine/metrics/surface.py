@@ -8,7 +8,7 @@ instead: lengths, not areas.
 
 `surfaces` measures every distance once, both ways; the metrics below are sums over its answer. On empty input there
 is no surface and `surfaces` gives None. What stands for a metric then is in the metric's docstring, and
-`autospine.evaluation.scoring` puts it in: "far" is the image's `diagonal`.
+`autospine.evaluation.structures` puts it in: "far" is the image's `diagonal`.
 
 Symbols: P and R are the elements of prediction and reference, a their areas, d(p, R) the distance from p to the
 nearest element of R.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autospine.errors import UserError
-from autospine.files import write_with
+from autospine.core.errors import UserError
+from autospine.core.files import write_with
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import check_labels, present_labels
 from autospine.labels.schemes import BACKGROUND, LabelScheme

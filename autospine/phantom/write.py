@@ -8,8 +8,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from autospine.errors import UserError
-from autospine.files import read_json, replacing, write_json, write_text, writing_error
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, replacing, write_json, write_text, writing_error
 from autospine.phantom.case import PhantomCase, make_case
 from autospine.phantom.series import Size
 from autospine.phantom.tables import GRADINGS, OVERVIEW, grading_rows, overview_row, to_csv

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from autospine.machine import Machine
+    from autospine.core.machine import Machine
     from autospine.networks.shape import NetworkShape
     from autospine.planning.plan import Plan
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from autospine.errors import UserError
-from autospine.files import read_json, write_json
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, write_json
+from autospine.core.serial import from_plain, to_plain
 from autospine.labels.conversion import LabelScheme
 from autospine.labels.encoding import Encoding
 from autospine.networks.shape import NetworkShape
 from autospine.reconstruction.images import Method
-from autospine.serial import from_plain, to_plain
 
 VERSION = 2  # 2: Grid.rebuild
 FINEST_SLICES_MM = 0.1  # finer ones would only fill the memory

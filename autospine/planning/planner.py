@@ -11,16 +11,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
+from autospine.core.machine import Machine
 from autospine.fingerprint.fingerprint import CaseFingerprint, Chain, Fingerprint
 from autospine.labels.anatomy import Kind
 from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
-from autospine.machine import Machine
 from autospine.networks.shape import NetworkShape
 from autospine.networks.stages import stages
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import Grid, Normalisation, Plan, Reason, Rebuild, Triple
-from autospine.planning.training_range import training_range
+from autospine.planning.training_domain import training_range
 from autospine.preprocessing.grid import case_grid
 
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further

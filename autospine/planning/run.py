@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
-from autospine import registry
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.core.files import check_writable
+from autospine.core.machine import Machine, find_machine, workers_for
+from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import Case, listed, load_dataset
-from autospine.dataset.splits import Splits, make_splits, read_splits
-from autospine.dataset.tables import TRAINING
-from autospine.errors import UserError
-from autospine.files import check_writable
+from autospine.dataset.metadata import TRAINING
 from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
 from autospine.labels.conversion import get_scheme
-from autospine.machine import Machine, find_machine, workers_for
 from autospine.planning.plan import FINEST_SLICES_MM, Plan, Plans, Rebuild
 from autospine.planning.planner import Planner
-from autospine.preprocessing.preprocess import preprocess, preprocessing_key
+from autospine.planning.splits import Splits, make_splits, read_splits
+from autospine.preprocessing.run import preprocess, preprocessing_key
 from autospine.preprocessing.storage import CaseStore
 from autospine.reconstruction.images import Method
-from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
 

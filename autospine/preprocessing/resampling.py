@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autospine.fingerprint.measuring import label_boxes
+from autospine.fingerprint.statistics import label_boxes
 
 
 def resized_shape(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.errors import UserError
-from autospine.files import read_json, remove, write_json, write_with
-from autospine.fingerprint.measuring import label_figures
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, remove, write_json, write_with
+from autospine.core.serial import from_plain, to_plain
+from autospine.fingerprint.statistics import label_figures
 from autospine.reconstruction.grid import SliceGrid
-from autospine.serial import from_plain, to_plain
 
 BLOCK_VOXELS = 2**18
 

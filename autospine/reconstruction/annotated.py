@@ -65,7 +65,7 @@ def cut_labels(
         spacing: mm along the same axes.
         margin_mm: Around the label, as far as the slice reaches.
     """
-    from autospine.fingerprint.measuring import label_boxes
+    from autospine.fingerprint.statistics import label_boxes
 
     found = []
     for value, (_, rows, columns) in label_boxes(mask):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.errors import UserError
-from autospine.files import check_writable
-from autospine.parallel import run_cases
+from autospine.core.errors import UserError
+from autospine.core.files import check_writable
+from autospine.core.parallel import run_cases
 from autospine.preprocessing.grid import rebuild_labels
 from autospine.reconstruction.annotated import annotated_slices
 from autospine.reconstruction.grid import SliceGrid, plan_slices

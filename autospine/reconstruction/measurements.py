@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.files import write_text
+from autospine.core.files import write_text
 
 Point = tuple[float, float]
 
@@ -58,7 +58,7 @@ def measure(
         measured_indices: Slices that were measured and annotated: of `SliceGrid.measured_indices` those whose labels
             were not filled in.
     """
-    from autospine.fingerprint.measuring import label_boxes
+    from autospine.fingerprint.statistics import label_boxes
 
     known = frozenset(measured_indices)
     found = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from autospine.dataset.tables import read_declaration
-from autospine.errors import UserError
-from autospine.files import replacing
+from autospine.core.errors import UserError
+from autospine.core.files import replacing
+from autospine.dataset.metadata import read_declaration
 
 TABLES = ("overview.csv", "patients.csv")
 DECLARATION = "dataset.json"

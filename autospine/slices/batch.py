@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autospine.cleaning.clean import RuleSet
+from autospine.core.errors import UserError
+from autospine.core.files import check_writable, write_text
+from autospine.core.machine import workers_for
+from autospine.core.parallel import run_cases
 from autospine.dataset.cases import Case, load_dataset
 from autospine.dataset.slice_filter import (
     MAX_RATIO,
@@ -17,13 +21,9 @@ from autospine.dataset.slice_filter import (
     shown_classes,
     why_none,
 )
-from autospine.errors import UserError
-from autospine.files import check_writable, write_text
 from autospine.labels.conversion import SCHEMES, get_scheme
 from autospine.labels.schemes import LabelScheme
-from autospine.machine import workers_for
-from autospine.parallel import run_cases
-from autospine.preprocessing.tables import as_csv
+from autospine.preprocessing.transforms.log import as_csv
 from autospine.slices.extract import COLUMNS, PARTS, SliceRow, SliceSettings, extract
 
 log = logging.getLogger(__name__)

@@ -14,6 +14,8 @@ import numpy as np
 
 from autospine import volumes
 from autospine.cleaning.clean import RuleSet, clean_labels
+from autospine.core.errors import UserError
+from autospine.core.files import write_with
 from autospine.dataset import verify
 from autospine.dataset.cases import Case
 from autospine.dataset.slice_filter import (
@@ -24,12 +26,10 @@ from autospine.dataset.slice_filter import (
     judge,
     shown_classes,
 )
-from autospine.errors import UserError
-from autospine.files import write_with
 from autospine.labels.conversion import LabelScheme, conversion
 from autospine.overlay.colours import colour_of
-from autospine.preprocessing.geometry import Fit
-from autospine.preprocessing.steps import Prepared
+from autospine.preprocessing.transforms.base import Prepared
+from autospine.preprocessing.transforms.spatial import Fit
 from autospine.slices.planes import PLANES
 
 AXES = ("slices", "rows", "columns")

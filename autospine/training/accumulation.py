@@ -13,13 +13,13 @@ import math
 import torch
 from torch import Tensor
 
-from autospine.errors import UserError
-from autospine.machine import SHARE_OF_MEMORY, find_machine
+from autospine.core.errors import UserError
+from autospine.core.machine import SHARE_OF_MEMORY, find_machine
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
 from autospine.planning.memory import BYTES_PER_PARAMETER, FIXED_GIB
 from autospine.training import distributed
-from autospine.training.batches import Batch
+from autospine.training.data import Batch
 from autospine.training.trainer import Context, Trainer
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from autospine.errors import UserError
-from autospine.files import write_with
+from autospine.core.errors import UserError
+from autospine.core.files import write_with
 
 VERSION = 1
 # What damaged bytes make torch's restricted unpickler raise.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plan, Plans
 from autospine.training.trainer import Trainer
-from autospine.work import WorkFolder
 
 USUAL = "2d_sagittal"  # of a trainer that takes any
 

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from autospine.core.errors import UserError
+from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import SEQUENCES, listed
-from autospine.dataset.protocols import FILE, Split, patient_splits, slice_splits
-from autospine.dataset.splits import Fold, Splits, read_splits
-from autospine.dataset.tables import TRAINING
-from autospine.errors import UserError
+from autospine.dataset.metadata import TRAINING
 from autospine.fingerprint.case import CaseFingerprint
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.preprocessing.steps import prepared_folder
+from autospine.planning.split_strategies import FILE, Split, patient_splits, slice_splits
+from autospine.planning.splits import Fold, Splits, read_splits
 from autospine.preprocessing.storage import CaseStore
+from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training import distributed
 from autospine.training.trainer import Trainer
-from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
 

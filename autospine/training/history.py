@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autospine.files import write_text, write_with
-from autospine.serial import from_plain, to_plain
+from autospine.core.files import write_text, write_with
+from autospine.core.serial import from_plain, to_plain
 
 
 @dataclass(frozen=True)

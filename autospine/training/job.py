@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from autospine.dataset.splits import Fold
+from autospine.planning.splits import Fold
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autospine.training.objective import Objective
+from autospine.training.losses.multitask import Objective
 
 
 def masks_of(

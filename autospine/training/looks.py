@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from autospine.training.batches import Batch, Batches, collate
+from autospine.training.data import Batch, Batches, collate
 
 VALIDATION_BATCHES, TRAINING_BATCHES = 6, 3  # scored after each epoch
 AROUND_FORWARD = 1.3  # of a forward pass of prediction, what is done before and after it included

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from autospine.augmentation import apply, sample
+from autospine.core.errors import UserError
+from autospine.core.serial import from_plain, to_plain
 from autospine.dataset.cases import listed
-from autospine.errors import UserError
-from autospine.model import save_model
-from autospine.serial import from_plain, to_plain
+from autospine.inference.model import save_model
 from autospine.training import distributed
-from autospine.training.batches import Batch, Batches, PatchSampler
-from autospine.training.calibration import Afterwards, Calibration, calibrate
+from autospine.training.budget import Afterwards, Calibration, calibrate
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
+from autospine.training.data import Batch, Batches, PatchSampler
 from autospine.training.folds import prepare_cases
 from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import Job, seed_everything

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from autospine.errors import UserError
-from autospine.serial import from_plain, to_plain
+from autospine.core.errors import UserError
+from autospine.core.serial import from_plain, to_plain
 
 if TYPE_CHECKING:
     from autospine.training.trainer import Trainer

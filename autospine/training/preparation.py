@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from autospine.core.precision import Precision
 from autospine.networks.shape import NetworkShape
-from autospine.precision import Precision
+from autospine.training.optimisation import Updater
 from autospine.training.trainer import Context, Trainer
-from autospine.training.updater import Updater
 
 
 def prepare(

@@ -12,16 +12,17 @@ from typing import Any
 
 import torch
 
-from autospine import registry
-from autospine.dataset.protocols import Split, override
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.core.files import writing_error
+from autospine.core.machine import cores, find_machine
+from autospine.core.workspace import WorkFolder
 from autospine.dataset.slice_filter import missing_classes
-from autospine.dataset.splits import Fold, Part
-from autospine.errors import UserError
-from autospine.evaluation.evaluation import CaseScore, Evaluation
-from autospine.files import writing_error
-from autospine.machine import cores, find_machine
-from autospine.model import CARD
-from autospine.recipe import Recipe
+from autospine.evaluation.cohort import CaseScore, Evaluation
+from autospine.inference.model import CARD
+from autospine.planning.recipe import Recipe
+from autospine.planning.split_strategies import Split, override
+from autospine.planning.splits import Fold, Part
 from autospine.training import distributed
 from autospine.training.choosing import choose_plan
 from autospine.training.folds import (
@@ -35,7 +36,6 @@ from autospine.training.job import Job
 from autospine.training.options import check_options, option_words
 from autospine.training.trainer import Trainer
 from autospine.training.validation import evaluation_of, score_cases, validate
-from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from autospine.recipe import ScheduleSettings
+from autospine.planning.recipe import ScheduleSettings
 
 
 class Schedule:

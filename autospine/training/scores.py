@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from autospine.labels.encoding import Encoding
-from autospine.training.batches import Batch
+from autospine.training.data import Batch
 from autospine.training.history import Scores
 from autospine.training.trainer import Context
 

@@ -9,11 +9,11 @@ from statistics import median
 
 import torch
 
+from autospine.core.precision import Precision
 from autospine.networks.shape import NetworkShape
-from autospine.precision import Precision
 from autospine.training import distributed
 from autospine.training.accumulation import parts_that_fit
-from autospine.training.batches import Batch
+from autospine.training.data import Batch
 from autospine.training.preparation import prepare
 from autospine.training.trainer import Trainer
 

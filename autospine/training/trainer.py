@@ -17,28 +17,28 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from autospine.augmentation import AugmentationSettings
-from autospine.errors import UserError
+from autospine.core.errors import UserError
+from autospine.core.precision import Precision
+from autospine.core.serial import from_plain
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.labels.encoding import Encoding, plain_encoding
 from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.precision import Precision
-from autospine.preprocessing.steps import Labelling, make_steps, relabel, relabelling
-from autospine.recipe import OptimiserSettings, Recipe
-from autospine.serial import from_plain
-from autospine.training.batches import Batch, PatchSampler
-from autospine.training.losses import DiceCrossEntropy
-from autospine.training.objective import Objective
-from autospine.training.updater import Updater
+from autospine.planning.recipe import OptimiserSettings, Recipe
+from autospine.preprocessing.transforms.base import Labelling, make_steps, relabel, relabelling
+from autospine.training.data import Batch, PatchSampler
+from autospine.training.losses.dice_ce import DiceCrossEntropy
+from autospine.training.losses.multitask import Objective
+from autospine.training.optimisation import Updater
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from autospine.ablation.variants import Ablation
-    from autospine.dataset.splits import Part
-    from autospine.evaluation.evaluation import Evaluation
+    from autospine.evaluation.cohort import Evaluation
+    from autospine.planning.splits import Part
     from autospine.training.job import Job
 
 NETWORK = "network"

@@ -11,25 +11,25 @@ import torch
 from tqdm import tqdm
 
 from autospine import volumes
-from autospine.dataset.splits import Part
+from autospine.core.workspace import WorkFolder
 from autospine.evaluation.case import evaluate_case
-from autospine.evaluation.evaluation import CaseScore, Evaluation, complete
-from autospine.evaluation.scoring import score_case
+from autospine.evaluation.cohort import CaseScore, Evaluation, complete
 from autospine.evaluation.strata import SEQUENCE, strata
+from autospine.evaluation.structures import score_case
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.model import find_models
+from autospine.inference.model import find_models
+from autospine.inference.predict import output_scheme, segment
+from autospine.inference.predictor import Predictor
+from autospine.inference.run import suffix_of
+from autospine.inference.sliding_window import starts
 from autospine.overlay.draw import draw_overlay
-from autospine.prediction import output_scheme, segment
-from autospine.prediction.batch import suffix_of
-from autospine.prediction.predictor import Predictor
-from autospine.prediction.windows import starts
-from autospine.preprocessing.extent import shape_after
+from autospine.planning.splits import Part
 from autospine.preprocessing.storage import CaseStore
+from autospine.preprocessing.transforms.extent import shape_after
 from autospine.training import distributed
-from autospine.training.calibration import Afterwards
+from autospine.training.budget import Afterwards
 from autospine.training.job import Job
 from autospine.training.trainer import Trainer
-from autospine.work import WorkFolder
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from autospine.core.errors import UserError
+from autospine.core.files import writing_error
 from autospine.dataset.cases import SEQUENCES, SERIES, UNKNOWN
-from autospine.errors import UserError
-from autospine.files import writing_error
+from autospine.inference.predict import Segmentation, segment
+from autospine.inference.run import suffix_of
 from autospine.overlay.draw import draw_overlay
-from autospine.prediction import Segmentation, segment
-from autospine.prediction.batch import suffix_of
 from autospine.viewer.loading import Loaded
 from autospine.viewer.pictures import find_window
 from autospine.volumes import Volume, read_image, volume_id

@@ -8,11 +8,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from autospine.errors import UserError
-from autospine.model import Model, find_models
+from autospine.core.errors import UserError
+from autospine.inference.model import Model, find_models
 
 if TYPE_CHECKING:
-    from autospine.prediction import Predictor
+    from autospine.inference.predict import Predictor
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def load(folders: Sequence[str | Path], device: str) -> Loaded:
     """
     import torch
 
-    from autospine.machine import find_machine
-    from autospine.prediction import Predictor
+    from autospine.core.machine import find_machine
+    from autospine.inference.predict import Predictor
 
     models = find_page_models(folders)
     return Loaded(models, Predictor(models, torch.device(find_machine(device, None).device)))

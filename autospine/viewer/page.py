@@ -6,9 +6,9 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
+from autospine.inference.segmentation import ASSUMPTION, RESEARCH_ONLY
 from autospine.overlay.views import choose_slices
-from autospine.prediction.segmentation import ASSUMPTION, RESEARCH_ONLY
 from autospine.viewer.examining import Examined, examine
 from autospine.viewer.loading import Loaded, load
 from autospine.viewer.pictures import draw_slice

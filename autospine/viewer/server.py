@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from autospine.errors import UserError
-from autospine.machine import find_machine
+from autospine.core.errors import UserError
+from autospine.core.machine import find_machine
 from autospine.viewer.loading import find_page_models
 
 ADDRESS = "127.0.0.1"  # nobody else's machine reaches it

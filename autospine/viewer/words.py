@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from autospine.inference.predict import Segmentation
 from autospine.labels.anatomy import Anatomy
 from autospine.overlay.colours import colour_of
-from autospine.prediction import Segmentation
 
 AMBIGUOUS, CUT, MISSING = (
     "ambiguous",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 KNOWN = ".mha, .mhd, .nii, .nii.gz or .nrrd"

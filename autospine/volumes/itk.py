@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes.geometry import Geometry, triple
 
 MAGIC = ((b"ObjectType", ".mha"), (b"NRRD", ".nrrd"), (b"\x1f\x8b", ".nii.gz"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes import itk
 from autospine.volumes.geometry import Geometry
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes import itk
 from autospine.volumes.geometry import Geometry
 

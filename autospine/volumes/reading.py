@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes import dicom, itk, metaimage, nifti
 from autospine.volumes.folders import KNOWN, volume_suffix
 from autospine.volumes.geometry import Geometry

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autospine.errors import UserError
-from autospine.files import replacing
+from autospine.core.errors import UserError
+from autospine.core.files import replacing
 from autospine.volumes import nifti
 from autospine.volumes.folders import volume_suffix
 from autospine.volumes.geometry import Geometry

@@ -63,15 +63,6 @@ def boxes() -> Callable[..., np.ndarray]:
     return stacked_boxes
 
 
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """Real scans beside the checkout; tests skip without them."""
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no real scans at {folder}")
-    return folder
-
-
 def mounted(folder: Path, options: str) -> Iterator[Path]:
     """A real small file system in memory; the test skips where it cannot be had."""
     if sys.platform != "linux" or os.geteuid() != 0:

@@ -6,7 +6,9 @@ from types import ModuleType
 
 import pytest
 
-DEMO = Path(__file__).resolve().parents[2] / "benchmarks" / "demo.py"
+from tests.paths import ROOT
+
+DEMO = ROOT / "benchmarks" / "demo.py"
 
 
 @pytest.fixture

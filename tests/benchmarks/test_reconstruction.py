@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+from tests.paths import ROOT
+
+FOLDER = ROOT / "benchmarks"
 
 
 def test_it_prints_every_method_and_its_verdict(

@@ -7,10 +7,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from autospine import registry
-from autospine.precision import Precision
-from autospine.training import calibration, loop
-from autospine.work import WorkFolder
+from autospine.core import registry
+from autospine.core.precision import Precision
+from autospine.core.workspace import WorkFolder
+from autospine.training import budget, loop
 from tests.conftest import TOYS
 from tests.contracts.trainer import KILLED_AT
 from tests.tiny import make_job
@@ -24,7 +24,7 @@ def main() -> None:
     contract = getattr(import_module(module), name)()
     trainer = contract.make(work, dimension)
     trainer.__class__ = dies_at(type(trainer), KILLED_AT)
-    calibration.precisions = lambda device: (Precision(),)
+    budget.precisions = lambda device: (Precision(),)
     loop.CHECKPOINT_SECONDS = 0.0
     loop.fit(trainer, make_job(work, trainer.plan, folder))
 

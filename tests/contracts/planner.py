@@ -10,11 +10,11 @@ from math import ceil
 import numpy as np
 import pytest
 
-from autospine import registry
-from autospine.errors import UserError
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.core.machine import Machine
 from autospine.fingerprint.fingerprint import CaseFingerprint, Fingerprint, IntensityStatistics, find_chains
 from autospine.labels.conversion import SCHEMES, LabelScheme
-from autospine.machine import Machine
 from autospine.networks.shape import NetworkShape
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import VERSION, Plan

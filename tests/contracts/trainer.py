@@ -16,22 +16,22 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from autospine import registry
-from autospine.model import read_model, save_model
+from autospine.core import registry
+from autospine.core.precision import Precision
+from autospine.core.workspace import WorkFolder
+from autospine.inference.model import read_model, save_model
 from autospine.planning.plan import Plan
-from autospine.precision import Precision
-from autospine.recipe import Recipe
-from autospine.training import calibration, loop
-from autospine.training.batches import Batch
-from autospine.training.calibration import Calibration
+from autospine.planning.recipe import Recipe
+from autospine.training import budget, loop
+from autospine.training.budget import Calibration
+from autospine.training.data import Batch
 from autospine.training.loop import augmented, fit, make_batches
 from autospine.training.preparation import prepare
 from autospine.training.trainer import Trainer
 from autospine.volumes import read_image
-from autospine.work import WorkFolder
+from tests.paths import ROOT
 from tests.tiny import make_job, plan_of
 
-ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 KILLED_AT = 5
 
@@ -69,7 +69,7 @@ class TrainerContract:
 
     @pytest.fixture(autouse=True)
     def _float32(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+        monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
         yield
 
     @property
@@ -87,7 +87,7 @@ class TrainerContract:
         job = make_job(work, trainer.plan, folder)
         return make_batches(trainer, job, job.fold.train, 0).make(0)
 
-    def run_on(self, trainer: Trainer, batch: Batch, steps: int) -> tuple[calibration.Context, list[dict]]:
+    def run_on(self, trainer: Trainer, batch: Batch, steps: int) -> tuple[budget.Context, list[dict]]:
         torch.manual_seed(0)
         context = prepare(trainer, trainer.shape(), Precision(), CPU)
         return context, [
@@ -189,7 +189,7 @@ class TrainerContract:
     def test_it_trains_validates_and_predicts(
         self, tiny_work: WorkFolder, tmp_path: Path, dimension: int
     ) -> None:
-        from autospine.prediction import predict
+        from autospine.inference.predict import predict
 
         trainer = self.make(tiny_work, dimension)
         evaluation = trainer.train(make_job(tiny_work, trainer.plan, tmp_path))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.machine import Machine
+from autospine.core.machine import Machine
 from autospine.planning.memory import training_memory_gib
 from tests.contracts.planner import SAGITTAL, PlannerContract, case, fingerprint, some_cases
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.planning.plan import Plan, Reason, Rebuild
 from tests.contracts.planner import PlannerContract, case, fingerprint, some_cases
 

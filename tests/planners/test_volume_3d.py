@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from tests.contracts.planner import PlannerContract, case, some_cases
 
 

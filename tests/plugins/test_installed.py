@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
 from tests.tiny import IDS, write_dataset
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(__file__).parent / "spine_extras"
 COMMAND = (
     "import sys; from autospine.commands.{0} import main; sys.argv[0] = 'autospine_{0}'; sys.exit(main())"

@@ -11,17 +11,17 @@ import torch
 from torch import nn
 
 from autospine.ablation.run import AblateRequest, ablate
+from autospine.core.precision import Precision
+from autospine.core.workspace import WorkFolder
 from autospine.networks.clustered_attention import AttentionBlock
 from autospine.networks.safnet import SAFNet
-from autospine.precision import Precision
-from autospine.recipe import Recipe
-from autospine.training import calibration
+from autospine.planning.recipe import Recipe
+from autospine.training import budget
 from autospine.training.trainer import Trainer
-from autospine.work import WorkFolder
 from tests.tiny import plan_of
-from tests.trainers.test_wgan_resunet import axial_plan, planned
-from trainers.safnet import SAFNetTrainer
-from trainers.wgan_resunet import CRITIC, WGANOptions, WGANResUNetTrainer
+from tests.trainers.wgan_resunet.test_trainer import axial_plan, planned
+from trainers.safnet.trainer import SAFNetTrainer
+from trainers.wgan_resunet.trainer import CRITIC, WGANOptions, WGANResUNetTrainer
 
 WGAN, SAFNET = WGANResUNetTrainer.ablation, SAFNetTrainer.ablation
 NARROW = (4, 4, 8, 8, 8)
@@ -116,7 +116,7 @@ def test_the_seven_variants_train_into_tables_5_and_6(
     axial_work: WorkFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+    monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
     monkeypatch.setattr(WGANResUNetTrainer, "widths", NARROW)
     monkeypatch.setattr(WGANResUNetTrainer, "critic_width", 2)
     request = AblateRequest(

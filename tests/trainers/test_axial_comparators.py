@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospine import registry
-from autospine.errors import UserError
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.core.precision import Precision
+from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plan
-from autospine.precision import Precision
-from autospine.recipe import Recipe, StepSettings
-from autospine.training import calibration
+from autospine.planning.recipe import Recipe, StepSettings
+from autospine.training import budget
 from autospine.training.loop import augmented, make_batches
 from autospine.training.preparation import prepare
 from autospine.training.run import TrainRequest, train
-from autospine.work import WorkFolder
 from tests.contracts.trainer import CPU, TrainerContract
 from tests.tiny import make_job, plan_of
-from tests.trainers.test_wgan_resunet import planned
-from trainers.axial_protocol import published
-from trainers.segnet import SegNetTrainer
-from trainers.spine_gan import DISCRIMINATOR, SpineGANTrainer
-from trainers.wgan_resunet import WGANResUNetTrainer
+from tests.trainers.wgan_resunet.test_trainer import planned
+from trainers.wgan_resunet.recipes import published
+from trainers.wgan_resunet.segnet import SegNetTrainer
+from trainers.wgan_resunet.spine_gan import DISCRIMINATOR, SpineGANTrainer
+from trainers.wgan_resunet.trainer import WGANResUNetTrainer
 
 
 class AxialContract(TrainerContract):
@@ -108,7 +108,7 @@ def test_all_else_is_as_in_the_papers_own_recipe() -> None:
 def test_the_published_recipe_trains_on_axial_slices_and_writes_tables_2_to_4(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, recipe_name: str
 ) -> None:
-    monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+    monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
     monkeypatch.setattr(SegNetTrainer, "widths", (4, 4, 4, 4, 4))
     kind, small = registry.load("trainers", name), published(32, 4)
     recipe = replace(kind.recipe_named(recipe_name), patch=small.patch, steps=small.steps, steps_per_epoch=1)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plan
-from autospine.recipe import Recipe
-from autospine.work import WorkFolder
+from autospine.planning.recipe import Recipe
 from tests.contracts.trainer import TrainerContract
 from tests.tiny import plan_of
-from trainers.deeplabv3 import DeepLabV3Trainer
+from trainers.medfusionnet.deeplabv3 import DeepLabV3Trainer
+from trainers.medfusionnet.unetplusplus import UNetPlusPlusTrainer
 from trainers.unet import UNetTrainer
-from trainers.unetplusplus import UNetPlusPlusTrainer
 
 
 class TestUNetPlusPlusTrainer(TrainerContract):

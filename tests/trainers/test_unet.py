@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plan
-from autospine.recipe import Recipe
-from autospine.work import WorkFolder
+from autospine.planning.recipe import Recipe
 from tests.contracts.trainer import TrainerContract
 from tests.tiny import plan_of
 from trainers.unet import UNetTrainer

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospine import registry
 from autospine.ablation import run
 from autospine.ablation.run import AblateRequest, ablate
-from autospine.errors import UserError
-from autospine.model import read_model
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.core.workspace import WorkFolder
+from autospine.inference.model import read_model
 from autospine.training.run import TrainRequest
-from autospine.work import WorkFolder
 
 pytestmark = pytest.mark.usefixtures("toys")
 VARIANTS = ("plain", "deep", "full")

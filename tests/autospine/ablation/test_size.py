@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from autospine.ablation.size import resized
-from autospine.errors import UserError
-from autospine.recipe import Recipe, StepSettings
+from autospine.core.errors import UserError
+from autospine.planning.recipe import Recipe, StepSettings
 from tests.tiny import chain_encoding, made_plan
 
 AXIAL = replace(made_plan(chain_encoding()), name="2d_axial", view_axis=1)

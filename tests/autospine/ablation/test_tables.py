@@ -9,7 +9,7 @@ from scipy.stats import ttest_rel
 from autospine.ablation.scores import NAN, Score, read_cases, summarise
 from autospine.ablation.tables import Result, Trained, write_tables
 from autospine.ablation.variants import Ablation, Layout, Variant
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.evaluation.statistics import holm
 
 BASE = {"1_t1": 0.80, "1_t2": 0.70, "2_t2": 0.60, "3_t2": 0.90, "4_t2": 0.55}

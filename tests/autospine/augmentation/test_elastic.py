@@ -21,7 +21,7 @@ from autospine.augmentation.elastic import (
     invert,
     spline_weights,
 )
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from tests.autospine.augmentation.test_spatial import CENTRES, ONLY_SPACE, blobs, centroids
 
 ELASTIC = replace(ONLY_SPACE, affine_probability=0.0, elastic_probability=1.0)

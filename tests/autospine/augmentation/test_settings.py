@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from autospine.augmentation import AugmentationSettings
-from autospine.errors import UserError
-from autospine.serial import to_plain
+from autospine.core.errors import UserError
+from autospine.core.serial import to_plain
 
 
 def test_settings_travel_through_plain_values() -> None:

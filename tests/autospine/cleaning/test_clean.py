@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from autospine.cleaning.clean import RuleSet, clean_labels, clean_mask
 from autospine.cleaning.rules import RULES
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.labels.conversion import SCHEMES, conversion
 from tests.tiny import spine_mask
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from autospine.cleaning.clean import clean_labels
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.labels.conversion import SCHEMES
-from autospine.preprocessing.steps import Prepared, apply_steps, make_steps
-from autospine.recipe import StepSettings
+from autospine.planning.recipe import StepSettings
+from autospine.preprocessing.transforms.base import Prepared, apply_steps, make_steps
 from tests.tiny import SPACING, spine_mask
 
 SPIDER = SCHEMES["spider"]

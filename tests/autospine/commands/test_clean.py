@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from autospine.commands.clean import main
-from autospine.files import write_json
+from autospine.core.files import write_json
 from autospine.labels.conversion import SCHEMES, conversion
 from autospine.volumes import read_header, read_mask
 from tests.autospine.commands.conftest import Answer

@@ -10,8 +10,9 @@ import pytest
 import SimpleITK as sitk
 
 from autospine.commands.evaluate import main
+from tests.paths import ROOT
 
-GOLDEN = Path(__file__).resolve().parents[2] / "data" / "spider_evaluation"
+GOLDEN = ROOT / "tests" / "data" / "spider_evaluation"
 Run = Callable[..., object]
 
 

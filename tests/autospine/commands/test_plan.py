@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from autospine.commands.plan import main
-from autospine.files import write_json
+from autospine.core.files import write_json
 from autospine.planning.plan import VERSION, Plans, Rebuild
 from autospine.preprocessing.storage import CaseStore
 from autospine.reconstruction.images import METHODS
 from tests.autospine.commands.conftest import Answer
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 Write = Callable[..., Path]
 Boxes = Callable[..., np.ndarray]
 

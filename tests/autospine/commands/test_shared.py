@@ -6,14 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from autospine.commands.shared import RESEARCH_ONLY, add_device, add_workers, parser, run
-from autospine.errors import UserError
+from autospine.core.errors import UserError
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
     "main",
     "plan",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from autospine.commands.train import main
-from autospine.model import read_model
-from autospine.work import WorkFolder
+from autospine.core.workspace import WorkFolder
+from autospine.inference.model import read_model
 
 pytestmark = pytest.mark.usefixtures("toys")
 

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
+from autospine.core.errors import UserError
 from autospine.dataset.cases import listed, load_dataset, patient_and_sequence
-from autospine.errors import UserError
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import SCHEMES
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from autospine.core.errors import UserError
 from autospine.dataset import verify
 from autospine.dataset.cases import load_dataset
-from autospine.errors import UserError
 from autospine.fingerprint.fingerprint import make_fingerprint
 from autospine.labels.conversion import get_scheme
 

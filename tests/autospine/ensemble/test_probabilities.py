@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autospine.core.errors import UserError
 from autospine.ensemble.probabilities import StoredImage, reference_classes
-from autospine.errors import UserError
 from tests.autospine.ensemble.conftest import WHOLE, make_image
 from tests.tiny import chain_encoding, made_plan
 from tests.toys import QUICK, ToyTrainer

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from autospine.dataset.protocols import Protocol, Split
-from autospine.dataset.splits import Fold, FoldSlices
+from autospine.core.errors import UserError
+from autospine.core.precision import Precision
+from autospine.core.workspace import WorkFolder
 from autospine.ensemble.run import EnsembleRequest, make_ensemble, names_of
-from autospine.errors import UserError
-from autospine.model import CARD, Model, find_models, read_model, save_model
+from autospine.inference.model import CARD, Model, find_models, read_model, save_model
+from autospine.inference.predict import predict, segment
+from autospine.inference.predictor import Predictor
 from autospine.planning.plan import Grid
-from autospine.precision import Precision
-from autospine.prediction import predict, segment
-from autospine.prediction.predictor import Predictor
-from autospine.training.calibration import Calibration
+from autospine.planning.split_strategies import Protocol, Split
+from autospine.planning.splits import Fold, FoldSlices
+from autospine.training.budget import Calibration
 from autospine.volumes import read_image
-from autospine.work import WorkFolder
 from tests.autospine.commands.conftest import command as command  # noqa: PLC0414
 from tests.tiny import IDS, make_job, plan_of
 from tests.toys import QUICK, PreparedTrainer, ToyTrainer
@@ -40,7 +40,7 @@ class Semantic(ToyTrainer):
 
 @pytest.fixture(autouse=True)
 def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autospine.prediction.predictor.quick_precision", lambda device: Precision())
+    monkeypatch.setattr("autospine.inference.predictor.quick_precision", lambda device: Precision())
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.evaluation.instances import (
     INSTANCE_METRICS,
     InstanceScore,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.evaluation.pairing import find_predictions, find_references, suggestions
 
 MASK = np.ones((4, 5, 6), np.uint8)

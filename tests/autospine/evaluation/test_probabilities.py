@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.evaluation.probabilities import Probabilities, case_log_loss, channels, read_probabilities
-from autospine.evaluation.scoring import score_case
+from autospine.evaluation.structures import score_case
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.schemes import SCHEMES, LabelScheme
 

@@ -10,15 +10,16 @@ import pytest
 import SimpleITK as sitk
 
 from autospine.evaluation.differences import differences
-from autospine.evaluation.folders import Settings, score_systems
 from autospine.evaluation.protocol import QUANTITIES, score_official, side_by_side
-from autospine.evaluation.report import as_text
+from autospine.evaluation.report.text import as_text
+from autospine.evaluation.run import Settings, score_systems
 from autospine.evaluation.spider import FIELDS, KEYS
 from autospine.evaluation.study import Study
 from autospine.labels.conversion import SCHEMES, conversion
 from autospine.volumes import read_mask
+from tests.paths import ROOT
 
-GOLDEN = Path(__file__).resolve().parents[2] / "data" / "spider_evaluation"
+GOLDEN = ROOT / "tests" / "data" / "spider_evaluation"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 AGGREGATE = json.loads((GOLDEN / "expected_aggregate.json").read_text())
 

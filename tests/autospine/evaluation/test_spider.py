@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from math import isnan, nan
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.evaluation.spider import (
     FIELDS,
     KEYS,
@@ -23,8 +22,9 @@ from autospine.evaluation.spider import (
     official_score,
     surface_distance,
 )
+from tests.paths import ROOT
 
-GOLDEN = Path(__file__).resolve().parents[2] / "data" / "spider_evaluation"
+GOLDEN = ROOT / "tests" / "data" / "spider_evaluation"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 
 

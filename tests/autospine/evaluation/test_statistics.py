@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.evaluation.statistics import bootstrap, correct, holm, paired_tests
 
 NAN = float("nan")

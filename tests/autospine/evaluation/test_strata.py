@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospine.dataset.tables import read_overview
-from autospine.errors import UserError
+from autospine.core.errors import UserError
+from autospine.dataset.metadata import read_overview
 from autospine.evaluation.strata import strata
+from tests.paths import SHARED
 
-OVERVIEW = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "spider" / "overview.csv"
+OVERVIEW = SHARED / "data" / "spider" / "overview.csv"
 TABLE = {
     "1_t1": {"Manufacturer": "SIEMENS", "MagneticFieldStrength": "3.0", "sex": "F"},
     "1_t2": {"Manufacturer": "Siemens Healthineers", "MagneticFieldStrength": "1.5", "sex": ""},

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from autospine.evaluation.case import evaluate_case
-from autospine.evaluation.evaluation import Evaluation, complete
-from autospine.evaluation.report import as_text
+from autospine.evaluation.cohort import Evaluation, complete
+from autospine.evaluation.report.text import as_text
 from autospine.evaluation.study import Study
 from autospine.labels.conversion import SCHEMES, LabelScheme
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.evaluation.statistics import holm
 from autospine.evaluation.systems import by_patient, compare_systems, system_names
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from autospine.core.errors import UserError
 from autospine.dataset.cases import load_dataset
-from autospine.errors import UserError
 from autospine.fingerprint import fingerprint as module
 from autospine.fingerprint.fingerprint import Fingerprint, fingerprint_case, make_fingerprint
 from autospine.labels.anatomy import Kind

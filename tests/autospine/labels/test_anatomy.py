@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
+from autospine.core.serial import from_plain, to_plain
 from autospine.labels.anatomy import Anatomy, Kind, level_name
-from autospine.serial import from_plain, to_plain
 
 ANATOMIES = st.builds(Anatomy, st.sampled_from(Kind), st.none() | st.integers(1, 40))
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
+from autospine.core.serial import from_plain, to_plain
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import (
     SCHEMES,
@@ -20,7 +21,6 @@ from autospine.labels.conversion import (
     infer_scheme,
     present_labels,
 )
-from autospine.serial import from_plain, to_plain
 
 NAMES = st.sampled_from(sorted(SCHEMES))
 L3 = Anatomy(Kind.VERTEBRA, 3)

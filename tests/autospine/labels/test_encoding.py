@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.labels.conversion import SCHEMES
 from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from autospine.core.serial import from_plain, to_plain
 from autospine.networks.blocks import InstanceNorm
 from autospine.networks.unet import NetworkShape, UNet
-from autospine.serial import from_plain, to_plain
 from tests.contracts.network import NetworkContract
 
 

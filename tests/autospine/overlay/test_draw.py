@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import SCHEMES, LabelScheme
 from autospine.overlay.colours import colour_of
 from autospine.overlay.draw import draw_overlay, inner_centre, make_figure
 from autospine.overlay.views import find_views
+from tests.paths import SHARED
 
 SPIDER = SCHEMES["spider"]
-SHARED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
+DATA = SHARED / "data"
 
 
 def spine(slices: int = 12) -> np.ndarray:
@@ -147,11 +148,11 @@ def test_matplotlib_is_loaded_late_and_without_global_state() -> None:
 @pytest.mark.parametrize("case", ["t2/5_t2", "mixed/10_t2", "discs/11_t2"])
 def test_real_scans(tmp_path: Path, case: str) -> None:
     folder, id_ = case.split("/")
-    if not (SHARED / folder).is_dir():
+    if not (DATA / folder).is_dir():
         pytest.skip(f"../shared/data/{folder} is absent")
     from autospine.volumes import read_image, read_mask
 
-    image = read_image(SHARED / folder / "images" / f"{id_}.mha")
-    mask = read_mask(SHARED / folder / "masks" / f"{id_}.mha")
+    image = read_image(DATA / folder / "images" / f"{id_}.mha")
+    mask = read_mask(DATA / folder / "masks" / f"{id_}.mha")
     draw_overlay(image.array, mask.array, image.spacing, SPIDER, tmp_path / "case.png", id_)
     assert read(tmp_path / "case.png").std() > 0.1

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.phantom import Size, make_case, write_phantom
+from tests.paths import SHARED
 
-SHARED = Path(__file__).resolve().parents[3] / ".." / "shared"
 COUNT, SEED = 7, 2
 
 

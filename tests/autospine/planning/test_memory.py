@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from autospine import registry
-from autospine.machine import Machine
+from autospine.core import registry
+from autospine.core.machine import Machine
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
 from autospine.planning.memory import (

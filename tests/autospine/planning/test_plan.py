@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from autospine import registry
-from autospine.errors import UserError
-from autospine.files import read_json, write_json
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, write_json
 from autospine.planning.plan import VERSION, Grid, Plan, Plans
 from tests.contracts.planner import LARGE, fingerprint, some_cases
 

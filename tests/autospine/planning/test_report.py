@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from autospine import registry
-from autospine.dataset.splits import Fold, Splits
-from autospine.machine import Machine
+from autospine.core import registry
+from autospine.core.machine import Machine
 from autospine.planning.run import PlanOutcome, PlanRequest
+from autospine.planning.splits import Fold, Splits
 from tests.contracts.planner import LARGE, case, fingerprint, some_cases
 
 

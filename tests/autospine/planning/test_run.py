@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.dataset.splits import Splits
-from autospine.errors import UserError
-from autospine.files import read_json, write_json
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, write_json
+from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.planning import run as planning
 from autospine.planning.plan import VERSION, Plans
 from autospine.planning.run import PlanOutcome, PlanRequest, make_plans
+from autospine.planning.splits import Splits
 from autospine.preprocessing.storage import CaseStore
-from autospine.work import WorkFolder
+from tests.paths import ROOT
 
 Spine = Callable[..., None]
 EVERY_PLAN = ("2d_sagittal", "2d_axial", "3d_volume")
@@ -153,7 +154,7 @@ def test_a_changed_mask_is_preprocessed_again(
 def test_killed_in_the_middle_the_same_command_continues(data: Path) -> None:
     work = data.parent / "work"
     command = [sys.executable, "-c", KILLED_AT_THE_THIRD_MASK, str(data), str(work)]
-    root = str(Path(__file__).resolve().parents[3])
+    root = str(ROOT)
     killed = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": root})
     assert killed.returncode == -signal.SIGKILL
     assert stored(work) == ["1_t1", "1_t2"]

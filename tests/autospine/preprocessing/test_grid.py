@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from autospine.planning.plan import Grid, Rebuild
 from autospine.preprocessing.grid import case_grid, rebuild_labels
-from autospine.preprocessing.preprocess import bring_to_grid
 from autospine.preprocessing.resampling import resize_labels, resized_shape
+from autospine.preprocessing.run import bring_to_grid
 from autospine.reconstruction.grid import SliceGrid
 from autospine.reconstruction.masks import rebuild_mask
 from tests.tiny import SPACING, chain_encoding, made_plan, spine_image, spine_mask

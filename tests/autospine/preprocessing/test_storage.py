@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from autospine.errors import UserError
-from autospine.files import read_json, write_json
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, write_json
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 
 RECORD = CaseRecord("1_t2", "1", "t2", (3, 20, 10), (4.0, 0.6, 0.6), (), None, "key")

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from autospine.machine import SHARE_OF_MEMORY, Machine
+from autospine.core.machine import SHARE_OF_MEMORY, Machine
+from autospine.core.precision import Precision
+from autospine.core.workspace import WorkFolder
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unetplusplus import UNetPlusPlus
 from autospine.planning.memory import FIXED_GIB
-from autospine.precision import Precision
-from autospine.training import accumulation, calibration
+from autospine.training import accumulation, budget
 from autospine.training.accumulation import ON_THE_WAY_BACK, TooLargeError, kept_bytes, parts_that_fit
-from autospine.training.batches import Batch
 from autospine.training.checkpoint import load_checkpoint
+from autospine.training.data import Batch
 from autospine.training.loop import fit, make_batches
 from autospine.training.preparation import prepare
 from autospine.training.trainer import Context, Trainer
-from autospine.work import WorkFolder
 from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, GanTrainer, ToyTrainer
 
@@ -147,12 +147,12 @@ def test_the_planners_batch_is_divided_where_the_network_is_another(
 def test_a_calibration_divides_the_planners_batch_too(
     tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+    monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
     room_for(monkeypatch, 0.0)
     nested = NestedTrainer(trainer.plan, replace(RECIPE, batch=None))
     job = make_job(tiny_work, nested.plan, tmp_path)
     batches = make_batches(nested, job, job.fold.train, 0)
-    assert calibration.calibrate(nested, batches, job, calibration.Afterwards(0, 0), 0).parts == 2
+    assert budget.calibrate(nested, batches, job, budget.Afterwards(0, 0), 0).parts == 2
 
 
 def test_one_patch_that_the_device_does_not_hold_is_refused(
@@ -176,7 +176,7 @@ def test_a_training_in_parts_goes_on_in_parts(
     tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also on a machine with more memory, since it shall end in the same weights."""
-    monkeypatch.setattr(calibration, "precisions", lambda device: (Precision(),))
+    monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
     room_for(monkeypatch, 0.0)
     job = make_job(tiny_work, trainer.plan, tmp_path)
     fit(trainer, job)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.training import checkpoint
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
 

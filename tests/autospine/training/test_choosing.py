@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
+from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plans
 from autospine.training.choosing import choose_plan
-from autospine.work import WorkFolder
 from tests.toys import ToyTrainer
 
 

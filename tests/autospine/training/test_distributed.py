@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospine.model import read_model
+from autospine.core.workspace import WorkFolder
+from autospine.inference.model import read_model
 from autospine.training import distributed
-from autospine.work import WorkFolder
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ from dataclasses import replace
 from autospine import registry
 from autospine.training import loop, timing
 from autospine.training.distributed import process_group, rank
-from autospine.work import WorkFolder
+from autospine.core.workspace import WorkFolder
 from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, DigestTrainer
 

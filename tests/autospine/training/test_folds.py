@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.dataset.protocols import LEAK, Split
-from autospine.dataset.splits import Fold, FoldSlices, Splits, read_splits
-from autospine.errors import UserError
+from autospine.core.errors import UserError
+from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.recipe import SplitSettings, StepSettings
+from autospine.planning.recipe import SplitSettings, StepSettings
+from autospine.planning.split_strategies import LEAK, Split
+from autospine.planning.splits import Fold, FoldSlices, Splits, read_splits
 from autospine.training import loop
 from autospine.training.folds import (
     allowed_slices,
@@ -29,7 +30,6 @@ from autospine.training.job import Job
 from autospine.training.loop import fit
 from autospine.training.run import TrainRequest, train
 from autospine.training.trainer import Trainer
-from autospine.work import WorkFolder
 from tests.tiny import IDS, SHAPE, make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
 
@@ -305,8 +305,8 @@ def test_a_test_part_is_what_is_scored(work: WorkFolder, monkeypatch: pytest.Mon
 
 
 def test_slices_that_a_trainer_named_itself_are_counted_as_slices(work: WorkFolder, tmp_path: Path) -> None:
-    from autospine.evaluation.evaluation import CaseScore, Evaluation
-    from autospine.evaluation.scoring import score_case
+    from autospine.evaluation.cohort import CaseScore, Evaluation
+    from autospine.evaluation.structures import score_case
     from autospine.labels.conversion import get_scheme
     from autospine.training.run import _describe
     from tests.tiny import SPACING, spine_mask
@@ -324,9 +324,9 @@ def test_slices_that_a_trainer_named_itself_are_counted_as_slices(work: WorkFold
 
 def test_scores_of_slices_are_those_of_slices_alone(work: WorkFolder, tmp_path: Path) -> None:
     """A mask that is right on the test slices and wrong elsewhere scores 1."""
-    from autospine.dataset.splits import Part
-    from autospine.evaluation.scoring import score_case
+    from autospine.evaluation.structures import score_case
     from autospine.labels.conversion import get_scheme
+    from autospine.planning.splits import Part
     from autospine.training.validation import images_of
     from tests.tiny import SPACING, spine_mask
 

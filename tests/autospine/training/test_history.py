@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.training.history import Epoch, History, Scores
 
 

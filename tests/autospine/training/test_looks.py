@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospine.training.batches import Batch, Batches
+from autospine.core.workspace import WorkFolder
+from autospine.training.data import Batch, Batches
 from autospine.training.looks import (
     SECONDS_PER_EPOCH,
     VALIDATION_BATCHES,
@@ -15,7 +16,6 @@ from autospine.training.looks import (
     patches_of_a_look,
 )
 from autospine.training.loop import make_batches
-from autospine.work import WorkFolder
 from tests.tiny import IDS, SHAPE, make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
 

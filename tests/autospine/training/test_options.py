@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.training.options import check_options, describe_options, option_words, parse_options
 from autospine.training.trainer import Options
 from tests.toys import ToyTrainer

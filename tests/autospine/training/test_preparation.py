@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import torch
 
-from autospine.precision import Precision
+from autospine.core.precision import Precision
+from autospine.core.workspace import WorkFolder
 from autospine.training.preparation import prepare
-from autospine.work import WorkFolder
 from tests.tiny import plan_of
 from tests.toys import QUICK, ToyTrainer
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from autospine.errors import UserError
-from autospine.model import read_model
+from autospine.core.errors import UserError
+from autospine.core.workspace import WorkFolder
+from autospine.inference.model import read_model
 from autospine.training import loop
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.folds import find_candidates
 from autospine.training.history import Scores
 from autospine.training.loop import fit
 from autospine.training.run import TrainRequest, train
-from autospine.work import WorkFolder
 from tests.tiny import IDS, make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
 
@@ -147,7 +147,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
 ) -> None:
     """In the middle of an epoch, with a running average, augmentation and a schedule that watches scores."""
     from autospine.augmentation import AugmentationSettings
-    from autospine.recipe import ScheduleSettings
+    from autospine.planning.recipe import ScheduleSettings
 
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     schedule = ScheduleSettings("plateau", warmup=0.1, patience=0, factor=0.5)

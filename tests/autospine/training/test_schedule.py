@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospine.recipe import ScheduleSettings
+from autospine.planning.recipe import ScheduleSettings
 from autospine.training.schedule import Schedule
 
 

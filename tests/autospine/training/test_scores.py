@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from autospine.precision import Precision
-from autospine.training.batches import Batch
-from autospine.training.losses import DiceCrossEntropy
-from autospine.training.objective import Objective
+from autospine.core.precision import Precision
+from autospine.training.data import Batch
+from autospine.training.losses.dice_ce import DiceCrossEntropy
+from autospine.training.losses.multitask import Objective
+from autospine.training.optimisation import Updater
 from autospine.training.scores import patch_scores, scores_of
 from autospine.training.trainer import Context
-from autospine.training.updater import Updater
 from tests.tiny import chain_encoding
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle")

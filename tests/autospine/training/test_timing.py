@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from autospine.precision import Precision
+from autospine.core.precision import Precision
+from autospine.core.workspace import WorkFolder
 from autospine.training import timing
-from autospine.training.batches import Batches
+from autospine.training.data import Batches
 from autospine.training.job import Job
 from autospine.training.loop import make_batches
 from autospine.training.timing import StepTime, StepTimer, repeated, time_step
-from autospine.work import WorkFolder
 from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, GanTrainer, ToyTrainer
 

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from autospine.errors import UserError
-from autospine.evaluation.evaluation import Evaluation
-from autospine.model import find_models, read_model
-from autospine.prediction import predict
-from autospine.preprocessing.steps import prepared_folder
+from autospine.core.errors import UserError
+from autospine.core.workspace import WorkFolder
+from autospine.evaluation.cohort import Evaluation
+from autospine.inference.model import find_models, read_model
+from autospine.inference.predict import predict
+from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.preprocessing.storage import CaseStore
-from autospine.recipe import OptimiserSettings, Recipe
+from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.job import Job
 from autospine.training.loop import fit, make_batches
 from autospine.training.trainer import Trainer, make_optimiser
 from autospine.training.validation import validate
-from autospine.work import WorkFolder
 from tests.contracts.trainer import TrainerContract
 from tests.tiny import made_plan, make_job, plan_of
 from tests.toys import QUICK, GanTrainer, PreparedTrainer, ToyTrainer

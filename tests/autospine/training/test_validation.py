@@ -7,18 +7,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from autospine.axial.derivation import AXIAL4, UNLABELLED, derive_axial4
-from autospine.dataset.splits import Fold
+from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import SCHEMES
 from autospine.planning.plan import Plan
+from autospine.planning.recipe import StepSettings
+from autospine.planning.splits import Fold
 from autospine.preprocessing.storage import CaseStore
-from autospine.recipe import StepSettings
 from autospine.reconstruction.grid import SliceGrid
-from autospine.training.calibration import Afterwards
+from autospine.training.budget import Afterwards
 from autospine.training.validation import afterwards, count_windows, reference_of
-from autospine.work import WorkFolder
 from tests.tiny import IDS, SHAPE, make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
+from trainers.wgan_resunet.labels import AXIAL4, UNLABELLED, derive_axial4
 
 WITHOUT_CANAL = np.zeros((4, 6, 8), np.uint8)  # (slices, rows, columns)
 WITHOUT_CANAL[1:3, 1:4, 2:5] = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.autospine.prediction.conftest import _float32, bright, random_model, save
+from tests.autospine.inference.conftest import _float32, bright, random_model, save
 from tests.tiny import spine_image, spine_mask, write_array
 
 __all__ = ["_float32", "bright", "random_model", "save"]

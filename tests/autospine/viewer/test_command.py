@@ -17,8 +17,7 @@ import pytest
 
 from autospine.commands.view import main
 from tests.autospine.commands.conftest import command as command  # noqa: PLC0414
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.paths import ROOT
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.viewer.examining import Examined, examine, sequence_of
 from autospine.viewer.loading import Loaded, load
 from autospine.volumes import read_image, read_mask

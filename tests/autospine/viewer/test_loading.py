@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.viewer.examining import examine
 from autospine.viewer.loading import find_page_models, load
 

@@ -103,7 +103,7 @@ def test_a_wrong_file_is_one_line_and_the_next_one_is_taken(model: Path, scan, n
 
 
 def test_warnings_stand_in_words(tmp_path: Path, bright, model: Path, scan) -> None:
-    from autospine.model import read_model
+    from autospine.inference.model import read_model
 
     plan = read_model(model).card.plan
     seen = replace(plan.seen, spacing_high=(2.0, 4.0, 4.0), sequences=("t1",))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.viewer.server import ADDRESS, ViewRequest, check_port, streamlit_words
 
 

@@ -62,7 +62,7 @@ def test_an_empty_mask_is_said_to_be_one() -> None:
 def test_flags_are_those_of_the_decoder() -> None:
     from inspect import getsource
 
-    from autospine.levels import decode
+    from autospine.inference.levels import decode
     from autospine.viewer.words import FLAGS
 
     assert all(f'"{flag}"' in getsource(decode._flags) for flag in FLAGS)

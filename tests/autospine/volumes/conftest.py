@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-SHARED = Path(__file__).resolve().parents[3] / ".." / "shared"
+from tests.paths import SHARED
 
 
 def signed_permutations() -> list[np.ndarray]:

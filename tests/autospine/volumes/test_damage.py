@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes import read_image, read_mask
 
 CHECKED = (".mha", ".nii", ".nii.gz", ".nrrd")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes import find_volumes, read_header, read_image, write_volume
 
 SAGITTAL = np.array([[0.0, 0, -1], [1, 0, 0], [0, -1, 0]])  # rows downwards, columns backwards

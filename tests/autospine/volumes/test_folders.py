@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes import find_volumes, volume_id
 
 

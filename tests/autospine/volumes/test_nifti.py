@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes import read_header, read_image, write_volume
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

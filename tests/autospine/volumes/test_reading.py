@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes import read_header, read_image, read_mask
 
 SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from autospine.errors import UserError
+from autospine.core.errors import UserError
 from autospine.volumes import Geometry, Volume, read_image, read_mask, write_volume
 
 SUFFIXES = (".mha", ".nii", ".nii.gz", ".nrrd")

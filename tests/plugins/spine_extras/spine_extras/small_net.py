@@ -6,7 +6,7 @@ from torch import nn
 
 from autospine.augmentation import AugmentationSettings
 from autospine.networks.shape import NetworkShape
-from autospine.recipe import OptimiserSettings, Recipe
+from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.training.trainer import Trainer
 
 

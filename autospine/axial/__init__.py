@@ -1,1 +1,0 @@
-"""Axial slices: the labels of their structures derived from whole vertebrae, and their scores slice by slice."""

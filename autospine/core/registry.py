@@ -1,0 +1,62 @@
+"""Finds planners and trainers by name: the built-in ones, and those of installed packages."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import getsourcefile
+from typing import Any
+
+from autospine.core.errors import UserError
+
+log = logging.getLogger(__name__)
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "planners": {
+        "2d_sagittal": "planners.sagittal_2d:Sagittal2D",
+        "2d_axial": "planners.axial_2d:Axial2D",
+        "3d_volume": "planners.volume_3d:Volume3D",
+        "slice_reconstruction": "planners.slice_reconstruction:SliceReconstruction",
+    },
+    "trainers": {
+        "unet": "trainers.unet:UNetTrainer",
+        "unetplusplus": "trainers.medfusionnet.unetplusplus:UNetPlusPlusTrainer",
+        "resunet": "trainers.medfusionnet.resunet:ResUNetTrainer",
+        "deeplabv3": "trainers.medfusionnet.deeplabv3:DeepLabV3Trainer",
+        "cfnet": "trainers.safnet.cfnet:CFNetTrainer",
+        "segnet": "trainers.wgan_resunet.segnet:SegNetTrainer",
+        "deeplabv3plus": "trainers.wgan_resunet.deeplabv3plus:DeepLabV3PlusTrainer",
+        "spine_gan": "trainers.wgan_resunet.spine_gan:SpineGANTrainer",
+        "attention_unet": "trainers.attention_unet.trainer:AttentionUNetTrainer",
+        "modified_unet": "trainers.modified_unet.trainer:ModifiedUNetTrainer",
+        "safnet": "trainers.safnet.trainer:SAFNetTrainer",
+        "wgan_resunet": "trainers.wgan_resunet.trainer:WGANResUNetTrainer",
+        "medfusionnet": "trainers.medfusionnet.trainer:MedFusionNetTrainer",
+    },
+}
+
+
+def known(group: str) -> dict[str, str]:
+    """Names of the group ("planners" or "trainers") with where each class is found."""
+    installed = {point.name: point.value for point in entry_points(group=f"autospine.{group}")}
+    return {**installed, **BUILT_IN[group]}
+
+
+def load(group: str, name: str) -> Any:
+    """The plug-in class called `name`.
+
+    Raises:
+        UserError: No such name (the message lists the known ones), or its module fails to import.
+    """
+    places = known(group)
+    if name not in places:
+        raise UserError(name, f"is none of the {group}", f"choose from {', '.join(sorted(places))}")
+    module, _, attribute = places[name].partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(places[name], f"cannot be loaded ({error})", "reinstall its package") from error
+    level = logging.DEBUG if name in BUILT_IN[group] else logging.INFO
+    log.log(level, "%s %s comes from %s", group[:-1], name, getsourcefile(found))
+    return found

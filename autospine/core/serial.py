@@ -1,0 +1,125 @@
+"""Frozen dataclasses to plain JSON values and back, strictly: an unknown key is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, Literal, TypeVar, Union
+
+from autospine.core.errors import UserError
+
+T = TypeVar("T")
+MEND = "it was written by another version or edited by hand: make it again"
+
+
+def to_plain(value: Any) -> Any:
+    """Dataclasses, tuples, enums and mappings as JSON values (mapping keys become strings)."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(to_plain(key)): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def from_plain(kind: type[T], data: Any, subject: str) -> T:
+    """Builds a dataclass from what `to_plain` gave.
+
+    Args:
+        kind: The dataclass.
+        data: Its fields as JSON values.
+        subject: The file that an error names.
+
+    Raises:
+        UserError: A key is unknown or missing, or a value is of another type.
+    """
+    return typing.cast(T, _build(kind, data, subject, kind.__name__))
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _build_dataclass(kind: Any, data: Any, subject: str, where: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise UserError(subject, f"{where} should be an object", MEND)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = sorted(set(data) - set(fields))
+    if unknown:
+        raise UserError(subject, f"{where} has the unknown key {unknown[0]!r}", MEND)
+    required = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    missing = [name for name in required if name not in data]
+    if missing:
+        raise UserError(subject, f"{where} lacks the key {missing[0]!r}", MEND)
+    hints = _hints(kind)
+    values = {name: _build(hints[name], data[name], subject, f"{where}.{name}") for name in data}
+    try:
+        return kind(**values)
+    except ValueError as error:  # what the dataclass itself refuses
+        raise UserError(subject, f"{where}: {error}", MEND) from error
+
+
+def _build_tuple(arguments: tuple[Any, ...], data: Any, subject: str, where: str) -> tuple[Any, ...]:
+    if not isinstance(data, (list, tuple)):
+        raise UserError(subject, f"{where} should be a list", MEND)
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_build(arguments[0], item, subject, where) for item in data)
+    if len(data) != len(arguments):
+        raise UserError(subject, f"{where} should hold {len(arguments)} values", MEND)
+    return tuple(_build(a, item, subject, where) for a, item in zip(arguments, data, strict=True))
+
+
+def _build(kind: Any, data: Any, subject: str, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return data
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, data, subject, where)
+    if origin in (Union, types.UnionType):
+        if data is None and type(None) in arguments:
+            return None
+        return _build(next(a for a in arguments if a is not type(None)), data, subject, where)
+    if origin is tuple:
+        return _build_tuple(arguments, data, subject, where)
+    if origin is Literal:
+        if data not in arguments:
+            raise UserError(subject, f"{where} is {data!r}, none of {', '.join(map(str, arguments))}", MEND)
+        return data
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(data, Mapping):
+            raise UserError(subject, f"{where} should be an object", MEND)
+        return {
+            _key(arguments[0], key, subject, where): _build(arguments[1], item, subject, f"{where}.{key}")
+            for key, item in data.items()
+        }
+    return _scalar(kind, data, subject, where)
+
+
+def _key(kind: Any, key: str, subject: str, where: str) -> Any:
+    try:
+        return kind(key)
+    except ValueError as error:
+        raise UserError(subject, f"{where} has the key {key!r}", MEND) from error
+
+
+def _scalar(kind: Any, data: Any, subject: str, where: str) -> Any:
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _key(kind, data, subject, where)
+    right = isinstance(data, kind) and not (kind is int and isinstance(data, bool))
+    if not right:
+        raise UserError(subject, f"{where} should be {kind.__name__}, not {data!r}", MEND)
+    return data

@@ -1,0 +1,100 @@
+"""The work folder: everything that a run makes, in fixed places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, write_json
+from autospine.core.serial import from_plain, to_plain
+from autospine.dataset.cases import Case
+
+SOURCES_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SourceCase:
+    """A case's files as text, for JSON."""
+
+    id: str
+    images: tuple[str, ...]
+    mask: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a work folder's cases came from, as absolute paths.
+
+    Attributes:
+        dataset: The data set's folder.
+        cases: Every annotated case.
+        version: Of the file's form.
+    """
+
+    dataset: str
+    cases: tuple[SourceCase, ...]
+    version: int = SOURCES_VERSION
+
+
+@dataclass(frozen=True)
+class WorkFolder:
+    """Paths of one work folder."""
+
+    root: Path
+
+    @property
+    def fingerprint(self) -> Path:
+        """Fingerprint of the data set."""
+        return self.root / "fingerprint.json"
+
+    @property
+    def plans(self) -> Path:
+        """Plans with their reasons."""
+        return self.root / "plans.json"
+
+    @property
+    def splits(self) -> Path:
+        """Folds."""
+        return self.root / "splits.json"
+
+    @property
+    def sources(self) -> Path:
+        """Where the cases lie."""
+        return self.root / "sources.json"
+
+    @property
+    def cache(self) -> Path:
+        """Figures of single cases, so that planning continues."""
+        return self.root / "fingerprint"
+
+    def preprocessed(self, plan: str) -> Path:
+        """Stored cases of a plan."""
+        return self.root / "preprocessed" / plan
+
+    def model(self, trainer: str, plan: str, recipe: str, fold: str) -> Path:
+        """A model's folder."""
+        return self.root / "models" / trainer / plan / recipe / f"fold_{fold}"
+
+    def check(self) -> None:
+        """Makes sure that planning has been here.
+
+        Raises:
+            UserError: It has not.
+        """
+        if not self.plans.exists():
+            raise UserError(self.root, "holds no plans", "run autospine_plan DATASET WORK first")
+
+    def save_sources(self, dataset: Path, cases: tuple[Case, ...]) -> None:
+        """Notes where the cases lie."""
+        rows = tuple(
+            SourceCase(case.id, tuple(str(p.resolve()) for p in case.images), str(case.mask.resolve()))
+            for case in cases
+            if case.mask is not None
+        )
+        write_json(self.sources, to_plain(Sources(str(dataset.resolve()), rows)))
+
+    def load_sources(self) -> dict[str, SourceCase]:
+        """Files by case id."""
+        data = read_json(self.sources, "run autospine_plan again")
+        return {case.id: case for case in from_plain(Sources, data, str(self.sources)).cases}

@@ -1,0 +1,202 @@
+"""The small files beside a data set's images: overview.csv, patients.csv and dataset.json."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autospine.core.errors import UserError
+from autospine.core.files import read_json
+from autospine.labels.anatomy import Anatomy
+from autospine.labels.conversion import LabelScheme, infer_scheme
+from autospine.volumes import volume_id
+
+ID_COLUMNS = ("new_file_name", "id", "name", "file_name")
+TRAINING, VALIDATION = "training", "validation"
+SUBSETS = {
+    "": TRAINING,
+    "train": TRAINING,
+    "training": TRAINING,
+    "val": VALIDATION,
+    "validation": VALIDATION,
+    "test": VALIDATION,
+    "testing": VALIDATION,
+}
+OWN_KEYS = ("channels", "labels", "unlabelled")
+# What nnU-Net and the Medical Segmentation Decathlon write; only the first has a use here.
+FOREIGN_KEYS = (
+    *("channel_names", "labels", "numTraining", "file_ending", "modality", "numTest", "training", "test"),
+    *("name", "description", "reference", "licence", "license", "release", "relase", "citation"),
+    *("dataset_name", "tensorImageSize", "converted_by", "image_orientation"),
+    *("overwrite_image_reader_writer", "regions_class_order"),
+)
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What dataset.json says.
+
+    Attributes:
+        channels: Names of the channels, in order.
+        scheme: The label scheme, if it gives one.
+    """
+
+    channels: tuple[str, ...] = ("MRI",)
+    scheme: LabelScheme | None = None
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file with blanks around names and values taken off.
+
+    Args:
+        path: A UTF-8 file with a header line, separated by commas, semicolons or tabs.
+
+    Raises:
+        UserError: The file is unreadable or not UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(path, "is not UTF-8 text", "save it as CSV in UTF-8") from error
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+    header, _, _ = text.partition("\n")
+    separator = max(",;\t", key=header.count)
+    rows = csv.DictReader(text.splitlines(), delimiter=separator, restval="")
+    return [
+        {key.strip(): (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+        for row in rows
+    ]
+
+
+def read_overview(path: Path) -> dict[str, dict[str, str]]:
+    """Rows of overview.csv by case id, with `subset` brought to "training" or "validation".
+
+    No column has to be there except one for the id; a missing file gives no rows.
+
+    Raises:
+        UserError: No id column, an id twice, or a subset of another name.
+    """
+    if not path.exists():
+        return {}
+    rows = read_table(path)
+    column = next((name for name in ID_COLUMNS if rows and name in rows[0]), None)
+    if rows and column is None:
+        raise UserError(path, "has no column of case ids", f"name that column {ID_COLUMNS[0]}")
+    table: dict[str, dict[str, str]] = {}
+    for row in rows:
+        case = volume_id(row[str(column)])
+        if case in table:
+            raise UserError(path, f"lists {case} twice", "keep one of the rows")
+        if case:
+            table[case] = {**row, **_subset(path, case, row)}
+    return table
+
+
+def _subset(path: Path, case: str, row: Row) -> dict[str, str]:
+    if "subset" not in row:
+        return {}
+    subset = SUBSETS.get(row["subset"].lower())
+    if subset is None:
+        raise UserError(path, f"gives {case} the subset {row['subset']!r}", "write training or validation")
+    return {"subset": subset}
+
+
+def read_patients(path: Path) -> dict[str, str]:
+    """Patient by case id from patients.csv (columns id and patient); a missing file gives none.
+
+    Raises:
+        UserError: A column is missing, a patient is blank, or an id is listed twice.
+    """
+    if not path.exists():
+        return {}
+    patients: dict[str, str] = {}
+    for row in read_table(path):
+        if "id" not in row or "patient" not in row:
+            raise UserError(path, "lacks the column id or patient", "start it with the line id,patient")
+        case = volume_id(row["id"])
+        if case in patients:
+            raise UserError(path, f"lists {case} twice", "keep one of the rows")
+        if not row["patient"]:
+            raise UserError(path, f"names no patient for {case}", "fill it in or delete the row")
+        patients[case] = row["patient"]
+    return patients
+
+
+def read_declaration(path: Path) -> Declaration:
+    """Reads dataset.json; a missing file declares one channel and no scheme.
+
+    Ours: `{"channels": ["T1", "T2"] or {"0": "T1", ...}, "labels": {"1": "vertebra:1", ...},
+    "unlabelled": 255}`, every key optional. nnU-Net's file is understood too: its `channel_names`,
+    and its `labels` (name to integer, "ignore" meaning unlabelled) where the names are anatomies.
+
+    Raises:
+        UserError: An unknown key, or a value of the wrong form.
+    """
+    if not path.exists():
+        return Declaration()
+    data = read_json(path, "correct it or delete it")
+    if not isinstance(data, Mapping):
+        raise UserError(path, "is not a JSON object", "write it as docs/data.md shows")
+    unknown = sorted(set(data) - {*OWN_KEYS, *FOREIGN_KEYS})
+    if unknown:
+        raise UserError(path, f"has the unknown key {unknown[0]!r}", f"known are {', '.join(OWN_KEYS)}")
+    channels = data.get("channels", data.get("channel_names", data.get("modality")))
+    return Declaration(
+        channels=_channels(path, channels) if channels is not None else Declaration().channels,
+        scheme=_named_scheme(path, data),
+    )
+
+
+def _named_scheme(path: Path, data: Mapping[str, Any]) -> LabelScheme | None:
+    try:
+        return _scheme(path, data)
+    except UserError as error:
+        raise UserError(path, error.fault, error.mend) from error
+
+
+def _channels(path: Path, channels: Any) -> tuple[str, ...]:
+    mend = 'write ["T1", "T2"] or {"0": "T1", "1": "T2"}'
+    if isinstance(channels, Mapping):
+        if sorted(channels) != sorted(str(number) for number in range(len(channels))):
+            raise UserError(path, "numbers its channels other than 0, 1, 2, ...", mend)
+        channels = [channels[str(number)] for number in range(len(channels))]
+    right = isinstance(channels, list) and channels and all(isinstance(name, str) for name in channels)
+    if not right or len(set(channels)) < len(channels):
+        raise UserError(path, "does not name its channels, each once", mend)
+    return tuple(channels)
+
+
+def _scheme(path: Path, data: Mapping[str, Any]) -> LabelScheme | None:
+    labels, unlabelled = data.get("labels"), data.get("unlabelled")
+    if labels is None:
+        if unlabelled is not None:
+            raise UserError(path, "has unlabelled but no labels", "list the labels too")
+        return None
+    if isinstance(labels, Mapping) and any(isinstance(value, (int, list)) for value in labels.values()):
+        return _foreign_scheme(path, labels)
+    if isinstance(labels, Mapping):
+        labels = {key: value for key, value in labels.items() if (key, value) != ("0", "background")}
+    return LabelScheme.from_dict({"name": "dataset", "labels": labels, "unlabelled": unlabelled}, path)
+
+
+def _foreign_scheme(path: Path, labels: Mapping[str, Any]) -> LabelScheme:
+    """nnU-Net's name to integer: by anatomy if every name is one, else what the integers suggest."""
+    for name, value in labels.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise UserError(
+                path, f"gives {name} the value {value!r}", "give one integer per label, no regions"
+            )
+    ignored = labels.get("ignore")
+    named = {value: name for name, value in labels.items() if value != 0 and name != "ignore"}
+    try:
+        anatomies = {value: Anatomy.parse(name) for value, name in named.items()}
+    except UserError:
+        guess = infer_scheme(named).anatomies
+        anatomies = {value: guess[value] for value in named}
+    return LabelScheme("dataset", anatomies, ignored)

@@ -1,0 +1,1 @@
+"""Report an evaluation: text, tables, CSV files, JSON and one HTML page."""

@@ -1,0 +1,1 @@
+"""Segment scans with trained models: sliding windows, level decoding, masks on the scan's own grid."""

@@ -1,0 +1,91 @@
+"""What makes a folder of models an ensemble: ensemble.json, which gives each member its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum, isfinite
+from pathlib import Path
+from typing import Any
+
+from autospine import __version__
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, write_json
+from autospine.core.serial import from_plain, to_plain
+
+VERSION = 1
+ENSEMBLE = "ensemble.json"
+PREFIX = "member_"  # of the members' folders
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of an ensemble.
+
+    Attributes:
+        folder: Where it lies, relative to ensemble.json.
+        weight: Its share in the blend, above 0.
+        digest: SHA-256 of its weights, so that another model in its place is noticed.
+    """
+
+    folder: str
+    weight: float
+    digest: str
+
+
+@dataclass(frozen=True)
+class EnsembleCard:
+    """What ensemble.json says.
+
+    Attributes:
+        members: Those that predict; a member without weight is left out.
+        reason: How the weights came about, in a sentence.
+        autospine: Version that made it.
+        version: Of this file's form.
+
+    Raises:
+        ValueError: The weights do not sum to one.
+    """
+
+    members: tuple[Member, ...]
+    reason: str
+    autospine: str = __version__
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        fault = weights_fault([member.weight for member in self.members])
+        if fault:
+            raise ValueError(fault)
+        if any(member.weight == 0 for member in self.members):
+            raise ValueError("a member has the weight 0")
+
+    def save(self, folder: Path) -> None:
+        """Writes ensemble.json, which makes the folder an ensemble."""
+        write_json(folder / ENSEMBLE, to_plain(self))
+
+
+def read_card(folder: Path) -> EnsembleCard:
+    """Reads a folder's ensemble.json.
+
+    Raises:
+        UserError: It is missing, damaged, or from a newer version.
+    """
+    path = folder / ENSEMBLE
+    data: Any = read_json(path, "name a folder that autospine_ensemble made")
+    if isinstance(data, dict) and isinstance(data.get("version"), int) and data["version"] > VERSION:
+        raise UserError(path, "was made by a newer AutoSpine", "update AutoSpine")
+    return from_plain(EnsembleCard, data, str(path))
+
+
+def weights_fault(weights: Sequence[float]) -> str:
+    """What is wrong with weights that should be shares of one; empty if nothing is.
+
+    Example:
+        >>> weights_fault([0.85, 0.25])
+        'the weights sum to 1.1, not to 1'
+    """
+    if not all(isfinite(weight) and weight >= 0 for weight in weights):
+        return "a weight is below 0 or no number"
+    total = fsum(weights)
+    return "" if abs(total - 1) <= ROUNDING else f"the weights sum to {total:.6g}, not to 1"

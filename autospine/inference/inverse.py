@@ -1,0 +1,171 @@
+"""The way back through a recipe's steps, a few planes at a time: what `undo_steps` does to a whole case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autospine.inference.back import PLANES, take
+from autospine.preprocessing.resampling import resample_axis, resize, source_positions
+from autospine.preprocessing.transforms.base import Shape, Step, Way
+from autospine.preprocessing.transforms.spatial import MovingStep, Placement, Window, in_grid
+
+Slabs = Iterator[tuple[int, np.ndarray]]  # (first plane, `(channels, slices, rows, columns)`), without gaps
+
+
+@dataclass(frozen=True)
+class Move:
+    """A step that moved something.
+
+    Attributes:
+        step: What was done.
+        before: Voxels of the grid before it.
+        after: Voxels of the grid after it.
+    """
+
+    step: Step
+    before: Shape
+    after: Shape
+
+    @property
+    def placement(self) -> Placement | None:
+        """What the step comes to; None where it does something else."""
+        return self.step.placement(self.before) if isinstance(self.step, MovingStep) else None
+
+    def keeps(self, axis: int) -> bool:
+        """Whether each plane along an axis is still the same one."""
+        found, size = self.placement, self.before[axis]
+        if found is None:
+            return False
+        part = found.window[axis]
+        return (part.start, part.stop) == (0, size) and found.size[axis] == found.shape[axis] == size
+
+
+def find_moves(way: Way, after: Shape) -> tuple[Move, ...]:
+    """The steps that moved something, last first; those that changed intensities alone have no way back.
+
+    Args:
+        way: Of `apply_steps`.
+        after: Voxels of the grid that it ended on.
+    """
+    found = []
+    for step, before in reversed(way):
+        if isinstance(step, MovingStep) or not _stays(step, before, after):
+            found.append(Move(step, before, after))
+        after = before
+    return tuple(found)
+
+
+def _stays(step: Step, before: Shape, after: Shape) -> bool:
+    """Whether undoing gives back what it is given; seen on one channel that takes no memory."""
+    if before != after:
+        return False
+    probe = np.broadcast_to(np.float32(0), (1, *after))
+    return step.undo(probe, before, np.zeros(1, np.float32)) is probe
+
+
+def undo_stream(moves: Sequence[Move], slabs: Slabs, axis: int, fill: np.ndarray) -> Slabs:
+    """Brings a network's answer back while it arrives.
+
+    Planes that never come must be kept by every step along `axis`: then they do not come out either.
+
+    Args:
+        moves: Of `find_moves`.
+        slabs: In order along `axis`.
+        axis: Streamed axis, 0 to 2.
+        fill: `(channels,)` what stands where a step cut something off.
+
+    Returns:
+        Slabs on the grid before the first step, in order along `axis`.
+    """
+    for move in moves:
+        placement = move.placement
+        if placement is None:
+            slabs = _undo_whole(move, slabs, axis, fill)
+        else:
+            slabs = _undo_placement(placement, move.before, slabs, axis, fill)
+    return slabs
+
+
+def _undo_whole(move: Move, slabs: Slabs, axis: int, fill: np.ndarray) -> Slabs:
+    """For steps that are no placement: all planes are gathered, and go back one channel at a time."""
+    values = np.empty((len(fill), *move.after), np.float32)
+    for first, slab in slabs:
+        take(values, axis, slice(first, first + slab.shape[axis + 1]))[:] = slab
+    back = np.empty((len(fill), *move.before), np.float32)
+    for k in range(len(back)):
+        back[k] = move.step.undo(values[k : k + 1], move.before, fill[k : k + 1])[0]
+    yield 0, back
+
+
+def _undo_placement(placement: Placement, before: Shape, slabs: Slabs, axis: int, fill: np.ndarray) -> Slabs:
+    """As `Placement.undo`: the margin is cut off, the window resized, and the fill put around it."""
+    old = tuple(part.stop - part.start for part in placement.window)
+    back = _resized(_inside(placement, slabs, axis), axis, placement.size, old)
+    return back if old == before else _surrounded(back, axis, placement.window, before, fill)
+
+
+def _inside(placement: Placement, slabs: Slabs, axis: int) -> Slabs:
+    """Without the margin, in slabs of a few planes."""
+    ends = [slice(o, o + n) for o, n in zip(placement.offset, placement.size, strict=True)]
+    across = [slice(None) if a == axis else part for a, part in enumerate(ends)]
+    for start, values in slabs:
+        low = max(ends[axis].start - start, 0)
+        high = min(ends[axis].stop - start, values.shape[axis + 1])
+        for k in range(low, high, PLANES):
+            part = take(values, axis, slice(k, min(k + PLANES, high)))
+            yield start + k - ends[axis].start, part[(slice(None), *across)]
+
+
+def _resized(slabs: Slabs, axis: int, before: tuple[int, ...], after: tuple[int, ...]) -> Slabs:
+    """As `resize`, in its order: the axes before the streamed one, that one, those behind it."""
+    slabs = _resized_across(slabs, range(axis), after)
+    if before[axis] != after[axis]:
+        slabs = _resampled(slabs, axis, before[axis], after[axis])
+    return _resized_across(slabs, range(axis + 1, 3), after)
+
+
+def _resized_across(slabs: Slabs, axes: range, after: tuple[int, ...]) -> Slabs:
+    for first, values in slabs:
+        yield first, resize(values, tuple(after[a] if a in axes else values.shape[a + 1] for a in range(3)))
+
+
+def _resampled(slabs: Slabs, axis: int, old: int, new: int) -> Slabs:
+    """As `resample_axis` along the streamed axis; holds the planes that are still needed."""
+    positions, step = source_positions(old, new), old / new
+    reach = max(step, 1)  # on both sides of a position
+    lowest = np.clip(np.floor(positions - reach), 0, old - 1).astype(int)
+    highest = np.clip(np.ceil(positions + reach), 0, old - 1).astype(int)
+    held, start, made = None, 0, 0
+    for _, values in slabs:
+        held = values if held is None else np.concatenate([held, values], axis=axis + 1)
+        ready = int(np.searchsorted(highest, start + held.shape[axis + 1] - 1, side="right"))
+        for k in range(made, ready, PLANES):
+            wanted = positions[k : min(k + PLANES, ready)] - start
+            yield k, resample_axis(held, axis + 1, wanted, step)
+        made = ready
+        if made < new:
+            held, start = take(held, axis, slice(lowest[made] - start, None)), int(lowest[made])
+
+
+def _surrounded(slabs: Slabs, axis: int, window: Window, shape: Shape, fill: np.ndarray) -> Slabs:
+    """The fill around what arrives, and before and behind it."""
+    inside, part = [slice(None) if a == axis else each for a, each in enumerate(window)], window[axis]
+    yield from _filled(range(part.start), axis, shape, fill)
+    for first, values in slabs:
+        grid = _thick(shape, axis, values.shape[axis + 1])
+        yield part.start + first, in_grid(values, grid, (inside[0], inside[1], inside[2]), fill)
+    yield from _filled(range(part.stop, shape[axis]), axis, shape, fill)
+
+
+def _filled(planes: range, axis: int, shape: Shape, fill: np.ndarray) -> Slabs:
+    for k in planes[::PLANES]:
+        grid = _thick(shape, axis, min(PLANES, planes.stop - k))
+        yield k, np.broadcast_to(fill[:, None, None, None], (len(fill), *grid))
+
+
+def _thick(shape: Shape, axis: int, planes: int) -> Shape:
+    first, second, third = (planes if a == axis else n for a, n in enumerate(shape))
+    return first, second, third

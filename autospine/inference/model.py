@@ -1,0 +1,259 @@
+"""A trained model on disk: weights.safetensors, and model.json with everything that prediction needs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autospine import __version__
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, write_json, write_with
+from autospine.core.serial import from_plain, to_plain
+from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, Member, read_card
+from autospine.labels.encoding import Encoding
+from autospine.labels.schemes import LabelScheme
+from autospine.networks.shape import NetworkShape
+from autospine.planning.plan import Plan
+from autospine.planning.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, device, nn
+
+    from autospine.training.budget import Calibration
+    from autospine.training.job import Job
+    from autospine.training.trainer import Trainer
+
+VERSION = 1
+CARD, WEIGHTS = "model.json", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What model.json says.
+
+    Attributes:
+        trainer: Its name.
+        plan, recipe: That it was trained with.
+        encoding: What its channels mean.
+        scheme: Labels that come out.
+        shape: Of the network.
+        patch: Voxels along the network's axes.
+        fold: Its name.
+        trained_on: Ids of its training cases.
+        weights: SHA-256 of the weights' file.
+        autospine: Version that trained it.
+        version: Of this file's form.
+    """
+
+    trainer: str
+    plan: Plan
+    recipe: Recipe
+    encoding: Encoding
+    scheme: LabelScheme
+    shape: NetworkShape
+    patch: tuple[int, ...]
+    fold: str
+    trained_on: tuple[str, ...]
+    weights: str
+    autospine: str = __version__
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder that was read.
+
+    Attributes:
+        folder: Where.
+        card: Its model.json.
+        weight: Its share beside the models that it is averaged with.
+    """
+
+    folder: Path
+    card: ModelCard
+    weight: float = 1.0
+
+    @cached_property
+    def name(self) -> str:
+        """For reports: its share in an ensemble, trainer, plan, recipe, fold and the weights' first digits."""
+        card = self.card
+        share = "" if self.weight == 1 else f"{self.weight:g} x "
+        return (
+            f"{share}{card.trainer}/{card.plan.name}/{card.recipe.name}/fold_{card.fold}@{card.weights[:12]}"
+        )
+
+    def trainer(self) -> Trainer:
+        """The trainer that made it.
+
+        Raises:
+            UserError: Its package is not installed.
+        """
+        kind = registry.load("trainers", self.card.trainer)
+        return kind(self.card.plan, self.card.recipe)
+
+    def network(self, where: device) -> nn.Module:
+        """The network with its weights, ready to predict.
+
+        Raises:
+            UserError: The weights are missing, damaged or of another network.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.folder / WEIGHTS
+        network = self.trainer().build(replace(self.card.shape))
+        try:
+            if file_hash(path) != self.card.weights:
+                raise UserError(
+                    path, "is damaged or not the one that model.json describes", "copy the model again"
+                )
+            network.load_state_dict(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                path, "is missing or damaged", "copy the model again, or train it again"
+            ) from error
+        except RuntimeError as error:
+            raise UserError(path, "does not fit its model.json", "copy the model again") from error
+        return network.to(where).eval()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_model(
+    folder: Path, trainer: Trainer, calibration: Calibration, weights: dict[str, Tensor], job: Job
+) -> None:
+    """Writes the weights, then the card; a folder with a card is whole."""
+    from safetensors.torch import save
+
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
+    write_with(
+        folder / WEIGHTS, lambda path: path.write_bytes(save(plain))
+    )  # save_file hides it from other users
+    card = ModelCard(
+        trainer=trainer.name,
+        plan=trainer.plan,
+        recipe=trainer.recipe,
+        encoding=trainer.encoding,
+        scheme=trainer.label_scheme,
+        shape=calibration.shape,
+        patch=trainer.patch,
+        fold=job.fold_name,
+        trained_on=job.fold.train,
+        weights=file_hash(folder / WEIGHTS),
+    )
+    write_json(folder / CARD, to_plain(card))
+
+
+def read_model(folder: Path) -> Model:
+    """Reads one model folder (without its weights).
+
+    Raises:
+        UserError: No model there, or one from a newer version.
+    """
+    path = folder / CARD
+    data: Any = read_json(path, "name a folder that autospine_train made, with its training finished")
+    if isinstance(data, dict) and isinstance(data.get("version"), int) and data["version"] > VERSION:
+        raise UserError(path, "was made by a newer AutoSpine", "update AutoSpine")
+    return Model(folder, from_plain(ModelCard, data, str(path)))
+
+
+def find_models(folders: Sequence[str | Path]) -> list[Model]:
+    """Models of the given folders; a folder of folds stands for all of them, an ensemble for its members.
+
+    Each folder, or fold, has the same share; an ensemble's is divided among its members by their weights.
+
+    Raises:
+        UserError: A folder holds no model, or the models do not answer in the same way.
+    """
+    found = [model for folder in map(Path, folders) for model in _models_in(folder)]
+    for other in found[1:]:
+        check_alike(found[0], other)
+    return found
+
+
+def _models_in(folder: Path) -> list[Model]:
+    if _finished(folder):
+        return _models_of(folder)
+    folds = sorted(filter(_finished, folder.glob("fold_[0-9]*"))) or sorted(
+        filter(_finished, folder.glob("fold_*"))
+    )
+    if folds:
+        return [model for fold in folds for model in _models_of(fold)]
+    if any(folder.glob(f"{PREFIX}*")):
+        raise UserError(
+            folder,
+            f"holds members of an ensemble but no {ENSEMBLE}",
+            "finish its training with --continue, or name one member",
+        )
+    raise UserError(folder, "holds no finished model", "name a fold's folder or the folder above its folds")
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / ENSEMBLE).exists() or (folder / CARD).exists()
+
+
+def _models_of(folder: Path) -> list[Model]:
+    """The model of a folder, or the members of its ensemble."""
+    if not (folder / ENSEMBLE).exists():
+        return [read_model(folder)]
+    return [_read_member(folder, member) for member in read_card(folder).members]
+
+
+def _read_member(folder: Path, member: Member) -> Model:
+    place = folder / member.folder
+    if not (place / CARD).exists():
+        raise UserError(place, f"is missing, {folder / ENSEMBLE} names it", "copy the whole ensemble again")
+    model = read_model(place)
+    if model.card.weights != member.digest:
+        raise UserError(
+            place, f"is not the member that {folder / ENSEMBLE} was made with", "make the ensemble again"
+        )
+    return replace(model, weight=member.weight)
+
+
+def check_alike(first: Model, other: Model) -> None:
+    """Makes sure that two models can be averaged: the same labels on the same grid.
+
+    Raises:
+        UserError: Naming what differs.
+    """
+    mine, theirs = first.card, other.card
+    if mine.scheme != theirs.scheme or mine.encoding != theirs.encoding:
+        raise UserError(
+            other.folder,
+            f"answers with other labels ({_labels(theirs)}) than {first.folder} ({_labels(mine)})",
+            "average models of one label scheme",
+        )
+    ours, grids = mine.plan, (mine.plan.grid, theirs.plan.grid)
+    if grids[0].spacing != grids[1].spacing:
+        spacings = [" x ".join("own" if mm is None else f"{mm:g}" for mm in grid.spacing) for grid in grids]
+        raise UserError(
+            other.folder,
+            f"has another plan (spacing {spacings[1]} mm) than {first.folder} ({spacings[0]} mm)",
+            "average models of one plan",
+        )
+    plan = theirs.plan
+    if (grids[0], ours.view_axis, ours.normalisation, ours.channels) != (
+        grids[1],
+        plan.view_axis,
+        plan.normalisation,
+        plan.channels,
+    ):
+        raise UserError(other.folder, f"has another plan than {first.folder}", "average models of one plan")
+
+
+def _labels(card: ModelCard) -> str:
+    how = "levels by order" if card.encoding.chained else f"{card.encoding.semantic_channels} classes"
+    return f"{card.scheme.name}, {how}"

@@ -1,0 +1,165 @@
+"""A recipe: every number of a trainer that is not the network's or the plan's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from autospine.augmentation.settings import AugmentationSettings
+from autospine.core.serial import from_plain, to_plain
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """One optimiser.
+
+    Attributes:
+        kind: "adamw", "adam" or "sgd" (Nesterov).
+        learning_rate: Its highest.
+        weight_decay: As the optimiser takes it.
+        momentum: Of sgd; first beta of Adam.
+        second_beta: Of Adam.
+        clip_norm: Largest gradient norm; 0 leaves gradients alone.
+    """
+
+    kind: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    momentum: float = 0.9
+    second_beta: float = 0.999
+    clip_norm: float = 12.0
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """How the learning rate changes.
+
+    Attributes:
+        kind: "cosine", "poly", "constant", or "plateau" (watches the validation score).
+        warmup: Share of all steps over which the rate rises to its highest.
+        power: Of poly.
+        patience: Epochs without a better score before plateau acts.
+        factor: What plateau multiplies the rate with.
+    """
+
+    kind: Literal["cosine", "poly", "constant", "plateau"] = "cosine"
+    warmup: float = 0.05
+    power: float = 0.9
+    patience: int = 10
+    factor: float = 0.1
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """One named preprocessing step of `autospine.preprocessing.transforms.base`, and its numbers.
+
+    Attributes:
+        name: A key of `autospine.preprocessing.transforms.base.STEPS`.
+        settings: Its arguments.
+    """
+
+    name: str
+    settings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How a paper deals its data; see `autospine.planning.split_strategies`.
+
+    Attributes:
+        by: "patient" keeps all series of a patient together. "slices" deals every slice on its own, as some papers
+            do: its neighbours then stand on the other side, and scores are too high.
+        train, validation, test: Shares, or any numbers in proportion (138, 4, 30). A part above 0 gets at least one
+            patient, or slice.
+        folds: How many; their scored parts lie at even distances along the shuffled patients, or slices.
+        seed: Of the shuffling; the training's own seed does not move it.
+
+    Raises:
+        ValueError: Nothing to train on, nothing to score, or no fold.
+    """
+
+    by: Literal["patient", "slices"] = "patient"
+    train: float = 0.8
+    validation: float = 0.1
+    test: float = 0.1
+    folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.shares) < 0 or not self.train or not (self.validation or self.test):
+            raise ValueError(f"shares of {self.train:g}, {self.validation:g} and {self.test:g}")
+        if self.folds < 1:
+            raise ValueError(f"{self.folds} folds")
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Of training, validation and test."""
+        return self.train, self.validation, self.test
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a trainer trains.
+
+    Attributes:
+        name: "adapted", "published" or another.
+        epochs: Passes of `steps_per_epoch` updates.
+        steps_per_epoch: Updates between two validations; None: one pass over the training slices or volumes.
+        optimisers: By the name of the network they move.
+        schedule: Of the learning rate, for all optimisers.
+        learns: "chain" where the plan has one (levels by order), "classes" for one class per label.
+        batch: Patches per update; None takes the plan's.
+        patch: Voxels along the network's axes; None takes the plan's.
+        steps: Preprocessing on top of the plan's, replayed by prediction.
+        augmentation: None trains on the data as they are.
+        foreground: Share of the patches that are drawn around a label.
+        patience: Epochs without a better score before training stops; 0 never.
+        keep: Whether the last or the best weights are kept.
+        score: What "better" means, to `keep`, `patience` and a plateau: mean Dice or mean IoU over classes, or the
+            share of right voxels, which the background rules; on validation patches.
+        loss_weights: By the loss term's name.
+        smallest_updates: With --minutes, the fewest updates that a network must get to be chosen.
+        average: Decay of the running average of the weights that is kept instead of the last; 0 keeps the last.
+        options: Choices of the trainer's own, by the names of its `Options`.
+        split: Who trains, validates and is tested; None takes the work folder's folds, grouped by patient.
+    """
+
+    name: str
+    epochs: int = 200
+    steps_per_epoch: int | None = 250
+    optimisers: dict[str, OptimiserSettings] = field(default_factory=lambda: {"network": OptimiserSettings()})
+    schedule: ScheduleSettings = ScheduleSettings()
+    learns: Literal["chain", "classes"] = "chain"
+    batch: int | None = None
+    patch: tuple[int, ...] | None = None
+    steps: tuple[StepSettings, ...] = ()
+    augmentation: AugmentationSettings | None = None
+    foreground: float = 0.67
+    patience: int = 0
+    keep: Literal["last", "best"] = "last"
+    score: Literal["dice", "iou", "accuracy"] = "dice"
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    smallest_updates: int = 1200
+    average: float = 0.0
+    options: dict[str, Any] = field(default_factory=dict)
+    split: SplitSettings | None = None
+
+    def weight(self, term: str, default: float = 1.0) -> float:
+        """Weight of a loss term."""
+        return self.loss_weights.get(term, default)
+
+    def steps_hash(self) -> str:
+        """Names the folder of what the recipe's preprocessing makes."""
+        text = json.dumps(to_plain(self.steps), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return to_plain(self)
+
+    @classmethod
+    def from_dict(cls, data: Any, subject: str) -> Recipe:
+        """Reads `to_dict`'s values; unknown keys are errors."""
+        return from_plain(cls, data, subject)

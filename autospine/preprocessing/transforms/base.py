@@ -1,0 +1,294 @@
+"""Preprocessing steps that a recipe lists on top of its plan: applied before training, replayed by prediction.
+
+A step is a frozen dataclass with `apply` and `undo`, or with `for_case` if it must look at the case first. Its name and
+numbers stand in the recipe and in model.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from autospine.core.errors import UserError
+from autospine.planning.recipe import StepSettings
+from autospine.preprocessing.storage import CaseStore, describe_labels
+from autospine.preprocessing.transforms.log import (
+    StepTable,
+    SummarisedStep,
+    read_case_tables,
+    write_case_table,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    from autospine.labels.schemes import LabelScheme
+    from autospine.reconstruction.grid import SliceGrid
+    from autospine.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+Shape = tuple[int, int, int]
+
+# Where each step's class is found; a paper adds its own here.
+STEPS: dict[str, str] = {
+    "centre_crop": "autospine.preprocessing.transforms.spatial:CentreCrop",
+    "resize": "autospine.preprocessing.transforms.spatial:Resize",
+    "pad": "autospine.preprocessing.transforms.spatial:Pad",
+    "fit": "autospine.preprocessing.transforms.spatial:Fit",
+    "box_masks": "autospine.preprocessing.transforms.masks:BoxMasks",
+    "otsu_crop": "autospine.preprocessing.transforms.body:OtsuCrop",
+    "shearlet_denoise": "autospine.preprocessing.transforms.denoising:ShearletDenoise",
+    "wavelet_denoise": "autospine.preprocessing.transforms.denoising:WaveletDenoise",
+    "adaptive_histogram": "autospine.preprocessing.transforms.intensity:AdaptiveHistogram",
+    "z_score": "autospine.preprocessing.transforms.intensity:ZScore",
+    "unit_range": "autospine.preprocessing.transforms.intensity:UnitRange",
+    "clean_masks": "autospine.cleaning.step:CleanMasks",
+    "filter_slices": "autospine.preprocessing.transforms.slices:FilterSlices",
+    "annotated_slices": "autospine.preprocessing.transforms.annotated_slices:AnnotatedSlices",
+    "derive_axial4": "trainers.wgan_resunet.transform:DeriveAxial4",
+}
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What the integers of masks mean.
+
+    Attributes:
+        scheme: Their meaning.
+        shown: Those that the data set shows.
+    """
+
+    scheme: LabelScheme
+    shown: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case between two steps.
+
+    Attributes:
+        image: `(channels, slices, rows, columns)` float32.
+        mask: `(slices, rows, columns)` labels; None in prediction.
+        spacing: mm along (slices, rows, columns).
+        slices: Slices along the view axis that take part in training; None for all.
+        view_axis: The plan's; None for volumes.
+        slice_grid: Which slices were measured, where the plan has rebuilt those between; None elsewhere.
+        scheme: What the mask's integers mean; None where it has none.
+        labels: Those that the data set shows.
+        tables: What the steps so far report of what they did.
+        id: Of the case, for errors; empty in prediction.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    spacing: tuple[float, float, float]
+    slices: tuple[int, ...] | None = None
+    view_axis: int | None = 0
+    slice_grid: SliceGrid | None = None
+    scheme: LabelScheme | None = None
+    labels: tuple[int, ...] = ()
+    tables: tuple[StepTable, ...] = ()
+    id: str = ""
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along (slices, rows, columns)."""
+        size = self.image.shape[1:]
+        return (size[0], size[1], size[2])
+
+
+@runtime_checkable
+class Step(Protocol):
+    """What a step offers that does the same to every case."""
+
+    def apply(self, case: Prepared) -> Prepared:
+        """The case after the step."""
+
+    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+        """Brings a network's answer back.
+
+        Args:
+            values: `(channels, slices, rows, columns)` on the grid after the step.
+            shape: Of the grid before it.
+            fill: `(channels,)` what stands where the step cut something off.
+        """
+
+
+@runtime_checkable
+class CaseStep(Protocol):
+    """What a step offers that looks at the case before it knows what to do."""
+
+    def for_case(self, case: Prepared) -> Step:
+        """What the step does to this case."""
+
+
+@runtime_checkable
+class RelabellingStep(Protocol):
+    """What a step offers that derives other labels: answers are scored against masks that it relabels, too."""
+
+    def labelling(self, before: Labelling) -> Labelling:
+        """What masks hold after the step.
+
+        Raises:
+            UserError: The step needs labels that the data set does not show.
+        """
+
+    def relabel(self, mask: np.ndarray, before: Labelling, subject: str | Path) -> np.ndarray:
+        """A mask of any grid, `(slices, rows, columns)`, in the labels after the step."""
+
+
+AnyStep = Step | CaseStep
+Way = tuple[tuple[Step, Shape], ...]  # what was done to a case, and the grid before each
+
+
+def make_steps(settings: tuple[StepSettings, ...]) -> list[AnyStep]:
+    """The steps of a recipe.
+
+    Raises:
+        UserError: An unknown step, or a number that it does not take.
+    """
+    steps: list[AnyStep] = []
+    for each in settings:
+        if each.name not in STEPS:
+            raise UserError(f"step {each.name}", "is unknown", f"choose from {', '.join(sorted(STEPS))}")
+        module, _, name = STEPS[each.name].partition(":")
+        kind = getattr(import_module(module), name)
+        known = sorted(field.name for field in fields(kind))
+        unknown = sorted(set(each.settings) - set(known))
+        if unknown:
+            raise UserError(f"step {each.name}", f"does not take {unknown[0]}", f"use {', '.join(known)}")
+        steps.append(_make(kind, each))
+    return steps
+
+
+def _make(kind: type, settings: StepSettings) -> AnyStep:
+    try:
+        return kind(**settings.settings)  # the names were checked
+    except (TypeError, ValueError) as error:
+        raise UserError(f"step {settings.name}", str(error), "correct the recipe") from error
+
+
+def apply_steps(steps: Sequence[AnyStep], case: Prepared) -> tuple[Prepared, Way]:
+    """Applies steps in order; gives what was done as well, which the way back needs."""
+    way = []
+    for each in steps:
+        step = each if isinstance(each, Step) else each.for_case(case)
+        way.append((step, case.shape))
+        case = step.apply(case)
+    return case, tuple(way)
+
+
+def undo_steps(way: Way, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """The way back, last step first.
+
+    Args:
+        way: Of `apply_steps`.
+        values: `(channels, slices, rows, columns)` on the grid after the last step.
+        fill: `(channels,)` what stands where a step cut something off.
+    """
+    for step, shape in reversed(way):
+        values = step.undo(values, shape, fill)
+    return values
+
+
+def relabelling(steps: Sequence[AnyStep], before: Labelling) -> Labelling:
+    """What masks hold after all steps; as before where none of them derives other labels."""
+    for step in steps:
+        if isinstance(step, RelabellingStep):
+            before = step.labelling(before)
+    return before
+
+
+def relabel(
+    steps: Sequence[AnyStep], mask: np.ndarray, before: Labelling, subject: str | Path = "mask"
+) -> np.ndarray:
+    """A mask in the labels after all steps, on its own grid and otherwise untouched.
+
+    Args:
+        steps: Of a recipe.
+        mask: `(slices, rows, columns)` canonical.
+        before: What it holds.
+        subject: The file that an error names.
+    """
+    for step in steps:
+        if isinstance(step, RelabellingStep):
+            mask, before = step.relabel(mask, before, subject), step.labelling(before)
+    return mask
+
+
+def prepared_folder(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path:
+    """Where the recipe's cases lie; makes those that are missing.
+
+    Args:
+        trainer: With its plan and recipe.
+        cases: The plan's preprocessed cases.
+        ids: Which are needed.
+
+    Raises:
+        UserError: A step cannot work on a case, or the steps leave nothing of these cases to train on.
+    """
+    if not trainer.recipe.steps:
+        return cases
+    folder, steps = cases / trainer.recipe.steps_hash(), make_steps(trainer.recipe.steps)
+    made = [_prepare(trainer, steps, CaseStore(cases, id_), CaseStore(folder, id_)) for id_ in ids]
+    _summarise(trainer.recipe.steps, steps, folder, ids, any(made))
+    return folder
+
+
+def _prepare(trainer: Trainer, steps: Sequence[AnyStep], source: CaseStore, target: CaseStore) -> bool:
+    """Makes one case, unless it is there already; says whether it did."""
+    plan = trainer.plan
+    rules = [[each.name for each in trainer.recipe.steps], plan.scheme.to_dict(), plan.encoding.values]
+    key = f"{source.record.key}-{hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:16]}"
+    if target.done(key):
+        return False
+    start = Prepared(
+        np.asarray(source.image[:], dtype=np.float32),
+        np.asarray(source.mask[:]),
+        source.record.spacing,
+        source.record.slices,
+        plan.view_axis,
+        source.record.slice_grid,
+        plan.scheme,
+        plan.encoding.values,
+        id=source.id,
+    )
+    case, _ = apply_steps(steps, start)
+    mask = case.mask if case.mask is not None else np.zeros(case.shape, np.uint8)
+    record = replace(
+        source.record,
+        shape=case.shape,
+        spacing=case.spacing,
+        labels=describe_labels(mask),
+        slices=case.slices,
+        key=key,
+        slice_grid=case.slice_grid if case.shape[0] == source.record.shape[0] else None,
+    )
+    for table in case.tables:
+        write_case_table(target.folder, (record.id, record.patient, record.sequence), table)
+    target.write(case.image, mask, record, plan.view_axis)
+    return True
+
+
+def _summarise(
+    settings: Sequence[StepSettings], steps: Sequence[AnyStep], folder: Path, ids: Sequence[str], say: bool
+) -> None:
+    """Writes the steps' tables of all cases, logs what they come to, and refuses what leaves nothing to train on."""
+    for each, step in zip(settings, steps, strict=True):
+        if not isinstance(step, SummarisedStep):
+            continue
+        summary = step.summary(read_case_tables(folder, ids, each.name))
+        if say:
+            write_table(folder, each.name)
+            for line in summary.lines:
+                log.info("%s", line)
+        if summary.fault:
+            table = folder / f"{each.name}.csv"
+            raise UserError(f"step {each.name}", f"{summary.fault} ({table} lists why)", summary.mend)

@@ -1,0 +1,109 @@
+"""The slice filter as a recipe's step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autospine.core.errors import UserError
+from autospine.dataset.slice_filter import (
+    CLASS_NAMES,
+    CLASSES,
+    MAX_RATIO,
+    VERDICT_COLUMNS,
+    SliceVerdict,
+    class_counts,
+    class_weights,
+    describe,
+    judge,
+    reasons,
+    shown_classes,
+    why_none,
+)
+from autospine.preprocessing.transforms.log import StepTable, Summary
+
+if TYPE_CHECKING:
+    from autospine.preprocessing.transforms.base import Prepared, Shape
+
+NAME = "filter_slices"
+ASKED = "asked for"  # the classes that a slice had to show
+
+
+@dataclass(frozen=True)
+class FilterSlices:
+    """Trains only on slices that show every class that the data set shows, none too small; prediction sees all.
+
+    Attributes:
+        max_ratio: Largest class frequency of a slice over the smallest.
+    """
+
+    max_ratio: float = MAX_RATIO
+
+    def __post_init__(self) -> None:
+        if not self.max_ratio >= 1:
+            raise ValueError(f"max_ratio is {self.max_ratio:g}, below 1")
+
+    def apply(self, case: Prepared) -> Prepared:
+        """The case with the slices that are kept, and a table of why others are not.
+
+        Raises:
+            UserError: The plan sees volumes, or the data show none of the classes.
+        """
+        if case.mask is None:
+            return case
+        if case.view_axis is None:
+            raise UserError(f"step {NAME}", "finds no slices in a plan of volumes", "use --plan 2d_sagittal")
+        if case.scheme is None:
+            raise UserError(f"step {NAME}", "was not told what the mask's integers mean", "plan again")
+        classes = shown_classes(case.scheme, case.labels)
+        if not classes:
+            fault = f"finds no vertebra, canal or disc among the labels of scheme {case.scheme.name}"
+            raise UserError(
+                f"step {NAME}", fault, "plan again with the right --labels, or use another recipe"
+            )
+        verdicts = judge(class_counts(case.mask, case.scheme, case.view_axis), self.max_ratio, classes)
+        allowed = range(len(verdicts)) if case.slices is None else case.slices
+        asked = " ".join(CLASS_NAMES[k] for k in classes)
+        rows = tuple((*each.cells, asked) for each in verdicts if each.index in allowed)
+        return replace(
+            case,
+            slices=tuple(k for k in allowed if verdicts[k].kept),
+            tables=(*case.tables, StepTable(NAME, (*VERDICT_COLUMNS, ASKED), rows)),
+        )
+
+    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+        """Nothing to undo."""
+        return values
+
+    def summary(self, rows: Sequence[Mapping[str, str]]) -> Summary:
+        """Slices kept and class weight ratios of each sequence, and a fault where not one slice is left."""
+        if not rows:
+            return Summary(())
+        classes = tuple(CLASS_NAMES.index(name) for name in rows[0][ASKED].split())
+        by_sequence: dict[str, list[SliceVerdict]] = {}
+        for row in rows:
+            by_sequence.setdefault(row["sequence"], []).append(self._verdict(row, classes))
+        lines = []
+        for sequence, verdicts in sorted(by_sequence.items()):
+            why = reasons(verdicts, self.max_ratio)
+            line = f"slice filter, {sequence}: {describe(class_weights(verdicts), classes)}"
+            lines.append(f"{line}; dropped: {why}" if why else line)
+        every = [each for verdicts in by_sequence.values() for each in verdicts]
+        if any(each.kept for each in every):
+            return Summary(tuple(lines))
+        return Summary(tuple(lines), *self._fault(every, classes))
+
+    def _verdict(self, row: Mapping[str, str], classes: tuple[int, ...]) -> SliceVerdict:
+        """The verdict that a row was written from."""
+        counts = np.zeros((1, CLASSES), np.int64)
+        counts[0] = [int(row[name]) for name in CLASS_NAMES]
+        return replace(judge(counts, self.max_ratio, classes)[0], index=int(row["slice"]))
+
+    def _fault(self, verdicts: Sequence[SliceVerdict], classes: tuple[int, ...]) -> tuple[str, str]:
+        too_high = any(not each.missing for each in verdicts)
+        mend = "crop the images around the spine" if too_high else "add cases that do"
+        fault = f"leaves no slice to train on: {why_none(verdicts, self.max_ratio, classes)}"
+        return fault, f"{mend}, or take a recipe without the filter"

@@ -1,0 +1,305 @@
+"""Batches that are a pure function of (seed, step), so that a continued training sees the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autospine.core.errors import UserError
+from autospine.dataset.cases import listed
+from autospine.labels.conversion import conversion
+from autospine.labels.encoding import Encoding
+from autospine.labels.schemes import LabelScheme
+from autospine.planning.plan import Plan
+from autospine.preprocessing.storage import CaseStore, LabelRecord
+
+FIELDS = ("images", "labels", "points", "through", "spacing")  # of a batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training step sees.
+
+    Attributes:
+        images: `(B, channels, *patch)` float32.
+        labels: `(B, *patch)` uint8 or int16 compact indices of the encoding.
+        points: `(B, values + 2, dims)` float32, middle of each label's instance in voxels of the patch, NaN if absent.
+        through: `(B, values + 2)` float32, mm from the slice to the instance's middle along the view axis; 0 in 3-D.
+        spacing: `(B, dims)` float32, mm.
+    """
+
+    images: Tensor
+    labels: Tensor
+    points: Tensor
+    through: Tensor
+    spacing: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """On another device."""
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in FIELDS))
+
+    def part(self, first: int, last: int) -> Batch:
+        """The patches `first` to `last - 1`."""
+        return Batch(*(getattr(self, name)[first:last] for name in FIELDS))
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """In order and as even as can be; none is empty."""
+        total = len(self.images)
+        edges = [total * k // count for k in range(count + 1)]
+        for first, last in pairwise(edges):
+            if first < last:
+                yield self.part(first, last)
+
+    def with_images(self, images: Tensor, labels: Tensor, points: Tensor) -> Batch:
+        """After augmentation."""
+        return replace(self, images=images, labels=labels, points=points)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One patch, as arrays without the batch axis."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    points: np.ndarray
+    through: np.ndarray
+    spacing: np.ndarray
+
+
+class PatchSampler:
+    """Draws patches from preprocessed cases.
+
+    Args:
+        folder: Where the cases lie.
+        ids: Which of them.
+        plan: View and channels.
+        scheme: The labels that are learnt; those of the stored masks are converted to it.
+        encoding: Compact indices of labels.
+        patch: Voxels along the network's axes.
+        foreground: Share of patches drawn around a label.
+        slices: Slices along the view axis to draw from, by case id; None for all that the preprocessing left.
+        stored: The labels of the stored masks; None for the data set's own.
+
+    Raises:
+        UserError: Not one slice is left to draw from.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        ids: Sequence[str],
+        plan: Plan,
+        scheme: LabelScheme,
+        encoding: Encoding,
+        patch: tuple[int, ...],
+        foreground: float,
+        slices: Mapping[str, Sequence[int]] | None = None,
+        stored: LabelScheme | None = None,
+    ) -> None:
+        self.plan, self.encoding, self.foreground, self.slices = plan, encoding, foreground, slices
+        stores = [CaseStore(folder, case_id) for case_id in ids]
+        self.stores = [store for store in stores if self._allowed(store)]
+        if stores and not self.stores:
+            raise UserError(
+                f"all slices of {listed(ids)}",
+                "are left out by the recipe's slice filter",
+                "use another recipe, or cases that show every class",
+            )
+        self.axes = plan.network_axes
+        self.size = dict(zip(self.axes, patch, strict=True))
+        stored = stored or plan.scheme
+        self.conversion = conversion(stored, scheme) if scheme != stored else None
+        self.labels = [self._labels_of(store) for store in self.stores]
+
+    def _labels_of(self, store: CaseStore) -> tuple[LabelRecord, ...]:
+        """The labels of a case that are learnt, in the scheme that is learnt."""
+        table = self.conversion.table if self.conversion else {v: v for v in self.encoding.values}
+        moved = (replace(r, value=table.get(r.value, 0)) for r in store.record.labels)
+        return tuple(record for record in moved if record.value in self.encoding.values)
+
+    def slices_of(self, index: int) -> Sequence[int]:
+        """Slices of a case that may be drawn."""
+        return self._allowed(self.stores[index])
+
+    def _allowed(self, store: CaseStore) -> Sequence[int]:
+        if self.plan.view_axis is None:
+            return range(1)
+        if self.slices is not None:
+            return self.slices[store.id]
+        record = store.record
+        return record.slices if record.slices is not None else range(record.shape[self.plan.view_axis])
+
+    def unseen(self) -> tuple[int, ...]:
+        """Labels to be learnt that no case shows."""
+        seen = {record.value for labels in self.labels for record in labels}
+        return tuple(value for value in self.encoding.values if value not in seen)
+
+    def bare(self) -> tuple[str, ...]:
+        """Cases that show none of the labels to be learnt."""
+        return tuple(store.id for store, labels in zip(self.stores, self.labels, strict=True) if not labels)
+
+    def pass_length(self) -> int:
+        """Slices, or volumes, in one pass over the cases."""
+        return sum(len(self.slices_of(index)) for index in range(len(self.stores)))
+
+    def class_counts(self) -> np.ndarray:
+        """`(classes,)` voxels of each class of the encoding, background first, on all slices that may be drawn."""
+        class_of = self.encoding.semantic_of_compact()
+        counts = np.zeros(self.encoding.semantic_channels, np.int64)
+        for index, store in enumerate(self.stores):
+            mask = np.asarray(store.mask[:])
+            if self.plan.view_axis is not None:
+                mask = mask.take(self.slices_of(index), axis=self.plan.view_axis)
+            found = np.bincount(self._compact(mask, store.id).ravel(), minlength=len(class_of))
+            np.add.at(counts, class_of[class_of >= 0], found[class_of >= 0])
+        return counts
+
+    def _compact(self, mask: np.ndarray, subject: str) -> np.ndarray:
+        """Labels of the stored mask as compact indices of what is learnt."""
+        if self.conversion:
+            mask = self.conversion.apply(mask, subject)
+        return self.encoding.compact(mask, subject)
+
+    def draw(self, generator: np.random.Generator) -> Sample:
+        """One patch."""
+        index = int(generator.integers(len(self.stores)))
+        labels = self.labels[index]
+        wanted = None
+        if labels and generator.random() < self.foreground:
+            wanted = labels[int(generator.integers(len(labels)))]
+        return self.cut(index, self._start(index, wanted, generator))
+
+    def _start(
+        self, index: int, wanted: LabelRecord | None, generator: np.random.Generator
+    ) -> tuple[int, int, int]:
+        """First voxel of the patch; may lie outside where the patch is larger than the case."""
+        shape = self.stores[index].record.shape
+        start = [0, 0, 0]
+        for axis in range(3):
+            if axis == self.plan.view_axis:
+                start[axis] = self._slice(index, wanted, generator)
+                continue
+            size, room = self.size[axis], shape[axis] - self.size[axis]
+            if room <= 0:
+                start[axis] = room // 2
+            elif wanted is None:
+                start[axis] = int(generator.integers(room + 1))
+            else:
+                middle = wanted.centroid[axis] + generator.uniform(-0.3, 0.3) * size
+                start[axis] = int(np.clip(round(middle - size / 2), 0, room))
+        return (start[0], start[1], start[2])
+
+    def _slice(self, index: int, wanted: LabelRecord | None, generator: np.random.Generator) -> int:
+        axis = self.plan.view_axis or 0
+        allowed = np.asarray(self.slices_of(index))
+        if wanted is not None:
+            shown = allowed[(allowed >= wanted.low[axis]) & (allowed <= wanted.high[axis])]
+            allowed = shown if len(shown) else allowed
+        return int(allowed[int(generator.integers(len(allowed)))])
+
+    def holds_images(self) -> bool:
+        """Whether a patch holds every slice, or volume, whole, so that each has but one."""
+        sizes = self.size.items()
+        return all(store.record.shape[axis] <= size for store in self.stores for axis, size in sizes)
+
+    def whole(self, index: int, number: int) -> Sample:
+        """The patch about the middle of one slice of a case; of a volume, whose number is 0."""
+        shape = self.stores[index].record.shape
+        first, second, third = (
+            (shape[axis] - self.size[axis]) // 2 if axis in self.size else number for axis in range(3)
+        )
+        return self.cut(index, (first, second, third))
+
+    def cut(self, index: int, start: tuple[int, int, int]) -> Sample:
+        """The patch that begins at `start`, padded where it leaves the case."""
+        store = self.stores[index]
+        shape = store.record.shape
+        inside, before, after = [], [], []
+        for axis in range(3):
+            size = self.size.get(axis, 1)
+            low, high = max(start[axis], 0), min(start[axis] + size, shape[axis])
+            inside.append(slice(low, high))
+            before.append(low - start[axis])
+            after.append(start[axis] + size - high)
+        image = np.asarray(store.image[(slice(None), *inside)], dtype=np.float32)
+        mask = np.asarray(store.mask[tuple(inside)])
+        labels = self._compact(mask, store.id)
+        self._open_above(labels, index, inside[1].start)
+        pads = list(zip(before, after, strict=True))
+        if any(before) or any(after):
+            image = np.pad(image, [(0, 0), *pads], constant_values=float(image.min()))
+            labels = np.pad(labels, pads, constant_values=self.encoding.ignored)
+        if self.plan.view_axis is not None:
+            image, labels = image.squeeze(self.plan.view_axis + 1), labels.squeeze(self.plan.view_axis)
+        points, through = self._points(index, start)
+        spacing = np.array([store.record.spacing[axis] for axis in self.axes], np.float32)
+        return Sample(image, labels, points, through, spacing)
+
+    def _open_above(self, labels: np.ndarray, index: int, first_row: int) -> None:
+        """Marks what lies above the topmost label as not annotated."""
+        if not self.encoding.open_above or not self.labels[index]:
+            return
+        top = min(record.low[1] for record in self.labels[index]) - first_row
+        if top > 0:
+            above = labels[:, :top]
+            above[above == 0] = self.encoding.ignored
+
+    def _points(self, index: int, start: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        points = np.full((len(self.encoding.values) + 2, len(self.axes)), np.nan, np.float32)
+        through = np.zeros(len(self.encoding.values) + 2, np.float32)
+        places = {value: k for k, value in enumerate(self.encoding.values, start=1)}
+        spacing = self.stores[index].record.spacing
+        for record in self.labels[index]:
+            k = places[record.value]
+            points[k] = [record.centroid[axis] - start[axis] for axis in self.axes]
+            if self.plan.view_axis is not None:
+                axis = self.plan.view_axis
+                through[k] = (record.centroid[axis] - start[axis]) * spacing[axis]
+        return points, through
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stacks samples."""
+
+    def stack(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples]))
+
+    return Batch(stack("image"), stack("labels"), stack("points"), stack("through"), stack("spacing"))
+
+
+class Batches:
+    """Batches by step number, made ahead in threads.
+
+    Args:
+        sampler: Where patches come from.
+        size: Patches per batch.
+        seed: With the step, decides everything.
+        rank: Process of a distributed training; each draws its own.
+        threads: How many batches are made at once.
+    """
+
+    def __init__(self, sampler: PatchSampler, size: int, seed: int, rank: int = 0, threads: int = 2) -> None:
+        self.sampler, self.size, self.seed, self.rank, self.threads = sampler, size, seed, rank, threads
+
+    def make(self, step: int) -> Batch:
+        """The batch of a step."""
+        generator = np.random.default_rng([self.seed, step, self.rank])
+        return collate([self.sampler.draw(generator) for _ in range(self.size)])
+
+    def iterate(self, first: int, last: int) -> Iterator[Batch]:
+        """Batches of the steps `first` to `last - 1`."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            waiting: list[Future[Batch]] = []
+            following = first
+            for _ in range(first, last):
+                while following < last and len(waiting) < self.threads + 1:
+                    waiting.append(pool.submit(self.make, following))
+                    following += 1
+                yield waiting.pop(0).result()

@@ -1,0 +1,1 @@
+"""Compute losses, one idea in each file."""

@@ -1,0 +1,100 @@
+"""The loss of an encoding: classes, and for chains the way to an instance's middle and its level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autospine.labels.encoding import Encoding
+from autospine.training.data import Batch
+from autospine.training.losses.dice_ce import deep_supervision_weights, downsample_labels, masked_smooth_l1
+
+SemanticLoss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
+
+
+class Objective(nn.Module):
+    """Loss terms of one encoding.
+
+    Args:
+        encoding: Which channels mean what.
+        axes: Canonical axes of the network, in its order.
+        semantic: Loss of the class channels, called as (logits, classes, counts).
+        offset_weight, level_weight: Of the two chain terms.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        axes: tuple[int, ...],
+        semantic: SemanticLoss,
+        offset_weight: float = 1.0,
+        level_weight: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.encoding, self.axes, self.semantic = encoding, axes, semantic
+        self.offset_weight, self.level_weight = offset_weight, level_weight
+        self.register_buffer("class_of", torch.from_numpy(encoding.semantic_of_compact()), persistent=False)
+        self.register_buffer("level_of", torch.from_numpy(encoding.level_of_compact()), persistent=False)
+        self.class_of: Tensor
+        self.level_of: Tensor
+
+    def forward(self, outputs: Tensor | Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Loss terms, "loss" being their weighted sum.
+
+        Args:
+            outputs: `(B, channels, *spatial)` logits, or several from the finest to the coarsest.
+            batch: With labels at the finest size.
+        """
+        outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        labels = batch.labels.long()  # (B, *spatial) compact
+        classes = self.class_of[labels]  # (B, *spatial), -1 where not annotated
+        counts = classes >= 0
+        classes = classes.clamp(min=0)
+        channels = self.encoding.semantic_channels
+        semantic = outputs[0].new_zeros((), dtype=torch.float32)
+        for weight, output in zip(deep_supervision_weights(len(outputs)), outputs, strict=True):
+            size = output.shape[2:]
+            coarse, kept = downsample_labels(classes, size), downsample_labels(counts, size)
+            semantic = semantic + weight * self.semantic(output[:, :channels], coarse, kept)
+        terms = {"semantic": semantic, "loss": semantic}
+        if self.encoding.chained:
+            terms |= self._chain_terms(outputs[0], labels, batch)
+            terms["loss"] = (
+                semantic + self.offset_weight * terms["offset"] + self.level_weight * terms["level"]
+            )
+        return terms
+
+    def _chain_terms(self, output: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Smooth L1 of the offsets (in pitches) and cross-entropy of the levels, inside instances."""
+        first = self.encoding.semantic_channels
+        last = first + len(self.encoding.offset_axes)
+        level = self.level_of[labels]  # (B, *spatial), -1 outside chains
+        inside = level >= 0
+        target = self.offsets(labels, batch)  # (B, axes, *spatial)
+        known = inside & torch.isfinite(target).all(dim=1)
+        offset = masked_smooth_l1(output[:, first:last], target, known, beta=0.1)
+        logits = output[:, last:].movedim(1, -1)[inside].float()  # (voxels, levels)
+        zero = logits.sum() * 0
+        entropy = F.cross_entropy(logits, level[inside]) if len(logits) else zero
+        return {"offset": offset, "level": entropy}
+
+    def offsets(self, labels: Tensor, batch: Batch) -> Tensor:
+        """`(B, axes, *spatial)` way from each voxel to its instance's middle, in pitches."""
+        size = labels.shape[1:]
+        flat = labels.flatten(1)  # (B, voxels)
+        parts = []
+        for axis in self.encoding.offset_axes:
+            if axis not in self.axes:
+                way = batch.through.gather(1, flat).view(labels.shape)
+                parts.append(way / self.encoding.pitch_mm)
+                continue
+            k = self.axes.index(axis)
+            place = torch.arange(size[k], device=labels.device, dtype=torch.float32)
+            place = place.view([-1 if a == k else 1 for a in range(len(size))])
+            middle = batch.points[..., k].gather(1, flat).view(labels.shape)
+            spacing = batch.spacing[:, k].view(-1, *[1] * len(size))
+            parts.append((middle - place) * spacing / self.encoding.pitch_mm)
+        return torch.stack(parts, dim=1)

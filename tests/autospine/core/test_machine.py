@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from autospine.core import machine
+from autospine.core.errors import UserError
+
+
+def test_the_processor_has_cores_and_memory() -> None:
+    found = machine.find_machine("cpu", None)
+    assert found.device == "cpu"
+    assert found.cores == machine.cores() >= 1
+    assert found.memory_gib == pytest.approx(machine.SHARE_OF_MEMORY * machine.machine_memory_gib())
+
+
+def test_memory_that_the_user_allows_counts_as_it_is() -> None:
+    assert machine.find_machine("cpu", 3.5).memory_gib == 3.5
+
+
+@pytest.mark.parametrize("memory", [0.0, -1.0])
+def test_no_memory_at_all_is_refused(memory: float) -> None:
+    with pytest.raises(UserError, match=r"--memory: is .*; give the GiB"):
+        machine.find_machine("cpu", memory)
+
+
+def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="finds no CUDA device; use --device cpu"):
+        machine.find_machine("cuda", None)
+    assert machine.find_machine("auto", None).device == "cpu"
+
+
+def test_an_accelerator_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Card:
+        total_memory = 10 * 2**30
+
+    monkeypatch.setattr(machine, "gpu_possible", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Card())
+    found = machine.find_machine("auto", None)
+    assert (found.device, found.memory_gib) == ("cuda", pytest.approx(10 * machine.SHARE_OF_MEMORY))
+    assert machine.find_machine("cpu", None).device == "cpu"
+
+
+def test_workers() -> None:
+    assert machine.workers_for(3) == 3
+    assert machine.workers_for(0) == machine.cores()
+    with pytest.raises(UserError, match="--workers: is -1"):
+        machine.workers_for(-1)
+
+
+def test_torch_is_not_loaded_to_ask_for_a_gpu_that_no_driver_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "GPU_DRIVERS", ())
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it would fail
+    assert machine.find_machine("auto", None).device == "cpu"

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autospine.evaluation.case import evaluate_case
+from autospine.evaluation.cohort import Evaluation, complete
+from autospine.evaluation.notes import extras, heading, notes
+from autospine.evaluation.report.csv_files import STATISTICS, all_sheets
+from autospine.evaluation.report.json_summary import as_dict
+from autospine.evaluation.report.tables import figure, interval_text, p_text, worst_cases
+from autospine.evaluation.report.text import WIDTH, as_markdown, as_text
+from autospine.evaluation.statistics import Interval
+from autospine.evaluation.structures import METRICS
+from autospine.evaluation.study import Study
+from autospine.labels.conversion import SCHEMES
+
+SPIDER = SCHEMES["spider"]
+NAN = math.nan
+
+
+def evaluation(count: int = 4, name: str = "unet") -> Evaluation:
+    """Series of two patients each; the k-th lacks its lowest k rows, the last has no prediction."""
+    reference = np.zeros((3, 16, 8), np.uint8)
+    reference[:, 2:7, 1:6], reference[:, 9:14, 1:6] = 2, 1
+    cases = []
+    for k in range(count):
+        prediction = reference.copy()
+        prediction[:, 14 - k :] = 0
+        last = k == count - 1
+        cases.append(
+            evaluate_case(
+                f"{k // 2}_t{k % 2 + 1}", None if last else prediction, reference, (4, 1, 1), (SPIDER, SPIDER)
+            )
+        )
+    completed, one_sided = complete(cases)
+    return Evaluation(completed, "spider", "spider", one_sided, name=name)
+
+
+def test_figures_have_the_digits_of_their_unit() -> None:
+    assert figure("dice", 0.98765) == "0.988" and figure("asd_mm", 1.005, 0.5) == "1.00 ± 0.50"
+    assert figure("hd_mm", NAN) == "-" and figure("dice", 0.5, NAN) == "0.500"
+    assert interval_text("dice", Interval(0.5, 0.25, 0.75, 3)) == "0.500 [0.250, 0.750]"
+    assert interval_text("dice", Interval(0.5, NAN, NAN, 1)) == "0.500"
+    assert [p_text(p) for p in (NAN, 0.0004, 0.04)] == ["-", "< 0.001", "0.040"]
+
+
+def test_intervals_are_over_patients_and_means_over_cases() -> None:
+    found = evaluation()
+    interval = found.case_interval("dice")
+    assert interval.patients == 2
+    assert interval.mean == pytest.approx(np.mean([case.mean("dice") for case in found.cases]))
+    assert interval.low <= interval.mean <= interval.high
+    apart = replace(found, patients={case.id: case.id for case in found.cases})
+    assert apart.case_interval("dice").patients == 4
+    label = found.label_interval(found.labels[0], "dice")
+    assert label.mean == pytest.approx(found.labels[0].means["dice"])
+
+
+def test_a_missing_prediction_counts_in_every_metric_and_is_listed() -> None:
+    found = evaluation()
+    far = math.dist((0, 0, 0), (3 * 4, 16, 8))
+    worst = worst_cases(found, 1)[0]
+    assert worst.id == "1_t2" and worst.missing
+    for metric in ("dice", "iou", "f1", "precision", "recall", "nsd", "nsd_reference"):
+        assert worst.mean(metric) == 0
+    for metric in ("asd_mm", "asd_prediction_mm", "asd_reference_mm", "hd_mm", "hd95_mm"):
+        assert worst.mean(metric) == pytest.approx(far)
+    assert worst.mean("volume_error_share") == -1 and worst.mean("predicted_volume_ml") == 0
+    assert worst.instances[0].missed == 2
+    assert "No prediction (scored 0): 1_t2" in as_text(Study((found,)))
+    assert found.instances[0].references == 8
+
+
+def test_what_stands_below_the_tables() -> None:
+    found = replace(evaluation(), extra=("1_t2_seg", "9_t2"), failures=("a.mha: is empty; copy it",))
+    assert heading(found) == (
+        "Scores of 4 cases of 2 patients (labels of predictions: spider, of references: spider)"
+    )
+    assert extras(found) == ["1_t2_seg (is it 1_t2?)", "9_t2"]
+    assert list(notes(found))[-1] == "Not scored: a.mha: is empty; copy it"
+
+
+def test_text_fits_a_terminal() -> None:
+    assert max(map(len, as_text(Study((evaluation(),))).splitlines())) <= WIDTH
+
+
+def test_markdown_has_every_table() -> None:
+    page = as_markdown(Study((evaluation(), evaluation(name="other"))))
+    for title in (
+        "Systems",
+        "Paired tests",
+        "Structures (unet)",
+        "Instances and levels (other)",
+        "Cases (unet)",
+    ):
+        assert f"## {title}\n" in page
+    assert "## Cases (other)" not in page
+
+
+def test_sheets_hold_what_the_evaluation_holds() -> None:
+    found = evaluation()
+    sheets = all_sheets(Study((found,)))
+    assert set(sheets) == {"cases.csv", "labels.csv", "instances.csv"}
+    labels = list(csv.DictReader(sheets["labels.csv"].splitlines()))
+    assert {f"{metric}_{statistic}" for metric in METRICS for statistic in STATISTICS} < set(labels[0])
+    assert float(labels[0]["dice_mean"]) == pytest.approx(found.labels[0].means["dice"], abs=1e-5)
+    assert labels[0]["dice_n"] == "4" and labels[0]["log_loss_n"] == "0" and labels[0]["log_loss_mean"] == ""
+    instances = list(csv.DictReader(sheets["instances.csv"].splitlines()))
+    assert [row["status"] for row in instances if row["case"] == "1_t2"] == ["missed", "missed"]
+    assert {row["level_right"] for row in instances if row["case"] == "0_t1"} == {"yes"}
+
+
+def test_a_case_that_one_system_lacks_is_left_out_of_the_tests_and_named() -> None:
+    whole, part = evaluation(6), evaluation(6, "other")
+    study = Study((whole, replace(part, cases=part.cases[:4])))
+    assert study.common == tuple(case.id for case in part.cases[:4])
+    assert {test.patients for test in study.tests} == {2}
+    assert "Not in the comparison, since a system could not be scored there: 2_t1, 2_t2." in " ".join(
+        as_text(study).split()
+    )
+
+
+def test_nothing_scored_is_no_crash() -> None:
+    empty = Evaluation((), "spider", "spider", failures=("a.mha: is empty; copy it",))
+    assert "Scores of 0 cases" in as_text(Study((empty,)))
+    summary = as_dict(Study((empty,)))
+    assert summary["overall"]["dice"] is None and summary["labels"] == []
+
+
+def test_masks_without_any_structure_have_no_figures() -> None:
+    nothing = np.zeros((3, 4, 5), np.uint8)
+    case = evaluate_case("1_t1", nothing, nothing, (1, 1, 1), (SPIDER, SPIDER))
+    found = Evaluation(*complete([case])[:1], "spider", "spider")
+    assert math.isnan(found.case_interval("dice").mean) and worst_cases(found, 3) == []
+    assert "1_t1" in as_text(Study((found,)))
+
+
+def test_columns_that_do_not_fit_stand_below() -> None:
+    study = Study((evaluation(name="unet"), evaluation(name="gan")))
+    wide, narrow = as_text(study), as_text(study, 60)
+    assert max(map(len, narrow.splitlines())) <= 60 < max(map(len, wide.splitlines()))
+    words = [cell for line in wide.splitlines() if line.startswith("Dice: unet") for cell in line.split()]
+    found = [cell for line in narrow.splitlines() if line.startswith("Dice: unet") for cell in line.split()]
+    assert words and set(words) == set(found)
+    assert as_text(study, 10_000) == wide
+    assert as_text(study, 1).count("\n") > narrow.count("\n")  # a column is never given up
+
+
+def test_a_note_says_which_test_it_is_about() -> None:
+    assert "unet against gan: no patient differs" in as_text(Study((evaluation(), evaluation(name="gan"))))
+
+
+def test_the_terminal_shows_few_of_many_alike_errors() -> None:
+    lines = [f"{k}.mha: is damaged" for k in range(5)]
+    found = replace(evaluation(), failures=tuple(lines))
+    text, page = as_text(Study((found,))), as_markdown(Study((found,)))
+    assert text.count("is damaged") == 3 and "Not scored: 2 more cases, see the errors" in text
+    assert all(line in page for line in lines)

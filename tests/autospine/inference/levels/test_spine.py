@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autospine.inference.levels.instances import Instance
+from autospine.inference.levels.spine import beside_the_spine, best_chain, step_cost
+
+PITCH = 32.0
+
+
+def at(row: float, column: float = 60.0, size: int = 300, weight: float = 0.9) -> Instance:
+    return Instance(np.arange(size), np.array([20.0, row, column]), np.zeros(5), weight)
+
+
+SPINE = [at(200.0 - PITCH * k, 60.0 + 3 * k) for k in range(5)]
+
+
+def test_a_spine_is_a_chain() -> None:
+    assert best_chain(SPINE, PITCH) == SPINE
+    assert best_chain(SPINE[:1], PITCH) == SPINE[:1]
+    assert best_chain([], PITCH) == []
+
+
+@pytest.mark.parametrize("stray", [at(150.0, 160.0), at(100.0, -40.0), at(95.0, 150.0, weight=0.99)])
+def test_what_lies_beside_is_left_out(stray: Instance) -> None:
+    ordered = sorted([*SPINE, stray], key=lambda each: -each.centroid[1])
+    assert best_chain(ordered, PITCH) == SPINE
+    assert beside_the_spine(stray, SPINE, PITCH)
+
+
+def test_a_missing_vertebra_does_not_break_the_chain() -> None:
+    gap = [*SPINE[:2], *SPINE[3:]]
+    assert best_chain(gap, PITCH) == gap
+
+
+def test_discs_lie_on_the_line_also_under_and_above_the_vertebrae() -> None:
+    for row in (216.0, 184.0, 56.0):
+        assert not beside_the_spine(at(row, 62.0), SPINE, PITCH)
+
+
+def test_steps_that_no_spine_takes() -> None:
+    lower = np.array([20.0, 200.0, 60.0])
+    assert step_cost(lower, lower - [0, PITCH, 0], PITCH) == 0
+    assert step_cost(lower, lower - [0, 0.3 * PITCH, 0], PITCH) is None  # too near
+    assert step_cost(lower, lower - [0, 5 * PITCH, 0], PITCH) is None  # too far
+    assert step_cost(lower, lower - [0, 2, PITCH], PITCH) is None  # sideways
+    assert step_cost(lower, lower - [0, -PITCH, 0], PITCH) is None  # down
+    far = step_cost(lower, lower - [0, 2 * PITCH, 0], PITCH)
+    assert far is not None
+    assert far > 0

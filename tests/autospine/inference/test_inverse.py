@@ -1,0 +1,145 @@
+"""The way back in slabs is the way back of the whole case, and holds a few planes."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from autospine.core.precision import Precision
+from autospine.inference.back import PLANES
+from autospine.inference.group import Group
+from autospine.inference.inverse import find_moves, undo_stream
+from autospine.labels.conversion import get_scheme
+from autospine.labels.encoding import plain_encoding
+from autospine.planning.recipe import StepSettings
+from autospine.preprocessing.transforms.base import AnyStep, Prepared, Shape, apply_steps, undo_steps
+from autospine.preprocessing.transforms.intensity import ZScore
+from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
+from tests.autospine.inference.test_back import joined, slabs_of
+from tests.prepared import any_step, prepared, views
+from tests.tiny import made_plan, spine_image, spine_mask
+from tests.toys import BrightnessTrainer
+
+FILL = np.array([1.0, 0.0], np.float32)
+SPINE = spine_image(spine_mask())
+sizes = st.tuples(*[st.integers(1, 30)] * 3)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A step that is no placement: upside down."""
+
+    def apply(self, case: Prepared) -> Prepared:
+        return replace(case, image=case.image[:, :, ::-1].copy())
+
+    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+        return values[:, :, ::-1].copy()
+
+
+@settings(deadline=None, max_examples=150)
+@example((20, 23, 29), None, [CentreCrop(columns=0.5), Fit(9, 40, 12)], 1, [7], 0)
+@example((3, 30, 20), 0, [Resize(rows=64), Turn(), Pad(columns=40)], 0, [1], 0)
+@given(
+    sizes,
+    views,
+    st.lists(any_step, max_size=4),
+    st.integers(0, 2),
+    st.lists(st.integers(0, 100), max_size=5),
+    st.integers(0, 9),
+)
+def test_slabs_go_back_as_the_whole_case_does_to_the_last_bit(
+    shape: Shape, view: int | None, chain: list[AnyStep], axis: int, cuts: list[int], seed: int
+) -> None:
+    case, way = apply_steps(chain, prepared(shape, view=view))
+    values = np.random.default_rng(seed).random((2, *case.shape), np.float32)
+    slabs = slabs_of(values, axis, cuts)
+    found = joined(undo_stream(find_moves(way, case.shape), iter(slabs), axis, FILL), axis)
+    np.testing.assert_array_equal(found, undo_steps(way, values, FILL))
+
+
+@pytest.mark.parametrize("chain", [[Resize(rows=40)], [Pad(rows=90)], [CentreCrop(rows=0.5)], [ZScore()]])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_long_way_back_holds_a_few_planes(chain: list[AnyStep], axis: int) -> None:
+    """Every slab is thin, and the first ones come before the last are there."""
+    taken: list[int] = []
+    case, way = apply_steps(chain, prepared((60, 60, 4)))
+
+    def slabs():
+        for first in range(0, case.shape[axis], 2):
+            taken.append(first)
+            shape = [2 if a == axis else n for a, n in enumerate(case.shape)]
+            yield first, np.zeros((2, *shape), np.float32)
+
+    stream = undo_stream(find_moves(way, case.shape), slabs(), axis, FILL)
+    thickest = 0
+    for first, values in stream:
+        thickest = max(thickest, values.shape[axis + 1])
+        assert first + 2 * PLANES + 20 > (taken[-1] if taken else 0) * 60 / case.shape[axis]
+    assert thickest <= PLANES
+    assert len(taken) == case.shape[axis] // 2
+
+
+def test_no_array_of_all_classes_is_held() -> None:
+    """Every axis moves, as in `safnet published`; what comes out is far larger than what is held."""
+    start, fill = prepared((9, 220, 220), view=None), np.eye(1, 18, dtype=np.float32)[0]
+    case, way = apply_steps([CentreCrop(columns=0.5), Fit(6, 64, 32), ZScore()], start)
+    values = np.random.default_rng(0).random((18, *case.shape), np.float32)
+    tracemalloc.start()
+    try:
+        whole = sum(
+            slab.nbytes for _, slab in undo_stream(find_moves(way, case.shape), iter([(0, values)]), 1, fill)
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert whole == 18 * 4 * 9 * 220 * 220
+    assert peak < whole / 3
+
+
+def test_what_moved_is_known() -> None:
+    case, way = apply_steps([ZScore(), Resize(rows=40), Turn()], prepared((5, 30, 20)))
+    turn, resize = find_moves(way, case.shape)
+    assert isinstance(turn.step, Turn)
+    assert turn.placement is None
+    assert [turn.keeps(axis) for axis in range(3)] == [False] * 3
+    assert [resize.keeps(axis) for axis in range(3)] == [True, False, True]
+
+
+STEPS = {
+    "none": (),
+    "other rows": (StepSettings("centre_crop", {"columns": 0.8}), StepSettings("resize", {"rows": 50})),
+    "other slices": (StepSettings("fit", {"slices": 9}),),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_slices_that_nobody_wants_are_not_put_through_the_network(tmp_path: Path, save, name: str) -> None:
+    """Unless a step moves slices; the answer of the others is the same."""
+    plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)))
+    recipe = replace(BrightnessTrainer.recipes["only"], steps=STEPS[name], patch=(48, 24))
+    model = save(tmp_path / "model", BrightnessTrainer(plan, recipe))
+    seen = []
+
+    def answered(wanted: range | None) -> np.ndarray:
+        group = Group([model], (1.0,), torch.device("cpu"), Precision())
+        forward, count = group._forward, [0]
+
+        def counted(windows: torch.Tensor) -> torch.Tensor:
+            count[0] += len(windows)
+            return forward(windows)
+
+        group._forward = counted  # type: ignore[method-assign]
+        answer = joined(group.slabs(SPINE[None], (4.0, 3.0, 3.0), wanted), 0)
+        seen.append(count[0])
+        return answer
+
+    whole, part = answered(None), answered(range(0, 6, 3))
+    np.testing.assert_array_equal(part, whole[:, ::3])
+    assert seen[1] * (1 if name == "other slices" else 3) == seen[0]

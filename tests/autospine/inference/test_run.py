@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from autospine.core.errors import UserError
+from autospine.inference.run import Outcome, PredictRequest, _line, find_scans, predict_all, suffix_of
+from autospine.volumes import read_image, read_mask
+from tests.tiny import spine_image, spine_mask, write_array
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    for number, name in enumerate(["1_t1.mha", "2_t2.nii.gz", "3_t2.nrrd"]):
+        write_array(tmp_path / "scans" / name, spine_image(spine_mask(), number))
+    return tmp_path / "scans"
+
+
+@pytest.fixture
+def model(tmp_path: Path, bright) -> Path:
+    return bright(tmp_path / "model").folder
+
+
+def run(tmp_path: Path, model: Path, *inputs: Path, **changes: object) -> Outcome:
+    settings: dict = {"device": "cpu", "workers": 1, **changes}
+    return predict_all(PredictRequest(inputs, tmp_path / "out", (model,), **settings))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_gives_a_mask_and_a_report_per_scan_in_its_own_format(tmp_path, scans, model) -> None:
+    outcome = run(tmp_path, model, scans)
+    assert list(outcome.done) == ["1_t1", "2_t2", "3_t2"]
+    assert outcome.failures == []
+    assert names(tmp_path / "out") == [
+        *("1_t1.json", "1_t1.mha", "2_t2.json", "2_t2.nii.gz", "3_t2.json", "3_t2.nrrd")
+    ]
+    for image in scans.iterdir():
+        mask = read_mask(tmp_path / "out" / image.name)
+        assert mask.geometry.difference(read_image(image).geometry) is None
+        assert set(np.unique(mask.array)) == {0, 100}
+    report = json.loads((tmp_path / "out" / "1_t1.json").read_text())
+    assert [label["name"] for label in report["labels"]] == ["spinal canal"]
+    assert "not a medical device" in report["note"]
+    assert "not a medical device" in outcome.describe()
+
+
+def test_a_single_file(tmp_path, scans, model) -> None:
+    outcome = run(tmp_path, model, scans / "2_t2.nii.gz")
+    assert list(outcome.done) == ["2_t2"]
+    assert names(tmp_path / "out") == ["2_t2.json", "2_t2.nii.gz"]
+
+
+def test_a_data_set_is_its_images(tmp_path, scans, model) -> None:
+    shutil.copytree(scans, tmp_path / "set" / "images")
+    shutil.copytree(scans, tmp_path / "set" / "masks")
+    assert len(run(tmp_path, model, tmp_path / "set").done) == 3
+
+
+def test_one_broken_file_is_named_and_the_others_finish(tmp_path, scans, model) -> None:
+    broken = scans / "2_t2.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:2000])
+    outcome = run(tmp_path, model, scans)
+    assert list(outcome.done) == ["1_t1", "3_t2"]
+    (line,) = outcome.failures
+    assert "2_t2.nii.gz" in line
+    assert "\n" not in line
+    assert names(tmp_path / "out") == ["1_t1.json", "1_t1.mha", "3_t2.json", "3_t2.nrrd"]
+    assert f"failed: {line}" in outcome.describe()
+
+
+@pytest.mark.parametrize("broken", ["1_t1.mha", "3_t2.nrrd"])
+def test_the_first_or_the_last_may_be_the_broken_one(tmp_path, scans, model, broken: str) -> None:
+    (scans / broken).write_bytes(b"nothing of a scan")
+    outcome = run(tmp_path, model, scans)
+    assert len(outcome.done) == 2
+    assert len(outcome.failures) == 1
+
+
+def test_what_is_there_already_is_left_alone_unless_asked(tmp_path, scans, model) -> None:
+    run(tmp_path, model, scans / "1_t1.mha")
+    mask = tmp_path / "out" / "1_t1.mha"
+    mask.write_bytes(b"mine")
+    outcome = run(tmp_path, model, scans)
+    assert outcome.skipped == ["1_t1"]
+    assert mask.read_bytes() == b"mine"
+    assert run(tmp_path, model, scans, overwrite=True).skipped == []
+    assert read_mask(mask).array.any()
+
+
+def test_overlay_and_probabilities_beside_the_masks(tmp_path, scans, model) -> None:
+    run(tmp_path, model, scans / "1_t1.mha", overlay=True, probabilities=True)
+    assert names(tmp_path / "out") == ["1_t1.json", "1_t1.mha", "1_t1.npy", "1_t1.png"]
+    stored = np.load(tmp_path / "out" / "1_t1.npy", allow_pickle=False)
+    assert stored.shape == (3, 6, 72, 36)
+
+
+def test_a_dicom_folder(tmp_path, model) -> None:
+    import SimpleITK as sitk
+
+    image = sitk.Cast(sitk.GetImageFromArray(spine_image(spine_mask())), sitk.sitkInt16)
+    series = tmp_path / "series"
+    series.mkdir()
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for k in range(image.GetDepth()):
+        part = image[:, :, k]
+        tags = {
+            "0008|0060": "MR",
+            "0020|000e": "1.2.826.0.1.3680043.2.1125.1",
+            "0020|0032": f"0\\0\\{4 * k}",
+            "0020|0037": "1\\0\\0\\0\\1\\0",
+            "0020|0013": str(k),
+            "0008|0018": f"1.2.826.0.1.3680043.2.1125.1.{k + 1}",
+        }
+        for tag, value in tags.items():
+            part.SetMetaData(tag, value)
+        writer.SetFileName(str(series / f"{k}.dcm"))
+        writer.Execute(part)
+    outcome = run(tmp_path, model, series)
+    assert list(outcome.done) == ["series"]
+    mask = sitk.ReadImage(str(tmp_path / "out" / "series.nii.gz"))
+    assert mask.GetSize() == (36, 72, 6)
+    assert sitk.GetArrayFromImage(mask).max() == 100
+
+
+def test_scans_that_share_a_name_are_refused(tmp_path, scans, model) -> None:
+    shutil.copytree(scans, tmp_path / "more")
+    with pytest.raises(UserError, match=r"1_t1.*two scans"):
+        run(tmp_path, model, scans, tmp_path / "more")
+
+
+def test_nothing_to_predict(tmp_path, model) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        run(tmp_path, model, tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    outcome = run(tmp_path, model, tmp_path / "empty")
+    assert len(outcome.failures) == 1
+    assert "empty" in outcome.failures[0]
+
+
+def test_channels_are_grouped_by_name(tmp_path) -> None:
+    for name in ("a_0000.mha", "a_0001.mha", "b_0000.mha", "b_0001.mha"):
+        write_array(tmp_path / name, np.zeros((2, 3, 4), np.float32))
+    found = find_scans([tmp_path], ("t1", "t2"))
+    assert [(scan.id, [p.name for p in scan.images]) for scan in found] == [
+        ("a", ["a_0000.mha", "a_0001.mha"]),
+        ("b", ["b_0000.mha", "b_0001.mha"]),
+    ]
+    (tmp_path / "b_0001.mha").unlink()
+    with pytest.raises(UserError, match="has 1 channel files, the model needs 2"):
+        find_scans([tmp_path], ("t1", "t2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("a.nii.gz", ".nii.gz"), ("a.MHA", ".mha"), ("a.mhd", ".mha"), ("a.nhdr", ".nrrd"), ("a", ".nii.gz")],
+)
+def test_suffixes(name: str, suffix: str) -> None:
+    assert suffix_of(Path(name)) == suffix
+
+
+def test_warnings_are_told_and_written(tmp_path, scans, bright, caplog: pytest.LogCaptureFixture) -> None:
+    from dataclasses import replace
+
+    from autospine.labels.conversion import get_scheme
+    from autospine.labels.encoding import plain_encoding
+    from tests.tiny import made_plan
+
+    plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)))
+    seen = replace(plan.seen, spacing_low=(1.0, 0.5, 0.5), spacing_high=(2.0, 0.6, 4.0), sequences=("t1",))
+    model = bright(tmp_path / "narrow", replace(plan, seen=seen)).folder
+    with caplog.at_level("WARNING"):
+        run(tmp_path, model, scans)
+    warnings = json.loads((tmp_path / "out" / "2_t2.json").read_text())["warnings"]
+    assert any("from left to right is 4.00 mm" in warning for warning in warnings)
+    assert any("sequence t2 was not" in warning for warning in warnings)
+    assert all(f"2_t2: {warning}" in caplog.text for warning in warnings)
+    first = json.loads((tmp_path / "out" / "1_t1.json").read_text())["warnings"]
+    assert not any("sequence" in warning for warning in first)
+
+
+@pytest.mark.slow
+def test_the_command_exits_with_2_when_a_scan_failed(tmp_path, scans, tiny_work) -> None:
+    from autospine.planning.splits import Fold
+    from tests.tiny import make_job, plan_of
+    from trainers.unet import UNetTrainer
+
+    trainer = UNetTrainer(plan_of(tiny_work, 2), UNetTrainer.recipe_named(None))
+    _save_unet(trainer, make_job(tiny_work, trainer.plan, tmp_path / "unet", fold=Fold(("1_t1",), ())))
+    (scans / "1_t1.mha").write_bytes(b"nothing of a scan")
+    command = [sys.executable, "-m", "autospine.commands.predict", "-i", str(scans)]
+    command += ["-o", str(tmp_path / "out"), "-m", str(tmp_path / "unet"), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "failed:" in done.stdout
+    assert "1_t1.mha" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert {"2_t2.nii.gz", "3_t2.nrrd"} <= set(names(tmp_path / "out"))
+
+
+def _save_unet(trainer, job) -> None:
+    from autospine.core.precision import Precision
+    from autospine.inference.model import save_model
+    from autospine.training.budget import Calibration
+
+    shape = trainer.shape()
+    save_model(
+        job.folder,
+        trainer,
+        Calibration(shape, Precision(), 1, 1, 0.1),
+        trainer.build(shape).state_dict(),
+        job,
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ((), "nothing was found"),
+        (("vertebra:2",), "L4"),
+        (("vertebra:1", "vertebra:2", "disc:1", "canal"), "2 levels L5 to L4, L5/S1 disc, spinal canal"),
+        (("disc:2", "disc:1"), "2 discs L5/S1 to L4/L5"),
+        (("structure:7", "structure:9"), "2 structures 7 to 9"),
+    ],
+)
+def test_the_line_about_a_scan_names_its_levels_from_the_lowest_up(keys: tuple[str, ...], line: str) -> None:
+    labels = [SimpleNamespace(anatomy=key) for key in keys]
+    assert _line(SimpleNamespace(labels=labels, ambiguous="")) == line
+    if keys:
+        assert _line(SimpleNamespace(labels=labels, ambiguous="why")) == f"{line}; AMBIGUOUS levels: why"

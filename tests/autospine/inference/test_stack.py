@@ -1,0 +1,188 @@
+"""Rebuilt slices are segmented where something comes of it: objects hang together across them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autospine.inference.model import Model
+from autospine.inference.panoptic import panoptic
+from autospine.inference.predict import segment
+from autospine.inference.predictor import Predictor
+from autospine.inference.run import PredictRequest, predict_all
+from autospine.labels.schemes import SCHEMES
+from autospine.planning.plan import Grid, Plan, Rebuild
+from autospine.preprocessing.run import bring_to_grid
+from autospine.volumes import read_image, read_mask
+from tests.autospine.inference.test_panoptic import as_volume
+from tests.autospine.inference.test_rebuilt_slices import COARSER, OWN, pair
+from tests.tiny import SPACING, chain_encoding, spine_image, spine_mask, write_array
+from tests.toys import QUICK, BrightnessTrainer, ToyTrainer
+
+CPU = torch.device("cpu")
+COUNT = 21  # slices about 1 mm apart: 6 measured, 4 mm apart
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return spine_image(spine_mask())
+
+
+def rebuilding(spacing: tuple[float | None, ...] = OWN) -> Plan:
+    return pair(spacing)[1]
+
+
+@pytest.mark.parametrize("stack", [False, True])
+@pytest.mark.parametrize("chained", [False, True])
+def test_the_network_sees_rebuilt_slices_only_where_they_count(
+    tmp_path: Path, image: np.ndarray, save, stack: bool, chained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = pair(OWN, chain_encoding())[1] if chained else rebuilding()
+    model = save(tmp_path / "model", ToyTrainer(plan, replace(QUICK, patch=(96, 48))))
+    predictor, seen = Predictor([model], CPU), []
+    forward = predictor.groups[0]._forward
+
+    def counted(windows: torch.Tensor) -> torch.Tensor:
+        seen.append(len(windows))
+        return forward(windows)
+
+    monkeypatch.setattr(predictor.groups[0], "_forward", counted)
+    answer = predictor.predict(image[None], SPACING, None, stack)
+    assert sum(seen) == (COUNT if chained or stack else 6)
+    assert (answer.stack is not None) == stack
+
+
+@pytest.mark.parametrize("spacing", [OWN, COARSER], ids=["own pixels", "other pixels"])
+@pytest.mark.parametrize("view_axis", [0, 1, None], ids=["sagittal", "axial", "volume"])
+@pytest.mark.parametrize("chained", [False, True])
+def test_asking_for_the_stack_changes_nothing_else(
+    tmp_path: Path, image: np.ndarray, save, spacing, view_axis: int | None, chained: bool
+) -> None:
+    plan = pair(spacing, chain_encoding() if chained else None)[1]
+    if view_axis != 0:
+        network = (
+            replace(plan.network, dimension=3, kernels=((3,) * 3,) * 2, strides=((1, 1, 1), (1, 2, 2)))
+            if view_axis is None
+            else plan.network
+        )
+        patch = (4, 64, 32) if view_axis is None else (16, 1, 32)
+        plan = replace(plan, view_axis=view_axis, patch=patch, network=network)
+    predictor = Predictor([save(tmp_path / "model", ToyTrainer(plan, QUICK))], CPU)
+    stores = [tmp_path / "without.npy", tmp_path / "with.npy"]
+    without, having = (
+        predictor.predict(image[None], SPACING, store, stack)
+        for store, stack in zip(stores, (False, True), strict=True)
+    )
+    np.testing.assert_array_equal(having.decoded.labels, without.decoded.labels)
+    assert having.confidence == pytest.approx(without.confidence, abs=1e-4)
+    kept = [np.load(store).astype(np.float32) for store in stores]
+    np.testing.assert_allclose(kept[1], kept[0], atol=1e-3)  # batches differ, and with them rounding
+    assert without.stack is None
+    assert having.stack is not None
+    assert having.stack.shape == (COUNT, *image.shape[1:])
+    np.testing.assert_array_equal(having.stack[::4], having.decoded.labels)
+
+
+def test_the_stack_is_what_the_network_says_of_every_slice(tmp_path: Path, image: np.ndarray, bright) -> None:
+    plan = rebuilding()
+    answer = Predictor([bright(tmp_path / "model", plan)], CPU).predict(image[None], SPACING, stack=True)
+    rebuilt = bring_to_grid(image[None], SPACING, plan)[0]
+    np.testing.assert_array_equal(answer.stack, np.where(rebuilt > 0, 100, 0))
+
+
+def test_a_scan_of_fine_slices_has_no_stack(tmp_path: Path, image: np.ndarray, bright) -> None:
+    predictor = Predictor([bright(tmp_path / "model", rebuilding())], CPU)
+    assert predictor.predict(image[None], (1.2, 3.0, 3.0), stack=True).stack is None
+    assert predictor.predict(image[None, :1], SPACING, stack=True).stack is None
+
+
+def test_slices_that_were_resampled_first_have_no_stack(tmp_path: Path, image: np.ndarray, bright) -> None:
+    plan = replace(rebuilding(), grid=Grid((3.0, None, None), (0.0,) * 3, rebuild=Rebuild(1.0)))
+    answer = Predictor([bright(tmp_path / "model", plan)], CPU).predict(image[None], SPACING, stack=True)
+    assert answer.stack is None
+    assert answer.decoded.labels.any()
+
+
+# Objects.
+
+
+def leaning() -> np.ndarray:
+    """Label 3 in two measured slices, further down in the second; the rebuilt slices between show how it leans."""
+    stack = np.zeros((9, 40, 20), np.uint8)
+    for k, top in enumerate((10, 12, 14, 16, 18)):
+        stack[2 + k, top : top + 5, 5:12] = 3
+    return stack
+
+
+def test_one_leaning_object_is_one_where_rebuilt_slices_join_it(tmp_path: Path) -> None:
+    stack = np.concatenate([np.zeros((2, 40, 20), np.uint8), leaning()[:7]])[:9]  # from slice 4 to slice 8
+    mask = as_volume(stack[::4], tmp_path)
+    assert len(panoptic(mask, SCHEMES["spider"]).segments) == 2
+    found = panoptic(mask, SCHEMES["spider"], stack)
+    (segment,) = found.segments
+    assert (segment.instance, segment.value, segment.voxels) == (1, 3, 70)
+    np.testing.assert_array_equal(found.instances.array, mask.array > 0)
+
+
+def test_objects_that_only_rebuilt_slices_show_are_not_counted(tmp_path: Path) -> None:
+    stack = np.zeros((9, 40, 20), np.uint8)
+    stack[1:3, 2:4, 2:4] = 1  # nowhere on a measured slice
+    stack[4:9, 10:15, 5:12] = 3
+    stack[4, 30:32, 5:12] = 3
+    found = panoptic(as_volume(stack[::4], tmp_path), SCHEMES["spider"], stack)
+    assert [(each.instance, each.value, each.voxels) for each in found.segments] == [(1, 3, 70), (2, 3, 14)]
+    assert found.instances.array.max() == 2
+
+
+@pytest.mark.parametrize("slices", [1, 6])
+def test_a_stack_without_rebuilt_slices_is_the_mask(tmp_path: Path, slices: int) -> None:
+    mask = as_volume(spine_mask()[-slices:], tmp_path)
+    plain, stacked = (panoptic(mask, SCHEMES["spider"], stack) for stack in (None, mask.array))
+    assert plain.segments == stacked.segments
+    np.testing.assert_array_equal(plain.instances.array, stacked.instances.array)
+
+
+def bridged() -> np.ndarray:
+    """Two bright blocks, one in each of two slices, with a dark row between: cubic interpolation lights it up."""
+    image = np.full((6, 72, 36), 40, np.float32)
+    image[2, 10:15, 12:20] = 230
+    image[3, 16:21, 12:20] = 230
+    image[2:4, 15, 12:20] = 40.93
+    image[[1, 4], 15, 12:20] = 0
+    return image
+
+
+def saved(folder: Path, save) -> Model:
+    plan = rebuilding()
+    plan = replace(plan, grid=replace(plan.grid, rebuild=Rebuild(1.0, "cubic")))
+    return save(folder, BrightnessTrainer(plan, BrightnessTrainer.recipes["only"]))
+
+
+def test_predict_joins_objects_across_rebuilt_slices(tmp_path: Path, save) -> None:
+    scan = write_array(tmp_path / "7_t2.mha", bridged())
+    model = saved(tmp_path / "model", save)
+    outcome = predict_all(
+        PredictRequest((scan,), tmp_path / "out", (model.folder,), device="cpu", workers=1, panoptic=True)
+    )
+    assert outcome.failures == []
+    mask = read_mask(tmp_path / "out/7_t2.mha")
+    assert [int(mask.array[k].sum()) for k in (1, 2, 3, 4)] == [0, 4000, 4000, 0]
+    assert len(panoptic(mask, SCHEMES["spider"]).segments) == 2
+    table = json.loads((tmp_path / "out/panoptic/7_t2.json").read_text())
+    assert [each["voxels"] for each in table["segments"]] == [80]
+    numbers = read_mask(tmp_path / "out/panoptic/7_t2.mha")
+    np.testing.assert_array_equal(numbers.array, mask.array > 0)
+
+
+def test_the_stack_goes_into_the_masks_scheme(tmp_path: Path, save) -> None:
+    model = saved(tmp_path / "model", save)
+    scan = read_image(write_array(tmp_path / "7_t2.mha", bridged()))
+    found = segment([scan], Predictor([model], CPU), [model], "semantic4", stack=True)
+    assert found.stack is not None
+    np.testing.assert_array_equal(found.stack[::4], found.mask)
+    assert set(np.unique(found.stack)) == {0, 2}

@@ -1,0 +1,42 @@
+"""A recipe's steps are replayed on a scan to be segmented, and its answer lies where it would without them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autospine.inference.predict import predict
+from autospine.labels.conversion import get_scheme
+from autospine.labels.encoding import plain_encoding
+from autospine.planning.recipe import StepSettings
+from tests.tiny import made_plan, spine_image, spine_mask, write_array
+from tests.toys import BrightnessTrainer
+
+PLAIN: tuple[StepSettings, ...] = ()
+CHAINS = {
+    "margin": (StepSettings("pad", {"slices": 12, "rows": 90, "columns": 80}),),
+    "body": (StepSettings("otsu_crop", {"margin": 200}),),
+    "exact size": (
+        StepSettings("otsu_crop", {"margin": 60}),
+        StepSettings("fit", {"rows": 150, "columns": 131}),
+    ),
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_the_mask_lies_where_it_does_without_steps(tmp_path: Path, save, chain: str) -> None:
+    scan = write_array(tmp_path / "1_t2.mha", spine_image(spine_mask()))
+    plan, masks = made_plan(plain_encoding(get_scheme("spider"), (1, 100))), []
+    for name, steps in (("plain", PLAIN), (chain, CHAINS[chain])):
+        recipe = replace(BrightnessTrainer.recipes["only"], steps=steps)
+        save(tmp_path / name, BrightnessTrainer(plan, recipe))
+        masks.append(predict(scan, tmp_path / name, device="cpu").mask > 0)
+    plain, stepped = masks
+    assert stepped.shape == plain.shape
+    overlap = 2 * (plain & stepped).sum() / (plain.sum() + stepped.sum())
+    assert overlap > (0.95 if chain == "exact size" else 0.9999)
+    middles = [np.argwhere(mask).mean(axis=0) for mask in masks]
+    assert np.abs(middles[0] - middles[1]).max() < 0.5

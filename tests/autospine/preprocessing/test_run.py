@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.dataset.cases import Case
+from autospine.planning.plan import Grid, Normalisation, Plan, Rebuild
+from autospine.preprocessing.run import (
+    Job,
+    bring_to_grid,
+    case_folder,
+    preprocess,
+    preprocess_case,
+    preprocessing_key,
+    read_channels,
+)
+from autospine.preprocessing.storage import CaseStore
+from tests.contracts.planner import LARGE, fingerprint, some_cases
+
+SPACING = (4.0, 1.5, 1.5)
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    made = registry.load("planners", "2d_sagittal")(fingerprint(*some_cases()), LARGE).plan()
+    return replace(made, grid=Grid((None, 1.5, 1.5)))
+
+
+@pytest.fixture
+def case(tmp_path: Path, spine: Callable[..., None]) -> Case:
+    spine(tmp_path, "1_t2")
+    return Case("1_t2", (tmp_path / "images/1_t2.mha",), tmp_path / "masks/1_t2.mha", "1", "t2")
+
+
+def test_a_case_on_the_plans_grid_keeps_its_voxels(
+    case: Case, plan: Plan, tmp_path: Path, boxes: Callable[..., np.ndarray]
+) -> None:
+    assert preprocess_case(Job(case, (plan,), tmp_path / "p")) == "1_t2"
+    store = CaseStore(tmp_path / "p" / plan.name, "1_t2")
+    mask = boxes([1, 2, 3, 4, 5])
+    assert np.array_equal(store.mask[:], mask)
+    assert store.image.shape == (1, *mask.shape)
+    assert float(store.image[:].astype(float).mean()) == pytest.approx(0, abs=0.01)
+    assert store.image[0][mask > 0].mean() > store.image[0][mask == 0].mean() + 1
+    assert store.record.spacing == pytest.approx(SPACING)
+    assert (store.record.patient, store.record.sequence) == ("1", "t2")
+    assert [label.value for label in store.record.labels] == [1, 2, 3, 4, 5]
+
+
+def test_another_grid_resamples_image_and_mask_alike(case: Case, plan: Plan, tmp_path: Path) -> None:
+    fine = replace(plan, name="fine", grid=Grid((None, 0.75, 0.5)))
+    preprocess_case(Job(case, (plan, fine), tmp_path / "p"))
+    store = CaseStore(tmp_path / "p" / "fine", "1_t2")
+    assert store.image.shape == (1, 6, 96, 48)
+    assert store.mask.shape == (6, 96, 48)
+    assert store.record.spacing == pytest.approx((4.0, 0.75, 0.5))
+    coarse = CaseStore(tmp_path / "p" / plan.name, "1_t2").record
+    for few, many in zip(coarse.labels, store.record.labels, strict=True):
+        assert many.voxels == pytest.approx(6 * few.voxels, rel=0.05)
+
+
+def test_the_way_onto_the_grid_leaves_its_input(plan: Plan) -> None:
+    image = np.random.default_rng(0).normal(100, 9, (2, 4, 20, 10)).astype(np.float32)
+    kept = image.copy()
+    for grid in (Grid((None, None, None)), Grid((2.0, 1.5, 3.0))):
+        moved = bring_to_grid(image, SPACING, replace(plan, grid=grid))
+        assert np.array_equal(image, kept)
+        assert moved[0].mean() == pytest.approx(0, abs=0.02)
+        assert moved[1].std() == pytest.approx(1, abs=0.02)
+    assert moved.shape == (2, 8, 20, 5)
+
+
+def test_a_second_time_nothing_is_read(
+    case: Case, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preprocess([case], [plan], tmp_path, 1)
+    monkeypatch.setattr("autospine.preprocessing.run.read_channels", lambda _: pytest.fail("read again"))
+    preprocess([case], [plan], tmp_path, 1)
+
+
+def test_the_key_changes_with_files_and_rules_and_not_with_the_way_to_them(
+    case: Case, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = preprocessing_key(case, plan)
+    assert preprocessing_key(case, replace(plan, batch=1, reasons=())) == key
+    monkeypatch.chdir(tmp_path)
+    near = replace(case, images=(Path("images/1_t2.mha"),), mask=Path("masks/1_t2.mha"))
+    assert preprocessing_key(near, plan) == key
+    others = [
+        preprocessing_key(case, replace(plan, grid=Grid((None, 1.0, 1.5)))),
+        preprocessing_key(case, replace(plan, normalisation=Normalisation(1.0, 99.0))),
+        preprocessing_key(case, replace(plan, view_axis=1)),
+        preprocessing_key(case, replace(plan, scheme=replace(plan.scheme, unlabelled=255))),
+        preprocessing_key(case, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(1.0)))),
+        preprocessing_key(case, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(2.0)))),
+        preprocessing_key(case, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(1.0, "cubic")))),
+        preprocessing_key(replace(case, patient="7"), plan),
+    ]
+    for path in (case.images[0], case.mask):
+        assert path is not None
+        os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
+        others.append(preprocessing_key(case, plan))
+    assert len({key, *others}) == 11
+
+
+def test_a_case_that_fails_is_named_and_the_others_are_done(
+    case: Case, plan: Plan, tmp_path: Path, spine: Callable[..., None]
+) -> None:
+    spine(tmp_path, "2_t2")
+    bad = Case("2_t2", (tmp_path / "images/2_t2.mha",), tmp_path / "masks/2_t2.mha", "2", "t2")
+    bad.images[0].write_bytes(b"half a file")
+    with pytest.raises(UserError, match=r"2_t2\.mha"):
+        preprocess([bad, case], [plan], tmp_path, 1)
+    made = sorted(path.name for path in case_folder(tmp_path, plan.name).iterdir())
+    assert made == ["1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
+
+
+def test_a_case_without_a_mask_is_refused(case: Case, plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="1_t2: has no mask"):
+        preprocess_case(Job(replace(case, mask=None), (plan,), tmp_path))
+
+
+def test_channels_are_stacked_and_must_share_a_grid(tmp_path: Path, write: Callable[..., Path]) -> None:
+    ones = np.random.default_rng(0).normal(size=(3, 8, 6)).astype(np.float32)
+    first, second = write(tmp_path / "a_0000.mha", ones), write(tmp_path / "a_0001.mha", ones * 2)
+    image, volume = read_channels([first, second])
+    assert image.shape == (2, 3, 8, 6)
+    assert np.array_equal(image[1], 2 * image[0])
+    assert volume.spacing == pytest.approx(SPACING)
+    other = write(tmp_path / "b.mha", ones, (4, 1.0, 1.5))
+    with pytest.raises(UserError, match=r"b\.mha: lies on another grid than a_0000\.mha"):
+        read_channels([first, other])
+
+
+def test_what_a_killed_run_left_is_swept(case: Case, plan: Plan, tmp_path: Path) -> None:
+    folder = case_folder(tmp_path, plan.name)
+    folder.mkdir(parents=True)
+    (folder / ".4194305.partial.1_t2.b2nd").touch()  # above the highest process number
+    preprocess([case], [plan], tmp_path, 1)
+    assert not list(folder.glob(".*"))

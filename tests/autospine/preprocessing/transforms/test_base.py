@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autospine.core.errors import UserError
+from autospine.labels.conversion import SCHEMES
+from autospine.planning.recipe import StepSettings
+from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
+from autospine.preprocessing.transforms.base import (
+    STEPS,
+    AnyStep,
+    CaseStep,
+    Step,
+    apply_steps,
+    make_steps,
+    prepared_folder,
+    undo_steps,
+)
+from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
+from autospine.training.trainer import Trainer
+from tests.prepared import FILL, any_step, prepared, shapes, views
+
+
+@settings(deadline=None)
+@given(shapes, views, st.lists(any_step, max_size=4))
+def test_the_way_back_ends_on_the_grid_of_the_start(
+    shape: tuple[int, int, int], view: int | None, chain: list[AnyStep]
+) -> None:
+    start = prepared(shape, view=view)
+    case, way = apply_steps(chain, start)
+    assert case.mask is not None
+    assert case.mask.shape == case.shape
+    assert case.mask.dtype == np.uint8
+    assert case.image.dtype == np.float32
+    assert case.image.flags.c_contiguous
+    assert np.isfinite(case.image).all()
+    back = undo_steps(way, case.image, FILL)
+    assert back.shape == start.image.shape
+    assert back.dtype == np.float32
+
+
+@settings(deadline=None)
+@given(shapes, views, any_step)
+def test_no_step_invents_a_label_or_overwrites_its_input(
+    shape: tuple[int, int, int], view: int | None, step: AnyStep
+) -> None:
+    start = prepared(shape, view=view)
+    assert start.mask is not None
+    image, mask = start.image.copy(), start.mask.copy()
+    case, _ = apply_steps([step], start)
+    assert set(np.unique(case.mask)) <= {0, *np.unique(mask)}
+    assert np.array_equal(start.image, image)
+    assert np.array_equal(start.mask, mask)
+
+
+@settings(deadline=None)
+@given(shapes, views, any_step, st.sampled_from([0.0, 0.3, -1000.0]))
+def test_a_constant_image_stays_finite_and_even(
+    shape: tuple[int, int, int], view: int | None, step: AnyStep, value: float
+) -> None:
+    start = replace(prepared(shape, view=view), image=np.full((1, *shape), value, np.float32))
+    case, way = apply_steps([step], start)
+    inside = undo_steps(way, case.image, np.zeros(1, np.float32))
+    assert np.isfinite(case.image).all()
+    assert np.isfinite(inside).all()
+    pads = isinstance(step, Pad | Fit) and step.zero
+    assert pads or np.ptp(case.image) <= 1e-5 * abs(value)
+
+
+@settings(deadline=None)
+@given(shapes, views, any_step, st.data())
+def test_slices_that_take_part_are_slices_of_the_case(
+    shape: tuple[int, int, int], view: int | None, step: AnyStep, data: st.DataObject
+) -> None:
+    kept = data.draw(st.sets(st.integers(0, shape[view or 0] - 1)))
+    start = prepared(shape, slices=tuple(sorted(kept)) if view is not None else None, view=view)
+    case, _ = apply_steps([step], start)
+    if view is None:
+        assert case.slices is None
+    else:
+        assert case.slices is not None
+        assert set(case.slices) <= set(range(case.shape[view]))
+        assert list(case.slices) == sorted(case.slices)
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_every_step_is_found_with_its_own_numbers(name: str) -> None:
+    made, again = make_steps((StepSettings(name), StepSettings(name)))
+    assert made == again
+    assert isinstance(made, Step | CaseStep)
+    numbers = {field.name: float(getattr(made, field.name)) for field in fields(made)}  # type: ignore[arg-type]
+    assert make_steps((StepSettings(name, numbers),)) == [made]
+
+
+def test_prediction_has_no_mask() -> None:
+    for step in (CentreCrop(rows=0.5), Resize(rows=5)):
+        assert step.apply(replace(prepared((3, 10, 8)), mask=None)).mask is None
+
+
+def test_steps_are_made_from_a_recipe() -> None:
+    settings = (StepSettings("centre_crop", {"rows": 0.5}), StepSettings("resize", {"columns": 64}))
+    assert make_steps(settings) == [CentreCrop(rows=0.5), Resize(columns=64)]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "fault"),
+    [
+        ("denoise_by_magic", {}, "is unknown; choose from .*centre_crop.*resize"),
+        ("centre_crop", {"height": 1}, "does not take height; use columns, rows, slices"),
+        ("centre_crop", {"rows": 1.5}, "rows is 1.5"),
+        ("centre_crop", {"rows": -0.5}, "rows is -0.5"),
+        ("resize", {"rows": -3}, "rows is -3"),
+        ("resize", {"rows": 2.5}, "rows is 2.5"),
+    ],
+)
+def test_what_a_step_cannot_do_is_named(name: str, numbers: dict[str, float], fault: str) -> None:
+    with pytest.raises(UserError, match=f"step {name}: {fault}"):
+        make_steps((StepSettings(name, numbers),))
+
+
+@dataclass(frozen=True)
+class FakeRecipe:
+    steps: tuple[StepSettings, ...]
+
+    def steps_hash(self) -> str:
+        return "abc"
+
+
+def trainer(*settings: StepSettings) -> Trainer:
+    encoding = SimpleNamespace(values=(1, 2))
+    plan = SimpleNamespace(view_axis=0, scheme=SCHEMES["semantic4"], encoding=encoding)
+    return cast(Trainer, SimpleNamespace(recipe=FakeRecipe(settings), plan=plan))
+
+
+def store(folder: Path, case_id: str, key: str = "key") -> CaseStore:
+    case = prepared((4, 10, 8))
+    assert case.mask is not None
+    record = CaseRecord(case_id, "1", "t2", case.shape, case.spacing, describe_labels(case.mask), None, key)
+    CaseStore(folder, case_id).write(case.image, case.mask, record, 0)
+    return CaseStore(folder, case_id)
+
+
+def test_without_steps_the_plans_cases_are_the_trainers(tmp_path: Path) -> None:
+    assert prepared_folder(trainer(), tmp_path, ("1",)) == tmp_path
+
+
+def test_steps_make_cases_of_their_own_once(tmp_path: Path) -> None:
+    source, crop = store(tmp_path, "1"), trainer(StepSettings("centre_crop", {"rows": 0.5}))
+    folder = prepared_folder(crop, tmp_path, ("1",))
+    made = CaseStore(folder, "1")
+    assert folder == tmp_path / "abc"
+    assert np.array_equal(made.image[:], source.image[:, :, 2:7])
+    assert made.record.shape == (4, 5, 8)
+    assert made.record.labels == describe_labels(made.mask[:])
+    before = made.image_path.stat().st_mtime_ns
+    prepared_folder(crop, tmp_path, ("1",))
+    assert made.image_path.stat().st_mtime_ns == before
+    store(tmp_path, "1", key="planned again")
+    prepared_folder(crop, tmp_path, ("1",))
+    assert made.image_path.stat().st_mtime_ns > before

@@ -1,0 +1,1 @@
+"""Attention U-Net with an instance-aware loss (Pal et al.)."""

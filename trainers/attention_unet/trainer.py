@@ -1,0 +1,104 @@
+"""Modified attention U-Net: six levels down and six up, on slices that are rebuilt every millimetre.
+
+After Pal et al., "Panoptic segmentation and labelling of lumbar spine vertebrae using modified attention U-Net".
+
+Where the paper is silent or contradicts itself:
+
+- Widths are 32, 64, 128, 256, 512, 512 and a bottleneck of 512, 4 x 4 at 256 x 256 pixels.
+- "alpha = 0.6" stands in no formula: it weighs cross-entropy against the instance-aware term.
+- Binary cross-entropy with sigmoid is named beside softmax and equation 8: softmax over the labels is taken.
+- Equations 2 and 3 put attention into the encoder too, the figure on the skips only: `attend_encoder` adds it.
+- Optimiser, epochs and batch are not given: Adam 1e-3, 100 epochs, batch 16.
+- Masks of new slices "trace the boundary ... by excluding the 0 valued pixels from the bounding box": the planner's
+  masks are shaped (see docs/reconstruction.md); the recipe `published_boxes` takes the literal boxes.
+- The split is "random", 80/20 by image; here the work folder's folds, grouped by patient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import nn
+
+from autospine.augmentation import AugmentationSettings
+from autospine.networks.attention_unet import AttentionUNet
+from autospine.networks.shape import NetworkShape
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, StepSettings
+from autospine.training.losses.instance import InstanceCrossEntropy
+from autospine.training.losses.multitask import Objective
+from autospine.training.trainer import Options, Trainer
+
+SIDE = 256  # pixels
+
+
+@dataclass(frozen=True)
+class AttentionOptions(Options):
+    """Choices of the attention U-Net.
+
+    Attributes:
+        attend_encoder: Attention coefficients on the encoder's own features too (equation 2).
+        alpha: Share of the cross-entropy in the loss; the rest is the instance-aware term.
+    """
+
+    attend_encoder: bool = False
+    alpha: float = 0.6
+
+
+STEPS = (
+    StepSettings("shearlet_denoise"),
+    StepSettings("otsu_crop"),
+    StepSettings("fit", {"rows": SIDE, "columns": SIDE}),
+    StepSettings("z_score"),
+)
+PUBLISHED = Recipe(
+    "published",
+    epochs=100,
+    steps_per_epoch=None,
+    optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0, clip_norm=0.0)},
+    schedule=ScheduleSettings("constant", warmup=0.0),
+    learns="classes",
+    batch=16,
+    patch=(SIDE, SIDE),
+    steps=STEPS,
+    foreground=0.0,
+    smallest_updates=1,
+)
+
+
+class AttentionUNetTrainer(Trainer):
+    """Attention U-Net with six poolings, cross-entropy and an instance-aware Dice term (Pal et al.)."""
+
+    name = "attention_unet"
+    plans = ("slice_reconstruction", "2d_sagittal")
+    scheme = "lumbar7"
+    options_type = AttentionOptions
+    options: AttentionOptions
+    widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512, 512, 512)
+    width_multiple = 1
+    recipes: ClassVar[dict[str, Recipe]] = {
+        "adapted": Recipe(
+            "adapted",
+            optimisers={"network": OptimiserSettings("adam", 2e-3, 0.0)},
+            batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
+            augmentation=AugmentationSettings(),
+            learns="classes",
+            average=0.99,
+        ),
+        "published": PUBLISHED,
+        "published_boxes": replace(
+            PUBLISHED, name="published_boxes", steps=(StepSettings("box_masks"), *STEPS)
+        ),
+    }
+
+    def shape(self) -> NetworkShape:
+        """Six poolings whatever the plan."""
+        return super().shape().with_stages(self.widths)
+
+    def build(self, shape: NetworkShape) -> nn.Module:
+        """Gates on the skips, and in the encoder if asked for."""
+        return AttentionUNet(shape, self.options.attend_encoder)
+
+    def objective(self) -> Objective:
+        """Weighs both terms: alpha * cross-entropy + (1 - alpha) * instance term."""
+        return Objective(self.encoding, self.plan.network_axes, InstanceCrossEntropy(self.options.alpha))

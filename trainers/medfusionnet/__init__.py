@@ -1,0 +1,1 @@
+"""MedFusionNet: four members and the best weighted pair (Narula et al. 2024)."""

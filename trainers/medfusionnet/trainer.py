@@ -1,0 +1,272 @@
+"""MedFusionNet: four networks trained one after another, and the best weighted pair of them.
+
+After Narula et al. 2024, "Lumbar spine MRI segmentation: a deep learning approach for identifying spine regions".
+
+Where the paper is silent or contradicts itself:
+
+- The printed search blends the members' *scores*. Here soft-max probabilities are blended, and the pair and its weights
+  are those with the highest mean IoU on the validation part; a table shows what their arithmetic would claim beside it.
+- "RPI" orientation: rows from head to foot and columns from front to back, which is what every sagittal slice has
+  here. That slices then run from left to right instead of right to left, no 2-D network sees.
+- 447 images of 447 series: the middle annotated slice of each. `published` trains on it and is scored on it; `adapted`
+  trains on every annotated slice and is scored on whole scans.
+- 447 images become 3535 by augmentation, which is drawn afresh for every batch here: an epoch is 3535 / 447 passes. If
+  the images were enlarged before they were split, copies of one stood on both sides: recipe
+  `published_enlarged_first`, with a warning.
+- "Flipping" of a sagittal slice can swap front and back, or head and foot; left and right do not lie in it. `published`
+  swaps front and back; swapping head and foot turns the numbering upside down: only with `flips`.
+- Loss and widths are not given: cross-entropy and Dice; 32, 64, 128, 256, 512, and the stem of DeepLab v3's own
+  ResNet-50. "Pretrained architectures" train from scratch.
+- The rate falls to 1e-8 by epoch 41, from 1e-3 by tenths: a patience of 5 epochs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, inf
+from typing import Any, ClassVar, Literal
+
+from torch import nn
+
+from autospine.augmentation import NO_CHANGE, AugmentationSettings
+from autospine.core import registry
+from autospine.core.errors import UserError
+from autospine.core.workspace import WorkFolder
+from autospine.ensemble.choose import Candidates, choose, chosen_weights, save_ensemble
+from autospine.evaluation.cohort import Evaluation
+from autospine.inference.ensemble_card import PREFIX
+from autospine.inference.model import CARD, read_model
+from autospine.networks.repeat_channels import RepeatChannels
+from autospine.networks.shape import NetworkShape
+from autospine.planning.plan import Plan
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
+from autospine.planning.splits import Part
+from autospine.training import distributed
+from autospine.training.budget import Afterwards
+from autospine.training.data import PatchSampler
+from autospine.training.job import Job
+from autospine.training.loop import fit
+from autospine.training.trainer import Options, Trainer
+from autospine.training.validation import count_windows, validate
+from trainers.medfusionnet.images import WARNING, enlarged_first, with_images
+from trainers.medfusionnet.published import PUBLISHED as FIGURES
+from trainers.medfusionnet.published import note
+
+log = logging.getLogger(__name__)
+
+MEMBERS = ("unet", "unetplusplus", "resunet", "deeplabv3")
+SIDE = 128  # pixels
+CHANNELS = 3  # equal ones
+ENLARGEMENT = 3535 / 447
+FLIPPED = {"none": (), "horizontal": (-1,), "vertical": (-2,), "both": (-2, -1)}
+
+
+@dataclass(frozen=True)
+class MedFusionOptions(Options):
+    """Choices of MedFusionNet.
+
+    Attributes:
+        members: Networks that are trained and paired.
+        flips: "horizontal" swaps front and back, "vertical" head and foot, which spoils the numbering.
+        enlargement: Images that one becomes by augmentation.
+        enlarge: "after" the split, or "before" it, where copies of an image stand on both sides.
+
+    Raises:
+        ValueError: An image becomes less than one.
+    """
+
+    members: tuple[str, ...] = MEMBERS
+    flips: Literal["none", "horizontal", "vertical", "both"] = "none"
+    enlargement: float = 1.0
+    enlarge: Literal["after", "before"] = "after"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.enlargement < inf:
+            raise ValueError(f"enlargement is {self.enlargement:g}, not at least 1")
+
+
+SPLIT = SplitSettings("patient", 0.70, 0.05, 0.25, folds=4)
+PUBLISHED = Recipe(
+    "published",
+    epochs=50,
+    steps_per_epoch=None,
+    optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0, clip_norm=0.0)},
+    schedule=ScheduleSettings("plateau", warmup=0.0, patience=5, factor=0.1),
+    learns="classes",
+    batch=64,
+    patch=(SIDE, SIDE),
+    steps=(
+        StepSettings("unit_range"),
+        StepSettings("resize", {"rows": SIDE, "columns": SIDE}),
+        StepSettings("annotated_slices", {"middle": 1}),
+    ),
+    augmentation=replace(
+        NO_CHANGE,
+        affine_probability=0.5,
+        rotation_degrees=15.0,
+        scale=(1.0, 1.0),
+        shear=0.0,
+        translation=0.1,
+        brightness_probability=0.5,
+        brightness=0.2,
+    ),
+    foreground=0.0,
+    smallest_updates=1,
+    split=SPLIT,
+    options={"flips": "horizontal", "enlargement": ENLARGEMENT},
+)
+
+
+class MedFusionNetTrainer(Trainer):
+    """Weighted pair of U-Net, U-Net++, ResUNet and DeepLab v3 (Narula et al. 2024).
+
+    With one member in its options it is that member's own trainer; a member's model names it so.
+    """
+
+    name = "medfusionnet"
+    plans = ("2d_sagittal",)
+    scheme = "spider20"
+    options_type = MedFusionOptions
+    options: MedFusionOptions
+    widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512)  # of `published`
+    recipes: ClassVar[dict[str, Recipe]] = {
+        "adapted": Recipe(
+            "adapted",
+            optimisers={"network": OptimiserSettings("adam", 4e-3, 0.0)},
+            batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
+            augmentation=AugmentationSettings(),
+            learns="classes",
+            steps=(StepSettings("annotated_slices"),),
+            average=0.99,
+            split=SPLIT,
+        ),
+        "published": PUBLISHED,
+        "published_enlarged_first": replace(
+            PUBLISHED, name="published_enlarged_first", options={**PUBLISHED.options, "enlarge": "before"}
+        ),
+    }
+
+    def __init__(self, plan: Plan, recipe: Recipe) -> None:
+        super().__init__(plan, recipe)
+        known, asked = ", ".join(MEMBERS), self.options.members
+        strange = [each for each in asked if each not in MEMBERS or asked.count(each) > 1]
+        if strange or not asked:
+            fault = f"{strange[0]} is unknown or named twice" if strange else "are none"
+            raise UserError("--members", fault, f"choose from {known}")
+        if self.options.enlarge == "before" and round(self.options.enlargement) < 2:
+            fault = f"deals copies, and with an enlargement of {self.options.enlargement:g} there is one of each image"
+            raise UserError("--option enlarge=before", fault, "add --option enlargement=8, or leave it out")
+
+    # One member.
+
+    def member(self, name: str) -> MedFusionNetTrainer:
+        """The trainer of one member alone."""
+        return self._with({"members": [name]})
+
+    def _with(self, options: Mapping[str, Any]) -> MedFusionNetTrainer:
+        return type(self)(self.plan, replace(self.recipe, options={**self.recipe.options, **options}))
+
+    def _network_trainer(self) -> Trainer:
+        """Whose network the first member is, on the paper's stages where the recipe has a fixed patch."""
+        plan = self.plan
+        if self.recipe.patch:
+            plan = replace(plan, network=plan.network.with_stages(self.widths))
+        kind = registry.load("trainers", self.options.members[0])
+        return kind(plan, replace(self.recipe, options={}))
+
+    def shape(self) -> NetworkShape:
+        """As the member's own trainer has it, for the labels learnt here."""
+        return replace(self._network_trainer().shape(), out_channels=self.encoding.channels)
+
+    def candidates(self) -> Sequence[NetworkShape]:
+        """Those of the member's own trainer."""
+        found = self._network_trainer().candidates()
+        return tuple(replace(shape, out_channels=self.encoding.channels) for shape in found)
+
+    def build(self, shape: NetworkShape) -> nn.Module:
+        """The first member's network, which sees the image as three equal channels."""
+        seen = replace(shape, in_channels=CHANNELS * shape.in_channels)
+        return RepeatChannels(self._network_trainer().build(seen), CHANNELS)
+
+    def augmentation(self) -> AugmentationSettings | None:
+        """The recipe's, with the flips that are asked for."""
+        settings = super().augmentation()
+        return None if settings is None else replace(settings, mirror_axes=FLIPPED[self.options.flips])
+
+    def look_at(self, sampler: PatchSampler) -> None:
+        """An epoch is one pass over the enlarged images; dealt by copies, not all of an image's are trained on."""
+        if self.recipe.steps_per_epoch is None:
+            images = sampler.pass_length() * self.options.enlargement
+            if self.options.enlarge == "before":
+                split = self.recipe.split or SplitSettings()
+                images *= split.train / sum(split.shares)
+            self.recipe = replace(self.recipe, steps_per_epoch=max(ceil(images / self.batch), 1))
+
+    # All of them.
+
+    def train(self, job: Job) -> Evaluation | None:
+        """Trains each member, searches for weights, and validates the ensemble."""
+        fold = with_images(self, job)
+        if self.options.enlarge == "before":
+            if not fold.scored.cases:  # nothing is split, so that there is no before
+                return self._with({"enlarge": "after"}).train(replace(job, fold=fold))
+            fold = enlarged_first(self, fold, job)
+        job = replace(job, fold=fold)
+        waiting = [name for name in self.options.members if not self._trained(name, job)]
+        share, after = job.seconds_left() / max(len(waiting), 1), self._after(job, len(waiting))
+        for number, name in enumerate(waiting):
+            log.info("member %s, %d of %d to train", name, number + 1, len(waiting))
+            left = job.seconds_left() / (len(waiting) - number)
+            fit(self.member(name), self._job_of(name, job, min(share, left)), after)
+        if distributed.is_main():
+            self._combine(job)
+        distributed.wait_for_all()
+        return validate(self, job)
+
+    def _trained(self, name: str, job: Job) -> bool:
+        done = job.resume and job.epochs is None and (job.folder / f"{PREFIX}{name}" / CARD).exists()
+        if done:
+            log.info("member %s is trained already", name)
+        return done
+
+    def _job_of(self, name: str, job: Job, seconds: float) -> Job:
+        """A member's training: a folder of its own, and its share of the time where there is a budget."""
+        minutes = None if job.minutes is None else max(seconds / 60, 0.01)
+        return replace(job, folder=job.folder / f"{PREFIX}{name}", minutes=minutes, started=time.monotonic())
+
+    def _after(self, job: Job, waiting: int) -> Afterwards:
+        """What each waiting member's share must leave room for: its part of what follows all trainings.
+
+        All members predict the cases of the search; then a pair of them those that are scored.
+        """
+        fold, members = job.fold, len(self.options.members)
+        searched, scored = (*fold.validation, *fold.test) if fold.validation else (), fold.scored.cases
+        windows = members * count_windows(self, job.cases, searched)
+        windows += min(members, 2) * count_windows(self, job.cases, scored)
+        cases, sharing = members * len(searched) + len(scored), max(waiting, 1)
+        return Afterwards(ceil(windows / sharing), ceil(cases / sharing))
+
+    def _combine(self, job: Job) -> None:
+        """Chooses the weights on the validation part, or takes equal ones where there is none."""
+        names = self.options.members
+        models = [read_model(job.folder / f"{PREFIX}{name}") for name in names]
+        fold, slices = job.fold, job.fold.slices
+        validation = Part("validation", fold.validation, slices.validation if slices else None)
+        if not fold.validation:
+            log.warning("no validation cases to choose weights on: every member weighs the same")
+            save_ensemble(job.folder, models, [1 / len(names)] * len(names), "equal: no validation cases")
+            return
+        notes = (note(), f"WARNING: {WARNING}.") if self.options.enlarge == "before" else (note(),)
+        candidates = Candidates(
+            models=tuple(models),
+            names=names,
+            validation=validation,
+            test=fold.scored if fold.test else None,
+            published=FIGURES,
+            notes=notes,
+        )
+        table = choose(candidates, WorkFolder(job.work), job.folder, job.device)
+        save_ensemble(job.folder, models, *chosen_weights(table))

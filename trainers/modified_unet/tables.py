@@ -1,0 +1,174 @@
+"""Table 2 of Ahmed et al. 2024: seven metrics per class and sequence, ours beside the published ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+
+from autospine import volumes
+from autospine.core.files import write_text
+from autospine.core.workspace import WorkFolder
+from autospine.fingerprint.fingerprint import Fingerprint
+from autospine.inference.predict import output_scheme
+from autospine.inference.run import suffix_of
+from autospine.labels.conversion import conversion, get_scheme
+from autospine.labels.schemes import LabelScheme
+from autospine.planning.split_strategies import LEAK
+from autospine.planning.splits import Part
+from trainers.modified_unet.slice_scores import ClassScore, SliceScorer
+
+FILE = "table_2"
+SCHEME = "semantic4"
+CLASSES = {0: "background", 3: "discs", 1: "vertebrae", 2: "canal"}  # in the paper's order
+METRICS = {
+    "iou": "IoU",
+    "dice": "Dice",
+    "asd_mm": "ASD mm",
+    "nsd": "NSD",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+}
+PUBLISHED: Mapping[str, Mapping[str, Sequence[float]]] = {
+    "t2_SPACE": {
+        "background": (0.9906, 0.9950, 0.0543, 0.9951, 0.9951, 0.9955, 0.9953),
+        "discs": (0.9476, 0.9688, 0.0288, 0.9994, 0.9684, 0.9778, 0.9731),
+        "vertebrae": (0.9461, 0.9712, 0.0464, 0.9944, 0.9745, 0.9701, 0.9723),
+        "canal": (0.9501, 0.9671, 0.0361, 0.9963, 0.9761, 0.9727, 0.9744),
+    },
+    "t1": {
+        "background": (0.9891, 0.9893, 0.0578, 0.9901, 0.9899, 0.9921, 0.9917),
+        "discs": (0.9378, 0.9592, 0.0389, 0.9954, 0.9556, 0.9696, 0.9663),
+        "vertebrae": (0.9367, 0.9634, 0.0489, 0.9912, 0.9711, 0.9697, 0.9678),
+        "canal": (0.9445, 0.9628, 0.0372, 0.9893, 0.9711, 0.9692, 0.9725),
+    },
+    "t2": {
+        "background": (0.9867, 0.9877, 0.0533, 0.9921, 0.9856, 0.9933, 0.9867),
+        "discs": (0.9317, 0.9527, 0.0401, 0.9934, 0.9524, 0.9658, 0.9650),
+        "vertebrae": (0.9331, 0.9647, 0.0488, 0.9919, 0.9703, 0.9671, 0.9666),
+        "canal": (0.9439, 0.9625, 0.0371, 0.9856, 0.9689, 0.9697, 0.9709),
+    },
+}
+TOLERANCE_MM = 1.0
+NOTES = (
+    "In brackets what the paper's table 2 prints, on its own slices: 1000 of each sequence, filtered, dealt at random.",
+    "Every slice is an image of its own; pixels and contours of all slices are counted together.",
+    "Dice and F1 are one number on the same counts. The paper prints two that differ; how it got them is not said.",
+    "The paper does not state the unit of its ASD; ours is mm.",
+    f"NSD is the paper's: the share of the reference's contour nearer than tau to the predicted one. It gives no tau; "
+    f"ours is {TOLERANCE_MM:g} mm. It does not see what is predicted where there is nothing.",
+    "The background's distances are those of all structures together.",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        sequence: "t1", "t2", "t2_SPACE", "unknown", or "all".
+        name: Of the class.
+        score: Ours.
+    """
+
+    sequence: str
+    name: str
+    score: ClassScore
+
+    def published(self, metric: str) -> float | None:
+        """The paper's figure, where it has one."""
+        line = PUBLISHED.get(self.sequence, {}).get(self.name)
+        return None if line is None else line[list(METRICS).index(metric)]
+
+
+def write_table(folder: Path, part: Part, work: WorkFolder, scheme: LabelScheme, view_axis: int) -> None:
+    """Writes table_2.md and table_2.csv from the masks that were predicted.
+
+    Args:
+        folder: Of the predicted masks.
+        part: The cases, or slices, that are scored.
+        work: Where the references lie.
+        scheme: The data set's.
+        view_axis: Canonical axis along which slices are taken.
+    """
+    sequences = {case.id: case.sequence for case in Fingerprint.load(work.fingerprint).cases}
+    scorers: dict[str, SliceScorer] = {}
+    several = len({sequences[case] for case in part.cases}) > 1
+    for case in part.cases:
+        names = [sequences[case], *(["all"] if several else [])]
+        chosen = [scorers.setdefault(name, SliceScorer(tuple(CLASSES), TOLERANCE_MM)) for name in names]
+        _add(chosen, folder, case, part, work, scheme, view_axis)
+    ordered = sorted(scorers, key=lambda name: (name == "all", [*PUBLISHED, name].index(name)))
+    rows = [
+        Row(sequence, name, scorers[sequence].score(label))
+        for sequence in ordered
+        for label, name in CLASSES.items()
+    ]
+    write_text(folder / f"{FILE}.csv", _csv(rows))
+    write_text(folder / f"{FILE}.md", _markdown(rows, part))
+
+
+def _add(
+    scorers: Sequence[SliceScorer],
+    folder: Path,
+    case: str,
+    part: Part,
+    work: WorkFolder,
+    scheme: LabelScheme,
+    view_axis: int,
+) -> None:
+    """Takes the slices of one case."""
+    source = Path(work.load_sources()[case].mask)
+    reference = volumes.read_mask(source)
+    written = output_scheme(get_scheme(SCHEME), scheme, None)
+    found = volumes.read_mask(folder / f"{case}{suffix_of(source)}").array
+    ours = conversion(written, get_scheme(SCHEME)).apply(found, case)
+    change = conversion(scheme, get_scheme(SCHEME))
+    theirs = change.apply(reference.array, source)
+    if change.target.unlabelled is not None:
+        unlabelled = theirs == change.target.unlabelled
+        ours[unlabelled] = theirs[unlabelled] = 0
+    spacing = [mm for axis, mm in enumerate(reference.spacing) if axis != view_axis]
+    every = range(reference.array.shape[view_axis])
+    for k in part.slices[case] if part.slices is not None else every:
+        for scorer in scorers:
+            scorer.add(ours.take(k, view_axis), theirs.take(k, view_axis), spacing)
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["sequence", "class", "slices", *METRICS, *(f"published_{m}" for m in METRICS)])
+    for row in rows:
+        ours = [getattr(row.score, metric) for metric in METRICS]
+        figures = ["" if isnan(value) else f"{value:.6g}" for value in ours]
+        theirs = ["" if value is None else f"{value:g}" for value in map(row.published, METRICS)]
+        writer.writerow([row.sequence, row.name, row.score.slices, *figures, *theirs])
+    return text.getvalue()
+
+
+def _markdown(rows: Sequence[Row], part: Part) -> str:
+    count = "all" if part.slices is None else str(sum(map(len, part.slices.values())))
+    cases = f"{len(part.cases)} case{'' if len(part.cases) == 1 else 's'}"
+    lines = ["# Table 2", "", f"{part.name}: {count} slices of {cases}", ""]
+    lines += ["| sequence | class | slices | " + " | ".join(METRICS.values()) + " |"]
+    lines += ["|---|---|---:|" + "---:|" * len(METRICS)]
+    lines += [
+        f"| {row.sequence} | {row.name} | {row.score.slices} | " + " | ".join(_cells(row)) + " |"
+        for row in rows
+    ]
+    notes = NOTES if part.slices is None else (*NOTES, f"WARNING: {LEAK}.")
+    return "\n".join(
+        [*lines, "", *(f"- {note}" for note in notes), "", "For research, not a medical device.", ""]
+    )
+
+
+def _cells(row: Row) -> Iterator[str]:
+    """Ours, the paper's in brackets."""
+    for metric in METRICS:
+        ours, theirs = getattr(row.score, metric), row.published(metric)
+        yield ("-" if isnan(ours) else f"{ours:.4f}") + ("" if theirs is None else f" ({theirs:.4f})")

@@ -1,0 +1,47 @@
+"""How the SAFNet paper prepares, deals and trains, for SAFNet and for the networks that it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autospine.augmentation import NO_CHANGE
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
+
+PLAN = "3d_volume"
+SLICES, ROWS, COLUMNS = 18, 256, 128
+SPLIT = SplitSettings("patient", 138, 4, 30, folds=5)
+
+AUGMENTATION = replace(  # rotation, contrast and elastic deformation; how much is ours
+    NO_CHANGE,
+    affine_probability=0.5,
+    rotation_degrees=10.0,
+    scale=(1.0, 1.0),
+    shear=0.0,
+    translation=0.0,
+    elastic_probability=0.3,
+    contrast_probability=0.5,
+    contrast=(0.75, 1.25),
+)
+
+PUBLISHED = Recipe(
+    "published",
+    epochs=50,
+    steps_per_epoch=None,
+    optimisers={"network": OptimiserSettings("adam", 1e-3, 1e-4, clip_norm=0.0)},
+    schedule=ScheduleSettings("plateau", warmup=0.0, patience=10, factor=0.5),
+    learns="classes",
+    batch=8,
+    patch=(SLICES, ROWS, COLUMNS),
+    steps=(
+        StepSettings("centre_crop", {"columns": 0.5}),
+        StepSettings("fit", {"slices": SLICES, "rows": ROWS, "columns": COLUMNS}),
+        StepSettings("z_score"),
+    ),
+    augmentation=AUGMENTATION,
+    foreground=0.0,
+    keep="best",
+    loss_weights={"dice": 0.0, "cross_entropy": 1.0},
+    smallest_updates=1,
+    split=SPLIT,
+)
+COMPARED = replace(PUBLISHED, name="safnet")  # of the comparators: cross-entropy, Adam 1e-3, the same data

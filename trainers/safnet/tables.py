@@ -1,0 +1,173 @@
+"""Table 1 of Yilihamu et al. 2023: mean Dice over structures, fold by fold, ours beside the published figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from autospine.core.files import read_json, write_text
+from autospine.labels.conversion import get_scheme
+from trainers.safnet.recipes import COMPARED, PUBLISHED
+
+FILE = "table_1"
+SCHEME = "mrspineseg18"
+FOLD = "fold_"
+PARTS = ("test", "validation")  # what is scored, the first that there is
+ABSENT = "absent"
+PARTIAL = re.compile("_(pyramid|fusion|attention)-false")  # in the name of a folder: not the whole SAFNet
+OWN = re.compile(
+    "_(all$|loss-(binary|cross_entropy)|(pyramid|fusion|attention)-true)"
+)  # of SAFNet's names alone
+Figure = tuple[float, float]  # mean and deviation, in percent
+METHODS: Mapping[str, tuple[str, Sequence[Figure]]] = {  # by trainer, in the paper's order
+    "unet": ("3D UNet", ((74.42, 5.22), (72.45, 8.24), (75.68, 7.42), (74.22, 5.32), (78.35, 3.22))),
+    "cfnet": ("CFNet", ((78.95, 5.61), (77.02, 8.14), (78.31, 6.46), (74.46, 5.67), (80.13, 2.64))),
+    "resunet": ("3D ResUNet", ((78.95, 5.41), (76.27, 9.07), (79.04, 6.38), (75.25, 5.76), (80.07, 4.49))),
+    "deeplabv3": (
+        "3D DeepLabV3",
+        ((79.19, 6.52), (78.62, 8.48), (82.77, 3.46), (72.59, 5.88), (80.83, 3.48)),
+    ),
+    "safnet": ("SAFNet", ((79.46, 4.63), (78.82, 7.97), (81.32, 3.45), (80.56, 5.47), (81.45, 3.47))),
+}
+NOTES = (
+    "Dice in percent, mean and standard deviation over the structures; each structure's figure is its mean over the "
+    "scored cases whose annotation or mask shows it, 0 where only one of them does. What the paper's deviation runs "
+    "over is not said.",
+    "In brackets what the paper's table 1 prints for its own five folds of MRSpineSeg; fold k here has other cases.",
+    "The paper's five-fold mean of SAFNet is 80.32 +- 5.00. Its fold 5 is 81.45 in the table, 80.83 in the text.",
+    f'"{ABSENT}": no scored case of the fold shows the structure and none was predicted; it is in no mean. A structure '
+    "that is annotated but that no training case shows scores 0 and counts.",
+    f"The other networks' own figures are those of their recipe {COMPARED.name} (of adapted beside adapted), where "
+    "they are trained in the same work folder: the same cases, steps and folds.",
+)
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """What one trained fold reached.
+
+    Attributes:
+        dice: By structure, as keys of anatomy, in percent; of those that the scored cases or the masks show.
+    """
+
+    dice: Mapping[str, float]
+
+    @property
+    def figure(self) -> Figure | None:
+        """Mean and standard deviation (n - 1) over the structures; None if there are none."""
+        values = list(self.dice.values())
+        return (mean(values), stdev(values) if len(values) > 1 else 0.0) if values else None
+
+
+Folds = Mapping[int, FoldScore]
+
+
+def write_table(folder: Path) -> None:
+    """Writes table_1.md and table_1.csv above SAFNet's folds, of all that are scored, its own or a comparator's.
+
+    Args:
+        folder: Of one fold's masks and scores: models/<trainer>/<plan>/<recipe>/fold_<k>/<part>. Nothing is written
+            for other parts, such as held-out cases, and while SAFNet itself is not there.
+    """
+    if folder.name not in PARTS or not folder.parent.name.startswith(FOLD):
+        return
+    recipe = folder.parents[1]
+    for ours in sorted((recipe.parents[2] / "safnet" / recipe.parent.name).glob("*")):
+        if (
+            not PARTIAL.search(ours.name)
+            and recipe in (there := places(ours)).values()
+            and (found := scored_folds(ours))
+        ):
+            every = {name: found if place == ours else scored_folds(place) for name, place in there.items()}
+            write_text(ours / f"{FILE}.md", _markdown(every))
+            write_text(ours / f"{FILE}.csv", _csv(every))
+
+
+def places(recipe: Path) -> dict[str, Path]:
+    """Each method's recipe folder, given SAFNet's: of the same split and sequence, without SAFNet's own options."""
+    models, plan, name = recipe.parents[2], recipe.parent.name, recipe.name
+    own = next((each for each in ("published_literal", PUBLISHED.name) if name.startswith(each)), "")
+    theirs = (COMPARED.name if own else "") + OWN.sub("", name.removeprefix(own))
+    return {
+        trainer: recipe if trainer == "safnet" else models / trainer / plan / theirs for trainer in METHODS
+    }
+
+
+def scored_folds(recipe: Path) -> dict[int, FoldScore]:
+    """Scores of the numbered folds in a recipe's folder."""
+    found = {}
+    for fold in recipe.glob(f"{FOLD}*"):
+        number = fold.name.removeprefix(FOLD)
+        summaries = [path for part in PARTS if (path := fold / part / "summary.json").exists()]
+        if number.isdecimal() and summaries:  # others: fold_all, or one that its owner has renamed
+            found[int(number)] = _score(summaries[0])
+    return dict(sorted(found.items()))
+
+
+def _score(summary: Path) -> FoldScore:
+    known = {anatomy.key for anatomy in get_scheme(SCHEME).anatomies.values()}
+    rows = read_json(summary, "score the fold again with autospine_train --continue")["labels"]
+    dice = {row["anatomy"]: row["mean"]["dice"] for row in rows if not row["union"]}
+    return FoldScore({key: 100 * value for key, value in dice.items() if key in known and value is not None})
+
+
+def _markdown(found: Mapping[str, Folds]) -> str:
+    numbers = _folds(found)
+    names = [f"fold {k + 1}" for k in numbers]
+    lines = ["# Table 1", "", "| method | " + " | ".join([*names, "mean"]) + " |"]
+    lines += ["|---|" + "---:|" * (len(names) + 1)]
+    for trainer, (method, published) in METHODS.items():
+        cells = [_cell(_figure(found[trainer], k), _published(published, k)) for k in numbers]
+        ours = [figure[0] for k in numbers if (figure := _figure(found[trainer], k))]
+        overall = f"{mean(ours):.2f}" if ours else "-"
+        cells.append(f"{overall} ({mean(value for value, _ in published):.2f})")
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    lines += ["", "## SAFNet, ours, by structure", "", "| structure | " + " | ".join(names) + " |"]
+    lines += ["|---|" + "---:|" * len(names), *_structures(found["safnet"], numbers)]
+    return "\n".join(
+        [*lines, "", *(f"- {note}" for note in NOTES), "", "For research, not a medical device.", ""]
+    )
+
+
+def _structures(folds: Folds, numbers: Sequence[int]) -> Iterator[str]:
+    for anatomy in get_scheme(SCHEME).anatomies.values():
+        cells = []
+        for k in numbers:
+            value = folds[k].dice.get(anatomy.key) if k in folds else None
+            cells.append("-" if k not in folds else ABSENT if value is None else f"{value:.2f}")
+        yield f"| {anatomy.name} | " + " | ".join(cells) + " |"
+
+
+def _folds(found: Mapping[str, Folds]) -> list[int]:
+    """The paper's five, and those that a split of one's own has besides."""
+    return sorted({*range(len(METHODS["safnet"][1])), *(k for folds in found.values() for k in folds)})
+
+
+def _figure(folds: Folds, fold: int) -> Figure | None:
+    return folds[fold].figure if fold in folds else None
+
+
+def _published(figures: Sequence[Figure], fold: int) -> Figure | None:
+    return figures[fold] if fold < len(figures) else None
+
+
+def _cell(ours: Figure | None, theirs: Figure | None) -> str:
+    text = "-" if ours is None else f"{ours[0]:.2f} ± {ours[1]:.2f}"
+    return text if theirs is None else f"{text} ({theirs[0]:.2f} ± {theirs[1]:.2f})"
+
+
+def _csv(found: Mapping[str, Folds]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", "fold", "mean", "deviation", "published_mean", "published_deviation"])
+    for trainer, (method, published) in METHODS.items():
+        for k in _folds(found):
+            ours, theirs = _figure(found[trainer], k), _published(published, k)
+            cells = [f"{value:.6g}" for value in ours] if ours else ["", ""]
+            writer.writerow([method, k + 1, *cells, *(theirs or ("", ""))])
+    return text.getvalue()

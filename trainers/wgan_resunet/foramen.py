@@ -1,0 +1,51 @@
+"""The foramen where masks name bodies or laminae and the canal, but no foramen, as SPINEPS's sub-regions do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from autospine.labels.anatomy import Kind
+from autospine.labels.conversion import LabelScheme, check_labels, present_labels
+from trainers.wgan_resunet.labels import BODY, FORAMEN, LAMINA, UNLABELLED, canal_of, labels_of
+
+NAMED = (Kind.BODY, Kind.LAMINA)
+
+
+def lacks_foramen(scheme: LabelScheme, shown: Collection[int]) -> bool:
+    """Whether labels name bodies or laminae themselves, and a canal in the foramen's place."""
+
+    def show(*kinds: Kind) -> bool:
+        return bool(set(labels_of(scheme, *kinds)) & set(shown))
+
+    return show(*NAMED) and show(Kind.CANAL) and not show(Kind.FORAMEN)
+
+
+def derive_foramen(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "mask") -> np.ndarray:
+    """Bodies and laminae as they are, and the canal as foramen in the rows that show either.
+
+    Args:
+        mask: `(slices, rows, columns)` canonical integers of `scheme`.
+        scheme: With bodies or laminae and a canal; its other structures become background.
+        subject: The file that an error names.
+
+    Returns:
+        uint8 of the same shape, in `AXIAL4`. Without a canal all rows that show bone are unlabelled.
+
+    Raises:
+        UserError: The mask holds a label that the scheme lacks.
+    """
+    check_labels(present_labels(mask, subject), scheme, subject)
+    derived = np.zeros(mask.shape, np.uint8)
+    derived[np.isin(mask, labels_of(scheme, Kind.BODY))] = BODY
+    derived[np.isin(mask, labels_of(scheme, Kind.LAMINA))] = LAMINA
+    rows = np.asarray((derived > 0).any(axis=(0, 2)))
+    canal = canal_of(mask, scheme)
+    derived[canal & rows[:, None]] = FORAMEN
+    if not canal.any():
+        derived[:, rows] = UNLABELLED
+    if scheme.unlabelled is not None:
+        derived[mask == scheme.unlabelled] = UNLABELLED
+    return derived

@@ -1,0 +1,54 @@
+"""How Liu et al. 2024 prepare, deal and train on axial slices: for `wgan_resunet`, and for what it is compared with.
+
+The paper's table 1 gives sizes, batches and epochs of its comparators. All else is as for `wgan_resunet`, so that
+networks are compared on the same slices; optimiser and learning rate of the comparators are *ours*, the generator's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autospine.augmentation import NO_CHANGE
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
+
+PLAN = "2d_axial"
+DERIVATION = StepSettings("derive_axial4")
+ADAM = OptimiserSettings("adam", 1e-4, 0.0, clip_norm=0.0)
+ROTATION_AND_CROPPING = replace(NO_CHANGE, affine_probability=0.7, scale=(1.0, 1.25), shear=0.0)
+
+
+def published(side: int, batch: int, optimisers: dict[str, OptimiserSettings] | None = None) -> Recipe:
+    """A recipe as the paper's table 1 has it.
+
+    Args:
+        side: Pixels of the square slices.
+        batch: Slices per update.
+        optimisers: By network; Adam for a single one.
+    """
+    return Recipe(
+        "published",
+        epochs=500,
+        steps_per_epoch=None,
+        optimisers=optimisers or {"network": ADAM},
+        schedule=ScheduleSettings("constant", warmup=0.0),
+        learns="classes",
+        batch=batch,
+        patch=(side, side),
+        steps=(
+            DERIVATION,
+            StepSettings("wavelet_denoise"),
+            StepSettings("adaptive_histogram"),
+            StepSettings("otsu_crop"),
+            StepSettings("fit", {"slices": side, "columns": side}),
+            StepSettings("z_score", {"per_slice": 1}),
+        ),
+        augmentation=ROTATION_AND_CROPPING,
+        foreground=0.0,
+        smallest_updates=1,
+        split=SplitSettings("patient", 0.6, 0.1, 0.3, folds=5),
+    )
+
+
+def fits_axial_slices(recipe: Recipe) -> bool:
+    """Whether a recipe is of this protocol: it derives the labels and brings slices to square pixels."""
+    return bool(recipe.patch) and DERIVATION in recipe.steps

@@ -1,0 +1,93 @@
+"""The derivation of `axial4` as a recipe's step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autospine.core.errors import UserError
+from autospine.labels.anatomy import Kind
+from autospine.labels.conversion import present_labels
+from autospine.preprocessing.transforms.base import Labelling
+from trainers.wgan_resunet.foramen import NAMED, derive_foramen, lacks_foramen
+from trainers.wgan_resunet.labels import (
+    AXIAL4,
+    STRUCTURES,
+    WHOLE,
+    check_derivable,
+    derive_axial4,
+    labels_of,
+    shows_axial,
+)
+
+if TYPE_CHECKING:
+    from autospine.preprocessing.transforms.base import Prepared, Shape
+
+NAME = "derive_axial4"
+
+
+@dataclass(frozen=True)
+class DeriveAxial4:
+    """Gives masks of whole vertebrae the labels of `axial4`; masks that have them already stay as they are.
+
+    Where bodies or laminae are named and a canal is, but no foramen, only the foramen is derived.
+
+    List it before steps that move or cut the image: it goes along canonical axial rows.
+    """
+
+    def labelling(self, before: Labelling) -> Labelling:
+        """`axial4`, with a value for what is not annotated; what there was where nothing has to be derived.
+
+        Raises:
+            UserError: The data set shows no vertebrae or no canal.
+        """
+        if lacks_foramen(before.scheme, before.shown):
+            named = [Kind.FORAMEN, *(before.scheme.anatomies[value].kind for value in before.shown)]
+            return Labelling(AXIAL4, tuple(v for v in STRUCTURES if AXIAL4.anatomies[v].kind in named))
+        if shows_axial(before.scheme, before.shown):
+            return before
+        check_derivable(before.scheme, before.shown, "the data set")
+        return Labelling(AXIAL4, STRUCTURES)
+
+    def relabel(self, mask: np.ndarray, before: Labelling, subject: str | Path) -> np.ndarray:
+        """A mask in the new labels; see `derive_axial4` and `derive_foramen`."""
+        if lacks_foramen(before.scheme, before.shown):
+            return derive_foramen(mask, before.scheme, subject)
+        if shows_axial(before.scheme, before.shown):
+            return mask
+        return derive_axial4(mask, before.scheme, subject)
+
+    def apply(self, case: Prepared) -> Prepared:
+        """The case with derived labels.
+
+        Raises:
+            UserError: Its mask shows vertebrae, or parts of them, but no canal.
+        """
+        if case.mask is None:
+            return case
+        if case.scheme is None:
+            raise UserError(f"step {NAME}", "was not told what the mask's integers mean", "plan again")
+        before = Labelling(case.scheme, case.labels)
+        after = self.labelling(before)
+        if after == before:
+            return case
+        subject = f"the mask of {case.id}" if case.id else "the mask"
+        self._check_canal(case.mask, before, subject)
+        mask = self.relabel(case.mask, before, subject)
+        return replace(case, mask=mask, scheme=after.scheme, labels=after.shown)
+
+    @staticmethod
+    def _check_canal(mask: np.ndarray, before: Labelling, subject: str) -> None:
+        """An empty mask is one without vertebrae; only vertebrae need a canal."""
+        bone = NAMED if lacks_foramen(before.scheme, before.shown) else WHOLE
+        present: Collection[int] = present_labels(mask, subject)
+        if set(labels_of(before.scheme, *bone)) & set(present):
+            check_derivable(before.scheme, present, subject, bone)
+
+    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+        """Nothing to undo."""
+        return values
