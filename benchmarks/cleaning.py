@@ -14,7 +14,7 @@ from figures import alternate, parser, timed, workplace
 from autospine.cleaning.clean import RuleSet, clean_labels, clean_mask
 from autospine.dataset.cases import load_dataset
 from autospine.labels.conversion import SCHEMES
-from autospine.preprocessing.transforms.base import Prepared
+from autospine.preprocessing.transforms.base import CaseData
 from autospine.preprocessing.transforms.spatial import Fit
 from autospine.volumes import read_mask
 
@@ -50,7 +50,7 @@ def slices(dataset: Path) -> np.ndarray:
     found: list[np.ndarray] = []
     for case in load_dataset(dataset).annotated:
         volume = read_mask(str(case.mask))
-        start = Prepared(np.zeros((1, *volume.array.shape), np.float32), volume.array, volume.spacing)
+        start = CaseData(np.zeros((1, *volume.array.shape), np.float32), volume.array, volume.spacing)
         mask = Fit(rows=ROWS, columns=COLUMNS).for_case(start).apply(start).mask
         found += [part for part in mask if part.any()]
     masks = np.stack([found[k % len(found)] for k in range(COUNT)])

@@ -17,10 +17,10 @@ from figures import Spread, machine, timed
 from autospine.phantom import case as phantom
 from autospine.phantom.series import Size
 from autospine.preprocessing.transforms.denoising import ShearletDenoise, WaveletDenoise
-from autospine.preprocessing.transforms.intensity import IntensityStep
+from autospine.preprocessing.transforms.intensity import IntensityTransform
 
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.1)  # of the range of intensities
-STEPS: dict[str, IntensityStep] = {
+TRANSFORMS: dict[str, IntensityTransform] = {
     "wavelets": WaveletDenoise(),
     "shearlets": ShearletDenoise(),
     "shearlets, 3 and 4 deviations": ShearletDenoise(threshold=3, finest=4),
@@ -42,7 +42,7 @@ def psnr(image: np.ndarray, truth: np.ndarray) -> float:
     return float(10 * np.log10(np.ptp(truth) ** 2 / np.square(image - truth, dtype=np.float64).mean()))
 
 
-def gains(step: IntensityStep, clean: list[np.ndarray], level: float) -> list[float]:
+def gains(step: IntensityTransform, clean: list[np.ndarray], level: float) -> list[float]:
     random, found = np.random.default_rng(0), []
     for truth in clean:
         noisy = (truth + random.normal(0, level * np.ptp(truth), truth.shape)).astype(np.float32)
@@ -59,16 +59,16 @@ def main() -> None:
     for size in Size:
         clean = clean_slices(size, options.seed, options.cases)
         print(f"{size.value} phantoms; gain in dB at noise of " + ", ".join(f"{100 * v:g} %" for v in LEVELS))
-        found = {name: [gains(step, clean, level) for level in LEVELS] for name, step in STEPS.items()}
+        found = {name: [gains(step, clean, level) for level in LEVELS] for name, step in TRANSFORMS.items()}
         for name, each in found.items():
             print(f"  {name:32s}" + "".join(f"{np.mean(values):8.2f}" for values in each))
         ahead = np.array(found["shearlets"]) - np.array(found["wavelets"])  # (levels, cases)
         print(f"  {'shearlets over wavelets, fewest':32s}" + "".join(f"{v:8.2f}" for v in ahead.min(axis=1)))
-        for name, step in STEPS.items():
+        for name, step in TRANSFORMS.items():
             same = [psnr(step.change(truth), truth) for truth in clean]
             print(f"  {name:32s} without noise: {min(same):.1f} dB from the original or better")
     stack = np.repeat(clean_slices(Size.FULL, options.seed, 1)[0], 13, axis=1)
-    for name, step in list(STEPS.items())[:2]:
+    for name, step in list(TRANSFORMS.items())[:2]:
         step.change(stack)  # makes the frame
         seconds = Spread(
             tuple(timed(lambda step=step: step.change(stack)) / stack.shape[1] for _ in range(5))

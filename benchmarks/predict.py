@@ -87,7 +87,7 @@ def child(part: str, model: Path, source: Path) -> None:
     """Starts up as the command does; for "bare", then prints the seconds of the networks alone."""
     import torch
 
-    from autospine.inference.group import Group
+    from autospine.inference.group import ModelGroup
     from autospine.inference.model import find_models
     from autospine.inference.predictor import Predictor
     from autospine.inference.run import find_scans
@@ -96,9 +96,9 @@ def child(part: str, model: Path, source: Path) -> None:
     predictor = Predictor(find_models([model]), torch.device("cpu"))
     if part == "startup":
         return
-    batches: list[tuple[Group, torch.Tensor]] = []
+    batches: list[tuple[ModelGroup, torch.Tensor]] = []
 
-    def kept(group: Group, windows: torch.Tensor) -> torch.Tensor:
+    def kept(group: ModelGroup, windows: torch.Tensor) -> torch.Tensor:
         batches.append((group, windows))
         answer = torch.zeros(len(windows), predictor.encoding.channels, *windows.shape[2:])
         answer[:, 0] = 1  # background

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from autospine.preprocessing.transforms.base import Prepared
+from autospine.preprocessing.transforms.base import CaseData
 from autospine.preprocessing.transforms.body import OtsuCrop
 from autospine.preprocessing.transforms.denoising import ShearletDenoise, WaveletDenoise
 from autospine.preprocessing.transforms.intensity import AdaptiveHistogram, UnitRange, ZScore
@@ -38,8 +38,8 @@ any_step = geometric | intense
 
 def prepared(
     shape: tuple[int, int, int], slices: tuple[int, ...] | None = None, view: int | None = 0
-) -> Prepared:
+) -> CaseData:
     """Two channels of noise and three labels."""
     random = np.random.default_rng(0)
     image = random.normal(size=(2, *shape)).astype(np.float32)
-    return Prepared(image, random.integers(0, 3, shape, np.uint8), SPACING, slices, view)
+    return CaseData(image, random.integers(0, 3, shape, np.uint8), SPACING, slices, view)

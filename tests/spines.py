@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autospine.inference.levels.decode import Evidence
+from autospine.inference.levels.decode import DecoderInput
 from autospine.labels.encoding import Encoding
 from tests.tiny import chain_encoding
 
@@ -81,7 +81,7 @@ def evidence_of(
     vote_noise_mm: float = 0.0,
     doubt: float = 0.1,
     wrong: float = 0.0,
-) -> Evidence:
+) -> DecoderInput:
     """The network's answer.
 
     Args:
@@ -109,7 +109,7 @@ def evidence_of(
             said = np.where(values == value, np.clip(said + generator.choice([-1, 1]), 0, count - 1), said)
     opinions = np.full((len(voxels), count), doubt / max(count, 1))
     opinions[np.arange(len(voxels)), said] += 1 - doubt
-    return Evidence(
+    return DecoderInput(
         semantic=semantic,
         voxels=voxels,
         offsets=offsets.astype(np.float32),

@@ -12,7 +12,7 @@ from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import Encoding, SemanticClass
 from autospine.networks.shape import NetworkShape
-from autospine.planning.plan import Grid, Normalisation, Plan, Plans, TrainingRange
+from autospine.planning.plan import Grid, Normalisation, Plan, Plans, TrainingDomain
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.splits import Fold
 from autospine.training.job import Job
@@ -112,17 +112,24 @@ def make_job(work: WorkFolder, plan: Plan, folder: Path, **changes: object) -> J
     return Job(**settings)
 
 
-def chain_encoding(levels: int = 5, offset_axes: tuple[int, ...] = (1, 2), pitch_mm: float = 30) -> Encoding:
+def chain_encoding(
+    levels: int = 5, offset_axes: tuple[int, ...] = (1, 2), intervertebral_distance_mm: float = 30
+) -> Encoding:
     """Vertebrae and discs as chains, the canal as a class."""
     numbers = tuple(range(1, levels + 1))
     vertebra = SemanticClass("vertebra", numbers, numbers)
     disc = SemanticClass("disc", tuple(200 + k for k in numbers), numbers)
-    return Encoding((vertebra, disc, SemanticClass("spinal canal", (100,))), numbers, offset_axes, pitch_mm)
+    return Encoding(
+        (vertebra, disc, SemanticClass("spinal canal", (100,))),
+        numbers,
+        offset_axes,
+        intervertebral_distance_mm,
+    )
 
 
 def made_plan(encoding: Encoding, dimension: int = 2, **changes: object) -> Plan:
     """A plan without a data set behind it; keeps every case's own spacing."""
-    wide = TrainingRange((0.1,) * 3, (10.0,) * 3, (1.0,) * 3, (1000.0,) * 3, ("unknown",), 0.0)
+    wide = TrainingDomain((0.1,) * 3, (10.0,) * 3, (1.0,) * 3, (1000.0,) * 3, ("unknown",), 0.0)
     plan = Plan(
         name="2d_sagittal" if dimension == 2 else "3d_volume",
         view_axis=0 if dimension == 2 else None,

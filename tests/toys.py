@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from autospine.ablation.variants import Ablation, Layout, Variant
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
-from autospine.planning.recipe import OptimiserSettings, Recipe, StepSettings
-from autospine.preprocessing.transforms.base import Prepared, Shape
+from autospine.planning.recipe import OptimiserSettings, Recipe, TransformSettings
+from autospine.preprocessing.transforms.base import CaseData, Shape
 from autospine.training import distributed
 from autospine.training.data import Batch
 from autospine.training.trainer import Context, Options, Trainer
@@ -129,9 +129,9 @@ class PreparedTrainer(ToyTrainer):
             QUICK,
             name="cropped",
             steps=(
-                StepSettings("labelled_slices"),
-                StepSettings("centre_crop", {"columns": 0.8}),
-                StepSettings("resize", {"rows": 48, "columns": 24}),
+                TransformSettings("labelled_slices"),
+                TransformSettings("centre_crop", {"columns": 0.8}),
+                TransformSettings("resize", {"rows": 48, "columns": 24}),
             ),
             patch=(48, 24),
         )
@@ -143,7 +143,7 @@ class PreparedTrainer(ToyTrainer):
 class LabelledSlices:
     """Trains on slices that show a label; prediction sees all."""
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         if case.mask is None:
             return case
         return replace(case, slices=tuple(int(k) for k in np.flatnonzero(case.mask.any(axis=(1, 2)))))

@@ -14,7 +14,7 @@ from autospine.ablation.scores import read_cases
 from autospine.ablation.size import resized
 from autospine.ablation.tables import FILE, Result, Trained, write_tables
 from autospine.ablation.terms import FILE as TERMS
-from autospine.ablation.terms import Terms, continued
+from autospine.ablation.terms import AblationBudget, continued
 from autospine.ablation.variants import Ablation, Variant
 from autospine.core import registry
 from autospine.core.errors import UserError
@@ -126,8 +126,8 @@ def _ablation(kind: type[Trainer]) -> Ablation:
     if kind.ablation is not None:
         return kind.ablation
     have = [name for name in sorted(registry.known("trainers")) if _has_one(name)]
-    mend = f"choose from {', '.join(have)}" if have else "install a trainer that has some"
-    raise UserError(f"--trainer {kind.name}", "declares no variants", mend)
+    hint = f"choose from {', '.join(have)}" if have else "install a trainer that has some"
+    raise UserError(f"--trainer {kind.name}", "declares no variants", hint)
 
 
 def _has_one(name: str) -> bool:
@@ -145,7 +145,7 @@ def _task(
     return Task(variant, trainer, work.model(kind.name, plan.name, recipe.name, fold))
 
 
-def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> Terms:
+def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> AblationBudget:
     """Those asked for, else the recipe's epochs; when continuing, those noted in `folder`.
 
     Raises:
@@ -156,7 +156,7 @@ def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> Terms:
         raise UserError(
             there, "already holds a training", "add --continue to go on with it, or delete the folder"
         )
-    terms = Terms(request.epochs, request.minutes, request.seed)
+    terms = AblationBudget(request.epochs, request.minutes, request.seed)
     if request.resume:
         terms = continued(terms, folder, there is not None)
     if terms.open:
@@ -172,7 +172,7 @@ def _check_fold(trainer: Trainer, work: WorkFolder, fold: str) -> None:
         choose_splits(trainer, work, find_candidates(work), fold)
 
 
-def _train(task: Task, request: AblateRequest, terms: Terms, title: str) -> None:
+def _train(task: Task, request: AblateRequest, terms: AblationBudget, title: str) -> None:
     """Trains and validates one variant, unless that is done."""
     if task.scored is not None:
         log.info("%s: is trained already", title)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from autospine.core.errors import UserError
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import Recipe, StepSettings
+from autospine.planning.recipe import Recipe, TransformSettings
 
 MULTIPLE, SMALLEST = 16, 32  # pixels; networks halve their input four times
 AXES = ("slices", "rows", "columns")
@@ -27,8 +27,8 @@ def resized(recipe: Recipe, plan: Plan, pixels: int) -> Recipe:
         UserError: The number is no multiple of 16, or below 32.
     """
     if pixels < SMALLEST or pixels % MULTIPLE:
-        mend = f"give a multiple of {MULTIPLE} from {SMALLEST} on"
-        raise UserError(f"--size {pixels}", "does not fit a network that halves its input four times", mend)
+        hint = f"give a multiple of {MULTIPLE} from {SMALLEST} on"
+        raise UserError(f"--size {pixels}", "does not fit a network that halves its input four times", hint)
     patch = recipe.patch or plan.network_patch
     share = pixels / max(patch[-2:])
     in_plane = [AXES[axis] for axis in plan.network_axes[-2:]]
@@ -44,7 +44,7 @@ def _side(side: float, share: float) -> int:
     return max(round(side * share / MULTIPLE) * MULTIPLE, MULTIPLE)
 
 
-def _step(step: StepSettings, in_plane: list[str], share: float) -> StepSettings:
+def _step(step: TransformSettings, in_plane: list[str], share: float) -> TransformSettings:
     if step.name not in SIZED:
         return step
     scaled = {

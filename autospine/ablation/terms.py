@@ -14,7 +14,7 @@ FILE = "terms.json"
 
 
 @dataclass(frozen=True)
-class Terms:
+class AblationBudget:
     """What is the same for every variant.
 
     Attributes:
@@ -51,7 +51,7 @@ class Terms:
             raise UserError("--minutes", f"is {self.minutes:g}", "give a positive number")
 
 
-def continued(asked: Terms, folder: Path, started: bool) -> Terms:
+def continued(asked: AblationBudget, folder: Path, started: bool) -> AblationBudget:
     """The terms of an ablation that goes on.
 
     Args:
@@ -65,7 +65,7 @@ def continued(asked: Terms, folder: Path, started: bool) -> Terms:
     path = folder / FILE
     if not path.exists() or not (started or asked.open):
         return asked
-    begun = from_plain(Terms, read_json(path), str(path))
+    begun = from_plain(AblationBudget, read_json(path), str(path))
     if not asked.open and asked != begun:
         raise UserError(
             folder, f"was begun with {begun.budget}, seed {begun.seed}", "give the same, or only --continue"

@@ -95,13 +95,13 @@ class AugmentationSettings:
             )
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], subject: str = "augmentation") -> AugmentationSettings:
-        """Builds the settings from JSON values; `subject` is the file that an error names.
+    def from_dict(cls, data: Mapping[str, Any], where: str = "augmentation") -> AugmentationSettings:
+        """Builds the settings from JSON values; `where` is the file that an error names.
 
         Raises:
             UserError: A key is unknown, or a value of another type.
         """
-        return from_plain(cls, data, subject)
+        return from_plain(cls, data, where)
 
 
 NO_CHANGE = AugmentationSettings(  # what papers build on, who name the few changes that they make

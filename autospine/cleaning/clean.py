@@ -112,7 +112,7 @@ def _window(part: np.ndarray) -> tuple[slice, slice]:
 
 
 def clean_mask(
-    mask: np.ndarray, scheme: LabelScheme, rules: RuleSet = "adapted", subject: str | Path = "mask"
+    mask: np.ndarray, scheme: LabelScheme, rules: RuleSet = "adapted", where: str | Path = "mask"
 ) -> Cleaned:
     """Cleans a mask and gives it in semantic4.
 
@@ -120,7 +120,7 @@ def clean_mask(
         mask: `(slices, rows, columns)` integers from 0 up.
         scheme: What they mean; integers that it lacks are replaced.
         rules: See `clean_classes`.
-        subject: The file that an error names.
+        where: The file that an error names.
 
     Returns:
         semantic4, with the scheme's value for unlabelled voxels if it has one.
@@ -129,7 +129,7 @@ def clean_mask(
         UserError: The scheme has none of the classes, or lacks most of the mask's labels.
     """
     target = conversion(scheme, SEMANTIC4).target
-    classes = to_classes(mask, scheme, subject)
+    classes = to_classes(mask, scheme, where)
     cleaned, report = clean_classes(classes, rules)
     if target.unlabelled is not None:
         cleaned = cleaned.astype(np.min_scalar_type(max(target.unlabelled, CLASSES)), copy=True)
@@ -143,7 +143,7 @@ def clean_labels(
     mask: np.ndarray,
     scheme: LabelScheme,
     rules: RuleSet = "adapted",
-    subject: str | Path = "mask",
+    where: str | Path = "mask",
     annotated: Collection[int] = EVERY,
 ) -> Cleaned:
     """Cleans a mask and keeps its own integers: vertebra 3 stays vertebra 3.
@@ -155,13 +155,13 @@ def clean_labels(
         mask: As for `clean_mask`, like the others.
         scheme: What its integers mean.
         rules: See `clean_classes`.
-        subject: The file that an error names.
+        where: The file that an error names.
         annotated: See `clean_classes`.
 
     Raises:
         UserError: As for `clean_mask`.
     """
-    classes = to_classes(mask, scheme, subject)
+    classes = to_classes(mask, scheme, where)
     cleaned, report = clean_classes(classes, rules, annotated)
     labels = np.where(cleaned == 0, 0, mask).astype(mask.dtype)
     labels[cleaned == classes] = mask[cleaned == classes]  # what semantic4 lacks, a sacrum say, stays
@@ -174,13 +174,13 @@ def clean_labels(
     return Cleaned(labels, scheme, report)
 
 
-def to_classes(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "mask") -> np.ndarray:
+def to_classes(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask") -> np.ndarray:
     """The classes of a mask's labels.
 
     Args:
         mask: `(slices, rows, columns)` integers from 0 up.
         scheme: What they mean.
-        subject: The file that an error names.
+        where: The file that an error names.
 
     Returns:
         uint8 of the same shape: 0 to 3 as in semantic4, `UNKNOWN` where the scheme lacks the integer, `UNLABELLED`.
@@ -188,11 +188,11 @@ def to_classes(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "mas
     Raises:
         UserError: The scheme has none of the classes, or lacks most of the mask's labels.
     """
-    present = present_labels(mask, subject)
+    present = present_labels(mask, where)
     table = dict(conversion(scheme, SEMANTIC4).table)
     if not any(table.values()):
-        fault = f"is in the scheme {scheme.name}, which has no vertebra, canal or disc"
-        raise UserError(subject, fault, "name the mask's own scheme with --labels")
+        problem = f"is in the scheme {scheme.name}, which has no vertebra, canal or disc"
+        raise UserError(where, problem, "name the mask's own scheme with --labels")
     if scheme.unlabelled is not None:
         table[scheme.unlabelled] = UNLABELLED
     codes = np.array([table.get(label, UNKNOWN) for label in present], np.uint8)
@@ -205,17 +205,17 @@ def to_classes(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "mas
     else:
         classes = codes[np.searchsorted(present, mask)]
     if UNKNOWN in codes:
-        _check_known(classes, scheme, subject)
+        _check_known(classes, scheme, where)
     return classes
 
 
-def _check_known(classes: np.ndarray, scheme: LabelScheme, subject: str | Path) -> None:
+def _check_known(classes: np.ndarray, scheme: LabelScheme, where: str | Path) -> None:
     """Refuses a mask that was made in another scheme."""
     unknown, foreground = int(np.count_nonzero(classes == UNKNOWN)), int(np.count_nonzero(classes))
     if unknown > MOST_UNKNOWN * foreground:
         share = unknown / foreground
-        fault = f"holds {unknown} voxels ({share:.0%} of its labels) that the scheme {scheme.name} lacks"
-        raise UserError(subject, fault, "name the mask's own scheme with --labels")
+        problem = f"holds {unknown} voxels ({share:.0%} of its labels) that the scheme {scheme.name} lacks"
+        raise UserError(where, problem, "name the mask's own scheme with --labels")
 
 
 def _smallest_labels(table: Mapping[int, int]) -> dict[int, int]:

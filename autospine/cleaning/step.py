@@ -12,10 +12,10 @@ from autospine.cleaning.clean import RuleSet, clean_labels
 from autospine.cleaning.rules import RULES
 from autospine.core.errors import UserError
 from autospine.dataset.slice_filter import shown_classes
-from autospine.preprocessing.transforms.log import StepTable, Summary
+from autospine.preprocessing.transforms.log import Summary, TransformTable
 
 if TYPE_CHECKING:
-    from autospine.preprocessing.transforms.base import Prepared, Shape
+    from autospine.preprocessing.transforms.base import CaseData, Shape
 
 NAME = "clean_masks"
 
@@ -41,7 +41,7 @@ class CleanMasks:
         """Which rules."""
         return "published" if self.published else "adapted"
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """The case with a clean mask and a table of what was changed.
 
         Raises:
@@ -54,7 +54,7 @@ class CleanMasks:
         annotated = shown_classes(case.scheme, case.labels or case.scheme.anatomies)
         cleaned = clean_labels(case.mask, case.scheme, self.rules, f"step {NAME}", annotated)
         rows = tuple(tuple(map(str, row)) for row in cleaned.report.rows())
-        table = StepTable(NAME, ("slice", *cleaned.report.rules), rows)
+        table = TransformTable(NAME, ("slice", *cleaned.report.rules), rows)
         return replace(case, mask=cleaned.mask, tables=(*case.tables, table))
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a user's mistake becomes: one line that names the file, the fault and the mend."""
+"""Report a user's mistake as one line that names the file, the problem and a hint."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """Report a mistake that the user can correct.
 
     Args:
-        subject: The file, folder, case or option at fault.
-        fault: What is wrong with it.
-        mend: What to do about it.
+        where: The file, folder, case or option concerned.
+        problem: What is wrong with it.
+        hint: What to do about it.
 
     Example:
         >>> str(UserError("5_t2.mha", "holds 4 axes", "split it into 3-D files"))
         '5_t2.mha: holds 4 axes; split it into 3-D files'
     """
 
-    def __init__(self, subject: str | Path, fault: str, mend: str) -> None:
-        self.subject, self.fault, self.mend = str(subject), fault, mend
-        super().__init__(subject, fault, mend)  # three arguments, so that it pickles
+    def __init__(self, where: str | Path, problem: str, hint: str) -> None:
+        self.where, self.problem, self.hint = str(where), problem, hint
+        super().__init__(where, problem, hint)  # three arguments, so that it pickles
 
     def __str__(self) -> str:
-        one_line = f"{self.subject}: {self.fault}; {self.mend}"
+        one_line = f"{self.where}: {self.problem}; {self.hint}"
         return " ".join(one_line.split())

@@ -123,7 +123,7 @@ def _runs(process: int) -> bool:
     return True
 
 
-def read_json(path: str | Path, mend: str = "run the command that made it again") -> Any:
+def read_json(path: str | Path, hint: str = "run the command that made it again") -> Any:
     """Reads JSON.
 
     Raises:
@@ -132,8 +132,8 @@ def read_json(path: str | Path, mend: str = "run the command that made it again"
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(path, "does not exist", mend) from error
+        raise UserError(path, "does not exist", hint) from error
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
     except ValueError as error:
-        raise UserError(path, f"is not valid JSON ({error})", mend) from error
+        raise UserError(path, f"is not valid JSON ({error})", hint) from error

@@ -22,14 +22,14 @@ from autospine.core.errors import UserError
 
 log = logging.getLogger(__name__)
 Job = TypeVar("Job")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 FEW = 3  # jobs that are not worth the start of other processes
 PATIENCE = 1.5  # seconds of work before other processes are started, which takes about as long
 
 
 def run_cases(
-    work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], doing: str, workers: int
-) -> list[Answer]:
+    work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], doing: str, workers: int
+) -> list[Result]:
     """Runs `work` on every job: the first ones in threads, and when that takes long, the rest in processes.
 
     Args:
@@ -45,7 +45,7 @@ def run_cases(
     Raises:
         UserError: After all jobs have had their turn: the first failure, and how many more there are.
     """
-    answers: dict[int, Answer] = {}
+    answers: dict[int, Result] = {}
     failures: dict[int, UserError] = {}
     with tqdm(total=len(jobs), desc=doing, unit="case", disable=None, leave=False) as bar:
         for index, answer in _pairs(work, jobs, names, workers):
@@ -66,10 +66,10 @@ def together(failures: Sequence[UserError]) -> UserError:
         return first
     for failure in failures:
         log.error("%s", failure)
-    return UserError(first.subject, f"{first.fault} (and {len(failures) - 1} more, listed above)", first.mend)
+    return UserError(first.where, f"{first.problem} (and {len(failures) - 1} more, listed above)", first.hint)
 
 
-def _attempt(work: Callable[[Job], Answer], job: Job) -> Answer | UserError:
+def _attempt(work: Callable[[Job], Result], job: Job) -> Result | UserError:
     try:
         return work(job)
     except UserError as error:
@@ -77,13 +77,13 @@ def _attempt(work: Callable[[Job], Answer], job: Job) -> Answer | UserError:
 
 
 def _pairs(
-    work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], workers: int
-) -> Iterator[tuple[int, Answer | UserError]]:
+    work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], workers: int
+) -> Iterator[tuple[int, Result | UserError]]:
     if workers == 1:
         yield from ((index, _attempt(work, job)) for index, job in enumerate(jobs))
         return
     started, following = time.monotonic(), 0
-    waiting: deque[tuple[int, Future[Answer | UserError]]] = deque()
+    waiting: deque[tuple[int, Future[Result | UserError]]] = deque()
     with ThreadPoolExecutor(workers) as threads:
         while following < len(jobs):
             if len(jobs) - following > FEW and time.monotonic() - started >= PATIENCE:
@@ -100,8 +100,8 @@ def _pairs(
 
 
 def _in_pool(
-    work: Callable[[Job], Answer], jobs: Sequence[Job], names: Sequence[str], workers: int
-) -> Iterator[tuple[int, Answer | UserError]]:
+    work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], workers: int
+) -> Iterator[tuple[int, Result | UserError]]:
     count = min(workers, len(jobs))
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_depend_on_parent)
     try:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, Union
 from autospine.core.errors import UserError
 
 T = TypeVar("T")
-MEND = "it was written by another version or edited by hand: make it again"
+HINT = "it was written by another version or edited by hand: make it again"
 
 
 def to_plain(value: Any) -> Any:
@@ -29,18 +29,18 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(kind: type[T], data: Any, subject: str) -> T:
+def from_plain(kind: type[T], data: Any, where: str) -> T:
     """Builds a dataclass from what `to_plain` gave.
 
     Args:
         kind: The dataclass.
         data: Its fields as JSON values.
-        subject: The file that an error names.
+        where: The file that an error names.
 
     Raises:
         UserError: A key is unknown or missing, or a value is of another type.
     """
-    return typing.cast(T, _build(kind, data, subject, kind.__name__))
+    return typing.cast(T, _build(kind, data, where, kind.__name__))
 
 
 @cache
@@ -48,13 +48,13 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _build_dataclass(kind: Any, data: Any, subject: str, where: str) -> Any:
+def _build_dataclass(kind: Any, data: Any, where: str, key_path: str) -> Any:
     if not isinstance(data, Mapping):
-        raise UserError(subject, f"{where} should be an object", MEND)
+        raise UserError(where, f"{key_path} should be an object", HINT)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(data) - set(fields))
     if unknown:
-        raise UserError(subject, f"{where} has the unknown key {unknown[0]!r}", MEND)
+        raise UserError(where, f"{key_path} has the unknown key {unknown[0]!r}", HINT)
     required = [
         name
         for name, field in fields.items()
@@ -62,64 +62,64 @@ def _build_dataclass(kind: Any, data: Any, subject: str, where: str) -> Any:
     ]
     missing = [name for name in required if name not in data]
     if missing:
-        raise UserError(subject, f"{where} lacks the key {missing[0]!r}", MEND)
+        raise UserError(where, f"{key_path} lacks the key {missing[0]!r}", HINT)
     hints = _hints(kind)
-    values = {name: _build(hints[name], data[name], subject, f"{where}.{name}") for name in data}
+    values = {name: _build(hints[name], data[name], where, f"{key_path}.{name}") for name in data}
     try:
         return kind(**values)
     except ValueError as error:  # what the dataclass itself refuses
-        raise UserError(subject, f"{where}: {error}", MEND) from error
+        raise UserError(where, f"{key_path}: {error}", HINT) from error
 
 
-def _build_tuple(arguments: tuple[Any, ...], data: Any, subject: str, where: str) -> tuple[Any, ...]:
+def _build_tuple(arguments: tuple[Any, ...], data: Any, where: str, key_path: str) -> tuple[Any, ...]:
     if not isinstance(data, (list, tuple)):
-        raise UserError(subject, f"{where} should be a list", MEND)
+        raise UserError(where, f"{key_path} should be a list", HINT)
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(_build(arguments[0], item, subject, where) for item in data)
+        return tuple(_build(arguments[0], item, where, key_path) for item in data)
     if len(data) != len(arguments):
-        raise UserError(subject, f"{where} should hold {len(arguments)} values", MEND)
-    return tuple(_build(a, item, subject, where) for a, item in zip(arguments, data, strict=True))
+        raise UserError(where, f"{key_path} should hold {len(arguments)} values", HINT)
+    return tuple(_build(a, item, where, key_path) for a, item in zip(arguments, data, strict=True))
 
 
-def _build(kind: Any, data: Any, subject: str, where: str) -> Any:
+def _build(kind: Any, data: Any, where: str, key_path: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return data
     if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, data, subject, where)
+        return _build_dataclass(kind, data, where, key_path)
     if origin in (Union, types.UnionType):
         if data is None and type(None) in arguments:
             return None
-        return _build(next(a for a in arguments if a is not type(None)), data, subject, where)
+        return _build(next(a for a in arguments if a is not type(None)), data, where, key_path)
     if origin is tuple:
-        return _build_tuple(arguments, data, subject, where)
+        return _build_tuple(arguments, data, where, key_path)
     if origin is Literal:
         if data not in arguments:
-            raise UserError(subject, f"{where} is {data!r}, none of {', '.join(map(str, arguments))}", MEND)
+            raise UserError(where, f"{key_path} is {data!r}, none of {', '.join(map(str, arguments))}", HINT)
         return data
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(data, Mapping):
-            raise UserError(subject, f"{where} should be an object", MEND)
+            raise UserError(where, f"{key_path} should be an object", HINT)
         return {
-            _key(arguments[0], key, subject, where): _build(arguments[1], item, subject, f"{where}.{key}")
+            _key(arguments[0], key, where, key_path): _build(arguments[1], item, where, f"{key_path}.{key}")
             for key, item in data.items()
         }
-    return _scalar(kind, data, subject, where)
+    return _scalar(kind, data, where, key_path)
 
 
-def _key(kind: Any, key: str, subject: str, where: str) -> Any:
+def _key(kind: Any, key: str, where: str, key_path: str) -> Any:
     try:
         return kind(key)
     except ValueError as error:
-        raise UserError(subject, f"{where} has the key {key!r}", MEND) from error
+        raise UserError(where, f"{key_path} has the key {key!r}", HINT) from error
 
 
-def _scalar(kind: Any, data: Any, subject: str, where: str) -> Any:
+def _scalar(kind: Any, data: Any, where: str, key_path: str) -> Any:
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return _key(kind, data, subject, where)
+        return _key(kind, data, where, key_path)
     right = isinstance(data, kind) and not (kind is int and isinstance(data, bool))
     if not right:
-        raise UserError(subject, f"{where} should be {kind.__name__}, not {data!r}", MEND)
+        raise UserError(where, f"{key_path} should be {kind.__name__}, not {data!r}", HINT)
     return data

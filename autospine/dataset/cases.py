@@ -163,8 +163,8 @@ def _channel_files(folder: Path, declaration: Declaration, numbered: bool) -> di
     for id_, paths in channels.items():
         if sorted(paths) != wanted:
             has, needs = ", ".join(map(str, sorted(paths))), ", ".join(map(str, wanted))
-            mend = f"complete it, or name the channels in dataset.json (channels {needs} are expected)"
-            raise UserError(folder / id_, f"has channels {has}", mend)
+            hint = f"complete it, or name the channels in dataset.json (channels {needs} are expected)"
+            raise UserError(folder / id_, f"has channels {has}", hint)
     return {id_: tuple(paths[number] for number in wanted) for id_, paths in channels.items()}
 
 
@@ -184,8 +184,8 @@ def _mask_files(folder: Path, images: Mapping[str, object]) -> dict[str, Path]:
         else:
             masks[id_] = path
     if strays:
-        fault = f"has no image ({listed([path.name for path in strays])})"
-        raise UserError(strays[0], fault, "add the image or remove the mask")
+        problem = f"has no image ({listed([path.name for path in strays])})"
+        raise UserError(strays[0], problem, "add the image or remove the mask")
     return masks
 
 
@@ -218,8 +218,8 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 def _report_missing(root: Path, mask_folder: Path, cases: Sequence[Case]) -> None:
     missing = [case.id for case in cases if case.mask is None]
     if len(missing) == len(cases):
-        mend = f"put masks named like the images into {mask_folder.relative_to(root)}/"
-        raise UserError(mask_folder, f"holds no mask for any of the {len(cases)} images", mend)
+        hint = f"put masks named like the images into {mask_folder.relative_to(root)}/"
+        raise UserError(mask_folder, f"holds no mask for any of the {len(cases)} images", hint)
     if missing:
         log.warning(
             "%s: %d of %d images have no mask and are not trained on: %s",

@@ -157,18 +157,18 @@ def _named_scheme(path: Path, data: Mapping[str, Any]) -> LabelScheme | None:
     try:
         return _scheme(path, data)
     except UserError as error:
-        raise UserError(path, error.fault, error.mend) from error
+        raise UserError(path, error.problem, error.hint) from error
 
 
 def _channels(path: Path, channels: Any) -> tuple[str, ...]:
-    mend = 'write ["T1", "T2"] or {"0": "T1", "1": "T2"}'
+    hint = 'write ["T1", "T2"] or {"0": "T1", "1": "T2"}'
     if isinstance(channels, Mapping):
         if sorted(channels) != sorted(str(number) for number in range(len(channels))):
-            raise UserError(path, "numbers its channels other than 0, 1, 2, ...", mend)
+            raise UserError(path, "numbers its channels other than 0, 1, 2, ...", hint)
         channels = [channels[str(number)] for number in range(len(channels))]
     right = isinstance(channels, list) and channels and all(isinstance(name, str) for name in channels)
     if not right or len(set(channels)) < len(channels):
-        raise UserError(path, "does not name its channels, each once", mend)
+        raise UserError(path, "does not name its channels, each once", hint)
     return tuple(channels)
 
 

@@ -26,7 +26,7 @@ MAX_RATIO = 55.0
 
 
 @dataclass(frozen=True)
-class SliceVerdict:
+class SliceFilterResult:
     """What the filter thinks of one slice.
 
     Attributes:
@@ -137,7 +137,7 @@ def counts_of_figures(
 
 def judge(
     counts: np.ndarray, max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY
-) -> tuple[SliceVerdict, ...]:
+) -> tuple[SliceFilterResult, ...]:
     """Looks at every slice.
 
     Args:
@@ -155,11 +155,11 @@ def judge(
             reason = "shows no background"
         else:
             reason = f"its class weight ratio is above {max_ratio:g}" if ratio > max_ratio else ""
-        verdicts.append(SliceVerdict(index, tuple(row), ratio, missing, reason))
+        verdicts.append(SliceFilterResult(index, tuple(row), ratio, missing, reason))
     return tuple(verdicts)
 
 
-def class_weights(verdicts: Iterable[SliceVerdict]) -> ClassWeights:
+def class_weights(verdicts: Iterable[SliceFilterResult]) -> ClassWeights:
     """What the filter does to the slices' class weights."""
     verdicts = tuple(verdicts)
     before, after = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
@@ -196,7 +196,7 @@ def describe(weights: ClassWeights, classes: Sequence[int] = EVERY) -> str:
     return f"{line}, class weight ratio {before:.1f} before{after}"
 
 
-def reasons(verdicts: Iterable[SliceVerdict], max_ratio: float = MAX_RATIO) -> str:
+def reasons(verdicts: Iterable[SliceFilterResult], max_ratio: float = MAX_RATIO) -> str:
     """How many slices were dropped for what; empty if none was."""
     dropped = [each for each in verdicts if not each.kept]
     lacking = Counter(value for each in dropped for value in each.missing)
@@ -208,7 +208,7 @@ def reasons(verdicts: Iterable[SliceVerdict], max_ratio: float = MAX_RATIO) -> s
 
 
 def why_none(
-    verdicts: Sequence[SliceVerdict], max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY
+    verdicts: Sequence[SliceFilterResult], max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY
 ) -> str:
     """Why not one of some slices is kept: what none shows, else what none shows at once, else the ratio.
 

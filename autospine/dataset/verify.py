@@ -62,8 +62,8 @@ def check_grids(case: Case, images: Sequence[Geometry], mask: Geometry | None) -
     for path, geometry in others:
         difference = images[0].difference(geometry)
         if difference:
-            fault = f"lies on another grid than {case.images[0]} ({difference})"
-            raise UserError(path, fault, "resample it onto the image's grid or fix its header")
+            problem = f"lies on another grid than {case.images[0]} ({difference})"
+            raise UserError(path, problem, "resample it onto the image's grid or fix its header")
 
 
 def intensity_problems(path: Path, minimum: float, maximum: float) -> list[UserError]:
@@ -92,9 +92,9 @@ def case_problems(case: Case, voxels: Mapping[int, int], scheme: LabelScheme | N
     if not strays:
         return []
     noun = "labels" if len(strays) > 1 else "label"
-    fault = f"holds the {noun} {listed(strays)}, which the scheme {scheme.name} lacks"
-    mend = f"correct the mask (autospine_clean --keep-labels), give --labels, or {OWN_SCHEME}"
-    return [UserError(case.mask, fault, mend)]
+    problem = f"holds the {noun} {listed(strays)}, which the scheme {scheme.name} lacks"
+    hint = f"correct the mask (autospine_clean --keep-labels), give --labels, or {OWN_SCHEME}"
+    return [UserError(case.mask, problem, hint)]
 
 
 def identity_problems(cases: Sequence[Described]) -> list[UserError]:
@@ -109,8 +109,8 @@ def identity_problems(cases: Sequence[Described]) -> list[UserError]:
     for patient, ids in subsets.items():
         if len(ids) > 1:
             sides = " and ".join(f"{listed(names)} in {subset}" for subset, names in sorted(ids.items()))
-            mend = "put all series of a patient into one subset of overview.csv, or correct patients.csv"
-            problems.append(UserError(f"patient {patient}", f"stands on both sides ({sides})", mend))
+            hint = "put all series of a patient into one subset of overview.csv, or correct patients.csv"
+            problems.append(UserError(f"patient {patient}", f"stands on both sides ({sides})", hint))
     return problems
 
 
@@ -118,12 +118,12 @@ def annotation_problems(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -
     """Masks without any label at all, and labels whose places contradict their scheme."""
     if not any(case.centroids for case in cases):
         return [UserError("masks", "hold no label in any case", "check that they are the right files")]
-    fault = contradiction(cases, scheme)
-    if fault is None:
+    problem = contradiction(cases, scheme)
+    if problem is None:
         return []
     candidates = fitting_schemes(cases, scheme)
-    mend = f"give {' or '.join(f'--labels {name}' for name in candidates)}, or {OWN_SCHEME}"
-    return [UserError("masks", fault, mend if candidates else OWN_SCHEME)]
+    hint = f"give {' or '.join(f'--labels {name}' for name in candidates)}, or {OWN_SCHEME}"
+    return [UserError("masks", problem, hint if candidates else OWN_SCHEME)]
 
 
 def contradiction(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> str | None:

@@ -13,7 +13,7 @@ from autospine.core.files import write_json
 from autospine.core.workspace import WorkFolder
 from autospine.ensemble.comparison import compare
 from autospine.ensemble.gather import gather
-from autospine.ensemble.search import alone, ascend, best, every_pair, measure, search_pairs, shares
+from autospine.ensemble.search import alone, best, every_pair, hill_climb, measure, search_pairs, shares
 from autospine.ensemble.table import Published, Table, describe
 from autospine.inference.ensemble_card import EnsembleCard, Member
 from autospine.inference.model import Model
@@ -60,7 +60,7 @@ def choose(candidates: Candidates, work: WorkFolder, folder: Path, device: torch
     images = gather(models, candidates.validation, work, folder / PROBABILITIES / "validation", device)
     measured = {**measure(images, [alone(k, count) for k in range(count)]), **search_pairs(images, count)}
     if candidates.uphill and count > 2:
-        measured = dict(ascend(images, measured))
+        measured = dict(hill_climb(images, measured))
     chosen = best(measured)
     table = Table(names, measured, chosen, published=candidates.published, notes=candidates.notes)
     part, tested, fair = candidates.test or candidates.validation, table.measured, False

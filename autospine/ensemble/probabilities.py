@@ -18,7 +18,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import allocate, read_json, remove, replacing, write_json, write_with
 from autospine.core.serial import from_plain, to_plain
-from autospine.inference.aggregator import strongest
+from autospine.inference.aggregator import argmax_and_max
 from autospine.labels.conversion import conversion
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class StoredImage:
         classes = np.load(stored[0], mmap_mode="r", allow_pickle=False).shape[0]
         agreed, disputed = np.zeros((classes, classes), np.int64), np.zeros(part.shape, bool)
         for place, values in _blocks(stored, window, part.shape):
-            answers, truth = [strongest(each)[0] for each in values], part[place].ravel()
+            answers, truth = [argmax_and_max(each)[0] for each in values], part[place].ravel()
             alike, known = np.all(answers == answers[0], axis=0), truth != IGNORED
             agreed += joint_counts(answers[0][alike & known], truth[alike & known], classes)
             disputed[place] = (~alike & known).reshape(part[place].shape)
@@ -161,13 +161,13 @@ def joint_counts(answers: np.ndarray, reference: np.ndarray, classes: int) -> np
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def reference_classes(mask: np.ndarray, trainer: Trainer, subject: str | Path) -> np.ndarray:
+def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path) -> np.ndarray:
     """A reference as the soft-max's classes.
 
     Args:
         mask: `(slices, rows, columns)` labels of the data set.
         trainer: Of a member.
-        subject: The file that an error names.
+        where: The file that an error names.
 
     Returns:
         `(slices, rows, columns)` int16, 0 for the background and what the trainer's scheme has no place for, -1 where
@@ -176,12 +176,12 @@ def reference_classes(mask: np.ndarray, trainer: Trainer, subject: str | Path) -
     Raises:
         UserError: The mask holds a label that the plan does not know.
     """
-    labels, source = trainer.reference(mask, subject), trainer.prepared.scheme
+    labels, source = trainer.reference(mask, where), trainer.prepared.scheme
     unlabelled = np.zeros(labels.shape, bool) if source.unlabelled is None else labels == source.unlabelled
     labels = np.where(unlabelled, 0, labels).astype(labels.dtype)
     if source != trainer.label_scheme:
-        labels = conversion(source, trainer.label_scheme).apply(labels, subject)
+        labels = conversion(source, trainer.label_scheme).apply(labels, where)
     encoding = trainer.encoding
-    classes = encoding.semantic_of_compact().astype(np.int16)[encoding.compact(labels, str(subject))]
+    classes = encoding.semantic_of_compact().astype(np.int16)[encoding.compact(labels, str(where))]
     classes[unlabelled] = IGNORED
     return classes

@@ -130,9 +130,9 @@ def _check_weights(request: EnsembleRequest, count: int) -> None:
             f"gives {len(request.weights)} for {count} models",
             "give one weight per model, in their order",
         )
-    fault = weights_fault(request.weights)
-    if fault:
-        raise UserError(said, fault, "give shares of one, such as 0.85 0.15")
+    problem = weights_fault(request.weights)
+    if problem:
+        raise UserError(said, problem, "give shares of one, such as 0.85 0.15")
 
 
 def names_of(models: Sequence[Model]) -> tuple[str, ...]:

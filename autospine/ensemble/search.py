@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from autospine.ensemble.probabilities import StoredImage, joint_counts
-from autospine.inference.aggregator import strongest
+from autospine.inference.aggregator import argmax_and_max
 
 PARTS = 20  # that a weighting deals out: steps of 0.05
 Weighting = tuple[int, ...]  # parts of each member; their sum is PARTS
@@ -116,7 +116,7 @@ def count_block(values: np.ndarray, reference: np.ndarray, weightings: Sequence[
         `(weightings, classes, classes)` voxels by answer and reference.
     """
     classes = values.shape[1]
-    answers = [strongest(each)[0] for each in values]
+    answers = [argmax_and_max(each)[0] for each in values]
     tables = np.zeros((len(weightings), classes, classes), np.int64)
     for support, numbers in _by_support(weightings).items():
         first = answers[support[0]]
@@ -124,7 +124,7 @@ def count_block(values: np.ndarray, reference: np.ndarray, weightings: Sequence[
         same = joint_counts(first[alike], reference[alike], classes)
         parts, truth = values[list(support)][:, :, ~alike], reference[~alike]
         for number in numbers:
-            answer = strongest(blend(parts, [weightings[number][member] for member in support]))[0]
+            answer = argmax_and_max(blend(parts, [weightings[number][member] for member in support]))[0]
             tables[number] = same + joint_counts(answer, truth, classes)
     return tables
 
@@ -178,7 +178,7 @@ def search_pairs(images: Sequence[StoredImage], count: int) -> Measured:
     return measure(images, wanted or [alone(0, count)])
 
 
-def ascend(images: Sequence[StoredImage], measured: Measured) -> Measured:
+def hill_climb(images: Sequence[StoredImage], measured: Measured) -> Measured:
     """Goes uphill from the best weighting that was measured, 0.05 from one member to another at a time.
 
     Each round measures every such move and takes the best, until none is better: a weighting that no single move

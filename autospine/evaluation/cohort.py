@@ -11,7 +11,7 @@ from statistics import mean, stdev
 
 from autospine.evaluation.comparison import MEMBERS, Comparison
 from autospine.evaluation.instances import InstanceScore, InstanceSummary, summarise_instances
-from autospine.evaluation.protocol import OfficialCase
+from autospine.evaluation.protocol import ChallengeCase
 from autospine.evaluation.statistics import Interval, bootstrap
 from autospine.evaluation.structures import METRICS, NAN, TOLERANCE_MM, LabelScore, Presence
 from autospine.evaluation.systems import by_patient
@@ -133,7 +133,7 @@ class Evaluation:
     tolerance_mm: float = TOLERANCE_MM
     patients: Mapping[str, str] = field(default_factory=dict)
     strata: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    official: tuple[OfficialCase, ...] = ()
+    official: tuple[ChallengeCase, ...] = ()
     files: Mapping[str, CaseFiles] = field(default_factory=dict)
 
     @property
@@ -184,16 +184,16 @@ class Evaluation:
     def table(self) -> str:
         """Tables to read in a terminal, with what was left out below."""
         from autospine.evaluation.report.text import as_text
-        from autospine.evaluation.study import Study
+        from autospine.evaluation.study import MethodComparison
 
-        return as_text(Study((self,)))
+        return as_text(MethodComparison((self,)))
 
     def save(self, folder: str | Path) -> None:
         """Writes cases.csv, labels.csv, instances.csv, summary.json and summary.md."""
         from autospine.evaluation.report.text import save
-        from autospine.evaluation.study import Study
+        from autospine.evaluation.study import MethodComparison
 
-        save(Study((self,)), Path(folder))
+        save(MethodComparison((self,)), Path(folder))
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -56,7 +56,7 @@ def unscored(evaluation: Evaluation) -> list[str]:
 def unscored_officially(evaluation: Evaluation) -> list[str]:
     """Why cases have scores, but none by SPIDER's rules, a line each."""
     scored = {case.id for case in evaluation.cases}
-    return [case.fault for case in evaluation.official if case.fault and case.id in scored]
+    return [case.problem for case in evaluation.official if case.problem and case.id in scored]
 
 
 def extras(evaluation: Evaluation) -> list[str]:

@@ -17,7 +17,7 @@ from autospine.dataset.cases import (
 from autospine.dataset.metadata import read_overview, read_patients
 from autospine.volumes.folders import find_volumes, holds_dicom, volume_id
 
-MEND = "give a mask or a folder of masks"
+HINT = "give a mask or a folder of masks"
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ def find_predictions(place: str | Path, references: References) -> dict[str, Pat
     if all(alone):
         return dict(zip(references.masks, found.values(), strict=True))
     if not set(found) & set(references.masks):
-        fault = f"shares no case id with {references.place}"
+        problem = f"shares no case id with {references.place}"
         near = suggestions(found, references.masks)
         if near:
-            fault += (
+            problem += (
                 f" ({listed([f'{found[ours].name} is like {theirs}' for ours, theirs in near.items()], 3)})"
             )
-        raise UserError(place, fault, "name each prediction like its reference")
+        raise UserError(place, problem, "name each prediction like its reference")
     return found
 
 
@@ -117,7 +117,7 @@ def _is_volume(place: Path) -> bool:
 
 def _masks(place: Path) -> dict[str, Path]:
     if not place.exists():
-        raise UserError(place, "does not exist", MEND)
+        raise UserError(place, "does not exist", HINT)
     if place.is_file():
         return {volume_id(place): place}
     inner = [place / masks for _, masks in LAYOUTS if (place / masks).is_dir()]
@@ -127,7 +127,7 @@ def _masks(place: Path) -> dict[str, Path]:
     except UserError as error:
         if any(folder.iterdir()):
             raise
-        raise UserError(folder, "is empty", MEND) from error
+        raise UserError(folder, "is empty", HINT) from error
 
 
 def _dataset_root(place: Path) -> Path | None:

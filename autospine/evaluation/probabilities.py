@@ -19,7 +19,7 @@ from autospine.core.files import read_json
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import generalisations
 from autospine.labels.schemes import BACKGROUND, LabelScheme
-from autospine.metrics.probability import Surprise, log_loss, surprises
+from autospine.metrics.probability import NLLSum, log_loss, surprises
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,14 +32,14 @@ class Probabilities:
     Attributes:
         values: (classes, slices, rows, columns) soft-max, canonical axes; usually a memory map.
         classes: The names of the first axis: "background", "vertebra", ...
-        subject: The file that an error names.
+        where: The file that an error names.
     """
 
     values: np.ndarray
     classes: tuple[str, ...]
-    subject: str | Path = "probabilities"
+    where: str | Path = "probabilities"
 
-    def surprises(self, reference: np.ndarray, scheme: LabelScheme) -> dict[int, Surprise]:
+    def surprises(self, reference: np.ndarray, scheme: LabelScheme) -> dict[int, NLLSum]:
         """-ln p(true class), summed by label of the reference, 0 for its background.
 
         Args:
@@ -51,7 +51,7 @@ class Probabilities:
         """
         if self.values.shape != (len(self.classes), *reference.shape):
             raise UserError(
-                self.subject,
+                self.where,
                 f"has the shape {self.values.shape}, {(len(self.classes), *reference.shape)} is wanted",
                 "predict again on the reference's grid",
             )
@@ -74,17 +74,17 @@ def read_probabilities(mask: Path) -> Probabilities | None:
     stored, report = (mask.parent / f"{volume_id(mask)}{suffix}" for suffix in (".npy", ".json"))
     if not stored.is_file():
         return None
-    mend = "predict again with --probabilities, or take the file away"
+    hint = "predict again with --probabilities, or take the file away"
     try:
         values = np.load(stored, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise UserError(stored, "holds no readable array", mend) from error
+        raise UserError(stored, "holds no readable array", hint) from error
     if values.ndim != 4 or values.dtype.kind != "f":
-        raise UserError(stored, f"holds {values.dtype} of the shape {values.shape}", mend)
-    told = read_json(report, mend)
+        raise UserError(stored, f"holds {values.dtype} of the shape {values.shape}", hint)
+    told = read_json(report, hint)
     classes = told.get("classes") if isinstance(told, dict) else None
     if not isinstance(classes, list) or len(classes) != len(values):
-        raise UserError(report, f"does not name the {len(values)} classes of {stored.name}", mend)
+        raise UserError(report, f"does not name the {len(values)} classes of {stored.name}", hint)
     return Probabilities(values, tuple(map(str, classes)), stored)
 
 

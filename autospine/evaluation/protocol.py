@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from autospine.core.errors import UserError
 from autospine.evaluation.spider import (
     NAN,
+    ChallengeScore,
     Match,
-    OfficialScore,
     aggregate,
     match_labels,
     official_score,
@@ -32,7 +32,7 @@ SPIDER = SCHEMES["spider"]
 
 
 @dataclass(frozen=True)
-class OfficialCase:
+class ChallengeCase:
     """What SPIDER's script makes of one case.
 
     Attributes:
@@ -43,26 +43,26 @@ class OfficialCase:
         mixed_spacing: The order of the spacing matters.
         other_grid: Prediction and reference lie on different grids, at which it does not look.
         missing: There was no prediction; scored as an empty mask.
-        fault: Why it dies, a line.
+        problem: Why it dies, a line.
     """
 
     id: str
-    score: OfficialScore | None
+    score: ChallengeScore | None
     matches: tuple[Match, ...] = ()
     invented: int = 0
     mixed_spacing: bool = False
     other_grid: bool = False
     missing: bool = False
-    fault: str = ""
+    problem: str = ""
 
 
-def score_official(
+def score_challenge(
     id_: str,
     prediction: Volume | None,
     reference: Volume,
     pred_scheme: LabelScheme = SPIDER,
     ref_scheme: LabelScheme = SPIDER,
-) -> OfficialCase:
+) -> ChallengeCase:
     """Scores one case as the script does.
 
     Args:
@@ -79,15 +79,15 @@ def score_official(
         theirs = _as_the_script_sees(reference, ref_scheme)
         ours = theirs * 0 if prediction is None else _as_the_script_sees(prediction, pred_scheme)
         if ours.shape != theirs.shape:
-            subject = prediction.path if prediction is not None and prediction.path else id_
+            where = prediction.path if prediction is not None and prediction.path else id_
             sizes = [" x ".join(map(str, reversed(array.shape))) for array in (ours, theirs)]
-            fault = f"has {sizes[0]} voxels, {reference.path} has {sizes[1]}"
-            raise UserError(subject, fault, "predict on the reference's grid")
+            problem = f"has {sizes[0]} voxels, {reference.path} has {sizes[1]}"
+            raise UserError(where, problem, "predict on the reference's grid")
         matches = match_labels(ours, theirs, reference.geometry.spacing)
         score = official_score(matches, reference.path or id_)
     except UserError as error:
-        return OfficialCase(id_, None, missing=prediction is None, fault=str(error))
-    return OfficialCase(
+        return ChallengeCase(id_, None, missing=prediction is None, problem=str(error))
+    return ChallengeCase(
         id=id_,
         score=score,
         matches=matches,
@@ -127,7 +127,7 @@ class Quantity:
     """A row of the table: one figure, made both ways.
 
     Attributes:
-        field: Of `OfficialScore`.
+        field: Of `ChallengeScore`.
         title: For people.
         kind: The structures that enter; None for all.
         metric: What the corrected figure averages; None for the detection rate.
@@ -171,7 +171,7 @@ class BothWays:
     corrected: Spread
 
 
-def side_by_side(official: Sequence[OfficialCase], cases: Sequence[CaseScore]) -> tuple[BothWays, ...]:
+def side_by_side(official: Sequence[ChallengeCase], cases: Sequence[CaseScore]) -> tuple[BothWays, ...]:
     """Every figure of the script beside ours, over all cases that each could score."""
     scores = [case.score for case in official if case.score is not None]
     means, deviations = aggregate(scores)

@@ -23,10 +23,10 @@ from autospine.evaluation.cohort import (
 from autospine.evaluation.comparison import compare
 from autospine.evaluation.pairing import References, find_predictions, find_references
 from autospine.evaluation.probabilities import read_probabilities
-from autospine.evaluation.protocol import SPIDER, OfficialCase, score_official
+from autospine.evaluation.protocol import SPIDER, ChallengeCase, score_challenge
 from autospine.evaluation.strata import strata
 from autospine.evaluation.structures import TOLERANCE_MM, LabelScore, score_case
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 from autospine.evaluation.systems import system_names
 from autospine.labels.conversion import SCHEMES, infer_scheme, present_labels
 from autospine.labels.schemes import LabelScheme
@@ -106,7 +106,7 @@ def score_folder(
 
 def score_systems(
     predictions: Sequence[str | Path], reference: str | Path, settings: Settings | None = None
-) -> Study:
+) -> MethodComparison:
     """Scores one or several folders of predictions against the same references.
 
     Args:
@@ -124,7 +124,7 @@ def score_systems(
     names = system_names(predictions)
     groups = _groups(references, settings.by)
     found = [find_predictions(place, references) for place in predictions]
-    return Study(
+    return MethodComparison(
         tuple(
             _score_system(name, Path(place), files, references, groups, settings)
             for name, place, files in zip(names, predictions, found, strict=True)
@@ -145,7 +145,7 @@ class _Answer:
     """What came of a case."""
 
     case: CaseScore | None = None
-    official: OfficialCase | None = None
+    official: ChallengeCase | None = None
     failures: tuple[str, ...] = ()
 
 
@@ -160,8 +160,8 @@ def _score_system(
     pred_scheme, ref_scheme = _schemes(predictions, references.masks, settings)
     comparison = compare(pred_scheme, ref_scheme)
     if not comparison.rows:
-        fault = f"labels ({pred_scheme.name}) share no anatomy with the references' ({ref_scheme.name})"
-        raise UserError(place, fault, "check --pred-labels and --ref-labels")
+        problem = f"labels ({pred_scheme.name}) share no anatomy with the references' ({ref_scheme.name})"
+        raise UserError(place, problem, "check --pred-labels and --ref-labels")
     files = {
         id_: CaseFiles(predictions.get(id_), path, references.images.get(id_), comparison)
         for id_, path in references.masks.items()
@@ -251,7 +251,7 @@ def _score(job: _Job) -> _Answer:
         reference = read_mask(job.files.reference)
         prediction = None if job.files.prediction is None else read_mask(job.files.prediction)
     except UserError as error:
-        official = OfficialCase(job.id, None, fault=str(error)) if job.spider else None
+        official = ChallengeCase(job.id, None, problem=str(error)) if job.spider else None
         return _Answer(official=official, failures=(str(error),))
     case, official, failures = None, None, []
     try:
@@ -261,8 +261,8 @@ def _score(job: _Job) -> _Answer:
     if job.spider:
         comparison = job.files.comparison
         schemes = comparison.prediction.source, comparison.reference.source
-        official = score_official(job.id, prediction, reference, *schemes)
-        failures += [official.fault] if official.fault and not failures else []
+        official = score_challenge(job.id, prediction, reference, *schemes)
+        failures += [official.problem] if official.problem and not failures else []
     return _Answer(case, official, tuple(failures))
 
 
@@ -272,8 +272,8 @@ def _score_volumes(job: _Job, prediction: Volume | None, reference: Volume) -> C
         # canonical grids: a file may store the same voxels in another order
         difference = reference.geometry.canonical().difference(prediction.geometry.canonical())
         if difference:
-            fault = f"lies on another grid than {files.reference}: {difference}"
-            raise UserError(str(files.prediction), fault, "bring the prediction to the reference's grid")
+            problem = f"lies on another grid than {files.reference}: {difference}"
+            raise UserError(str(files.prediction), problem, "bring the prediction to the reference's grid")
     return evaluate_case(
         job.id,
         None if prediction is None else prediction.array,

@@ -47,7 +47,7 @@ KEYS = {
 
 
 @dataclass(frozen=True)
-class OfficialScore:
+class ChallengeScore:
     """What the script says about one case; `KEYS` has its names for the fields.
 
     Attributes:
@@ -75,7 +75,7 @@ class OfficialScore:
     asd_overall_mm: float
 
 
-FIELDS = tuple(field.name for field in fields(OfficialScore))
+FIELDS = tuple(field.name for field in fields(ChallengeScore))
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,12 @@ def _border(mask: np.ndarray) -> np.ndarray:
     return np.asarray(mask ^ binary_erosion(mask, np.ones((3, 3, 3))))
 
 
-def official_score(matches: Sequence[Match], subject: str | Path = "reference") -> OfficialScore:
+def official_score(matches: Sequence[Match], where: str | Path = "reference") -> ChallengeScore:
     """The script's figures of one case.
 
     Args:
         matches: Of `match_labels`.
-        subject: The file that an error names.
+        where: The file that an error names.
 
     Raises:
         UserError: The reference has no vertebra or no disc: the script dies there.
@@ -176,10 +176,10 @@ def official_score(matches: Sequence[Match], subject: str | Path = "reference") 
     discs = [match for match in matches if match.reference > 200]
     for found, what in ((vertebrae, "vertebra (1 to 99)"), (discs, "disc (above 200)")):
         if not found:
-            fault = f"has no {what}, and SPIDER's script divides by their number"
-            raise UserError(subject, fault, "leave the case out, or score without --protocol spider")
+            problem = f"has no {what}, and SPIDER's script divides by their number"
+            raise UserError(where, problem, "leave the case out, or score without --protocol spider")
     canal = next((match for match in matches if match.reference == CANAL), None)
-    return OfficialScore(
+    return ChallengeScore(
         dice_vertebrae=_mean(match.dice for match in vertebrae if match.detected),
         dice_discs=_mean(match.dice for match in discs if match.detected),
         dice_canal=NO_CANAL if canal is None else canal.dice,
@@ -203,16 +203,16 @@ def _detected(matches: Sequence[Match]) -> float:
     return sum(match.detected for match in matches) / len(matches)
 
 
-def aggregate(scores: Sequence[OfficialScore]) -> tuple[OfficialScore, OfficialScore]:
+def aggregate(scores: Sequence[ChallengeScore]) -> tuple[ChallengeScore, ChallengeScore]:
     """Mean and standard deviation (n - 1) over cases; NaN is skipped, 999 enters."""
     return _over(scores, mean, 1), _over(scores, stdev, 2)
 
 
 def _over(
-    scores: Sequence[OfficialScore], figure: Callable[[list[float]], float], fewest: int
-) -> OfficialScore:
+    scores: Sequence[ChallengeScore], figure: Callable[[list[float]], float], fewest: int
+) -> ChallengeScore:
     columns = {name: [getattr(score, name) for score in scores] for name in FIELDS}
     known = {name: [value for value in column if not isnan(value)] for name, column in columns.items()}
-    return OfficialScore(
+    return ChallengeScore(
         **{name: figure(values) if len(values) >= fewest else NAN for name, values in known.items()}
     )

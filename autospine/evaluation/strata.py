@@ -21,7 +21,7 @@ def strata(
     ids: Iterable[str],
     by: str,
     table: Mapping[str, Mapping[str, str]],
-    subject: str | Path = "overview.csv",
+    where: str | Path = "overview.csv",
 ) -> dict[str, tuple[str, ...]]:
     """Deals cases into groups.
 
@@ -31,7 +31,7 @@ def strata(
             column of the table. A column of more than 6 different numbers is cut into thirds by its terciles
             over these cases; equal values stay together, so the thirds may differ in size.
         table: Rows of overview.csv by case id (`read_overview`).
-        subject: The table that an error names.
+        where: The table that an error names.
 
     Returns:
         Ids by group, each id in exactly one; groups in natural order. A case without a row or a value is in
@@ -49,7 +49,7 @@ def strata(
         raise UserError(by, "is no group of cases", "read the rows: every level has its own")
     if by == SEQUENCE:
         return _grouped({id_: patient_and_sequence(id_)[1] for id_ in ids})
-    column = _column(VENDOR_COLUMN if by == VENDOR else by, table, subject)
+    column = _column(VENDOR_COLUMN if by == VENDOR else by, table, where)
     texts = {id_: _text(table.get(id_, {}).get(column, "")) for id_ in ids}
     if by == VENDOR:
         return _grouped({id_: _vendor(text) for id_, text in texts.items()})
@@ -61,14 +61,12 @@ def strata(
     return _grouped({id_: names.get(numbers.get(id_), UNKNOWN) for id_ in ids}, list(names.values()))
 
 
-def _column(name: str, table: Mapping[str, Mapping[str, str]], subject: str | Path) -> str:
+def _column(name: str, table: Mapping[str, Mapping[str, str]], where: str | Path) -> str:
     columns = list(dict.fromkeys(column for row in table.values() for column in row if column))
     for column in columns:
         if column.lower() == name.lower():
             return column
-    raise UserError(
-        subject, f"has no column {name}", f"choose from {', '.join([SEQUENCE, VENDOR, *columns])}"
-    )
+    raise UserError(where, f"has no column {name}", f"choose from {', '.join([SEQUENCE, VENDOR, *columns])}")
 
 
 def _text(value: str) -> str:

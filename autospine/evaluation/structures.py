@@ -28,7 +28,7 @@ from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import Conversion
 from autospine.labels.schemes import LabelScheme
 from autospine.metrics import overlap, surface
-from autospine.metrics.probability import Surprise, log_loss
+from autospine.metrics.probability import NLLSum, log_loss
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,7 +202,7 @@ class _Image:
     far: float
     voxels: int
     tolerance_mm: float
-    losses: Mapping[int, Surprise]
+    losses: Mapping[int, NLLSum]
 
 
 def _score_rows(
@@ -296,7 +296,7 @@ def _distances(between: surface.Surfaces | None, image: _Image) -> dict[str, flo
     there, back = surface.directed_distances(between)
     return {
         "nsd": surface.surface_dice(between, image.tolerance_mm),
-        "nsd_reference": surface.reference_surface_share(between, image.tolerance_mm),
+        "nsd_reference": surface.reference_surface_recall(between, image.tolerance_mm),
         "asd_mm": surface.average_distance(between),
         "asd_prediction_mm": there,
         "asd_reference_mm": back,

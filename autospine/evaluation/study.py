@@ -15,7 +15,7 @@ TESTED = ("dice", "asd_mm", "hd95_mm", "nsd")
 
 
 @dataclass(frozen=True)
-class Study:
+class MethodComparison:
     """What a report is written about.
 
     Attributes:

@@ -21,17 +21,17 @@ from autospine.dataset.cases import Case, Dataset
 from autospine.dataset.metadata import TRAINING
 from autospine.dataset.slice_filter import SEMANTIC4, ClassWeights, combined, missing_classes
 from autospine.fingerprint.case import CaseFingerprint, fingerprint_case
-from autospine.fingerprint.label_order import Chain, find_chains
+from autospine.fingerprint.label_order import OrderedLabels, find_ordered_labels
 from autospine.fingerprint.statistics import IntensityStatistics
 from autospine.fingerprint.warnings import dataset_warnings
 from autospine.labels.conversion import LabelScheme, infer_scheme
 
 __all__ = [
     "CaseFingerprint",
-    "Chain",
     "Fingerprint",
     "IntensityStatistics",
-    "find_chains",
+    "OrderedLabels",
+    "find_ordered_labels",
     "fingerprint_case",
     "make_fingerprint",
 ]
@@ -62,7 +62,7 @@ class Fingerprint:
     scheme: LabelScheme
     channels: tuple[str, ...]
     cases: tuple[CaseFingerprint, ...]
-    chains: tuple[Chain, ...]
+    chains: tuple[OrderedLabels, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -178,7 +178,7 @@ def make_fingerprint(
     training = [case for case in found if case.subset == TRAINING]
     scheme = scheme or infer_scheme({value for case in found for value in case.voxels})
     verify.raise_together(verify.annotation_problems(training, scheme))
-    chains = find_chains(training, scheme)
+    chains = find_ordered_labels(training, scheme)
     warnings = dataset_warnings(training, chains, scheme)
     for line in warnings:
         log.debug("%s: %s", dataset.root, line)  # the planning report says them

@@ -29,14 +29,14 @@ SHORTEST = {True: 3, False: 2}  # links of a chain found by position alone, and 
 
 
 @dataclass(frozen=True)
-class Chain:
+class OrderedLabels:
     """Labels one above another.
 
     Attributes:
         kind: What they are (STRUCTURE in plain schemes).
         values: Labels from the lowest up.
         levels: Their levels by the scheme; 1, 2, ... from the lowest in plain schemes.
-        pitch_mm: Median distance of neighbouring centroids, in mm.
+        intervertebral_distance_mm: Median distance of neighbouring centroids, in mm.
         room_above_mm: Median distance along the rows from a case's highest annotated centroid to the
             image's top edge, in mm.
         room_below_mm: The same from its lowest to the bottom edge.
@@ -45,12 +45,12 @@ class Chain:
     kind: Kind
     values: tuple[int, ...]
     levels: tuple[int, ...]
-    pitch_mm: float
+    intervertebral_distance_mm: float
     room_above_mm: float
     room_below_mm: float
 
 
-def find_chains(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> tuple[Chain, ...]:
+def find_ordered_labels(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> tuple[OrderedLabels, ...]:
     """The chains of a data set.
 
     In schemes with levels: the labels of one kind, if the scans show them in the levels' order.
@@ -126,7 +126,7 @@ def agreement(cases: Sequence[CaseFingerprint], ranks: Mapping[int, int]) -> flo
 
 def _chain(
     cases: Sequence[CaseFingerprint], kind: Kind, values: tuple[int, ...], levels: tuple[int, ...]
-) -> Chain:
+) -> OrderedLabels:
     pitches, above, below = [], [], []
     for case in cases:
         points = [np.array(case.centroids[v]) * case.spacing for v in values if v in case.centroids]
@@ -137,7 +137,7 @@ def _chain(
         above.append(min(rows) + case.spacing[1] / 2)
         below.append((case.shape[1] - 0.5) * case.spacing[1] - max(rows))
     pitch = float(np.median(pitches)) if pitches else 0.0
-    return Chain(kind, values, levels, pitch, float(np.median(above)), float(np.median(below)))
+    return OrderedLabels(kind, values, levels, pitch, float(np.median(above)), float(np.median(below)))
 
 
 def _neighbour_distances(

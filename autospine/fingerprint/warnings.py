@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autospine.dataset.cases import UNKNOWN, listed, names_patient
-from autospine.fingerprint.label_order import Chain, agreement
+from autospine.fingerprint.label_order import OrderedLabels, agreement
 from autospine.labels.conversion import LabelScheme
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ EARLY_STOP = 1.5  # room above the highest annotated label, in distances of neig
 Cases = Sequence["CaseFingerprint"]
 
 
-def dataset_warnings(cases: Cases, chains: Sequence[Chain], scheme: LabelScheme) -> tuple[str, ...]:
+def dataset_warnings(cases: Cases, chains: Sequence[OrderedLabels], scheme: LabelScheme) -> tuple[str, ...]:
     """Every warning about the training cases.
 
     Args:
@@ -91,7 +91,7 @@ def _patients(cases: Cases) -> Iterable[str]:
         yield f"only {count} patient{'s' if count > 1 else ''}: scores will be uncertain"
 
 
-def _out_of_order(cases: Cases, chains: Sequence[Chain]) -> Iterable[str]:
+def _out_of_order(cases: Cases, chains: Sequence[OrderedLabels]) -> Iterable[str]:
     for chain in chains:
         ranks = {value: rank for rank, value in enumerate(chain.values)}
         wrong = [case.id for case in cases if agreement([case], ranks) < 1]
@@ -115,12 +115,13 @@ def _rare(cases: Cases, scheme: LabelScheme) -> Iterable[str]:
         yield f"labels that few of the {len(patients)} patients show: {listed(rare, 10)}"
 
 
-def _stops_early(chains: Sequence[Chain]) -> Iterable[str]:
+def _stops_early(chains: Sequence[OrderedLabels]) -> Iterable[str]:
     for chain in chains:
-        if chain.room_above_mm > EARLY_STOP * chain.pitch_mm > 0:
+        if chain.room_above_mm > EARLY_STOP * chain.intervertebral_distance_mm > 0:
             yield (
                 f"the highest {chain.kind.value} label lies {chain.room_above_mm:.0f} mm under the image's"
-                f" top (neighbours: {chain.pitch_mm:.0f} mm apart), so levels above it seem not annotated"
+                f" top (neighbours: {chain.intervertebral_distance_mm:.0f} mm apart), "
+                "so levels above it seem not annotated"
             )
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from autospine.core.files import allocate, replacing
 from autospine.inference.back import pick_slices, resize_stream
-from autospine.inference.levels.decode import Evidence
+from autospine.inference.levels.decode import DecoderInput
 from autospine.labels.encoding import Encoding
 from autospine.preprocessing.grid import CaseGrid
 
 
-class Collector:
+class Aggregator:
     """Takes outputs plane by plane; keeps classes and the few voxels that chains need.
 
     Args:
@@ -77,7 +77,7 @@ class Collector:
     def _collect(self, slabs: Iterator[tuple[int, np.ndarray]], kept: np.ndarray | None) -> None:
         for first, probabilities in slabs:
             where = self._planes(first, probabilities.shape[self.axis + 1])
-            self.answer[where], certainty = strongest(probabilities)
+            self.answer[where], certainty = argmax_and_max(probabilities)
             self.certainty[where] = np.round(certainty * 255)
             if kept is not None:
                 for place, values in pick_slices([(first, probabilities)], self.axis, self.measured):
@@ -92,14 +92,16 @@ class Collector:
             yield first, values[:classes]
 
     def _note(self, first: int, values: np.ndarray, classes: int) -> None:
-        semantic, certainty = strongest(values[:classes])
+        semantic, certainty = argmax_and_max(values[:classes])
         self.semantic[self._planes(first, semantic.shape[self.axis])] = semantic
         chained = np.array([False, *(each.chained for each in self.encoding.classes)])
         voxels = np.argwhere(chained[semantic])  # (N, 3) in the slab
         a, b, c = voxels.T
         last = classes + len(self.encoding.offset_axes)
         picked = values[:, a, b, c]  # (channels, N)
-        self.offsets.append((picked[classes:last].T * self.encoding.pitch_mm).astype(np.float32))
+        self.offsets.append(
+            (picked[classes:last].T * self.encoding.intervertebral_distance_mm).astype(np.float32)
+        )
         self.levels.append(picked[last:].T.astype(np.float16))
         self.weights.append(certainty[a, b, c])
         voxels[:, self.axis] += first
@@ -108,7 +110,7 @@ class Collector:
     def _planes(self, first: int, count: int) -> tuple[slice, ...]:
         return (slice(None),) * self.axis + (slice(first, first + count),)
 
-    def evidence(self, spacing: tuple[float, float, float], rows: tuple[int, int]) -> Evidence:
+    def evidence(self, spacing: tuple[float, float, float], rows: tuple[int, int]) -> DecoderInput:
         """What was collected, on the plan's grid."""
 
         def joined(parts: list[np.ndarray], width: int) -> np.ndarray:
@@ -118,7 +120,7 @@ class Collector:
             self.semantic if self.encoding.chained or self.same else np.zeros(self.grid.shape, np.uint8)
         )
         weights = np.concatenate(self.weights) if self.weights else np.zeros(0, np.float32)
-        return Evidence(
+        return DecoderInput(
             semantic=semantic,
             voxels=joined(self.voxels, 3).astype(np.int64),
             offsets=joined(self.offsets, len(self.encoding.offset_axes)),
@@ -194,7 +196,7 @@ def _nearest_level(labels: np.ndarray, mine: np.ndarray, values: tuple[int, ...]
     return found
 
 
-def strongest(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def argmax_and_max(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The most probable class of each voxel, the first of equals.
 
     `argmax` along the first axis takes several times as long.

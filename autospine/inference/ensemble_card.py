@@ -54,9 +54,9 @@ class EnsembleCard:
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        fault = weights_fault([member.weight for member in self.members])
-        if fault:
-            raise ValueError(fault)
+        problem = weights_fault([member.weight for member in self.members])
+        if problem:
+            raise ValueError(problem)
         if any(member.weight == 0 for member in self.members):
             raise ValueError("a member has the weight 0")
 

@@ -14,12 +14,12 @@ from autospine.inference.back import pick_slices
 from autospine.inference.inverse import find_moves, undo_stream
 from autospine.inference.model import Model
 from autospine.inference.sliding_window import Slab, stream_slices, stream_volume
-from autospine.preprocessing.transforms.base import Prepared, apply_steps, make_steps
+from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
 
 BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000}  # windows at once
 
 
-class Group:
+class ModelGroup:
     """Models of one plan, one patch and the same preprocessing steps.
 
     Args:
@@ -35,7 +35,7 @@ class Group:
         card = models[0].card
         self.plan, self.encoding, self.patch = card.plan, card.encoding, card.patch
         self.device, self.precision, self.shares = device, precision, tuple(shares)
-        self.steps = make_steps(card.recipe.steps)
+        self.steps = make_transforms(card.recipe.steps)
         self.networks = [precision.arrange(model.network(device), card.plan.dimension) for model in models]
         self.batch = max(BATCH_VOXELS[device.type] // int(np.prod(self.patch)), 1)
         self.seconds = 0.0
@@ -61,7 +61,9 @@ class Group:
             alone.
         """
         wanted = wanted or range(moved.shape[1])
-        prepared, way = apply_steps(self.steps, Prepared(moved, None, spacing, view_axis=self.plan.view_axis))
+        prepared, way = apply_transforms(
+            self.steps, CaseData(moved, None, spacing, view_axis=self.plan.view_axis)
+        )
         moves = find_moves(way, prepared.shape)
         seen_alone = self.plan.view_axis == 0 and all(move.keeps(0) for move in moves)
         windows = self._windows(
@@ -105,12 +107,13 @@ class Group:
         return answer if self.shares[k] == 1 else answer.mul_(self.shares[k])
 
 
-def make_groups(models: Sequence[Model], device: torch.device, precision: Precision) -> list[Group]:
+def make_groups(models: Sequence[Model], device: torch.device, precision: Precision) -> list[ModelGroup]:
     """Sorts models by what they see; their weights become shares of one."""
     found: dict[tuple[str, tuple[int, ...]], list[Model]] = {}
     for model in models:
-        found.setdefault((model.card.recipe.steps_hash(), model.card.patch), []).append(model)
+        found.setdefault((model.card.recipe.transforms_hash(), model.card.patch), []).append(model)
     total = sum(model.weight for model in models)
     return [
-        Group(alike, [model.weight / total for model in alike], device, precision) for alike in found.values()
+        ModelGroup(alike, [model.weight / total for model in alike], device, precision)
+        for alike in found.values()
     ]

@@ -1,4 +1,4 @@
-"""The way back through a recipe's steps, a few planes at a time: what `undo_steps` does to a whole case."""
+"""The way back through a recipe's steps, a few planes at a time: what `invert_transforms` does to a whole case."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from autospine.inference.back import PLANES, take
 from autospine.preprocessing.resampling import resample_axis, resize, source_positions
-from autospine.preprocessing.transforms.base import Shape, Step, Way
-from autospine.preprocessing.transforms.spatial import MovingStep, Placement, Window, in_grid
+from autospine.preprocessing.transforms.base import AppliedTransforms, Shape, Transform
+from autospine.preprocessing.transforms.spatial import Placement, SpatialTransform, Window, in_grid
 
 Slabs = Iterator[tuple[int, np.ndarray]]  # (first plane, `(channels, slices, rows, columns)`), without gaps
 
@@ -25,14 +25,14 @@ class Move:
         after: Voxels of the grid after it.
     """
 
-    step: Step
+    step: Transform
     before: Shape
     after: Shape
 
     @property
     def placement(self) -> Placement | None:
         """What the step comes to; None where it does something else."""
-        return self.step.placement(self.before) if isinstance(self.step, MovingStep) else None
+        return self.step.placement(self.before) if isinstance(self.step, SpatialTransform) else None
 
     def keeps(self, axis: int) -> bool:
         """Whether each plane along an axis is still the same one."""
@@ -43,22 +43,22 @@ class Move:
         return (part.start, part.stop) == (0, size) and found.size[axis] == found.shape[axis] == size
 
 
-def find_moves(way: Way, after: Shape) -> tuple[Move, ...]:
+def find_moves(way: AppliedTransforms, after: Shape) -> tuple[Move, ...]:
     """The steps that moved something, last first; those that changed intensities alone have no way back.
 
     Args:
-        way: Of `apply_steps`.
+        way: Of `apply_transforms`.
         after: Voxels of the grid that it ended on.
     """
     found = []
     for step, before in reversed(way):
-        if isinstance(step, MovingStep) or not _stays(step, before, after):
+        if isinstance(step, SpatialTransform) or not _stays(step, before, after):
             found.append(Move(step, before, after))
         after = before
     return tuple(found)
 
 
-def _stays(step: Step, before: Shape, after: Shape) -> bool:
+def _stays(step: Transform, before: Shape, after: Shape) -> bool:
     """Whether undoing gives back what it is given; seen on one channel that takes no memory."""
     if before != after:
         return False

@@ -16,8 +16,8 @@ import torch
 
 from autospine.core.errors import UserError
 from autospine.inference.model import Model, find_models
-from autospine.inference.predictor import Answer, Predictor
-from autospine.inference.ranges import range_warnings
+from autospine.inference.predictor import Prediction, Predictor
+from autospine.inference.ranges import domain_warnings
 from autospine.inference.segmentation import Segmentation, report_labels
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.labels.schemes import LabelScheme
@@ -85,7 +85,7 @@ def segment(
     _check_channels(channels, plan.channels)
     image = np.stack([each.array for each in channels]) if len(channels) > 1 else first.array[None]
     answer = predictor.predict(image, first.spacing, probabilities, stack)
-    warnings = range_warnings(plan, first.array, answer.decoded.labels, first.spacing, sequence)
+    warnings = domain_warnings(plan, first.array, answer.decoded.labels, first.spacing, sequence)
     source = models[0].card.scheme
     target = output_scheme(source, plan.scheme, labels)
     answer = convert_answer(answer, source, target)
@@ -120,7 +120,7 @@ def output_scheme(model: LabelScheme, dataset: LabelScheme, labels: str | None) 
     return dataset if model == dataset or not conversion(model, dataset).lost else model
 
 
-def convert_answer(answer: Answer, source: LabelScheme, target: LabelScheme) -> Answer:
+def convert_answer(answer: Prediction, source: LabelScheme, target: LabelScheme) -> Prediction:
     """The answer in other integers; labels without a place there become background."""
     if source == target:
         return answer

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from autospine.core.precision import quick_precision
-from autospine.inference.aggregator import Collector
+from autospine.inference.aggregator import Aggregator
 from autospine.inference.back import add_streams
 from autospine.inference.group import make_groups
 from autospine.inference.levels.decode import Decoded, decode
@@ -21,7 +21,7 @@ from autospine.preprocessing.run import bring_to_grid
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What was predicted of one image.
 
     Attributes:
@@ -57,7 +57,7 @@ class Predictor:
         spacing: tuple[float, float, float],
         probabilities: Path | None = None,
         stack: bool = False,
-    ) -> Answer:
+    ) -> Prediction:
         """Segments one canonical image.
 
         Args:
@@ -73,13 +73,13 @@ class Predictor:
         moved = bring_to_grid(image, spacing, self.plan)
         grid = case_grid(self.plan.grid, image.shape[1:], spacing)
         axis, before = self.groups[0].axis, self.network_seconds
-        collector = Collector(self.encoding, grid, image.shape[1:], axis, stack)
+        collector = Aggregator(self.encoding, grid, image.shape[1:], axis, stack)
         slabs = [group.slabs(moved, grid.spacing, collector.wanted) for group in self.groups]
         collector.run(slabs[0] if len(slabs) == 1 else add_streams(slabs, axis), probabilities)
         evidence = collector.evidence(grid.spacing, visible_rows(moved[0]))
         decoded = decode(evidence, self.encoding)
         labels = collector.on_input_grid(decoded.labels)
-        return Answer(
+        return Prediction(
             Decoded(labels, decoded.findings, decoded.ambiguous),
             collector.confidences(labels),
             self.network_seconds - before,

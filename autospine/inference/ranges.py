@@ -13,7 +13,7 @@ CONTRAST_ROOM = 0.4  # deviations of the image
 FEW_VOXELS = 200  # say nothing of contrast
 
 
-def range_warnings(
+def domain_warnings(
     plan: Plan, image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], sequence: str
 ) -> tuple[str, ...]:
     """One sentence for each way in which a scan is unlike the training data.

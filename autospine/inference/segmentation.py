@@ -11,7 +11,7 @@ import numpy as np
 from autospine import __version__
 from autospine.core.files import write_json
 from autospine.core.serial import to_plain
-from autospine.inference.predictor import Answer
+from autospine.inference.predictor import Prediction
 from autospine.labels.schemes import LabelScheme
 from autospine.preprocessing.storage import describe_labels
 from autospine.volumes import Volume, write_volume
@@ -100,7 +100,7 @@ class Segmentation:
         write_json(report, self.to_dict())
 
 
-def report_labels(mask: Volume, answer: Answer, scheme: LabelScheme) -> tuple[LabelReport, ...]:
+def report_labels(mask: Volume, answer: Prediction, scheme: LabelScheme) -> tuple[LabelReport, ...]:
     """Describes every label of a mask.
 
     Args:

@@ -96,12 +96,12 @@ class Anatomy:
         return self.kind.value if self.level is None else f"{self.kind.value}:{self.level}"
 
     @classmethod
-    def parse(cls, key: str, subject: str = "label") -> Anatomy:
+    def parse(cls, key: str, where: str = "label") -> Anatomy:
         """The anatomy that `key` stands for.
 
         Args:
             key: "vertebra:1", "canal", ...
-            subject: What an error names.
+            where: What an error names.
 
         Raises:
             UserError: The kind is unknown or the level is no whole number of 1 or more (any whole
@@ -114,8 +114,8 @@ class Anatomy:
                 raise ValueError(level)
         except ValueError as error:
             kinds = ", ".join(kind.value for kind in Kind)
-            mend = f"write KIND or KIND:LEVEL, with KIND one of {kinds}"
-            raise UserError(subject, f"names no anatomy: {key!r}", mend) from error
+            hint = f"write KIND or KIND:LEVEL, with KIND one of {kinds}"
+            raise UserError(where, f"names no anatomy: {key!r}", hint) from error
         return cls(kind, level)
 
     @property

@@ -50,12 +50,12 @@ class Conversion:
     table: Mapping[int, int]
     lost: tuple[Anatomy, ...]
 
-    def apply(self, mask: np.ndarray, subject: str | Path = "mask") -> np.ndarray:
+    def apply(self, mask: np.ndarray, where: str | Path = "mask") -> np.ndarray:
         """Converts a mask.
 
         Args:
             mask: Integers of the source scheme, any shape.
-            subject: The file that an error names.
+            where: The file that an error names.
 
         Returns:
             Integers of the target scheme, same shape, in the smallest unsigned type that holds the
@@ -66,8 +66,8 @@ class Conversion:
         """
         import numpy as np
 
-        present = present_labels(mask, subject)
-        check_labels(present, self.source, subject)
+        present = present_labels(mask, where)
+        check_labels(present, self.source, where)
         dtype = _smallest_type([*self.table.values(), *self.target.anatomies, self.target.unlabelled or 0])
         if not present:
             return np.zeros(mask.shape, dtype)
@@ -80,7 +80,7 @@ class Conversion:
         return values[np.searchsorted(keys, mask)]
 
 
-def present_labels(mask: np.ndarray, subject: str | Path = "mask") -> tuple[int, ...]:
+def present_labels(mask: np.ndarray, where: str | Path = "mask") -> tuple[int, ...]:
     """Every integer that a mask holds, ascending, background included.
 
     Raises:
@@ -89,7 +89,7 @@ def present_labels(mask: np.ndarray, subject: str | Path = "mask") -> tuple[int,
     import numpy as np
 
     if mask.dtype.kind not in "biu":
-        raise UserError(subject, f"holds {mask.dtype} values", "store labels as integers")
+        raise UserError(where, f"holds {mask.dtype} values", "store labels as integers")
     if mask.size == 0:
         return ()
     if int(mask.min()) >= 0 and int(mask.max()) < LOOKUP_LIMIT:
@@ -99,7 +99,7 @@ def present_labels(mask: np.ndarray, subject: str | Path = "mask") -> tuple[int,
     return tuple(int(value) for value in found)
 
 
-def check_labels(present: Iterable[int], scheme: LabelScheme, subject: str | Path) -> None:
+def check_labels(present: Iterable[int], scheme: LabelScheme, where: str | Path) -> None:
     """Makes sure that a scheme knows every integer.
 
     Raises:
@@ -108,7 +108,7 @@ def check_labels(present: Iterable[int], scheme: LabelScheme, subject: str | Pat
     for value in sorted(present):
         if value not in (BACKGROUND, scheme.unlabelled) and value not in scheme.anatomies:
             raise UserError(
-                subject,
+                where,
                 f"holds the label {value}, which the scheme {scheme.name} lacks",
                 "correct the mask or name its own scheme",
             )

@@ -49,17 +49,17 @@ class Encoding:
         levels: All levels that a chain shows, ascending; empty for a plain encoding.
         offset_axes: Canonical axes (0 slices, 1 rows, 2 columns) along which the offset to the instance's
             centroid is learnt.
-        pitch_mm: Distance of neighbouring instances; offsets are learnt in units of it.
-        open_above: The annotation stops before the image does: what lies above the topmost instance of a case
-            is neither background nor anything else.
+        intervertebral_distance_mm: Distance of neighbouring instances; offsets are learnt in units of it.
+        partial_annotation_above: The annotation stops before the image does: what lies above the topmost instance of
+            a case is neither background nor anything else.
         unlabelled: The label that marks voxels without annotation.
     """
 
     classes: tuple[SemanticClass, ...]
     levels: tuple[int, ...] = ()
     offset_axes: tuple[int, ...] = ()
-    pitch_mm: float = 1.0
-    open_above: bool = False
+    intervertebral_distance_mm: float = 1.0
+    partial_annotation_above: bool = False
     unlabelled: int | None = None
 
     @property
@@ -97,7 +97,7 @@ class Encoding:
         found = [self.levels.index(v) if v else -1 for each in self.classes for v in _levels(each)]
         return np.array([-1, *found, -1], dtype=np.int64)
 
-    def compact(self, mask: np.ndarray, subject: str) -> np.ndarray:
+    def compact(self, mask: np.ndarray, where: str) -> np.ndarray:
         """Labels as compact indices, uint8 or int16, of the mask's shape.
 
         Raises:
@@ -111,7 +111,7 @@ class Encoding:
         compact = table[mask]
         if compact.min(initial=0) < 0:
             stray = int(mask[compact < 0].min())
-            raise UserError(subject, f"holds label {stray}, which the plan does not know", "plan again")
+            raise UserError(where, f"holds label {stray}, which the plan does not know", "plan again")
         return compact.astype(np.uint8) if self.ignored < 256 else compact
 
     def value_at(self, semantic: int, level: int) -> int | None:
@@ -122,7 +122,7 @@ class Encoding:
     def plain(self) -> Encoding:
         """One class per label: levels are told by their looks."""
         classes = tuple(SemanticClass(str(value), (value,)) for value in self.values)
-        return replace(self, classes=classes, levels=(), offset_axes=(), open_above=False)
+        return replace(self, classes=classes, levels=(), offset_axes=(), partial_annotation_above=False)
 
 
 def _levels(each: SemanticClass) -> tuple[int, ...]:

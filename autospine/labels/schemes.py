@@ -61,38 +61,38 @@ class LabelScheme:
         return {"name": self.name, "labels": labels, "unlabelled": self.unlabelled}
 
     @classmethod
-    def from_dict(cls, data: Any, subject: str | Path = "label scheme") -> LabelScheme:
+    def from_dict(cls, data: Any, where: str | Path = "label scheme") -> LabelScheme:
         """Reads what `to_dict` gave, or what a person wrote that way.
 
         Args:
             data: A mapping with "labels" and, if wanted, "name" and "unlabelled".
-            subject: The file that an error names.
+            where: The file that an error names.
 
         Raises:
             UserError: A key is unknown, a label is no integer or an anatomy is unknown.
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("labels"), Mapping):
-            raise UserError(subject, 'holds no object "labels"', SCHEME_FORM)
+            raise UserError(where, 'holds no object "labels"', SCHEME_FORM)
         unknown = sorted(set(data) - {"name", "labels", "unlabelled"})
         if unknown:
-            raise UserError(subject, f"has the unknown key {unknown[0]!r}", SCHEME_FORM)
+            raise UserError(where, f"has the unknown key {unknown[0]!r}", SCHEME_FORM)
         unlabelled = data.get("unlabelled")
         if unlabelled is not None and (not isinstance(unlabelled, int) or isinstance(unlabelled, bool)):
-            raise UserError(subject, f'"unlabelled" is {unlabelled!r}, no integer', SCHEME_FORM)
+            raise UserError(where, f'"unlabelled" is {unlabelled!r}, no integer', SCHEME_FORM)
         anatomies: dict[int, Anatomy] = {}
         for text, key in data["labels"].items():
-            value = _integer(text, subject)
+            value = _integer(text, where)
             if value in anatomies:
-                raise UserError(subject, f"lists the label {value} twice", SCHEME_FORM)
-            anatomies[value] = Anatomy.parse(str(key), str(subject))
-        return cls(str(data.get("name", Path(subject).stem)), anatomies, unlabelled)
+                raise UserError(where, f"lists the label {value} twice", SCHEME_FORM)
+            anatomies[value] = Anatomy.parse(str(key), str(where))
+        return cls(str(data.get("name", Path(where).stem)), anatomies, unlabelled)
 
 
-def _integer(text: Any, subject: str | Path) -> int:
+def _integer(text: Any, where: str | Path) -> int:
     try:
         return int(text)
     except (TypeError, ValueError) as error:
-        raise UserError(subject, f"has the label {text!r}, no integer", SCHEME_FORM) from error
+        raise UserError(where, f"has the label {text!r}, no integer", SCHEME_FORM) from error
 
 
 def _chain(kind: Kind, values: Iterable[int], lowest: int = 1) -> dict[int, Anatomy]:

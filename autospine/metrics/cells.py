@@ -24,7 +24,7 @@ LEAF = 32  # points in a leaf of the tree: few queries per tree, so a quick buil
 
 
 @dataclass(frozen=True)
-class SurfaceCells:
+class SurfaceElements:
     """One mask's surface.
 
     Attributes:
@@ -41,7 +41,7 @@ class SurfaceCells:
     spacing: tuple[float, ...]
 
     @classmethod
-    def of(cls, mask: np.ndarray, spacing: tuple[float, ...]) -> SurfaceCells:
+    def of(cls, mask: np.ndarray, spacing: tuple[float, ...]) -> SurfaceElements:
         """Finds the surface of a boolean mask; what leaves the array counts as outside."""
         import numpy as np
 
@@ -51,7 +51,7 @@ class SurfaceCells:
         places = np.flatnonzero(cells)
         return cls(cells, places, element_sizes(spacing)[codes.ravel()[places]], spacing)
 
-    def distances(self, goal: SurfaceCells) -> np.ndarray:
+    def distances(self, goal: SurfaceElements) -> np.ndarray:
         """(elements,) mm from each element to the nearest of `goal`, which has cells of the same shape."""
         import numpy as np
 

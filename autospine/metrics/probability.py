@@ -13,7 +13,7 @@ SMALLEST = 2.0**-24  # the smallest float16 above 0: stored probabilities below 
 
 
 @dataclass(frozen=True)
-class Surprise:
+class NLLSum:
     """-ln p(true class), summed over voxels.
 
     Attributes:
@@ -25,7 +25,7 @@ class Surprise:
     voxels: int
 
 
-def log_loss(parts: Iterable[Surprise]) -> float:
+def log_loss(parts: Iterable[NLLSum]) -> float:
     """Mean of -ln p(true class) over all voxels of `parts`, in nats: 0 (sure and right) to 16.6 (sure and wrong).
 
     The cross-entropy of the soft-max. Probabilities are clipped at 2^-24 from below. No voxels: NaN.
@@ -38,7 +38,7 @@ def log_loss(parts: Iterable[Surprise]) -> float:
 
 def surprises(
     probabilities: np.ndarray, reference: np.ndarray, channels: Mapping[int, int]
-) -> dict[int, Surprise]:
+) -> dict[int, NLLSum]:
     """Sums up -ln p(true class) by reference label, plane by plane, so that a memory map is never read as a whole.
 
     Args:
@@ -65,7 +65,7 @@ def surprises(
         totals += np.bincount(index, weights=surprise, minlength=len(values))
         voxels += np.bincount(index, minlength=len(values))
     return {
-        value: Surprise(float(total), int(count))
+        value: NLLSum(float(total), int(count))
         for value, total, count in zip(values, totals, voxels, strict=True)
         if count
     }

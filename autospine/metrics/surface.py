@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autospine.metrics.cells import SurfaceCells
+from autospine.metrics.cells import SurfaceElements
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def surfaces(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[fl
     axes = [axis for axis, size in enumerate(prediction.shape) if size > 1] or [prediction.ndim - 1]
     squeezed = tuple(slice(None) if axis in axes else 0 for axis in range(prediction.ndim))
     steps = tuple(float(spacing[axis]) for axis in axes)
-    ours, theirs = (SurfaceCells.of(mask[box][squeezed], steps) for mask in (prediction, reference))
+    ours, theirs = (SurfaceElements.of(mask[box][squeezed], steps) for mask in (prediction, reference))
     return Surfaces(ours.distances(theirs), theirs.distances(ours), ours.sizes, theirs.sizes)
 
 
@@ -153,7 +153,7 @@ def surface_dice(between: Surfaces, tolerance_mm: float) -> float:
     return float(near / (between.prediction_area.sum() + between.reference_area.sum()))
 
 
-def reference_surface_share(between: Surfaces, tolerance_mm: float) -> float:
+def reference_surface_recall(between: Surfaces, tolerance_mm: float) -> float:
     """The NSD of Ahmed et al. 2024 (trainer `modified_unet`), 0 to 1: blind to what is invented.
 
     sum a(r) where d(r, P) < tolerance, strictly, / sum a(r). Empty input: 0. The paper counts points, here each weighs

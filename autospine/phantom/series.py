@@ -9,7 +9,11 @@ import numpy as np
 
 # Steps around the circle that spread evenly, one per topic: golden ratio for the orientation, so that any
 # eight patients in a row hold both; roots of 2 and 3 for the others, so that the topics do not go together.
-STEPS = {"pattern": 0.41421356237309515, "orientation": 0.6180339887498949, "extra disc": 0.7320508075688772}
+TRANSFORMS = {
+    "pattern": 0.41421356237309515,
+    "orientation": 0.6180339887498949,
+    "extra disc": 0.7320508075688772,
+}
 PIR_SHARE = 73 / 447  # SPIDER: 374 series LPS, 73 PIR
 PATTERNS: tuple[tuple[float, tuple[str, ...]], ...] = (  # share of the patients, their series
     (0.42, ("t1", "t2")),
@@ -59,8 +63,8 @@ def generator(*key: int) -> np.random.Generator:
 
 def quota(seed: int, patient: int, topic: str) -> float:
     """An evenly spread number in 0..1: any few patients in a row hold each share nearly exactly."""
-    start = float(generator(seed, 1_000_003, list(STEPS).index(topic)).random())
-    return (start + patient * STEPS[topic]) % 1.0
+    start = float(generator(seed, 1_000_003, list(TRANSFORMS).index(topic)).random())
+    return (start + patient * TRANSFORMS[topic]) % 1.0
 
 
 def patient_sequences(seed: int, patient: int) -> tuple[str, ...]:

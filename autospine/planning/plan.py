@@ -86,7 +86,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class TrainingRange:
+class TrainingDomain:
     """What the training data looked like; prediction warns outside it.
 
     Attributes:
@@ -139,7 +139,7 @@ class Plan:
     encoding: Encoding
     channels: tuple[str, ...]
     mirror_axes: tuple[int, ...]
-    seen: TrainingRange
+    seen: TrainingDomain
     memory_gib: float
     reasons: tuple[Reason, ...] = ()
     version: int = VERSION
@@ -164,7 +164,7 @@ class Plan:
         return to_plain(self)
 
     @classmethod
-    def from_dict(cls, data: Any, subject: str) -> Plan:
+    def from_dict(cls, data: Any, where: str) -> Plan:
         """Reads `to_dict`'s values, those of older versions too.
 
         Raises:
@@ -173,9 +173,9 @@ class Plan:
         version = data.get("version", 0) if isinstance(data, dict) else 0
         if isinstance(version, int) and version > VERSION:
             raise UserError(
-                subject, f"was made by a newer AutoSpine (plan version {version})", "update AutoSpine"
+                where, f"was made by a newer AutoSpine (plan version {version})", "update AutoSpine"
             )
-        return replace(from_plain(cls, data, subject), version=VERSION)
+        return replace(from_plain(cls, data, where), version=VERSION)
 
 
 @dataclass(frozen=True)
@@ -191,15 +191,15 @@ class Plans:
     @classmethod
     def load(cls, path: str | Path) -> Plans:
         """Reads plans.json."""
-        mend = "run autospine_plan first"
-        data = read_json(path, mend)
+        hint = "run autospine_plan first"
+        data = read_json(path, hint)
         if not isinstance(data, dict) or not isinstance(data.get("plans"), list):
-            raise UserError(path, "is not a file of plans", mend)
+            raise UserError(path, "is not a file of plans", hint)
         if isinstance(data.get("version"), int) and data["version"] > VERSION:
             raise UserError(path, "was made by a newer AutoSpine", "update AutoSpine")
         return cls(tuple(Plan.from_dict(item, str(path)) for item in data["plans"]))
 
-    def get(self, name: str, subject: str | Path) -> Plan:
+    def get(self, name: str, where: str | Path) -> Plan:
         """The plan of that name.
 
         Raises:
@@ -209,4 +209,4 @@ class Plans:
             if plan.name == name:
                 return plan
         names = ", ".join(plan.name for plan in self.plans) or "none"
-        raise UserError(subject, f"holds no plan {name!r}", f"choose from {names}, or plan again")
+        raise UserError(where, f"holds no plan {name!r}", f"choose from {names}, or plan again")

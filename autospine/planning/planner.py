@@ -13,14 +13,14 @@ import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.core.machine import Machine
-from autospine.fingerprint.fingerprint import CaseFingerprint, Chain, Fingerprint
+from autospine.fingerprint.fingerprint import CaseFingerprint, Fingerprint, OrderedLabels
 from autospine.labels.anatomy import Kind
 from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
 from autospine.networks.shape import NetworkShape
 from autospine.networks.stages import stages
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import Grid, Normalisation, Plan, Reason, Rebuild, Triple
-from autospine.planning.training_domain import training_range
+from autospine.planning.training_domain import training_domain
 from autospine.preprocessing.grid import case_grid
 
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
@@ -91,7 +91,7 @@ class Planner(ABC):
             encoding=encoding,
             channels=self.fingerprint.channels,
             mirror_axes=self.choose_mirroring(encoding),
-            seen=training_range(self.fingerprint),
+            seen=training_domain(self.fingerprint),
             memory_gib=0.0,
         )
         plan = self.fit_memory(plan)
@@ -184,7 +184,7 @@ class Planner(ABC):
         chains = [
             c
             for c in self.fingerprint.chains
-            if c.kind in CHAINED_KINDS and len(c.values) > 1 and c.pitch_mm > 0
+            if c.kind in CHAINED_KINDS and len(c.values) > 1 and c.intervertebral_distance_mm > 0
         ]
         if not chains:
             self.reason("levels are told by their looks", "no labels form a chain along the spine")
@@ -194,20 +194,22 @@ class Planner(ABC):
         classes = [_chain_class(chain) for chain in chains]
         classes += [SemanticClass(scheme.anatomies[v].name, (v,)) for v in values if v not in chained]
         levels = [level for chain in chains for level in chain.levels]
-        pitch = float(np.median([chain.pitch_mm for chain in chains]))
+        pitch = float(np.median([chain.intervertebral_distance_mm for chain in chains]))
         room = min(chain.room_above_mm for chain in chains)
-        open_above = room > OPEN_ABOVE * pitch
-        self._explain_chains(chains, room, pitch, open_above)
+        partial_annotation_above = room > OPEN_ABOVE * pitch
+        self._explain_chains(chains, room, pitch, partial_annotation_above)
         return Encoding(
             classes=tuple(classes),
             levels=tuple(range(min(levels), max(levels) + 1)),
             offset_axes=self.offset_axes(),
-            pitch_mm=round(pitch, 1),
-            open_above=open_above,
+            intervertebral_distance_mm=round(pitch, 1),
+            partial_annotation_above=partial_annotation_above,
             unlabelled=scheme.unlabelled,
         )
 
-    def _explain_chains(self, chains: list[Chain], room: float, pitch: float, open_above: bool) -> None:
+    def _explain_chains(
+        self, chains: list[OrderedLabels], room: float, pitch: float, partial_annotation_above: bool
+    ) -> None:
         counts = ", ".join(f"{len(chain.values)} {chain.kind.value} labels" for chain in chains)
         self.reason(
             "levels are numbered by their order along the spine",
@@ -215,7 +217,7 @@ class Planner(ABC):
             "middle, and a decode counts them from the lowest",
             f"{counts}, in order in every case, {pitch:.1f} mm apart",
         )
-        if open_above:
+        if partial_annotation_above:
             self.reason(
                 "what lies above the topmost label is not learnt as background",
                 "the annotation stops while the image shows more of the spine",
@@ -318,7 +320,7 @@ def _smaller_patch(plan: Plan) -> Triple | None:
     return None
 
 
-def _chain_class(chain: Chain) -> SemanticClass:
+def _chain_class(chain: OrderedLabels) -> SemanticClass:
     return SemanticClass(CLASS_NAMES.get(chain.kind, "structure"), chain.values, chain.levels)
 
 

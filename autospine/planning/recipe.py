@@ -52,11 +52,11 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True)
-class StepSettings:
+class TransformSettings:
     """One named preprocessing step of `autospine.preprocessing.transforms.base`, and its numbers.
 
     Attributes:
-        name: A key of `autospine.preprocessing.transforms.base.STEPS`.
+        name: A key of `autospine.preprocessing.transforms.base.TRANSFORMS`.
         settings: Its arguments.
     """
 
@@ -134,7 +134,7 @@ class Recipe:
     learns: Literal["chain", "classes"] = "chain"
     batch: int | None = None
     patch: tuple[int, ...] | None = None
-    steps: tuple[StepSettings, ...] = ()
+    steps: tuple[TransformSettings, ...] = ()
     augmentation: AugmentationSettings | None = None
     foreground: float = 0.67
     patience: int = 0
@@ -150,7 +150,7 @@ class Recipe:
         """Weight of a loss term."""
         return self.loss_weights.get(term, default)
 
-    def steps_hash(self) -> str:
+    def transforms_hash(self) -> str:
         """Names the folder of what the recipe's preprocessing makes."""
         text = json.dumps(to_plain(self.steps), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
@@ -160,6 +160,6 @@ class Recipe:
         return to_plain(self)
 
     @classmethod
-    def from_dict(cls, data: Any, subject: str) -> Recipe:
+    def from_dict(cls, data: Any, where: str) -> Recipe:
         """Reads `to_dict`'s values; unknown keys are errors."""
-        return from_plain(cls, data, subject)
+        return from_plain(cls, data, where)

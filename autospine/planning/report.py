@@ -41,7 +41,8 @@ def _dataset(outcome: PlanOutcome) -> list[str]:
     ]
     for chain in found.chains:
         lines.append(
-            f"{len(chain.values)} {chain.kind.value} labels form a chain, {chain.pitch_mm:.1f} mm apart"
+            f"{len(chain.values)} {chain.kind.value} labels are ordered along the spine, "
+            f"{chain.intervertebral_distance_mm:.1f} mm apart"
         )
     return lines + [f"note: {warning}" for warning in found.warnings]
 

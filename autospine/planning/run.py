@@ -122,8 +122,8 @@ def _check_numbers(request: PlanRequest) -> None:
         raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
     low, high = PIXELS_MM
     if request.pixel_spacing is not None and not low <= request.pixel_spacing <= high:
-        mend = f"give a pixel's side of {low:g} to {high:g} mm"
-        raise UserError("--pixel-spacing", f"is {request.pixel_spacing:g}", mend)
+        hint = f"give a pixel's side of {low:g} to {high:g} mm"
+        raise UserError("--pixel-spacing", f"is {request.pixel_spacing:g}", hint)
 
 
 def _rebuilds(request: PlanRequest, planners: list[type[Planner]]) -> list[Rebuild | None]:
@@ -135,8 +135,8 @@ def _rebuilds(request: PlanRequest, planners: list[type[Planner]]) -> list[Rebui
     asked = {"--slice-spacing": request.slice_spacing, "--slice-method": request.slice_method}
     given = [option for option, value in asked.items() if value is not None]
     if given and not any(planner.rebuild for planner in planners):
-        fault = f"is for plans that rebuild slices, not for {', '.join(request.plans)}"
-        raise UserError(given[0], fault, "add --plans slice_reconstruction, or leave it out")
+        problem = f"is for plans that rebuild slices, not for {', '.join(request.plans)}"
+        raise UserError(given[0], problem, "add --plans slice_reconstruction, or leave it out")
     found: list[Rebuild | None] = []
     for usual in (planner.rebuild for planner in planners):
         if usual is None:
@@ -146,8 +146,8 @@ def _rebuilds(request: PlanRequest, planners: list[type[Planner]]) -> list[Rebui
         try:
             found.append(Rebuild(spacing, request.slice_method or usual.method))
         except ValueError as error:
-            mend = f"give a distance of {FINEST_SLICES_MM:g} mm or more"
-            raise UserError("--slice-spacing", f"is {spacing:g}", mend) from error
+            hint = f"give a distance of {FINEST_SLICES_MM:g} mm or more"
+            raise UserError("--slice-spacing", f"is {spacing:g}", hint) from error
     return found
 
 
@@ -165,11 +165,11 @@ def _check_patients(request: PlanRequest, cases: tuple[Case, ...]) -> None:
     training = [case for case in cases if case.subset == TRAINING]
     if request.splits or len({case.patient for case in training}) != 1:
         return
-    fault = f"holds annotated scans of one patient only ({listed([case.id for case in training])})"
-    mend = "add scans of a second patient"
+    problem = f"holds annotated scans of one patient only ({listed([case.id for case in training])})"
+    hint = "add scans of a second patient"
     if len(training) > 1:
-        mend += ", correct patients.csv, or name your own folds with --splits FILE"
-    raise UserError(request.dataset, fault, mend)
+        hint += ", correct patients.csv, or name your own folds with --splits FILE"
+    raise UserError(request.dataset, problem, hint)
 
 
 def _other_plans(work: WorkFolder, names: tuple[str, ...]) -> tuple[Plan, ...]:

@@ -261,8 +261,8 @@ def _checked(path: str | Path, number: int, fold: Fold, by_id: Mapping[str, Case
             raise UserError(path, f"leaves {side} of fold {number} empty", "name at least one case")
     held = [id_ for id_ in train if by_id[id_].subset != TRAINING]
     if held:
-        fault = f"trains on {listed(held)} in fold {number}, which overview.csv keeps for validation"
-        raise UserError(path, fault, "move it to validation or change the subset in overview.csv")
+        problem = f"trains on {listed(held)} in fold {number}, which overview.csv keeps for validation"
+        raise UserError(path, problem, "move it to validation or change the subset in overview.csv")
     _warn_of_leaks(path, number, train, (*validation, *test), by_id)
     return Fold(train, validation, test)
 
@@ -271,8 +271,8 @@ def _known(path: str | Path, ids: Sequence[str], by_id: Mapping[str, CaseFingerp
     bare = [id_ if id_ in by_id else volume_id(Path(id_)) for id_ in ids]
     unknown = [id_ for id_, known in zip(ids, bare, strict=True) if known not in by_id]
     if unknown:
-        mend = f"known are {listed(sorted(by_id))}"
-        raise UserError(path, f"names cases that the data set lacks: {listed(unknown)}", mend)
+        hint = f"known are {listed(sorted(by_id))}"
+        raise UserError(path, f"names cases that the data set lacks: {listed(unknown)}", hint)
     return tuple(bare)
 
 

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from autospine.fingerprint.fingerprint import CaseFingerprint, Fingerprint
-from autospine.planning.plan import TrainingRange
+from autospine.planning.plan import TrainingDomain
 
 CLIPPED = 0.01  # share of voxels at the ends from which an image counts as clipped
 
 
-def training_range(fingerprint: Fingerprint) -> TrainingRange:
+def training_domain(fingerprint: Fingerprint) -> TrainingDomain:
     """What prediction compares new scans with."""
     cases = fingerprint.training
     spacing = np.array([case.spacing for case in cases])
     extent = spacing * np.array([case.shape for case in cases])
-    return TrainingRange(
+    return TrainingDomain(
         spacing_low=_triple(spacing.min(axis=0)),
         spacing_high=_triple(spacing.max(axis=0)),
         extent_low=_triple(extent.min(axis=0)),

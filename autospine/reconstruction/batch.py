@@ -231,8 +231,8 @@ def _read_mask_of(path: Path, image: Volume) -> Volume:
 def _check_size(job: Job, grid: SliceGrid, pixels: int) -> None:
     gib = grid.count * pixels * 4 / 2**30
     if gib > LARGEST_GIB:
-        fault = f"would have {grid.count} slices ({gib:.0f} GiB)"
-        raise UserError(job.image, fault, "choose a larger --slice-spacing")
+        problem = f"would have {grid.count} slices ({gib:.0f} GiB)"
+        raise UserError(job.image, problem, "choose a larger --slice-spacing")
 
 
 def describe(grid: SliceGrid, axis: int) -> str:

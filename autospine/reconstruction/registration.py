@@ -15,7 +15,7 @@ from autospine.reconstruction.grid import SliceGrid
 PIXEL_MM = 1.0  # finest pixels on which displacements are estimated
 LEVELS = 4  # of the pyramid, each twice as coarse as the one before
 SMALLEST = 16  # pixels below which a level is left out
-STEPS = 8  # moves per level
+TRANSFORMS = 8  # moves per level
 WINDOW = 10.0  # standard deviation of the window, pixels of the level
 SMOOTHING = 5.0  # the same for the field after each move
 DOUBT = 10.0  # how strongly a difference that remains holds moves back
@@ -73,7 +73,7 @@ def displacement(
         sigma = np.maximum(shape / size - 1, 0) / 2
         coarse = _resized(gaussian_filter(pair, (0, *sigma)), size)
         field = _scaled(field, size)
-        for _ in range(STEPS):
+        for _ in range(TRANSFORMS):
             field = field + _step(coarse[0], coarse[1], field)
             field = gaussian_filter(field, (0, SMOOTHING, SMOOTHING))
     return _scaled(field, shape)

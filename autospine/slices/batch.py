@@ -149,10 +149,10 @@ def _check_some(outcome: Outcome) -> None:
         return
     request, verdicts = outcome.request, [row.verdict for row in outcome.rows]
     classes = shown_classes(outcome.scheme, outcome.scheme.anatomies)
-    fault = f"leaves none of {len(verdicts)} slices: {why_none(verdicts, request.max_ratio, classes)}"
+    problem = f"leaves none of {len(verdicts)} slices: {why_none(verdicts, request.max_ratio, classes)}"
     too_high = any(not each.missing for each in verdicts)
-    mend = "raise --max-ratio, or leave out --filter" if too_high else "leave it out"
-    raise UserError("--filter", fault, f"see {request.output / INDEX}; {mend}")
+    hint = "raise --max-ratio, or leave out --filter" if too_high else "leave it out"
+    raise UserError("--filter", problem, f"see {request.output / INDEX}; {hint}")
 
 
 def _check(request: SlicesRequest) -> None:
@@ -173,14 +173,14 @@ def _check_empty(output: Path) -> None:
 
 def _check_schemes(request: SlicesRequest, scheme: LabelScheme, target: LabelScheme) -> None:
     if len(missing_classes(scheme, target)) == len(target.anatomies):
-        fault = f"has no label that {scheme.name} masks could become"
+        problem = f"has no label that {scheme.name} masks could become"
         raise UserError(
-            f"--labels {target.name}", fault, "choose another, or name the masks' own with --mask-labels"
+            f"--labels {target.name}", problem, "choose another, or name the masks' own with --mask-labels"
         )
     if (request.filtered or request.rules) and not shown_classes(scheme, scheme.anatomies):
-        fault = f"finds no vertebra, canal or disc in the scheme {scheme.name}"
+        problem = f"finds no vertebra, canal or disc in the scheme {scheme.name}"
         raise UserError(
-            "--filter" if request.filtered else "--clean", fault, "name another with --mask-labels"
+            "--filter" if request.filtered else "--clean", problem, "name another with --mask-labels"
         )
 
 

@@ -21,14 +21,14 @@ from autospine.dataset.cases import Case
 from autospine.dataset.slice_filter import (
     CLASS_NAMES,
     MAX_RATIO,
-    SliceVerdict,
+    SliceFilterResult,
     class_counts,
     judge,
     shown_classes,
 )
 from autospine.labels.conversion import LabelScheme, conversion
 from autospine.overlay.colours import colour_of
-from autospine.preprocessing.transforms.base import Prepared
+from autospine.preprocessing.transforms.base import CaseData
 from autospine.preprocessing.transforms.spatial import Fit
 from autospine.slices.planes import PLANES
 
@@ -75,7 +75,7 @@ class SliceRow:
     """
 
     case: Case
-    verdict: SliceVerdict
+    verdict: SliceFilterResult
     written: bool
 
     @property
@@ -146,7 +146,7 @@ def _fit(
     """Square pixels, whole slices in pictures of the wanted size, black around them: grey values and labels."""
     plane, (width, height) = PLANES[settings.plane], settings.size
     counts = {AXES[plane.down]: float(height), AXES[plane.across]: float(width)}
-    case = Prepared(image[None], mask, spacing, view_axis=plane.axis)
+    case = CaseData(image[None], mask, spacing, view_axis=plane.axis)
     step = Fit(**counts, zero=1).for_case(case)
     fitted = step.apply(case)
     grey = np.clip(np.rint(fitted.image[0]), 0, WHITE).astype(np.uint8)
@@ -170,8 +170,8 @@ def _write(
     verdicts = judge(counts, settings.max_ratio, shown_classes(scheme, scheme.anatomies))
     labels = conversion(scheme, settings.target).apply(labels, str(case.mask))
     if labels.max(initial=0) > WHITE:
-        fault = f"gives the label {labels.max()}, too large for eight bits"
-        raise UserError(str(case.mask), fault, "choose another scheme with --labels")
+        problem = f"gives the label {labels.max()}, too large for eight bits"
+        raise UserError(str(case.mask), problem, "choose another scheme with --labels")
     rows = []
     for index, verdict in enumerate(verdicts):
         keep = verdict.kept or not settings.filtered

@@ -82,10 +82,10 @@ def _planned(trainer: Trainer, context: Context) -> bool:
 
 def _too_large(trainer: Trainer, shape: NetworkShape, least: float, there: float) -> TooLargeError:
     widths = ", ".join(map(str, shape.widths))
-    fault = f"needs {least:.1f} GiB at widths {widths} for one patch alone, the device has {there:.1f}"
+    problem = f"needs {least:.1f} GiB at widths {widths} for one patch alone, the device has {there:.1f}"
     recipe = trainer.recipe
-    mend = f"use another recipe than {recipe.name}" if recipe.patch else "plan again with a smaller --memory"
-    return TooLargeError(f"--trainer {trainer.name}", fault, mend)
+    hint = f"use another recipe than {recipe.name}" if recipe.patch else "plan again with a smaller --memory"
+    return TooLargeError(f"--trainer {trainer.name}", problem, hint)
 
 
 def kept_bytes(trainer: Trainer, context: Context, batch: Batch) -> int:

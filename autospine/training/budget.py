@@ -15,7 +15,7 @@ from autospine.networks.shape import NetworkShape
 from autospine.training import distributed
 from autospine.training.accumulation import TooLargeError, parts_that_fit
 from autospine.training.data import Batch, Batches
-from autospine.training.looks import AROUND_FORWARD, look_seconds
+from autospine.training.looks import AROUND_FORWARD, validation_seconds
 from autospine.training.preparation import prepare
 from autospine.training.timing import StepTime, StepTimer, repeated, time_step
 from autospine.training.trainer import Trainer
@@ -56,7 +56,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Afterwards:
+class ValidationCost:
     """The validation after the training, or what else must be paid for out of the budget.
 
     Attributes:
@@ -80,7 +80,7 @@ def precisions(device: torch.device) -> Iterable[Precision]:
     return (Precision("float32"), Precision("bfloat16"), Precision("bfloat16", True))
 
 
-def calibrate(trainer: Trainer, batches: Batches, job: Job, after: Afterwards, look: int) -> Calibration:
+def calibrate(trainer: Trainer, batches: Batches, job: Job, after: ValidationCost, look: int) -> Calibration:
     """Measures and chooses.
 
     Args:
@@ -139,7 +139,7 @@ def _by_epochs(
 ) -> Calibration:
     per_epoch = epoch_length(trainer, batches)
     epochs = job.epochs or trainer.recipe.epochs
-    total = epochs * (per_epoch * took.update * LOADING + look_seconds(look, took.forward))
+    total = epochs * (per_epoch * took.update * LOADING + validation_seconds(look, took.forward))
     log.info(
         "%d epochs of %d updates, %.2f s each: about %s", epochs, per_epoch, took.update, duration(total)
     )
@@ -154,7 +154,7 @@ def _by_minutes(
     precision: Precision,
     batch: Batch,
     job: Job,
-    after: Afterwards,
+    after: ValidationCost,
     look: int,
 ) -> Calibration:
     """The widest network that gets enough updates in the time that is left."""
@@ -162,7 +162,7 @@ def _by_minutes(
 
     def length_of(took: StepTime) -> tuple[int, int]:
         seconds = _seconds_left(job) - after.seconds(took.forward)
-        return length_within(seconds, took.update * LOADING, look_seconds(look, took.forward))
+        return length_within(seconds, took.update * LOADING, validation_seconds(look, took.forward))
 
     for shape in candidates:
         try:

@@ -161,11 +161,11 @@ class PatchSampler:
             np.add.at(counts, class_of[class_of >= 0], found[class_of >= 0])
         return counts
 
-    def _compact(self, mask: np.ndarray, subject: str) -> np.ndarray:
+    def _compact(self, mask: np.ndarray, where: str) -> np.ndarray:
         """Labels of the stored mask as compact indices of what is learnt."""
         if self.conversion:
-            mask = self.conversion.apply(mask, subject)
-        return self.encoding.compact(mask, subject)
+            mask = self.conversion.apply(mask, where)
+        return self.encoding.compact(mask, where)
 
     def draw(self, generator: np.random.Generator) -> Sample:
         """One patch."""
@@ -244,7 +244,7 @@ class PatchSampler:
 
     def _open_above(self, labels: np.ndarray, index: int, first_row: int) -> None:
         """Marks what lies above the topmost label as not annotated."""
-        if not self.encoding.open_above or not self.labels[index]:
+        if not self.encoding.partial_annotation_above or not self.labels[index]:
             return
         top = min(record.low[1] for record in self.labels[index]) - first_row
         if top > 0:

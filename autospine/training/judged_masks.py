@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autospine.training.losses.multitask import Objective
+from autospine.training.losses.multitask import MultiTaskLoss
 
 
 def masks_of(
-    objective: Objective, logits: Tensor, labels: Tensor, smallest_side: int
+    objective: MultiTaskLoss, logits: Tensor, labels: Tensor, smallest_side: int
 ) -> tuple[Tensor, Tensor]:
     """Both masks, 0 where nothing is annotated.
 

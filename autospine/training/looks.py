@@ -11,12 +11,12 @@ AROUND_FORWARD = 1.3  # of a forward pass of prediction, what is done before and
 SECONDS_PER_EPOCH = 0.4  # writing metrics.csv and drawing the pictures
 
 
-def look_seconds(patches: int, forward: float) -> float:
+def validation_seconds(patches: int, forward: float) -> float:
     """Predicted time of what follows an epoch, if a forward pass of one patch takes `forward` seconds."""
     return patches * forward * AROUND_FORWARD + SECONDS_PER_EPOCH
 
 
-def patches_of_a_look(training: Batches, validation: Batches) -> int:
+def validation_patches(training: Batches, validation: Batches) -> int:
     """Patches that are scored after each epoch, of both sides."""
     sides = ((validation, VALIDATION_BATCHES), (training, TRAINING_BATCHES))
     return sum(len(_images(side, count)) or count * side.size for side, count in sides)

@@ -22,13 +22,13 @@ from autospine.core.serial import from_plain, to_plain
 from autospine.dataset.cases import listed
 from autospine.inference.model import save_model
 from autospine.training import distributed
-from autospine.training.budget import Afterwards, Calibration, calibrate
+from autospine.training.budget import Calibration, ValidationCost, calibrate
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
 from autospine.training.data import Batch, Batches, PatchSampler
 from autospine.training.folds import prepare_cases
 from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import Job, seed_everything
-from autospine.training.looks import TRAINING_BATCHES, VALIDATION_BATCHES, fixed_batches, patches_of_a_look
+from autospine.training.looks import TRAINING_BATCHES, VALIDATION_BATCHES, fixed_batches, validation_patches
 from autospine.training.preparation import prepare
 from autospine.training.schedule import Schedule
 from autospine.training.scores import patch_scores
@@ -60,7 +60,7 @@ class State:
     history: History = field(default_factory=History)
 
 
-def fit(trainer: Trainer, job: Job, after: Afterwards | None = None) -> Path:
+def fit(trainer: Trainer, job: Job, after: ValidationCost | None = None) -> Path:
     """Trains one fold.
 
     Args:
@@ -76,10 +76,10 @@ def fit(trainer: Trainer, job: Job, after: Afterwards | None = None) -> Path:
         job = replace(job, seed=content["seed"])
     training, validation = _sides(trainer, job)
     _warn_of_the_unseen(trainer, training.sampler, job)
-    trainer.look_at(training.sampler)
+    trainer.fit_statistics(training.sampler)
     calibration = _stored_calibration(job, content)
     if calibration is None:
-        look = patches_of_a_look(training, validation)
+        look = validation_patches(training, validation)
         calibration = calibrate(trainer, training, job, after or _validation_after(trainer, job), look)
     seed_everything(job.seed, 0, 0)
     context = prepare(trainer, calibration.shape, calibration.precision, job.device, parts=calibration.parts)
@@ -148,7 +148,7 @@ def make_batches(
     return Batches(sampler, trainer.batch, seed, distributed.rank(), job.threads)
 
 
-def _validation_after(trainer: Trainer, job: Job) -> Afterwards:
+def _validation_after(trainer: Trainer, job: Job) -> ValidationCost:
     from autospine.training.validation import afterwards
 
     return afterwards(trainer, job)

@@ -12,7 +12,7 @@ from autospine.core.precision import Precision
 from autospine.training.distributed import average_gradients
 
 
-class Updater:
+class OptimizerStep:
     """Moves networks by their losses: backward, average over processes, clip, step.
 
     Args:

@@ -71,19 +71,19 @@ def check_options(kind: type[Trainer], options: Mapping[str, Any], asked: Mappin
     for name, value in asked.items():
         option = "--members" if name == "members" else f"--option {name}={value}"
         if name not in known:
-            mend = f"choose from {', '.join(known)}" if known else "leave it out"
-            raise UserError(option, f"is no choice of {kind.name}", mend)
+            hint = f"choose from {', '.join(known)}" if known else "leave it out"
+            raise UserError(option, f"is no choice of {kind.name}", hint)
         _read(kind, {**kind.recipe_named(None).options, name: value}, option)
     if asked:
         _read(kind, options, " ".join(f"--option {name}={value}" for name, value in asked.items()))
 
 
-def _read(kind: type[Trainer], options: Mapping[str, Any], subject: str) -> None:
+def _read(kind: type[Trainer], options: Mapping[str, Any], where: str) -> None:
     try:
-        from_plain(kind.options_type, options, subject)
+        from_plain(kind.options_type, options, where)
     except UserError as error:
-        mend = f"autospine_train WORK --trainer {kind.name} --list-options shows what it takes"
-        raise UserError(subject, error.fault.removeprefix(f"{kind.options_type.__name__}."), mend) from error
+        hint = f"autospine_train WORK --trainer {kind.name} --list-options shows what it takes"
+        raise UserError(where, error.problem.removeprefix(f"{kind.options_type.__name__}."), hint) from error
 
 
 def describe_options(kind: type[Trainer]) -> str:

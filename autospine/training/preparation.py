@@ -6,7 +6,7 @@ import torch
 
 from autospine.core.precision import Precision
 from autospine.networks.shape import NetworkShape
-from autospine.training.optimisation import Updater
+from autospine.training.optimisation import OptimizerStep
 from autospine.training.trainer import Context, Trainer
 
 
@@ -23,5 +23,5 @@ def prepare(
     for network in networks.values():
         precision.arrange(network.to(device), shape.dimension).train()
     clips = {name: trainer.recipe.optimisers[name].clip_norm for name in networks}
-    updater = Updater(networks, trainer.optimisers(networks), clips, precision)
+    updater = OptimizerStep(networks, trainer.optimisers(networks), clips, precision)
     return Context(networks, trainer.objective().to(device), updater, precision, device, step, parts)

@@ -138,9 +138,9 @@ def _check_classes(trainer: Trainer, allowed: bool) -> None:
         return
     names = ", ".join(each.name for each in missing)
     if trainer.needs_all_classes and not allowed:
-        fault = f"learns {scheme.name}, of which the data set shows no {names}"
-        mend = "annotate it, or add --allow-missing-classes to learn the rest"
-        raise UserError(f"--trainer {trainer.name}", fault, mend)
+        problem = f"learns {scheme.name}, of which the data set shows no {names}"
+        hint = "annotate it, or add --allow-missing-classes to learn the rest"
+        raise UserError(f"--trainer {trainer.name}", problem, hint)
     log.warning(
         "the data set shows no %s: %s learns the rest, and they are absent from the scores",
         names,

@@ -27,11 +27,11 @@ from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import OptimiserSettings, Recipe
-from autospine.preprocessing.transforms.base import Labelling, make_steps, relabel, relabelling
+from autospine.preprocessing.transforms.base import LabelSet, make_transforms, relabel, relabelling
 from autospine.training.data import Batch, PatchSampler
 from autospine.training.losses.dice_ce import DiceCrossEntropy
-from autospine.training.losses.multitask import Objective
-from autospine.training.optimisation import Updater
+from autospine.training.losses.multitask import MultiTaskLoss
+from autospine.training.optimisation import OptimizerStep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,8 +64,8 @@ class Context:
     """
 
     networks: dict[str, nn.Module]
-    objective: Objective
-    updater: Updater
+    objective: MultiTaskLoss
+    updater: OptimizerStep
     precision: Precision
     device: torch.device
     step: int
@@ -117,8 +117,8 @@ class Trainer(ABC):
             )
         self.plan, self.recipe = plan, recipe
         self.options = from_plain(self.options_type, recipe.options, f"--trainer {self.name}")
-        self.steps = make_steps(recipe.steps)
-        self.annotated = Labelling(plan.scheme, plan.encoding.values)
+        self.steps = make_transforms(recipe.steps)
+        self.annotated = LabelSet(plan.scheme, plan.encoding.values)
         self.prepared = relabelling(self.steps, self.annotated)
         self.encoding = self.choose_encoding()
 
@@ -142,19 +142,19 @@ class Trainer(ABC):
         """The scheme of the labels that come out."""
         return get_scheme(self.scheme) if self.scheme else self.prepared.scheme
 
-    def reference(self, mask: np.ndarray, subject: str | Path = "mask") -> np.ndarray:
+    def reference(self, mask: np.ndarray, where: str | Path = "mask") -> np.ndarray:
         """What answers are scored against: a mask of the data set in the labels that the recipe's steps derive.
 
         Structures that the trainer's scheme leaves out become background, as in training: nobody answers them.
 
         Args:
             mask: `(slices, rows, columns)` canonical, on any grid, in the data set's labels.
-            subject: The file that an error names.
+            where: The file that an error names.
 
         Returns:
             The same grid, in the labels of `prepared`.
         """
-        found = relabel(self.steps, mask, self.annotated, subject)
+        found = relabel(self.steps, mask, self.annotated, where)
         left_out = np.isin(found, tuple(self.left_out))
         return np.where(left_out, found.dtype.type(0), found) if left_out.any() else found
 
@@ -238,13 +238,13 @@ class Trainer(ABC):
         """Every network that is trained, by name."""
         return {self.inference: self.build(shape)}
 
-    def look_at(self, sampler: PatchSampler) -> None:  # noqa: B027
+    def fit_statistics(self, sampler: PatchSampler) -> None:  # noqa: B027
         """Takes figures such as class frequencies from the training cases before the loss is made; none by default."""
 
-    def objective(self) -> Objective:
+    def objective(self) -> MultiTaskLoss:
         """The loss: Dice and cross-entropy on classes, plus the chain's terms where there is one."""
         semantic = DiceCrossEntropy(self.recipe.weight("dice"), self.recipe.weight("cross_entropy"))
-        return Objective(
+        return MultiTaskLoss(
             self.encoding,
             self.plan.network_axes,
             semantic,

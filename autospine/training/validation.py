@@ -27,7 +27,7 @@ from autospine.planning.splits import Part
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.extent import shape_after
 from autospine.training import distributed
-from autospine.training.budget import Afterwards
+from autospine.training.budget import ValidationCost
 from autospine.training.job import Job
 from autospine.training.trainer import Trainer
 
@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 SLICE = "_slice"  # between a case's id and the number of one of its slices
 
 
-def afterwards(trainer: Trainer, job: Job) -> Afterwards:
+def afterwards(trainer: Trainer, job: Job) -> ValidationCost:
     """How much there is to validate."""
     scored = job.fold.scored.cases
-    return Afterwards(count_windows(trainer, job.cases, scored), len(scored))
+    return ValidationCost(count_windows(trainer, job.cases, scored), len(scored))
 
 
 def count_windows(trainer: Trainer, cases: Path, ids: Sequence[str]) -> int:

@@ -109,6 +109,6 @@ def _without(folder: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        parts = (error.subject, error.fault, error.mend)
-        subject, fault, mend = (part.replace(f"{Path(folder)}/", "") for part in parts)
-        raise UserError(subject, fault, mend) from error
+        parts = (error.where, error.problem, error.hint)
+        where, problem, hint = (part.replace(f"{Path(folder)}/", "") for part in parts)
+        raise UserError(where, problem, hint) from error

@@ -55,7 +55,7 @@ def check_port(port: int) -> None:
     Raises:
         UserError: It is not.
     """
-    mend = "give another with --port"
+    hint = "give another with --port"
     if not 0 < port < 65536:
         raise UserError("--port", f"is {port}", "give a number from 1 to 65535")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -64,9 +64,9 @@ def check_port(port: int) -> None:
         try:
             probe.bind((ADDRESS, port))
         except PermissionError as error:
-            raise UserError("--port", f"{port} may not be used by this user", mend) from error
+            raise UserError("--port", f"{port} may not be used by this user", hint) from error
         except OSError as error:
-            raise UserError("--port", f"{port} is taken by another program", mend) from error
+            raise UserError("--port", f"{port} is taken by another program", hint) from error
 
 
 def streamlit_words(request: ViewRequest) -> list[str]:

@@ -89,12 +89,14 @@ def _series_files(folder: Path) -> list[Path]:
         if path.name not in listed and path.name.upper() != "DICOMDIR" and is_dicom_file(path)
     ]
     if lost:
-        fault = f"holds {len(lost)} DICOM files that cannot be read, {lost[0]} first (truncated or no image)"
-        raise UserError(folder, fault, "export the series again, or move these files away")
+        problem = (
+            f"holds {len(lost)} DICOM files that cannot be read, {lost[0]} first (truncated or no image)"
+        )
+        raise UserError(folder, problem, "export the series again, or move these files away")
     if not series:
         volumes = sum(volume_suffix(path) is not None for path in folder.iterdir())
-        fault = f"is a folder of {volumes} volumes" if volumes else "holds no DICOM series"
-        raise UserError(folder, fault, "name one of its files" if volumes else "check the path")
+        problem = f"is a folder of {volumes} volumes" if volumes else "holds no DICOM series"
+        raise UserError(folder, problem, "name one of its files" if volumes else "check the path")
     if len(series) > 1:
         found = ", ".join(f"{name} ({_number(files[0])}{len(files)} files)" for name, files in series.items())
         raise UserError(folder, f"holds {len(series)} DICOM series: {found}", ONE_SERIES)
@@ -134,8 +136,10 @@ def _check_alike(folder: Path, slices: list[Slice]) -> None:
     shared = slices[0].in_plane()
     for one in slices[1:]:
         if not np.allclose(one.in_plane(), shared, rtol=0, atol=1e-3):
-            fault = f"holds slices of different sizes or directions ({slices[0].path.name}, {one.path.name})"
-            raise UserError(folder, fault, ONE_SERIES)
+            problem = (
+                f"holds slices of different sizes or directions ({slices[0].path.name}, {one.path.name})"
+            )
+            raise UserError(folder, problem, ONE_SERIES)
 
 
 def _check_even(folder: Path, slices: list[Slice]) -> tuple[str, ...]:
@@ -151,8 +155,8 @@ def _check_even(folder: Path, slices: list[Slice]) -> tuple[str, ...]:
     distance = float(np.median(steps))
     widest = float(steps.max())
     if deviation > MISSING_SHARE * distance or widest > (1 + MISSING_SHARE) * distance:
-        fault = f"has missing or uneven slices ({distance:.3g} mm apart, {widest:.3g} mm at worst)"
-        raise UserError(folder, fault, "export the whole series again, or resample it to an even grid")
+        problem = f"has missing or uneven slices ({distance:.3g} mm apart, {widest:.3g} mm at worst)"
+        raise UserError(folder, problem, "export the whole series again, or resample it to an even grid")
     if deviation > UNEVEN_MM:
         return (f"its slices lie up to {deviation:.2g} mm off an even grid of {distance:.3g} mm",)
     return ()

@@ -79,5 +79,5 @@ def _check_ids(folder: Path, found: list[Path]) -> None:
     for path in found:
         twin = seen.setdefault(volume_id(path), path)
         if twin is not path:
-            fault = f"holds {twin.name} and {path.name}, which have the same id {volume_id(path)!r}"
-            raise UserError(folder, fault, "keep one of them")
+            problem = f"holds {twin.name} and {path.name}, which have the same id {volume_id(path)!r}"
+            raise UserError(folder, problem, "keep one of them")

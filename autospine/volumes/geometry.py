@@ -87,7 +87,7 @@ class Geometry:
             found.append(f"origin {shift:.3g} mm apart")
         return ", ".join(found) or f"voxels up to {self.displacement(other):.3g} mm apart"
 
-    def fault(self) -> str | None:
+    def problem(self) -> str | None:
         """Says why no scan can have this grid, or returns None."""
         if min(self.size) < 1:
             return f"its size is {_words(self.size, 'd')}"

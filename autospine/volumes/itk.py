@@ -88,9 +88,9 @@ def check_shape(path: Path, shape: Sequence[int], components: int = 1) -> None:
 
 def checked(path: Path, geometry: Geometry) -> Geometry:
     """Returns the grid if a scan can have it."""
-    fault = geometry.fault()
-    if fault:
-        raise UserError(path, f"states an impossible grid: {fault}", "mend the header or export it again")
+    problem = geometry.problem()
+    if problem:
+        raise UserError(path, f"states an impossible grid: {problem}", "mend the header or export it again")
     return geometry
 
 

@@ -78,8 +78,8 @@ def pixels(path: Path, geometry: Geometry) -> np.ndarray:
     if keys.get("CompressedData", "False") == "True":
         data = _inflated(path, data, expected)
     if len(data) < expected:
-        fault = f"is truncated ({len(data)} of {expected} bytes of voxels)"
-        raise UserError(path, fault, "copy or export it again")
+        problem = f"is truncated ({len(data)} of {expected} bytes of voxels)"
+        raise UserError(path, problem, "copy or export it again")
     return np.frombuffer(data[:expected], dtype=dtype).reshape(geometry.size, order="F")
 
 

@@ -139,8 +139,8 @@ def _check_whole(path: Path, array: np.ndarray) -> None:
         raise UserError(path, f"holds {count} voxels that are NaN or infinite", "a mask holds whole numbers")
     fractions = int((array != np.rint(array)).sum())
     if fractions:
-        fault = f"holds {fractions} voxels that are no whole numbers"
-        raise UserError(path, fault, "give a mask of labels, resampled with nearest neighbour if at all")
+        problem = f"holds {fractions} voxels that are no whole numbers"
+        raise UserError(path, problem, "give a mask of labels, resampled with nearest neighbour if at all")
 
 
 def _label_type(highest: int) -> type[np.generic]:

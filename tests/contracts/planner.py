@@ -13,7 +13,12 @@ import pytest
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.machine import Machine
-from autospine.fingerprint.fingerprint import CaseFingerprint, Fingerprint, IntensityStatistics, find_chains
+from autospine.fingerprint.fingerprint import (
+    CaseFingerprint,
+    Fingerprint,
+    IntensityStatistics,
+    find_ordered_labels,
+)
 from autospine.labels.conversion import SCHEMES, LabelScheme
 from autospine.networks.shape import NetworkShape
 from autospine.planning.memory import training_memory_gib
@@ -79,7 +84,7 @@ def case(
 
 def fingerprint(*cases: CaseFingerprint, scheme: LabelScheme = SCHEMES["spider"]) -> Fingerprint:
     """Of the cases given, chains found as they are found in a data set."""
-    return Fingerprint(1, scheme, ("MRI",), cases, find_chains(cases, scheme), ())
+    return Fingerprint(1, scheme, ("MRI",), cases, find_ordered_labels(cases, scheme), ())
 
 
 def some_cases(count: int = 4, **changes: object) -> tuple[CaseFingerprint, ...]:
@@ -299,11 +304,11 @@ class PlannerContract:
 
     def test_levels_with_a_gap_have_a_pitch(self) -> None:
         encoding = self.plan(*some_cases(labels=(1, 3, 5))).encoding
-        assert not encoding.chained or 10 < encoding.pitch_mm < 100
+        assert not encoding.chained or 10 < encoding.intervertebral_distance_mm < 100
 
     def test_levels_never_seen_together_are_still_planned(self) -> None:
         encoding = self.plan(case("1_t2", labels=(1,)), case("2_t2", labels=(2,))).encoding
-        assert not encoding.chained or encoding.pitch_mm > 1
+        assert not encoding.chained or encoding.intervertebral_distance_mm > 1
 
     def test_tiny_volumes_can_be_planned(self) -> None:
         plan = self.plan(*some_cases(shape=(6, 48, 16), spacing=(4.0, 1.5, 1.5)))

@@ -24,6 +24,6 @@ class TestSagittal2D(PlannerContract):
 
     def test_image_above_the_topmost_label_is_not_background(self) -> None:
         stopped = self.plan(*some_cases(labels=(1, 2, 3)))
-        assert stopped.encoding.open_above
+        assert stopped.encoding.partial_annotation_above
         assert any("not learnt as background" in reason.decision for reason in stopped.reasons)
-        assert not self.plan().encoding.open_above
+        assert not self.plan().encoding.partial_annotation_above

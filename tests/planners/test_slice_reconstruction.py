@@ -73,10 +73,10 @@ class TestSliceReconstruction(PlannerContract):
             ({"edges": "sharp"}, "unknown key 'edges'"),
         ],
     )
-    def test_a_rule_that_cannot_be_is_an_error_that_names_the_file(self, change: dict, fault: str) -> None:
+    def test_a_rule_that_cannot_be_is_an_error_that_names_the_file(self, change: dict, problem: str) -> None:
         data = json.loads(json.dumps(self.plan().to_dict()))
         data["grid"]["rebuild"] |= change
-        with pytest.raises(UserError, match=rf"plans\.json: .*{fault}"):
+        with pytest.raises(UserError, match=rf"plans\.json: .*{problem}"):
             Plan.from_dict(data, "plans.json")
 
 

@@ -11,7 +11,7 @@ from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import Recipe, StepSettings
+from autospine.planning.recipe import Recipe, TransformSettings
 from autospine.training import budget
 from autospine.training.loop import augmented, make_batches
 from autospine.training.preparation import prepare
@@ -65,7 +65,7 @@ def test_sizes_batches_and_epochs_are_those_of_table_1(name: str, recipe_name: s
     side, batch, epochs = COMPARATORS[name, recipe_name]
     recipe = registry.load("trainers", name).recipe_named(recipe_name)
     assert (recipe.epochs, recipe.batch, recipe.patch) == (epochs, batch, (side, side))
-    assert StepSettings("fit", {"slices": side, "columns": side}) in recipe.steps
+    assert TransformSettings("fit", {"slices": side, "columns": side}) in recipe.steps
     assert recipe.split == published(side, batch).split
 
 
@@ -191,7 +191,7 @@ def test_rare_classes_weigh_more(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = spine_gan(tiny_work, 0.0)
     assert trainer.class_weights is None
     job = make_job(tiny_work, trainer.plan, tmp_path)
-    trainer.look_at(make_batches(trainer, job, job.fold.train, 0).sampler)
+    trainer.fit_statistics(make_batches(trainer, job, job.fold.train, 0).sampler)
     assert trainer.class_weights is not None
     assert trainer.class_weights[0] == min(trainer.class_weights)
     assert trainer.objective().semantic.class_weights.tolist() == pytest.approx(trainer.class_weights)

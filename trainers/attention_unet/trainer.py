@@ -24,9 +24,9 @@ from torch import nn
 from autospine.augmentation import AugmentationSettings
 from autospine.networks.attention_unet import AttentionUNet
 from autospine.networks.shape import NetworkShape
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, StepSettings
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, TransformSettings
 from autospine.training.losses.instance import InstanceCrossEntropy
-from autospine.training.losses.multitask import Objective
+from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import Options, Trainer
 
 SIDE = 256  # pixels
@@ -45,11 +45,11 @@ class AttentionOptions(Options):
     alpha: float = 0.6
 
 
-STEPS = (
-    StepSettings("shearlet_denoise"),
-    StepSettings("otsu_crop"),
-    StepSettings("fit", {"rows": SIDE, "columns": SIDE}),
-    StepSettings("z_score"),
+TRANSFORMS = (
+    TransformSettings("shearlet_denoise"),
+    TransformSettings("otsu_crop"),
+    TransformSettings("fit", {"rows": SIDE, "columns": SIDE}),
+    TransformSettings("z_score"),
 )
 PUBLISHED = Recipe(
     "published",
@@ -60,7 +60,7 @@ PUBLISHED = Recipe(
     learns="classes",
     batch=16,
     patch=(SIDE, SIDE),
-    steps=STEPS,
+    steps=TRANSFORMS,
     foreground=0.0,
     smallest_updates=1,
 )
@@ -87,7 +87,7 @@ class AttentionUNetTrainer(Trainer):
         ),
         "published": PUBLISHED,
         "published_boxes": replace(
-            PUBLISHED, name="published_boxes", steps=(StepSettings("box_masks"), *STEPS)
+            PUBLISHED, name="published_boxes", steps=(TransformSettings("box_masks"), *TRANSFORMS)
         ),
     }
 
@@ -99,6 +99,6 @@ class AttentionUNetTrainer(Trainer):
         """Gates on the skips, and in the encoder if asked for."""
         return AttentionUNet(shape, self.options.attend_encoder)
 
-    def objective(self) -> Objective:
+    def objective(self) -> MultiTaskLoss:
         """Weighs both terms: alpha * cross-entropy + (1 - alpha) * instance term."""
-        return Objective(self.encoding, self.plan.network_axes, InstanceCrossEntropy(self.options.alpha))
+        return MultiTaskLoss(self.encoding, self.plan.network_axes, InstanceCrossEntropy(self.options.alpha))

@@ -60,8 +60,8 @@ def _check_left(fold: Fold, named: Fold, name: str) -> None:
     lacking = "" if scored or not fold.scored.cases else "score"
     lacking = lacking if named.train else "train on"
     if lacking:
-        fault = f"has no annotated slice to {lacking}"
-        raise UserError(f"fold {name}", fault, "annotate more scans, or choose another --fold")
+        problem = f"has no annotated slice to {lacking}"
+        raise UserError(f"fold {name}", problem, "annotate more scans, or choose another --fold")
 
 
 def _say_left_out(fold: Fold, named: Fold) -> None:

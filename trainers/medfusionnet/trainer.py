@@ -42,10 +42,16 @@ from autospine.inference.model import CARD, read_model
 from autospine.networks.repeat_channels import RepeatChannels
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
+from autospine.planning.recipe import (
+    OptimiserSettings,
+    Recipe,
+    ScheduleSettings,
+    SplitSettings,
+    TransformSettings,
+)
 from autospine.planning.splits import Part
 from autospine.training import distributed
-from autospine.training.budget import Afterwards
+from autospine.training.budget import ValidationCost
 from autospine.training.data import PatchSampler
 from autospine.training.job import Job
 from autospine.training.loop import fit
@@ -99,9 +105,9 @@ PUBLISHED = Recipe(
     batch=64,
     patch=(SIDE, SIDE),
     steps=(
-        StepSettings("unit_range"),
-        StepSettings("resize", {"rows": SIDE, "columns": SIDE}),
-        StepSettings("annotated_slices", {"middle": 1}),
+        TransformSettings("unit_range"),
+        TransformSettings("resize", {"rows": SIDE, "columns": SIDE}),
+        TransformSettings("annotated_slices", {"middle": 1}),
     ),
     augmentation=replace(
         NO_CHANGE,
@@ -139,7 +145,7 @@ class MedFusionNetTrainer(Trainer):
             batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
             augmentation=AugmentationSettings(),
             learns="classes",
-            steps=(StepSettings("annotated_slices"),),
+            steps=(TransformSettings("annotated_slices"),),
             average=0.99,
             split=SPLIT,
         ),
@@ -154,11 +160,13 @@ class MedFusionNetTrainer(Trainer):
         known, asked = ", ".join(MEMBERS), self.options.members
         strange = [each for each in asked if each not in MEMBERS or asked.count(each) > 1]
         if strange or not asked:
-            fault = f"{strange[0]} is unknown or named twice" if strange else "are none"
-            raise UserError("--members", fault, f"choose from {known}")
+            problem = f"{strange[0]} is unknown or named twice" if strange else "are none"
+            raise UserError("--members", problem, f"choose from {known}")
         if self.options.enlarge == "before" and round(self.options.enlargement) < 2:
-            fault = f"deals copies, and with an enlargement of {self.options.enlargement:g} there is one of each image"
-            raise UserError("--option enlarge=before", fault, "add --option enlargement=8, or leave it out")
+            problem = (
+                f"deals copies, and with an enlargement of {self.options.enlargement:g} there is one of each"
+            )
+            raise UserError("--option enlarge=before", problem, "add --option enlargement=8, or leave it out")
 
     # One member.
 
@@ -196,7 +204,7 @@ class MedFusionNetTrainer(Trainer):
         settings = super().augmentation()
         return None if settings is None else replace(settings, mirror_axes=FLIPPED[self.options.flips])
 
-    def look_at(self, sampler: PatchSampler) -> None:
+    def fit_statistics(self, sampler: PatchSampler) -> None:
         """An epoch is one pass over the enlarged images; dealt by copies, not all of an image's are trained on."""
         if self.recipe.steps_per_epoch is None:
             images = sampler.pass_length() * self.options.enlargement
@@ -237,7 +245,7 @@ class MedFusionNetTrainer(Trainer):
         minutes = None if job.minutes is None else max(seconds / 60, 0.01)
         return replace(job, folder=job.folder / f"{PREFIX}{name}", minutes=minutes, started=time.monotonic())
 
-    def _after(self, job: Job, waiting: int) -> Afterwards:
+    def _after(self, job: Job, waiting: int) -> ValidationCost:
         """What each waiting member's share must leave room for: its part of what follows all trainings.
 
         All members predict the cases of the search; then a pair of them those that are scored.
@@ -247,7 +255,7 @@ class MedFusionNetTrainer(Trainer):
         windows = members * count_windows(self, job.cases, searched)
         windows += min(members, 2) * count_windows(self, job.cases, scored)
         cases, sharing = members * len(searched) + len(scored), max(waiting, 1)
-        return Afterwards(ceil(windows / sharing), ceil(cases / sharing))
+        return ValidationCost(ceil(windows / sharing), ceil(cases / sharing))
 
     def _combine(self, job: Job) -> None:
         """Chooses the weights on the validation part, or takes equal ones where there is none."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from autospine.metrics import overlap
 from autospine.metrics.overlap import Counts
-from autospine.metrics.surface import Surfaces, diagonal, reference_surface_share, surfaces
+from autospine.metrics.surface import Surfaces, diagonal, reference_surface_recall, surfaces
 
 BACKGROUND = 0
 NAN = float("nan")
@@ -79,7 +79,7 @@ class SliceScorer:
         if contours:
             pooled = _pooled(contours)
             asd = _mean_distance(pooled)
-            nsd = reference_surface_share(pooled, self.tolerance_mm) if len(pooled.reference_area) else 0.0
+            nsd = reference_surface_recall(pooled, self.tolerance_mm) if len(pooled.reference_area) else 0.0
         return ClassScore(
             slices=len(contours),
             iou=overlap.iou(counts),

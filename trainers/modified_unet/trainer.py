@@ -31,11 +31,17 @@ from autospine.core.workspace import WorkFolder
 from autospine.networks.modified_unet import ModifiedUNet
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
+from autospine.planning.recipe import (
+    OptimiserSettings,
+    Recipe,
+    ScheduleSettings,
+    SplitSettings,
+    TransformSettings,
+)
 from autospine.planning.splits import Part
 from autospine.training.data import PatchSampler
 from autospine.training.losses.focal import FocalDice, inverse_root_weights
-from autospine.training.losses.multitask import Objective
+from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import Options, Trainer
 from trainers.modified_unet.tables import write_table
 
@@ -75,7 +81,7 @@ class ModifiedUNetTrainer(Trainer):
             optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0)},
             augmentation=AugmentationSettings(),
             learns="classes",
-            steps=(StepSettings("clean_masks"),),
+            steps=(TransformSettings("clean_masks"),),
             keep="best",
             score="iou",
             average=0.99,
@@ -90,10 +96,10 @@ class ModifiedUNetTrainer(Trainer):
             batch=8,
             patch=(ROWS, COLUMNS),
             steps=(
-                StepSettings("unit_range"),
-                StepSettings("fit", {"rows": ROWS, "columns": COLUMNS}),
-                StepSettings("clean_masks", {"published": 1}),
-                StepSettings("filter_slices", {"max_ratio": LARGEST_RATIO}),
+                TransformSettings("unit_range"),
+                TransformSettings("fit", {"rows": ROWS, "columns": COLUMNS}),
+                TransformSettings("clean_masks", {"published": 1}),
+                TransformSettings("filter_slices", {"max_ratio": LARGEST_RATIO}),
             ),
             foreground=0.0,
             patience=15,
@@ -116,14 +122,14 @@ class ModifiedUNetTrainer(Trainer):
         """The paper's figure 7."""
         return ModifiedUNet(shape, self.options.dropout)
 
-    def look_at(self, sampler: PatchSampler) -> None:
+    def fit_statistics(self, sampler: PatchSampler) -> None:
         """Weighs classes by how rare they are on the slices that are trained on."""
         self.class_weights = inverse_root_weights(sampler.class_counts())
 
-    def objective(self) -> Objective:
+    def objective(self) -> MultiTaskLoss:
         """0.6 * focal + 0.4 * Dice."""
         loss = FocalDice(self.options.alpha, self.options.gamma, class_weights=self.class_weights)
-        return Objective(self.encoding, self.plan.network_axes, loss)
+        return MultiTaskLoss(self.encoding, self.plan.network_axes, loss)
 
     def write_tables(self, folder: Path, part: Part, work: Path) -> None:
         """Table 2, with the published figures beside ours."""

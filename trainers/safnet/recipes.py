@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autospine.augmentation import NO_CHANGE
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
+from autospine.planning.recipe import (
+    OptimiserSettings,
+    Recipe,
+    ScheduleSettings,
+    SplitSettings,
+    TransformSettings,
+)
 
 PLAN = "3d_volume"
 SLICES, ROWS, COLUMNS = 18, 256, 128
@@ -33,9 +39,9 @@ PUBLISHED = Recipe(
     batch=8,
     patch=(SLICES, ROWS, COLUMNS),
     steps=(
-        StepSettings("centre_crop", {"columns": 0.5}),
-        StepSettings("fit", {"slices": SLICES, "rows": ROWS, "columns": COLUMNS}),
-        StepSettings("z_score"),
+        TransformSettings("centre_crop", {"columns": 0.5}),
+        TransformSettings("fit", {"slices": SLICES, "rows": ROWS, "columns": COLUMNS}),
+        TransformSettings("z_score"),
     ),
     augmentation=AUGMENTATION,
     foreground=0.0,

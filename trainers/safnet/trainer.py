@@ -31,7 +31,7 @@ from autospine.networks.shape import SHARES, NetworkShape
 from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.planning.splits import Part
 from autospine.training.losses.binary import BinaryCrossEntropy
-from autospine.training.losses.multitask import Objective
+from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import Options, Trainer
 from trainers.safnet.ablation import ABLATION
 from trainers.safnet.recipes import PLAN, PUBLISHED
@@ -102,11 +102,11 @@ class SAFNetTrainer(Trainer):
         """Of the network."""
         return SAFNetParts(self.options.pyramid, self.options.fusion, self.options.attention)
 
-    def objective(self) -> Objective:
+    def objective(self) -> MultiTaskLoss:
         """Cross-entropy, with Dice beside it where the recipe weighs that; or equation 9."""
         if self.options.loss == "cross_entropy":
             return super().objective()
-        return Objective(self.encoding, self.plan.network_axes, BinaryCrossEntropy())
+        return MultiTaskLoss(self.encoding, self.plan.network_axes, BinaryCrossEntropy())
 
     def write_tables(self, folder: Path, part: Part, work: Path) -> None:
         """Table 1, of the folds that are scored so far, with the published figures beside ours; of all parts only."""

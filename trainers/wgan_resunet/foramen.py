@@ -23,13 +23,13 @@ def lacks_foramen(scheme: LabelScheme, shown: Collection[int]) -> bool:
     return show(*NAMED) and show(Kind.CANAL) and not show(Kind.FORAMEN)
 
 
-def derive_foramen(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "mask") -> np.ndarray:
+def derive_foramen(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask") -> np.ndarray:
     """Bodies and laminae as they are, and the canal as foramen in the rows that show either.
 
     Args:
         mask: `(slices, rows, columns)` canonical integers of `scheme`.
         scheme: With bodies or laminae and a canal; its other structures become background.
-        subject: The file that an error names.
+        where: The file that an error names.
 
     Returns:
         uint8 of the same shape, in `AXIAL4`. Without a canal all rows that show bone are unlabelled.
@@ -37,7 +37,7 @@ def derive_foramen(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = 
     Raises:
         UserError: The mask holds a label that the scheme lacks.
     """
-    check_labels(present_labels(mask, subject), scheme, subject)
+    check_labels(present_labels(mask, where), scheme, where)
     derived = np.zeros(mask.shape, np.uint8)
     derived[np.isin(mask, labels_of(scheme, Kind.BODY))] = BODY
     derived[np.isin(mask, labels_of(scheme, Kind.LAMINA))] = LAMINA

@@ -30,7 +30,7 @@ UNLABELLED = 255
 AXIAL4 = replace(SCHEMES["axial4"], unlabelled=UNLABELLED)
 STRUCTURES = BODY, FORAMEN, LAMINA = tuple(AXIAL4.anatomies)
 WHOLE = (Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA)
-MEND = "annotate it, or use masks in the scheme axial4"
+HINT = "annotate it, or use masks in the scheme axial4"
 
 
 def labels_of(scheme: LabelScheme, *kinds: Kind) -> tuple[int, ...]:
@@ -44,14 +44,14 @@ def shows_axial(scheme: LabelScheme, shown: Collection[int]) -> bool:
 
 
 def check_derivable(
-    scheme: LabelScheme, shown: Collection[int], subject: str | Path, bone: tuple[Kind, ...] = WHOLE
+    scheme: LabelScheme, shown: Collection[int], where: str | Path, bone: tuple[Kind, ...] = WHOLE
 ) -> None:
     """Makes sure that labels show vertebrae and canal.
 
     Args:
         scheme: What the labels mean.
         shown: Those that a data set or a mask shows.
-        subject: What an error names.
+        where: What an error names.
         bone: Kinds that are taken for vertebrae.
 
     Raises:
@@ -60,17 +60,17 @@ def check_derivable(
     parts = {"vertebra": labels_of(scheme, *bone), "spinal canal": labels_of(scheme, Kind.CANAL)}
     missing = [name for name, values in parts.items() if not set(values) & set(shown)]
     if missing:
-        fault = f"shows no {' and no '.join(missing)}, from which body, foramen and lamina are derived"
-        raise UserError(subject, fault, MEND)
+        problem = f"shows no {' and no '.join(missing)}, from which body, foramen and lamina are derived"
+        raise UserError(where, problem, HINT)
 
 
-def derive_axial4(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "mask") -> np.ndarray:
+def derive_axial4(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask") -> np.ndarray:
     """Divides whole vertebrae into bodies and laminae, and takes the foramen from the canal.
 
     Args:
         mask: `(slices, rows, columns)` canonical integers of `scheme`.
         scheme: With vertebrae and a canal; its other structures become background.
-        subject: The file that an error names.
+        where: The file that an error names.
 
     Returns:
         uint8 of the same shape, in `AXIAL4`. Without a canal all rows of vertebrae are unlabelled.
@@ -78,8 +78,8 @@ def derive_axial4(mask: np.ndarray, scheme: LabelScheme, subject: str | Path = "
     Raises:
         UserError: The mask holds a label that the scheme lacks.
     """
-    present = present_labels(mask, subject)
-    check_labels(present, scheme, subject)
+    present = present_labels(mask, where)
+    check_labels(present, scheme, where)
     canal = canal_of(mask, scheme)
     reach = np.asarray(canal.any(axis=(0, 2)))  # (rows,)
     columns = np.arange(mask.shape[2])

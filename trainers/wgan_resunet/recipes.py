@@ -9,10 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autospine.augmentation import NO_CHANGE
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings, StepSettings
+from autospine.planning.recipe import (
+    OptimiserSettings,
+    Recipe,
+    ScheduleSettings,
+    SplitSettings,
+    TransformSettings,
+)
 
 PLAN = "2d_axial"
-DERIVATION = StepSettings("derive_axial4")
+DERIVATION = TransformSettings("derive_axial4")
 ADAM = OptimiserSettings("adam", 1e-4, 0.0, clip_norm=0.0)
 ROTATION_AND_CROPPING = replace(NO_CHANGE, affine_probability=0.7, scale=(1.0, 1.25), shear=0.0)
 
@@ -36,11 +42,11 @@ def published(side: int, batch: int, optimisers: dict[str, OptimiserSettings] | 
         patch=(side, side),
         steps=(
             DERIVATION,
-            StepSettings("wavelet_denoise"),
-            StepSettings("adaptive_histogram"),
-            StepSettings("otsu_crop"),
-            StepSettings("fit", {"slices": side, "columns": side}),
-            StepSettings("z_score", {"per_slice": 1}),
+            TransformSettings("wavelet_denoise"),
+            TransformSettings("adaptive_histogram"),
+            TransformSettings("otsu_crop"),
+            TransformSettings("fit", {"slices": side, "columns": side}),
+            TransformSettings("z_score", {"per_slice": 1}),
         ),
         augmentation=ROTATION_AND_CROPPING,
         foreground=0.0,

@@ -23,7 +23,7 @@ from autospine.training.data import Batch, PatchSampler
 from autospine.training.judged_masks import masks_of
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.focal import inverse_root_weights
-from autospine.training.losses.multitask import Objective
+from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import NETWORK, Context
 from trainers.unet import UNetTrainer
 from trainers.wgan_resunet.comparators import SliceComparator
@@ -69,11 +69,11 @@ class SpineGANTrainer(SliceComparator):
         judge = Discriminator(self.encoding.semantic_channels, self.judge_width)
         return {NETWORK: self.build(shape), DISCRIMINATOR: judge}
 
-    def look_at(self, sampler: PatchSampler) -> None:
+    def fit_statistics(self, sampler: PatchSampler) -> None:
         """Weighs classes by how rare they are on the slices that are trained on."""
         self.class_weights = inverse_root_weights(sampler.class_counts())
 
-    def objective(self) -> Objective:
+    def objective(self) -> MultiTaskLoss:
         """Weighted cross-entropy and Dice; the chain's terms where the plan has one."""
         made = super().objective()
         made.semantic = DiceCrossEntropy(

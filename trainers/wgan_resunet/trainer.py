@@ -36,9 +36,9 @@ from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.planning.splits import Part
 from autospine.training.data import Batch
 from autospine.training.judged_masks import masks_of
-from autospine.training.losses.adversarial import Adversary, Constraint, Kind
+from autospine.training.losses.adversarial import Constraint, CriticTraining, Kind
 from autospine.training.losses.dice_ce import DiceCrossEntropy
-from autospine.training.losses.multitask import Objective
+from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import Context, Options, Trainer
 from trainers.wgan_resunet.ablation import ABLATION
 from trainers.wgan_resunet.recipes import DERIVATION, PLAN, published
@@ -57,7 +57,7 @@ class WGANOptions(Options):
     Attributes:
         residual, dilated, attention, clusters: Of the generator, see `GeneratorParts`.
         adversarial: Whether there is a critic at all.
-        critic, constraint, penalty, clip, critic_steps: Of the critic, see `Adversary`.
+        critic, constraint, penalty, clip, critic_steps: Of the critic, see `CriticTraining`.
         alpha, beta, gamma: Weights of the adversarial term, cross-entropy and Dice (equation 1).
     """
 
@@ -88,9 +88,9 @@ class WGANOptions(Options):
         return GeneratorParts(self.residual, self.dilated, self.attention, self.clusters, HEADS)
 
     @property
-    def adversary(self) -> Adversary:
+    def adversary(self) -> CriticTraining:
         """Of the critic."""
-        return Adversary(self.critic, self.constraint, self.penalty, self.clip, self.critic_steps)
+        return CriticTraining(self.critic, self.constraint, self.penalty, self.clip, self.critic_steps)
 
 
 ADAM = OptimiserSettings("adam", 1e-4, 0.0, momentum=0.5, second_beta=0.9, clip_norm=0.0)
@@ -139,10 +139,10 @@ class WGANResUNetTrainer(Trainer):
             networks[CRITIC] = Critic(shape.out_channels, self.critic_width)
         return networks
 
-    def objective(self) -> Objective:
+    def objective(self) -> MultiTaskLoss:
         """Cross-entropy and Dice (equations 3 and 4)."""
         loss = DiceCrossEntropy(self.options.gamma, self.options.beta)
-        return Objective(self.encoding, self.plan.network_axes, loss)
+        return MultiTaskLoss(self.encoding, self.plan.network_axes, loss)
 
     def training_step(self, context: Context, batch: Batch) -> dict[str, Tensor]:
         """The critic's updates on the generator's masks, then the generator's (equations 1 and 2)."""

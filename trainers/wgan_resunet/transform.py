@@ -12,7 +12,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.labels.anatomy import Kind
 from autospine.labels.conversion import present_labels
-from autospine.preprocessing.transforms.base import Labelling
+from autospine.preprocessing.transforms.base import LabelSet
 from trainers.wgan_resunet.foramen import NAMED, derive_foramen, lacks_foramen
 from trainers.wgan_resunet.labels import (
     AXIAL4,
@@ -25,7 +25,7 @@ from trainers.wgan_resunet.labels import (
 )
 
 if TYPE_CHECKING:
-    from autospine.preprocessing.transforms.base import Prepared, Shape
+    from autospine.preprocessing.transforms.base import CaseData, Shape
 
 NAME = "derive_axial4"
 
@@ -39,7 +39,7 @@ class DeriveAxial4:
     List it before steps that move or cut the image: it goes along canonical axial rows.
     """
 
-    def labelling(self, before: Labelling) -> Labelling:
+    def labelling(self, before: LabelSet) -> LabelSet:
         """`axial4`, with a value for what is not annotated; what there was where nothing has to be derived.
 
         Raises:
@@ -47,21 +47,21 @@ class DeriveAxial4:
         """
         if lacks_foramen(before.scheme, before.shown):
             named = [Kind.FORAMEN, *(before.scheme.anatomies[value].kind for value in before.shown)]
-            return Labelling(AXIAL4, tuple(v for v in STRUCTURES if AXIAL4.anatomies[v].kind in named))
+            return LabelSet(AXIAL4, tuple(v for v in STRUCTURES if AXIAL4.anatomies[v].kind in named))
         if shows_axial(before.scheme, before.shown):
             return before
         check_derivable(before.scheme, before.shown, "the data set")
-        return Labelling(AXIAL4, STRUCTURES)
+        return LabelSet(AXIAL4, STRUCTURES)
 
-    def relabel(self, mask: np.ndarray, before: Labelling, subject: str | Path) -> np.ndarray:
+    def relabel(self, mask: np.ndarray, before: LabelSet, where: str | Path) -> np.ndarray:
         """A mask in the new labels; see `derive_axial4` and `derive_foramen`."""
         if lacks_foramen(before.scheme, before.shown):
-            return derive_foramen(mask, before.scheme, subject)
+            return derive_foramen(mask, before.scheme, where)
         if shows_axial(before.scheme, before.shown):
             return mask
-        return derive_axial4(mask, before.scheme, subject)
+        return derive_axial4(mask, before.scheme, where)
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """The case with derived labels.
 
         Raises:
@@ -71,22 +71,22 @@ class DeriveAxial4:
             return case
         if case.scheme is None:
             raise UserError(f"step {NAME}", "was not told what the mask's integers mean", "plan again")
-        before = Labelling(case.scheme, case.labels)
+        before = LabelSet(case.scheme, case.labels)
         after = self.labelling(before)
         if after == before:
             return case
-        subject = f"the mask of {case.id}" if case.id else "the mask"
-        self._check_canal(case.mask, before, subject)
-        mask = self.relabel(case.mask, before, subject)
+        where = f"the mask of {case.id}" if case.id else "the mask"
+        self._check_canal(case.mask, before, where)
+        mask = self.relabel(case.mask, before, where)
         return replace(case, mask=mask, scheme=after.scheme, labels=after.shown)
 
     @staticmethod
-    def _check_canal(mask: np.ndarray, before: Labelling, subject: str) -> None:
+    def _check_canal(mask: np.ndarray, before: LabelSet, where: str) -> None:
         """An empty mask is one without vertebrae; only vertebrae need a canal."""
         bone = NAMED if lacks_foramen(before.scheme, before.shown) else WHOLE
-        present: Collection[int] = present_labels(mask, subject)
+        present: Collection[int] = present_labels(mask, where)
         if set(labels_of(before.scheme, *bone)) & set(present):
-            check_derivable(before.scheme, present, subject, bone)
+            check_derivable(before.scheme, present, where, bone)
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Nothing to undo."""

@@ -14,14 +14,14 @@ from autospine.evaluation.instances import Match
 from autospine.evaluation.spider import FIELDS, KEYS
 from autospine.evaluation.statistics import PairedTest
 from autospine.evaluation.structures import METRICS
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 
 Cell: TypeAlias = str | float | int
 OPTIONAL = ("tests.csv", "official.csv")
 STATISTICS = ("mean", "sd", "low", "high", "n")
 
 
-def all_sheets(study: Study) -> dict[str, str]:
+def all_sheets(study: MethodComparison) -> dict[str, str]:
     """Texts by file name."""
     found = {
         "cases.csv": _text(["case", "anatomy", "name", "union", "presence", *METRICS], study, _cases),
@@ -55,7 +55,9 @@ def _columns(metrics: Sequence[str]) -> list[str]:
     return [f"{metric}_{statistic}" for metric in metrics for statistic in STATISTICS]
 
 
-def _text(header: Sequence[str], study: Study, rows: Callable[[Evaluation], Iterator[Sequence[Cell]]]) -> str:
+def _text(
+    header: Sequence[str], study: MethodComparison, rows: Callable[[Evaluation], Iterator[Sequence[Cell]]]
+) -> str:
     """Rows of every system, its name first."""
     return _csv(["system", *header], ([one.name, *row] for one in study.systems for row in rows(one)))
 
@@ -137,4 +139,8 @@ def _tests(tests: Sequence[PairedTest]) -> str:
 def _official(evaluation: Evaluation) -> Iterator[Sequence[Cell]]:
     for case in evaluation.official:
         figures = [float(getattr(case.score, name)) if case.score else float("nan") for name in FIELDS]
-        yield (case.id, *("" if isnan(value) else repr(value) for value in figures), case.fault)  # all digits
+        yield (
+            case.id,
+            *("" if isnan(value) else repr(value) for value in figures),
+            case.problem,
+        )  # all digits

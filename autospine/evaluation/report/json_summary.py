@@ -14,12 +14,12 @@ from autospine.evaluation.report.tables import HEADLINES, group_interval
 from autospine.evaluation.spider import KEYS
 from autospine.evaluation.statistics import Interval, PairedTest
 from autospine.evaluation.structures import METRICS
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 
 SCHEMA = 2
 
 
-def as_dict(study: Study) -> dict[str, Any]:
+def as_dict(study: MethodComparison) -> dict[str, Any]:
     """JSON values; null stands for a figure that does not exist."""
     from autospine import __version__
 

@@ -10,7 +10,7 @@ from autospine.evaluation.cohort import CaseScore, Evaluation
 from autospine.evaluation.instances import InstanceSummary
 from autospine.evaluation.protocol import Spread, side_by_side
 from autospine.evaluation.statistics import Interval
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 from autospine.labels.anatomy import Kind
 
 TITLES = {
@@ -85,7 +85,7 @@ def share_text(value: float) -> str:
     return NONE if isnan(value) else f"{100 * value:.1f} %"
 
 
-def tables(study: Study) -> Iterator[Table]:
+def tables(study: MethodComparison) -> Iterator[Table]:
     """The tables of a study, in the order in which they are read; groups and cases of the first system only."""
     several = len(study.systems) > 1
     if several:
@@ -95,7 +95,7 @@ def tables(study: Study) -> Iterator[Table]:
             yield replace(table, title=titled(table.title, system.name)) if several else table
 
 
-def comparison_tables(study: Study) -> Iterator[Table]:
+def comparison_tables(study: MethodComparison) -> Iterator[Table]:
     """Systems side by side, and their tests if there are any."""
     yield system_table(study)
     if study.tests:
@@ -210,7 +210,7 @@ def group_interval(evaluation: Evaluation, ids: Sequence[str], metric: str) -> I
     return evaluation.interval({id_: values[id_] for id_ in ids if id_ in values})
 
 
-def system_table(study: Study) -> Table:
+def system_table(study: MethodComparison) -> Table:
     """A row per system."""
     head = ("system", "cases", *(f"{TITLES[metric]} [95 %]" for metric in HEADLINES))
     rows = [head]
@@ -228,7 +228,7 @@ def system_table(study: Study) -> Table:
     return Table("Systems", tuple(rows), note)
 
 
-def test_table(study: Study) -> Table:
+def test_table(study: MethodComparison) -> Table:
     """A row per metric and pair of systems."""
     head = (
         *("metric: first against second", "patients", "difference [95 %]", "t-test p", "Wilcoxon p"),

@@ -13,14 +13,14 @@ from autospine.evaluation.notes import FOOTER, heading, notes, official_notes
 from autospine.evaluation.report import csv_files
 from autospine.evaluation.report.json_summary import as_dict
 from autospine.evaluation.report.tables import Table, tables, titled
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 
 WIDTH = 100  # of running text
 GAP = "  "  # between columns
 MOST_ALIKE = 3  # lines of one fault in the terminal, where every one is an error line, too
 
 
-def as_text(study: Study, width: int | None = None) -> str:
+def as_text(study: MethodComparison, width: int | None = None) -> str:
     """Aligned tables for the terminal.
 
     Args:
@@ -37,7 +37,7 @@ def as_text(study: Study, width: int | None = None) -> str:
     return "\n\n".join([*parts, *_wrapped([FOOTER], width)])
 
 
-def as_markdown(study: Study) -> str:
+def as_markdown(study: MethodComparison) -> str:
     """The same as a Markdown page."""
     parts = ["# Evaluation", heading(study.first)]
     for table in tables(study):
@@ -47,7 +47,7 @@ def as_markdown(study: Study) -> str:
     return "\n\n".join([*parts, FOOTER]) + "\n"
 
 
-def save(study: Study, folder: Path, page: bool = False) -> None:
+def save(study: MethodComparison, folder: Path, page: bool = False) -> None:
     """Writes the files of a study, each whole or not at all.
 
     Args:
@@ -73,7 +73,7 @@ def save(study: Study, folder: Path, page: bool = False) -> None:
         write_text(folder / "report.html", as_page(study))
 
 
-def _remarks(study: Study, most: int | None = None) -> Iterator[tuple[str, list[str]]]:
+def _remarks(study: MethodComparison, most: int | None = None) -> Iterator[tuple[str, list[str]]]:
     several = len(study.systems) > 1
     for system in study.systems:
         official = official_notes(system)
@@ -85,7 +85,7 @@ def _remarks(study: Study, most: int | None = None) -> Iterator[tuple[str, list[
             yield titled("Notes", system.name) if several else "Notes", own
 
 
-def _own_notes(system: Evaluation, study: Study, most: int | None) -> Iterator[str]:
+def _own_notes(system: Evaluation, study: MethodComparison, most: int | None) -> Iterator[str]:
     """The explanation once, not for every system."""
     lines = notes(system, most)
     explanation = next(lines)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autospine.inference.levels.instances import Instance, Votes, find_instances
+from autospine.inference.levels.instances import Instance, OffsetVotes, find_instances
 from autospine.inference.levels.numbering import Numbering, number, number_between
 from autospine.inference.levels.postprocess import drop_strays, without_fragments
 from autospine.inference.levels.spine import beside_the_spine, best_chain
@@ -17,7 +17,7 @@ EDGE_MM = 2.0  # an instance this near to the image's end along the spine is cut
 
 
 @dataclass(frozen=True)
-class Evidence:
+class DecoderInput:
     """What a network says of one case, on the plan's grid.
 
     Attributes:
@@ -40,7 +40,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Finding:
+class LabelResult:
     """One label of the answer.
 
     Attributes:
@@ -65,30 +65,36 @@ class Decoded:
     """
 
     labels: np.ndarray
-    findings: tuple[Finding, ...]
+    findings: tuple[LabelResult, ...]
     ambiguous: str
 
 
-def decode(evidence: Evidence, encoding: Encoding) -> Decoded:
+def decode(evidence: DecoderInput, encoding: Encoding) -> Decoded:
     """Numbers the chained classes and paints every class with its label."""
     labels = _paint_unchained(evidence.semantic, encoding)
     chains = {k: each for k, each in enumerate(encoding.classes, start=1) if each.chained}
     if not chains or len(evidence.voxels) == 0:
         return Decoded(labels, (), "")
     votes = {k: _votes_of(evidence, encoding, k) for k in chains}
-    found = {k: find_instances(votes[k], evidence.spacing, encoding.pitch_mm) for k in chains}
+    found = {
+        k: find_instances(votes[k], evidence.spacing, encoding.intervertebral_distance_mm) for k in chains
+    }
     primary = next((k for k in chains if found[k]), None)
     if primary is None:
         return Decoded(labels, (), "")
-    spine = best_chain(found[primary], encoding.pitch_mm)
+    spine = best_chain(found[primary], encoding.intervertebral_distance_mm)
     spine = found[primary] = without_stumps(spine, votes[primary], evidence)
     for each in encoding.classes:
         if not each.chained:
-            drop_strays(labels, each.values[0], spine, evidence.spacing, encoding.pitch_mm)
+            drop_strays(labels, each.values[0], spine, evidence.spacing, encoding.intervertebral_distance_mm)
     for k in chains:
-        found[k] = [each for each in found[k] if not beside_the_spine(each, spine, encoding.pitch_mm)]
+        found[k] = [
+            each
+            for each in found[k]
+            if not beside_the_spine(each, spine, encoding.intervertebral_distance_mm)
+        ]
     numbering = _number_primary(found[primary], evidence, encoding)
-    findings: list[Finding] = []
+    findings: list[LabelResult] = []
     for k, instances in found.items():
         levels = numbering.levels
         if k != primary:
@@ -105,29 +111,31 @@ def _paint_unchained(semantic: np.ndarray, encoding: Encoding) -> np.ndarray:
     return table[semantic]
 
 
-def _votes_of(evidence: Evidence, encoding: Encoding, semantic: int) -> Votes:
+def _votes_of(evidence: DecoderInput, encoding: Encoding, semantic: int) -> OffsetVotes:
     mine = evidence.semantic[tuple(evidence.voxels.T)] == semantic
     voxels = evidence.voxels[mine]
     axes = list(encoding.offset_axes)
     places = voxels[:, axes] * np.asarray(evidence.spacing)[axes] + evidence.offsets[mine]
-    return Votes(voxels, places, evidence.levels[mine], evidence.weights[mine])
+    return OffsetVotes(voxels, places, evidence.levels[mine], evidence.weights[mine])
 
 
-def _number_primary(instances: list[Instance], evidence: Evidence, encoding: Encoding) -> Numbering:
+def _number_primary(instances: list[Instance], evidence: DecoderInput, encoding: Encoding) -> Numbering:
     bottom = evidence.visible_rows[1] * evidence.spacing[1]
-    return number(instances, encoding.levels[0], bottom - instances[0].centroid[1], encoding.pitch_mm)
+    return number(
+        instances, encoding.levels[0], bottom - instances[0].centroid[1], encoding.intervertebral_distance_mm
+    )
 
 
 def _paint_chain(
     labels: np.ndarray,
-    evidence: Evidence,
+    evidence: DecoderInput,
     encoding: Encoding,
     semantic: int,
-    votes: Votes,
+    votes: OffsetVotes,
     instances: list[Instance],
     levels: tuple[int, ...],
     numbering: Numbering,
-) -> list[Finding]:
+) -> list[LabelResult]:
     """Writes one chain's labels; an instance whose level the data set does not label is left out."""
     findings = []
     for instance, level in zip(instances, levels, strict=True):
@@ -137,18 +145,18 @@ def _paint_chain(
         voxels = without_fragments(votes.voxels[instance.members])
         labels[tuple(voxels.T)] = value
         flags = _flags(voxels, level, evidence, numbering)
-        findings.append(Finding(value, numbering.confidence * instance.weight, flags))
+        findings.append(LabelResult(value, numbering.confidence * instance.weight, flags))
     return findings
 
 
-def is_cut(voxels: np.ndarray, evidence: Evidence) -> bool:
+def is_cut(voxels: np.ndarray, evidence: DecoderInput) -> bool:
     """Whether the image ends above or below inside an instance; voxels are `(N, 3)`."""
     margin = EDGE_MM / evidence.spacing[1]
     first, last = evidence.visible_rows
     return bool(voxels[:, 1].min() <= first + margin or voxels[:, 1].max() >= last - margin)
 
 
-def without_stumps(spine: list[Instance], votes: Votes, evidence: Evidence) -> list[Instance]:
+def without_stumps(spine: list[Instance], votes: OffsetVotes, evidence: DecoderInput) -> list[Instance]:
     """A spine without the small instance at an end that is not cut by the image's edge: part of a sacrum, mostly."""
     usual = float(np.median([len(each.members) for each in spine]))
 
@@ -162,7 +170,7 @@ def without_stumps(spine: list[Instance], votes: Votes, evidence: Evidence) -> l
     return spine
 
 
-def _flags(voxels: np.ndarray, level: int, evidence: Evidence, numbering: Numbering) -> tuple[str, ...]:
+def _flags(voxels: np.ndarray, level: int, evidence: DecoderInput, numbering: Numbering) -> tuple[str, ...]:
     flags = ["ambiguous"] if numbering.ambiguous else []
     if is_cut(voxels, evidence):
         flags.append("cut by the field of view")
@@ -171,9 +179,9 @@ def _flags(voxels: np.ndarray, level: int, evidence: Evidence, numbering: Number
     return tuple(flags)
 
 
-def _unique(findings: list[Finding]) -> list[Finding]:
+def _unique(findings: list[LabelResult]) -> list[LabelResult]:
     """One finding per value: pieces of one disc share a label."""
-    best: dict[int, Finding] = {}
+    best: dict[int, LabelResult] = {}
     for finding in findings:
         if finding.value not in best or finding.confidence > best[finding.value].confidence:
             best[finding.value] = finding

@@ -16,7 +16,7 @@ SMALLEST = 0.08  # of the median instance's volume
 
 
 @dataclass(frozen=True)
-class Votes:
+class OffsetVotes:
     """What the network says of the voxels of one chained class.
 
     Attributes:
@@ -37,7 +37,7 @@ class Instance:
     """One vertebra or disc before it has a number.
 
     Attributes:
-        members: `(M,)` int, rows of the `Votes` it came from.
+        members: `(M,)` int, rows of the `OffsetVotes` it came from.
         centroid: mm along (slices, rows, columns) from the first voxel.
         level_evidence: `(K,)` mean log-probability of each level.
         weight: Mean probability of the class.
@@ -49,13 +49,13 @@ class Instance:
     weight: float
 
 
-def find_middles(votes: np.ndarray, weights: np.ndarray, pitch_mm: float) -> np.ndarray:
+def find_middles(votes: np.ndarray, weights: np.ndarray, intervertebral_distance_mm: float) -> np.ndarray:
     """Peaks of the votes' density.
 
     Args:
         votes: `(N, axes)` mm.
         weights: `(N,)`.
-        pitch_mm: Usual distance of neighbouring instances.
+        intervertebral_distance_mm: Usual distance of neighbouring instances.
 
     Returns:
         `(P, axes)` mm, P may be 0.
@@ -68,7 +68,7 @@ def find_middles(votes: np.ndarray, weights: np.ndarray, pitch_mm: float) -> np.
     flat = np.ravel_multi_index(tuple(cells.T), shape)
     density = np.bincount(flat, weights, minlength=int(np.prod(shape))).reshape(shape)
     density = ndimage.gaussian_filter(density, SMOOTHING_MM / BIN_MM)
-    reach = max(int(PEAK_DISTANCE * pitch_mm / BIN_MM), 1)
+    reach = max(int(PEAK_DISTANCE * intervertebral_distance_mm / BIN_MM), 1)
     peaks = (density == ndimage.maximum_filter(density, 2 * reach + 1)) & (density > 0)
     where = np.argwhere(peaks)
     strength = density[peaks]
@@ -76,7 +76,7 @@ def find_middles(votes: np.ndarray, weights: np.ndarray, pitch_mm: float) -> np.
     return low + (where[strong] + 0.5) * BIN_MM
 
 
-def _instance(votes: Votes, members: np.ndarray, spacing: np.ndarray) -> Instance:
+def _instance(votes: OffsetVotes, members: np.ndarray, spacing: np.ndarray) -> Instance:
     weights = votes.weights[members]
     total = float(weights.sum()) or 1.0
     evidence = (np.log(np.clip(votes.levels[members], 1e-4, 1)) * weights[:, None]).sum(axis=0) / total
@@ -84,19 +84,21 @@ def _instance(votes: Votes, members: np.ndarray, spacing: np.ndarray) -> Instanc
     return Instance(members, centroid, evidence, float(weights.mean()))
 
 
-def find_instances(votes: Votes, spacing: tuple[float, float, float], pitch_mm: float) -> list[Instance]:
+def find_instances(
+    votes: OffsetVotes, spacing: tuple[float, float, float], intervertebral_distance_mm: float
+) -> list[Instance]:
     """Groups voxels by what they vote for, from the lowest instance up.
 
     Args:
         votes: Of one class.
         spacing: mm along (slices, rows, columns).
-        pitch_mm: Usual distance of neighbouring instances.
+        intervertebral_distance_mm: Usual distance of neighbouring instances.
     """
-    middles = find_middles(votes.votes, votes.weights, pitch_mm)
+    middles = find_middles(votes.votes, votes.weights, intervertebral_distance_mm)
     if len(middles) == 0:
         return []
     distance, owner = cKDTree(middles).query(votes.votes)
-    owner = np.where(distance <= REACH * pitch_mm, owner, -1)
+    owner = np.where(distance <= REACH * intervertebral_distance_mm, owner, -1)
     groups = [np.flatnonzero(owner == k) for k in range(len(middles))]
     sizes = np.array([len(group) for group in groups])
     usual = float(np.median(sizes[sizes > 0]))

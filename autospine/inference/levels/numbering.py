@@ -43,19 +43,19 @@ class Numbering:
     skipped: tuple[int, ...]
 
 
-def count_steps(centroids: np.ndarray, pitch_mm: float) -> np.ndarray:
+def count_steps(centroids: np.ndarray, intervertebral_distance_mm: float) -> np.ndarray:
     """Levels from the lowest instance to each: 0, 1, 2, ...; a missing instance in between is counted.
 
     Args:
         centroids: `(N, 3)` mm along (slices, rows, columns), lowest first.
-        pitch_mm: Usual distance of neighbours in the data set.
+        intervertebral_distance_mm: Usual distance of neighbours in the data set.
     """
     distances = np.linalg.norm(np.diff(centroids[:, 1:], axis=0), axis=1)
     steps = np.ones(len(distances), dtype=np.int64)
     for k, distance in enumerate(distances):
         near = np.delete(distances, k)[max(k - 2, 0) : k + 2]
         usual = float(np.median(near)) if len(near) else distance
-        usual = max(usual, SHORTEST * pitch_mm)
+        usual = max(usual, SHORTEST * intervertebral_distance_mm)
         if distance > GAP * usual:
             steps[k] = max(round(distance / usual), 2)
     return np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
@@ -99,25 +99,27 @@ def start_prior(levels: int, room: float) -> np.ndarray:
     return prior
 
 
-def number(instances: list[Instance], first_level: int, room_below_mm: float, pitch_mm: float) -> Numbering:
+def number(
+    instances: list[Instance], first_level: int, room_below_mm: float, intervertebral_distance_mm: float
+) -> Numbering:
     """Numbers one chain.
 
     Args:
         instances: Lowest first, at least one.
         first_level: The level that index 0 of the evidence stands for.
         room_below_mm: From the lowest instance's middle to where the image ends below.
-        pitch_mm: Usual distance of neighbours.
+        intervertebral_distance_mm: Usual distance of neighbours.
     """
-    steps = count_steps(np.array([each.centroid for each in instances]), pitch_mm)
+    steps = count_steps(np.array([each.centroid for each in instances]), intervertebral_distance_mm)
     weights = np.array([each.weight for each in instances])
     evidence = np.array([each.level_evidence for each in instances])
-    prior = start_prior(evidence.shape[1], room_below_mm / pitch_mm)
+    prior = start_prior(evidence.shape[1], room_below_mm / intervertebral_distance_mm)
     probabilities = start_probabilities(evidence, weights, steps) * prior
     probabilities = probabilities / probabilities.sum()
     start = int(probabilities.argmax()) - 1
     levels = steps + start + first_level
     confidence = float(probabilities[start + 1])
-    blind = room_below_mm < NOTHING_BELOW * pitch_mm
+    blind = room_below_mm < NOTHING_BELOW * intervertebral_distance_mm
     reason = ""
     if blind:
         reason = "the image ends right below the lowest instance, so nothing shows which level it is"

@@ -39,7 +39,7 @@ def drop_strays(
     value: int,
     spine: list[Instance],
     spacing: tuple[float, float, float],
-    pitch_mm: float,
+    intervertebral_distance_mm: float,
 ) -> None:
     """Takes a structure's fragments and the pieces far from the spine out of `labels`.
 
@@ -48,7 +48,7 @@ def drop_strays(
         value: Of the structure.
         spine: Vertebrae, lowest first; with fewer than two only fragments go.
         spacing: mm.
-        pitch_mm: Usual distance of neighbouring vertebrae.
+        intervertebral_distance_mm: Usual distance of neighbouring vertebrae.
     """
     voxels = np.argwhere(labels == value)  # (N, 3)
     if len(voxels) == 0:
@@ -58,7 +58,7 @@ def drop_strays(
     if len(spine) > 1:
         nearest = np.full(len(kept), np.inf)
         np.minimum.at(nearest, piece[::EVERY], _distance_to(spine, voxels[::EVERY] * np.asarray(spacing)))
-        kept &= nearest <= BESIDE * pitch_mm
+        kept &= nearest <= BESIDE * intervertebral_distance_mm
     labels[tuple(voxels[~kept[piece]].T)] = 0
 
 

@@ -15,12 +15,12 @@ MISSING = 0.5  # what a pitch without an instance costs, in usual instances
 BESIDE = 0.9  # of the pitch: a disc farther from the vertebrae's line is none
 
 
-def best_chain(instances: list[Instance], pitch_mm: float) -> list[Instance]:
+def best_chain(instances: list[Instance], intervertebral_distance_mm: float) -> list[Instance]:
     """The heaviest chain, by dynamic programming.
 
     Args:
         instances: Lowest first.
-        pitch_mm: Usual distance of neighbours.
+        intervertebral_distance_mm: Usual distance of neighbours.
 
     Returns:
         Those of them that form the spine, lowest first.
@@ -32,7 +32,7 @@ def best_chain(instances: list[Instance], pitch_mm: float) -> list[Instance]:
     best, before = worth.copy(), [-1] * len(instances)
     for upper in range(len(instances)):
         for lower in range(upper):
-            cost = step_cost(instances[lower].centroid, instances[upper].centroid, pitch_mm)
+            cost = step_cost(instances[lower].centroid, instances[upper].centroid, intervertebral_distance_mm)
             if cost is not None and best[lower] + worth[upper] - cost > best[upper]:
                 best[upper], before[upper] = best[lower] + worth[upper] - cost, lower
     chain, k = [], int(best.argmax())
@@ -42,19 +42,22 @@ def best_chain(instances: list[Instance], pitch_mm: float) -> list[Instance]:
     return chain[::-1]
 
 
-def step_cost(lower: np.ndarray, upper: np.ndarray, pitch_mm: float) -> float | None:
+def step_cost(lower: np.ndarray, upper: np.ndarray, intervertebral_distance_mm: float) -> float | None:
     """Cost of going from one middle to the next, None where no spine goes.
 
     Args:
         lower: mm along (slices, rows, columns).
         upper: The same, of the one above.
-        pitch_mm: Usual distance.
+        intervertebral_distance_mm: Usual distance.
     """
     way = lower - upper
     distance = float(np.linalg.norm(way))
-    if not NEAREST * pitch_mm <= distance <= FARTHEST * pitch_mm or way[1] < STEEP * distance:
+    if (
+        not NEAREST * intervertebral_distance_mm <= distance <= FARTHEST * intervertebral_distance_mm
+        or way[1] < STEEP * distance
+    ):
         return None
-    pitches = distance / pitch_mm
+    pitches = distance / intervertebral_distance_mm
     return MISSING * max(pitches - 1.4, 0.0) + 0.3 * max(0.7 - pitches, 0.0)
 
 
@@ -67,7 +70,7 @@ def spine_line(spine: list[Instance]) -> np.ndarray:
     return np.stack([np.interp(steps, np.arange(len(line)), column) for column in line.T], axis=1)
 
 
-def beside_the_spine(instance: Instance, spine: list[Instance], pitch_mm: float) -> bool:
+def beside_the_spine(instance: Instance, spine: list[Instance], intervertebral_distance_mm: float) -> bool:
     """Whether an instance of another chain (a disc) lies too far from the spine's line to belong to it."""
     away = np.linalg.norm(spine_line(spine) - instance.centroid, axis=1)
-    return float(away.min()) > BESIDE * pitch_mm
+    return float(away.min()) > BESIDE * intervertebral_distance_mm

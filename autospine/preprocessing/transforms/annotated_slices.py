@@ -11,7 +11,7 @@ from autospine.core.errors import UserError
 from autospine.preprocessing.transforms.numbers import check_flag
 
 if TYPE_CHECKING:
-    from autospine.preprocessing.transforms.base import Prepared, Shape
+    from autospine.preprocessing.transforms.base import CaseData, Shape
 
 NAME = "annotated_slices"
 
@@ -29,7 +29,7 @@ class AnnotatedSlices:
     def __post_init__(self) -> None:
         check_flag("middle", self.middle)
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """The case with the slices that are kept; none where nothing is annotated.
 
         Raises:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from autospine.core.errors import UserError
-from autospine.planning.recipe import StepSettings
+from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.storage import CaseStore, describe_labels
 from autospine.preprocessing.transforms.log import (
-    StepTable,
-    SummarisedStep,
+    SummarisedTransform,
+    TransformTable,
     read_case_tables,
     write_case_table,
     write_table,
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 Shape = tuple[int, int, int]
 
 # Where each step's class is found; a paper adds its own here.
-STEPS: dict[str, str] = {
+TRANSFORMS: dict[str, str] = {
     "centre_crop": "autospine.preprocessing.transforms.spatial:CentreCrop",
     "resize": "autospine.preprocessing.transforms.spatial:Resize",
     "pad": "autospine.preprocessing.transforms.spatial:Pad",
@@ -57,7 +57,7 @@ STEPS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Labelling:
+class LabelSet:
     """What the integers of masks mean.
 
     Attributes:
@@ -70,7 +70,7 @@ class Labelling:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class CaseData:
     """A case between two steps.
 
     Attributes:
@@ -94,7 +94,7 @@ class Prepared:
     slice_grid: SliceGrid | None = None
     scheme: LabelScheme | None = None
     labels: tuple[int, ...] = ()
-    tables: tuple[StepTable, ...] = ()
+    tables: tuple[TransformTable, ...] = ()
     id: str = ""
 
     @property
@@ -105,10 +105,10 @@ class Prepared:
 
 
 @runtime_checkable
-class Step(Protocol):
+class Transform(Protocol):
     """What a step offers that does the same to every case."""
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """The case after the step."""
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
@@ -122,43 +122,43 @@ class Step(Protocol):
 
 
 @runtime_checkable
-class CaseStep(Protocol):
+class CaseTransform(Protocol):
     """What a step offers that looks at the case before it knows what to do."""
 
-    def for_case(self, case: Prepared) -> Step:
+    def for_case(self, case: CaseData) -> Transform:
         """What the step does to this case."""
 
 
 @runtime_checkable
-class RelabellingStep(Protocol):
+class RelabellingTransform(Protocol):
     """What a step offers that derives other labels: answers are scored against masks that it relabels, too."""
 
-    def labelling(self, before: Labelling) -> Labelling:
+    def labelling(self, before: LabelSet) -> LabelSet:
         """What masks hold after the step.
 
         Raises:
             UserError: The step needs labels that the data set does not show.
         """
 
-    def relabel(self, mask: np.ndarray, before: Labelling, subject: str | Path) -> np.ndarray:
+    def relabel(self, mask: np.ndarray, before: LabelSet, where: str | Path) -> np.ndarray:
         """A mask of any grid, `(slices, rows, columns)`, in the labels after the step."""
 
 
-AnyStep = Step | CaseStep
-Way = tuple[tuple[Step, Shape], ...]  # what was done to a case, and the grid before each
+AnyTransform = Transform | CaseTransform
+AppliedTransforms = tuple[tuple[Transform, Shape], ...]  # what was done to a case, and the grid before each
 
 
-def make_steps(settings: tuple[StepSettings, ...]) -> list[AnyStep]:
+def make_transforms(settings: tuple[TransformSettings, ...]) -> list[AnyTransform]:
     """The steps of a recipe.
 
     Raises:
         UserError: An unknown step, or a number that it does not take.
     """
-    steps: list[AnyStep] = []
+    steps: list[AnyTransform] = []
     for each in settings:
-        if each.name not in STEPS:
-            raise UserError(f"step {each.name}", "is unknown", f"choose from {', '.join(sorted(STEPS))}")
-        module, _, name = STEPS[each.name].partition(":")
+        if each.name not in TRANSFORMS:
+            raise UserError(f"step {each.name}", "is unknown", f"choose from {', '.join(sorted(TRANSFORMS))}")
+        module, _, name = TRANSFORMS[each.name].partition(":")
         kind = getattr(import_module(module), name)
         known = sorted(field.name for field in fields(kind))
         unknown = sorted(set(each.settings) - set(known))
@@ -168,28 +168,28 @@ def make_steps(settings: tuple[StepSettings, ...]) -> list[AnyStep]:
     return steps
 
 
-def _make(kind: type, settings: StepSettings) -> AnyStep:
+def _make(kind: type, settings: TransformSettings) -> AnyTransform:
     try:
         return kind(**settings.settings)  # the names were checked
     except (TypeError, ValueError) as error:
         raise UserError(f"step {settings.name}", str(error), "correct the recipe") from error
 
 
-def apply_steps(steps: Sequence[AnyStep], case: Prepared) -> tuple[Prepared, Way]:
+def apply_transforms(steps: Sequence[AnyTransform], case: CaseData) -> tuple[CaseData, AppliedTransforms]:
     """Applies steps in order; gives what was done as well, which the way back needs."""
     way = []
     for each in steps:
-        step = each if isinstance(each, Step) else each.for_case(case)
+        step = each if isinstance(each, Transform) else each.for_case(case)
         way.append((step, case.shape))
         case = step.apply(case)
     return case, tuple(way)
 
 
-def undo_steps(way: Way, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
+def invert_transforms(way: AppliedTransforms, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
     """The way back, last step first.
 
     Args:
-        way: Of `apply_steps`.
+        way: Of `apply_transforms`.
         values: `(channels, slices, rows, columns)` on the grid after the last step.
         fill: `(channels,)` what stands where a step cut something off.
     """
@@ -198,16 +198,16 @@ def undo_steps(way: Way, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
     return values
 
 
-def relabelling(steps: Sequence[AnyStep], before: Labelling) -> Labelling:
+def relabelling(steps: Sequence[AnyTransform], before: LabelSet) -> LabelSet:
     """What masks hold after all steps; as before where none of them derives other labels."""
     for step in steps:
-        if isinstance(step, RelabellingStep):
+        if isinstance(step, RelabellingTransform):
             before = step.labelling(before)
     return before
 
 
 def relabel(
-    steps: Sequence[AnyStep], mask: np.ndarray, before: Labelling, subject: str | Path = "mask"
+    steps: Sequence[AnyTransform], mask: np.ndarray, before: LabelSet, where: str | Path = "mask"
 ) -> np.ndarray:
     """A mask in the labels after all steps, on its own grid and otherwise untouched.
 
@@ -215,11 +215,11 @@ def relabel(
         steps: Of a recipe.
         mask: `(slices, rows, columns)` canonical.
         before: What it holds.
-        subject: The file that an error names.
+        where: The file that an error names.
     """
     for step in steps:
-        if isinstance(step, RelabellingStep):
-            mask, before = step.relabel(mask, before, subject), step.labelling(before)
+        if isinstance(step, RelabellingTransform):
+            mask, before = step.relabel(mask, before, where), step.labelling(before)
     return mask
 
 
@@ -236,20 +236,20 @@ def prepared_folder(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path
     """
     if not trainer.recipe.steps:
         return cases
-    folder, steps = cases / trainer.recipe.steps_hash(), make_steps(trainer.recipe.steps)
+    folder, steps = cases / trainer.recipe.transforms_hash(), make_transforms(trainer.recipe.steps)
     made = [_prepare(trainer, steps, CaseStore(cases, id_), CaseStore(folder, id_)) for id_ in ids]
     _summarise(trainer.recipe.steps, steps, folder, ids, any(made))
     return folder
 
 
-def _prepare(trainer: Trainer, steps: Sequence[AnyStep], source: CaseStore, target: CaseStore) -> bool:
+def _prepare(trainer: Trainer, steps: Sequence[AnyTransform], source: CaseStore, target: CaseStore) -> bool:
     """Makes one case, unless it is there already; says whether it did."""
     plan = trainer.plan
     rules = [[each.name for each in trainer.recipe.steps], plan.scheme.to_dict(), plan.encoding.values]
     key = f"{source.record.key}-{hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:16]}"
     if target.done(key):
         return False
-    start = Prepared(
+    start = CaseData(
         np.asarray(source.image[:], dtype=np.float32),
         np.asarray(source.mask[:]),
         source.record.spacing,
@@ -260,7 +260,7 @@ def _prepare(trainer: Trainer, steps: Sequence[AnyStep], source: CaseStore, targ
         plan.encoding.values,
         id=source.id,
     )
-    case, _ = apply_steps(steps, start)
+    case, _ = apply_transforms(steps, start)
     mask = case.mask if case.mask is not None else np.zeros(case.shape, np.uint8)
     record = replace(
         source.record,
@@ -278,17 +278,21 @@ def _prepare(trainer: Trainer, steps: Sequence[AnyStep], source: CaseStore, targ
 
 
 def _summarise(
-    settings: Sequence[StepSettings], steps: Sequence[AnyStep], folder: Path, ids: Sequence[str], say: bool
+    settings: Sequence[TransformSettings],
+    steps: Sequence[AnyTransform],
+    folder: Path,
+    ids: Sequence[str],
+    say: bool,
 ) -> None:
     """Writes the steps' tables of all cases, logs what they come to, and refuses what leaves nothing to train on."""
     for each, step in zip(settings, steps, strict=True):
-        if not isinstance(step, SummarisedStep):
+        if not isinstance(step, SummarisedTransform):
             continue
         summary = step.summary(read_case_tables(folder, ids, each.name))
         if say:
             write_table(folder, each.name)
             for line in summary.lines:
                 log.info("%s", line)
-        if summary.fault:
+        if summary.problem:
             table = folder / f"{each.name}.csv"
-            raise UserError(f"step {each.name}", f"{summary.fault} ({table} lists why)", summary.mend)
+            raise UserError(f"step {each.name}", f"{summary.problem} ({table} lists why)", summary.hint)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autospine.preprocessing.transforms.base import Prepared
+from autospine.preprocessing.transforms.base import CaseData
 from autospine.preprocessing.transforms.spatial import Placement, Window, crop
 
 BINS = 256
@@ -61,7 +61,7 @@ class OtsuCrop:
         if self.margin < 0:
             raise ValueError(f"margin is {self.margin:g}, below 0")
 
-    def for_case(self, case: Prepared) -> Placement:
+    def for_case(self, case: CaseData) -> Placement:
         """Depends on the case's intensities."""
         parts = []
         for axis, part in enumerate(body_window(case.image[0])):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autospine.preprocessing.transforms.intensity import IntensityStep
+from autospine.preprocessing.transforms.intensity import IntensityTransform
 from autospine.preprocessing.transforms.numbers import check_count
 from autospine.preprocessing.transforms.shearlets import denoise_shearlets
 from autospine.preprocessing.transforms.wavelets import denoise_wavelets, noise_deviation
@@ -27,7 +27,7 @@ def _in_blocks(slices: np.ndarray, denoise: Callable[[np.ndarray, np.ndarray], n
 
 
 @dataclass(frozen=True)
-class ShearletDenoise(IntensityStep):
+class ShearletDenoise(IntensityTransform):
     """Hard threshold on the shearlet coefficients of each slice.
 
     2.7 deviations gave the best mean PSNR on phantoms with 1 to 10 % of noise; published values run from 2.5 to 4 with
@@ -61,7 +61,7 @@ class ShearletDenoise(IntensityStep):
 
 
 @dataclass(frozen=True)
-class WaveletDenoise(IntensityStep):
+class WaveletDenoise(IntensityTransform):
     """Soft threshold on the db4 wavelet coefficients of each slice, chosen band by band (BayesShrink).
 
     Attributes:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autospine.preprocessing.transforms.base import AnyStep, Prepared, Shape, Step
-from autospine.preprocessing.transforms.spatial import MovingStep, Placement
+from autospine.preprocessing.transforms.base import AnyTransform, CaseData, Shape, Transform
+from autospine.preprocessing.transforms.spatial import Placement, SpatialTransform
 
 Spacing = tuple[float, float, float]
 
 
-def shape_after(steps: Sequence[AnyStep], shape: Shape, spacing: Spacing, view_axis: int | None) -> Shape:
+def shape_after(
+    steps: Sequence[AnyTransform], shape: Shape, spacing: Spacing, view_axis: int | None
+) -> Shape:
     """The grid after all steps; a crop to what an image shows is taken to keep all of it.
 
     Args:
@@ -23,9 +25,9 @@ def shape_after(steps: Sequence[AnyStep], shape: Shape, spacing: Spacing, view_a
     """
     for each in steps:
         blank = np.broadcast_to(np.float32(0), (1, *shape))  # one number in memory
-        case = Prepared(blank, None, spacing, view_axis=view_axis)
-        step = each if isinstance(each, Step) else each.for_case(case)
-        if isinstance(step, MovingStep):
+        case = CaseData(blank, None, spacing, view_axis=view_axis)
+        step = each if isinstance(each, Transform) else each.for_case(case)
+        if isinstance(step, SpatialTransform):
             moved = step.placement(shape)
             shape, spacing = moved.shape, _spacing_after(moved, spacing)
     return shape

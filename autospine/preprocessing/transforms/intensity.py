@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autospine.preprocessing.transforms.base import Prepared, Shape
+from autospine.preprocessing.transforms.base import CaseData, Shape
 from autospine.preprocessing.transforms.numbers import check_count, check_flag
 
 FLAT = 1e-6  # a deviation below this share of the largest value is rounding
 
 
-class IntensityStep(ABC):
+class IntensityTransform(ABC):
     """What these steps share: slices are taken along the view axis, the first in volumes; the way back is empty."""
 
     @abstractmethod
     def change(self, slices: np.ndarray) -> np.ndarray:
         """New values of `(channels, slices, height, width)` float32; must not overwrite them."""
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """The case with other intensities."""
         axis = (case.view_axis or 0) + 1
         slices = np.moveaxis(case.image, axis, 1)  # (channels, slices, height, width)
@@ -38,7 +38,7 @@ def _over(per_slice: float) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class ZScore(IntensityStep):
+class ZScore(IntensityTransform):
     """Mean 0 and deviation 1 in each channel; what is constant becomes 0.
 
     Attributes:
@@ -69,7 +69,7 @@ class ZScore(IntensityStep):
 
 
 @dataclass(frozen=True)
-class UnitRange(IntensityStep):
+class UnitRange(IntensityTransform):
     """Two percentiles of each channel become 0 and 1, what lies beyond is clipped; what is constant becomes 0.
 
     Attributes:
@@ -97,7 +97,7 @@ class UnitRange(IntensityStep):
 
 
 @dataclass(frozen=True)
-class AdaptiveHistogram(IntensityStep):
+class AdaptiveHistogram(IntensityTransform):
     """Contrast-limited adaptive histogram equalisation of each slice, after Zuiderveld 1994; gives 0 to 1.
 
     Attributes:

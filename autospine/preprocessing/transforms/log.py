@@ -17,7 +17,7 @@ CASE_COLUMNS = ("id", "patient", "sequence")
 
 
 @dataclass(frozen=True)
-class StepTable:
+class TransformTable:
     """What one step did to one case.
 
     Attributes:
@@ -41,12 +41,12 @@ class Summary:
     """
 
     lines: tuple[str, ...]
-    fault: str = ""
-    mend: str = ""
+    problem: str = ""
+    hint: str = ""
 
 
 @runtime_checkable
-class SummarisedStep(Protocol):
+class SummarisedTransform(Protocol):
     """What a step offers whose tables are worth a summary."""
 
     def summary(self, rows: Sequence[Mapping[str, str]]) -> Summary:
@@ -62,7 +62,7 @@ def as_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def write_case_table(folder: Path, case: tuple[str, str, str], table: StepTable) -> None:
+def write_case_table(folder: Path, case: tuple[str, str, str], table: TransformTable) -> None:
     """Writes `<id>.<step>.csv`.
 
     Args:

@@ -12,7 +12,7 @@ from autospine.preprocessing.grid import rebuild_labels
 from autospine.reconstruction.grid import measured_planes
 
 if TYPE_CHECKING:
-    from autospine.preprocessing.transforms.base import Prepared, Shape
+    from autospine.preprocessing.transforms.base import CaseData, Shape
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class BoxMasks:
     since a scan to be segmented has no mask.
     """
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """The case with box-rule masks.
 
         Raises:

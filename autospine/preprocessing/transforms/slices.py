@@ -14,7 +14,7 @@ from autospine.dataset.slice_filter import (
     CLASSES,
     MAX_RATIO,
     VERDICT_COLUMNS,
-    SliceVerdict,
+    SliceFilterResult,
     class_counts,
     class_weights,
     describe,
@@ -23,10 +23,10 @@ from autospine.dataset.slice_filter import (
     shown_classes,
     why_none,
 )
-from autospine.preprocessing.transforms.log import StepTable, Summary
+from autospine.preprocessing.transforms.log import Summary, TransformTable
 
 if TYPE_CHECKING:
-    from autospine.preprocessing.transforms.base import Prepared, Shape
+    from autospine.preprocessing.transforms.base import CaseData, Shape
 
 NAME = "filter_slices"
 ASKED = "asked for"  # the classes that a slice had to show
@@ -46,7 +46,7 @@ class FilterSlices:
         if not self.max_ratio >= 1:
             raise ValueError(f"max_ratio is {self.max_ratio:g}, below 1")
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """The case with the slices that are kept, and a table of why others are not.
 
         Raises:
@@ -60,9 +60,9 @@ class FilterSlices:
             raise UserError(f"step {NAME}", "was not told what the mask's integers mean", "plan again")
         classes = shown_classes(case.scheme, case.labels)
         if not classes:
-            fault = f"finds no vertebra, canal or disc among the labels of scheme {case.scheme.name}"
+            problem = f"finds no vertebra, canal or disc among the labels of scheme {case.scheme.name}"
             raise UserError(
-                f"step {NAME}", fault, "plan again with the right --labels, or use another recipe"
+                f"step {NAME}", problem, "plan again with the right --labels, or use another recipe"
             )
         verdicts = judge(class_counts(case.mask, case.scheme, case.view_axis), self.max_ratio, classes)
         allowed = range(len(verdicts)) if case.slices is None else case.slices
@@ -71,7 +71,7 @@ class FilterSlices:
         return replace(
             case,
             slices=tuple(k for k in allowed if verdicts[k].kept),
-            tables=(*case.tables, StepTable(NAME, (*VERDICT_COLUMNS, ASKED), rows)),
+            tables=(*case.tables, TransformTable(NAME, (*VERDICT_COLUMNS, ASKED), rows)),
         )
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
@@ -83,7 +83,7 @@ class FilterSlices:
         if not rows:
             return Summary(())
         classes = tuple(CLASS_NAMES.index(name) for name in rows[0][ASKED].split())
-        by_sequence: dict[str, list[SliceVerdict]] = {}
+        by_sequence: dict[str, list[SliceFilterResult]] = {}
         for row in rows:
             by_sequence.setdefault(row["sequence"], []).append(self._verdict(row, classes))
         lines = []
@@ -96,14 +96,14 @@ class FilterSlices:
             return Summary(tuple(lines))
         return Summary(tuple(lines), *self._fault(every, classes))
 
-    def _verdict(self, row: Mapping[str, str], classes: tuple[int, ...]) -> SliceVerdict:
+    def _verdict(self, row: Mapping[str, str], classes: tuple[int, ...]) -> SliceFilterResult:
         """The verdict that a row was written from."""
         counts = np.zeros((1, CLASSES), np.int64)
         counts[0] = [int(row[name]) for name in CLASS_NAMES]
         return replace(judge(counts, self.max_ratio, classes)[0], index=int(row["slice"]))
 
-    def _fault(self, verdicts: Sequence[SliceVerdict], classes: tuple[int, ...]) -> tuple[str, str]:
+    def _fault(self, verdicts: Sequence[SliceFilterResult], classes: tuple[int, ...]) -> tuple[str, str]:
         too_high = any(not each.missing for each in verdicts)
-        mend = "crop the images around the spine" if too_high else "add cases that do"
-        fault = f"leaves no slice to train on: {why_none(verdicts, self.max_ratio, classes)}"
-        return fault, f"{mend}, or take a recipe without the filter"
+        hint = "crop the images around the spine" if too_high else "add cases that do"
+        problem = f"leaves no slice to train on: {why_none(verdicts, self.max_ratio, classes)}"
+        return problem, f"{hint}, or take a recipe without the filter"

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from autospine.preprocessing.resampling import resize, resize_labels, source_positions
-from autospine.preprocessing.transforms.base import Prepared, Shape
+from autospine.preprocessing.transforms.base import CaseData, Shape
 from autospine.preprocessing.transforms.numbers import check_count, check_flag
 
 Window = tuple[slice, slice, slice]
@@ -36,7 +36,7 @@ class Placement:
         """What it comes to on the grid that it was made for: itself."""
         return self
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """Linear for the image, by shares for the mask; the margin is dark and unlabelled."""
         image = resize(case.image[(slice(None), *self.window)], self.size)
         mask = None if case.mask is None else resize_labels(case.mask[self.window], self.size)
@@ -65,7 +65,7 @@ class Placement:
     def _surrounded(self, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
         return values if self.size == self.shape else in_grid(values, self.shape, self._inside(), fill)
 
-    def _slices(self, case: Prepared) -> tuple[int, ...] | None:
+    def _slices(self, case: CaseData) -> tuple[int, ...] | None:
         """Slices that take part in training: those that came from such slices, none of the margin."""
         view = case.view_axis
         if view is None:
@@ -79,7 +79,7 @@ class Placement:
 
 
 @runtime_checkable
-class MovingStep(Protocol):
+class SpatialTransform(Protocol):
     """What a step offers that does no more than move the case to another grid: its way back can be gone in slabs."""
 
     def placement(self, shape: Shape) -> Placement:
@@ -134,7 +134,7 @@ class CentreCrop:
         """What it comes to on a grid."""
         return crop(self.window(shape))
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """The middle of the case."""
         return self.placement(case.shape).apply(case)
 
@@ -171,7 +171,7 @@ class Resize(Counts):
         target = (first, second, third)
         return centred(shape, target, target)
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """Linear for the image, by shares for the mask."""
         return self.placement(case.shape).apply(case)
 
@@ -201,7 +201,7 @@ class Pad(Counts):
         first, second, third = (max(old, new) for old, new in zip(shape, self.wanted, strict=True))
         return centred(shape, shape, (first, second, third), bool(self.zero))
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         """The case with its margin."""
         return self.placement(case.shape).apply(case)
 
@@ -228,7 +228,7 @@ class Fit(Counts):
         super().__post_init__()
         check_flag("zero", self.zero)
 
-    def for_case(self, case: Prepared) -> Placement:
+    def for_case(self, case: CaseData) -> Placement:
         """Depends on the case's spacing."""
         across = case.view_axis or 0
         size = list(case.shape)

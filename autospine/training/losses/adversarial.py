@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autospine.networks.blocks import InstanceNorm
-from autospine.training.optimisation import Updater
+from autospine.training.optimisation import OptimizerStep
 
 Kind = Literal["wasserstein", "cross_entropy"]
 Constraint = Literal["penalty", "clipping", "none"]
 
 
 @dataclass(frozen=True)
-class Adversary:
+class CriticTraining:
     """How a critic is trained.
 
     Attributes:
@@ -48,7 +48,7 @@ class Adversary:
         if self.kind == "wasserstein" and self.constraint == "none":
             raise ValueError("a Wasserstein critic needs a constraint: its scores would grow without end")
 
-    def train(self, updater: Updater, name: str, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def train(self, updater: OptimizerStep, name: str, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The critic's updates on one batch, each with interpolates of its own.
 
         Args:

@@ -15,7 +15,7 @@ from autospine.training.losses.dice_ce import deep_supervision_weights, downsamp
 SemanticLoss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 
 
-class Objective(nn.Module):
+class MultiTaskLoss(nn.Module):
     """Loss terms of one encoding.
 
     Args:
@@ -89,12 +89,12 @@ class Objective(nn.Module):
         for axis in self.encoding.offset_axes:
             if axis not in self.axes:
                 way = batch.through.gather(1, flat).view(labels.shape)
-                parts.append(way / self.encoding.pitch_mm)
+                parts.append(way / self.encoding.intervertebral_distance_mm)
                 continue
             k = self.axes.index(axis)
             place = torch.arange(size[k], device=labels.device, dtype=torch.float32)
             place = place.view([-1 if a == k else 1 for a in range(len(size))])
             middle = batch.points[..., k].gather(1, flat).view(labels.shape)
             spacing = batch.spacing[:, k].view(-1, *[1] * len(size))
-            parts.append((middle - place) * spacing / self.encoding.pitch_mm)
+            parts.append((middle - place) * spacing / self.encoding.intervertebral_distance_mm)
         return torch.stack(parts, dim=1)

@@ -6,7 +6,7 @@ import pytest
 
 from autospine.ablation.size import resized
 from autospine.core.errors import UserError
-from autospine.planning.recipe import Recipe, StepSettings
+from autospine.planning.recipe import Recipe, TransformSettings
 from tests.tiny import chain_encoding, made_plan
 
 AXIAL = replace(made_plan(chain_encoding()), name="2d_axial", view_axis=1)
@@ -14,20 +14,23 @@ VOLUME = made_plan(chain_encoding(), 3)
 
 
 def test_patch_and_fitting_shrink_together() -> None:
-    fit = StepSettings("fit", {"slices": 512, "columns": 512})
-    recipe = Recipe("published", patch=(512, 512), steps=(StepSettings("z_score"), fit))
+    fit = TransformSettings("fit", {"slices": 512, "columns": 512})
+    recipe = Recipe("published", patch=(512, 512), steps=(TransformSettings("z_score"), fit))
     small = resized(recipe, AXIAL, 128)
     assert small.name == "published_size-128"
     assert small.patch == (128, 128)
-    assert small.steps == (StepSettings("z_score"), StepSettings("fit", {"slices": 128, "columns": 128}))
+    assert small.steps == (
+        TransformSettings("z_score"),
+        TransformSettings("fit", {"slices": 128, "columns": 128}),
+    )
 
 
 def test_volumes_keep_their_slices_and_crops_their_shares() -> None:
-    fit = StepSettings("fit", {"slices": 18, "rows": 256, "columns": 128})
-    crop = StepSettings("centre_crop", {"columns": 0.5})
+    fit = TransformSettings("fit", {"slices": 18, "rows": 256, "columns": 128})
+    crop = TransformSettings("centre_crop", {"columns": 0.5})
     small = resized(Recipe("published", patch=(18, 256, 128), steps=(crop, fit)), VOLUME, 64)
     assert small.patch == (18, 64, 32)
-    assert small.steps == (crop, StepSettings("fit", {"slices": 18, "rows": 64, "columns": 32}))
+    assert small.steps == (crop, TransformSettings("fit", {"slices": 18, "rows": 64, "columns": 32}))
 
 
 def test_a_recipe_without_a_patch_shrinks_the_plans() -> None:

@@ -8,21 +8,21 @@ import pytest
 from autospine.cleaning.clean import clean_labels
 from autospine.core.errors import UserError
 from autospine.labels.conversion import SCHEMES
-from autospine.planning.recipe import StepSettings
-from autospine.preprocessing.transforms.base import Prepared, apply_steps, make_steps
+from autospine.planning.recipe import TransformSettings
+from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
 from tests.tiny import SPACING, spine_mask
 
 SPIDER = SCHEMES["spider"]
 
 
-def case() -> Prepared:
+def case() -> CaseData:
     mask = spine_mask()
     mask[2, 30, 12] = 100  # a speck of canal in a vertebra or disc
-    return Prepared(np.zeros((1, *mask.shape), np.float32), mask, SPACING, scheme=SPIDER)
+    return CaseData(np.zeros((1, *mask.shape), np.float32), mask, SPACING, scheme=SPIDER)
 
 
-def cleaned(start: Prepared, **settings: float) -> Prepared:
-    return apply_steps(make_steps((StepSettings("clean_masks", settings),)), start)[0]
+def cleaned(start: CaseData, **settings: float) -> CaseData:
+    return apply_transforms(make_transforms((TransformSettings("clean_masks", settings),)), start)[0]
 
 
 def test_the_adapted_step_mends_the_speck_alone() -> None:
@@ -53,7 +53,7 @@ def test_discs_stay_discs_in_a_data_set_without_vertebrae() -> None:
 
 
 def test_the_summary_adds_up_all_cases() -> None:
-    step = make_steps((StepSettings("clean_masks"),))[0]
+    step = make_transforms((TransformSettings("clean_masks"),))[0]
     rows = [{"unknown": "0", "isolated": "2"}, {"unknown": "1", "isolated": "3"}]
     expected = "masks cleaned (adapted rules), pixels changed: unknown 1, isolated 5"
     assert step.summary(rows).lines == (expected,)  # type: ignore[union-attr]
@@ -71,4 +71,4 @@ def test_a_mask_without_a_scheme_is_refused() -> None:
 
 def test_published_is_a_flag() -> None:
     with pytest.raises(UserError, match="step clean_masks: published is 2, neither 0 nor 1"):
-        make_steps((StepSettings("clean_masks", {"published": 2}),))
+        make_transforms((TransformSettings("clean_masks", {"published": 2}),))

@@ -11,7 +11,7 @@ import pytest
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a command gave back."""
 
     status: int
@@ -27,12 +27,12 @@ class Answer:
 @pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Answer]]:
+) -> Iterator[Callable[..., Prediction]]:
     """Takes a main function and its arguments."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def call(main: Callable[[], int], *arguments: object) -> Answer:
+    def call(main: Callable[[], int], *arguments: object) -> Prediction:
         monkeypatch.setattr(
             sys, "argv", [f"autospine_{main.__module__.split('.')[-1]}", *map(str, arguments)]
         )
@@ -42,7 +42,7 @@ def command(
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
         said = capsys.readouterr()
-        return Answer(status, said.out, said.err)
+        return Prediction(status, said.out, said.err)
 
     yield call
     root.handlers[:], root.level = handlers, level

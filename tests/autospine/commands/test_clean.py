@@ -12,11 +12,11 @@ from autospine.commands.clean import main
 from autospine.core.files import write_json
 from autospine.labels.conversion import SCHEMES, conversion
 from autospine.volumes import read_header, read_mask
-from tests.autospine.commands.conftest import Answer
+from tests.autospine.commands.conftest import Prediction
 from tests.tiny import spine_mask, write_array
 
 SPIDER, SEMANTIC4 = SCHEMES["spider"], SCHEMES["semantic4"]
-Run = Callable[..., Answer]
+Run = Callable[..., Prediction]
 
 
 def speckled() -> np.ndarray:

@@ -17,7 +17,7 @@ from autospine.core.files import write_json
 from autospine.planning.plan import VERSION, Plans, Rebuild
 from autospine.preprocessing.storage import CaseStore
 from autospine.reconstruction.images import METHODS
-from tests.autospine.commands.conftest import Answer
+from tests.autospine.commands.conftest import Prediction
 from tests.paths import ROOT
 
 Write = Callable[..., Path]
@@ -32,13 +32,13 @@ def data(tmp_path: Path, spine: Callable[..., None]) -> Path:
 
 
 @pytest.fixture
-def run(command: Callable[..., Answer], data: Path) -> Callable[..., Answer]:
+def run(command: Callable[..., Prediction], data: Path) -> Callable[..., Prediction]:
     """autospine_plan on the data."""
     work = data.parent / "work"
     return lambda *options: command(main, data, work, "--device", "cpu", "--workers", 1, *options)
 
 
-def assert_refused(answer: Answer, *words: str) -> None:
+def assert_refused(answer: Prediction, *words: str) -> None:
     assert answer.status == 2
     assert len(answer.errors) == 1
     assert answer.errors[0].startswith("autospine_plan: error: ")
@@ -58,7 +58,7 @@ def change(data: Path, part: str, write: Write, array: np.ndarray, **settings: o
     write(data / part / "2_t2.mha", array, **settings)
 
 
-def test_good_data_ends_with_the_next_command(run: Callable[..., Answer], data: Path) -> None:
+def test_good_data_ends_with_the_next_command(run: Callable[..., Prediction], data: Path) -> None:
     answer = run("--folds", 3, "--explain", "--memory", 4)
     assert answer.status == 0
     assert "autospine_train" in answer.out.splitlines()[-1]
@@ -67,14 +67,14 @@ def test_good_data_ends_with_the_next_command(run: Callable[..., Answer], data: 
     assert (data.parent / "work" / "plans.json").exists()
 
 
-def test_a_dry_run_writes_nothing(run: Callable[..., Answer], data: Path) -> None:
+def test_a_dry_run_writes_nothing(run: Callable[..., Prediction], data: Path) -> None:
     answer = run("--dry-run", "--plans", "2d_sagittal", "3d_volume", "3d_volume")
     assert answer.status == 0
     assert "3 cases would be preprocessed for 2d_sagittal, 3d_volume, in about" in answer.out
     assert not (data.parent / "work").exists()
 
 
-def test_slices_are_rebuilt_as_the_options_say(run: Callable[..., Answer], data: Path) -> None:
+def test_slices_are_rebuilt_as_the_options_say(run: Callable[..., Prediction], data: Path) -> None:
     options = (
         "--plans",
         "2d_sagittal",
@@ -98,13 +98,13 @@ def test_slices_are_rebuilt_as_the_options_say(run: Callable[..., Answer], data:
 
 
 def test_every_way_to_rebuild_slices_can_be_asked_for(
-    command: Callable[..., Answer],
+    command: Callable[..., Prediction],
 ) -> None:
     """The command names them itself, since it starts without numpy."""
     assert f"{{{','.join(METHODS)}}}" in command(main, "--help").out
 
 
-def test_images_without_masks_are_named_and_left_out(run: Callable[..., Answer], data: Path) -> None:
+def test_images_without_masks_are_named_and_left_out(run: Callable[..., Prediction], data: Path) -> None:
     (data / "masks" / "2_t2.mha").unlink()
     answer = run()
     assert answer.status == 0
@@ -112,13 +112,13 @@ def test_images_without_masks_are_named_and_left_out(run: Callable[..., Answer],
     assert "2 training cases of 2 patients" in answer.out
 
 
-def test_no_mask_at_all(run: Callable[..., Answer], data: Path) -> None:
+def test_no_mask_at_all(run: Callable[..., Prediction], data: Path) -> None:
     shutil.rmtree(data / "masks")
     assert_refused(run(), str(data), "mask")
     assert not (data.parent / "work").exists()
 
 
-def test_one_case_only(run: Callable[..., Answer], data: Path) -> None:
+def test_one_case_only(run: Callable[..., Prediction], data: Path) -> None:
     for case_id in ("2_t2", "3_t2"):
         (data / "images" / f"{case_id}.mha").unlink()
         (data / "masks" / f"{case_id}.mha").unlink()
@@ -127,7 +127,7 @@ def test_one_case_only(run: Callable[..., Answer], data: Path) -> None:
 
 
 def test_a_label_outside_the_scheme(
-    run: Callable[..., Answer], data: Path, write: Write, boxes: Boxes
+    run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes
 ) -> None:
     change(data, "masks", write, boxes([1, 2, 3, 150]))
     assert_refused(run("--labels", "spider"), "masks/2_t2.mha", "150 (96 voxels)", "--labels")
@@ -135,7 +135,7 @@ def test_a_label_outside_the_scheme(
 
 
 def test_image_and_mask_on_different_grids(
-    run: Callable[..., Answer], data: Path, write: Write, boxes: Boxes
+    run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes
 ) -> None:
     change(data, "masks", write, boxes([1, 2, 3]), spacing=(4, 1.4, 1.5))
     assert_refused(run(), "masks/2_t2.mha", "another grid", "images/2_t2.mha", "resample")
@@ -144,7 +144,7 @@ def test_image_and_mask_on_different_grids(
     assert_nothing_planned(data)
 
 
-def test_a_float_mask(run: Callable[..., Answer], data: Path, write: Write, boxes: Boxes) -> None:
+def test_a_float_mask(run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes) -> None:
     change(data, "masks", write, boxes([1, 2, 3, 4, 5]).astype(np.float32) * 0.5)
     assert_refused(run(), "masks/2_t2.mha")
     assert_nothing_planned(data)
@@ -154,14 +154,16 @@ def test_a_float_mask(run: Callable[..., Answer], data: Path, write: Write, boxe
 
 @pytest.mark.parametrize("value", [7.0, np.nan])
 def test_a_constant_image_or_one_of_nothing(
-    run: Callable[..., Answer], data: Path, write: Write, boxes: Boxes, value: float
+    run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes, value: float
 ) -> None:
     change(data, "images", write, np.full(boxes([]).shape, value, np.float32))
     assert_refused(run(), "images/2_t2.mha")
     assert_nothing_planned(data)
 
 
-def test_an_image_of_one_slice(run: Callable[..., Answer], data: Path, write: Write, boxes: Boxes) -> None:
+def test_an_image_of_one_slice(
+    run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes
+) -> None:
     mask = boxes([1, 2, 3, 4, 5])[2:3]
     change(data, "masks", write, mask)
     change(
@@ -176,7 +178,7 @@ def test_an_image_of_one_slice(run: Callable[..., Answer], data: Path, write: Wr
 
 @pytest.mark.parametrize("part", ["images", "masks"])
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_a_file_cut_off(run: Callable[..., Answer], data: Path, part: str, share: float) -> None:
+def test_a_file_cut_off(run: Callable[..., Prediction], data: Path, part: str, share: float) -> None:
     path = data / part / "2_t2.mha"
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -184,7 +186,7 @@ def test_a_file_cut_off(run: Callable[..., Answer], data: Path, part: str, share
     assert_nothing_planned(data)
 
 
-def test_empty_masks(run: Callable[..., Answer], data: Path, write: Write, boxes: Boxes) -> None:
+def test_empty_masks(run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes) -> None:
     change(data, "masks", write, boxes([]))
     answer = run()
     assert answer.status == 0
@@ -197,7 +199,7 @@ def test_empty_masks(run: Callable[..., Answer], data: Path, write: Write, boxes
 
 
 def test_two_bad_cases_are_one_line_and_a_list(
-    run: Callable[..., Answer], data: Path, write: Write, boxes: Boxes
+    run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes
 ) -> None:
     for case_id in ("1_t2", "3_t2"):
         write(data / "images" / f"{case_id}.mha", np.zeros(boxes([]).shape, np.float32))
@@ -206,31 +208,33 @@ def test_two_bad_cases_are_one_line_and_a_list(
     assert "images/3_t2.mha: is constant" in answer.err
 
 
-def test_a_mask_without_an_image(run: Callable[..., Answer], data: Path) -> None:
+def test_a_mask_without_an_image(run: Callable[..., Prediction], data: Path) -> None:
     (data / "images" / "2_t2.mha").unlink()
     assert_refused(run(), "masks/2_t2.mha", "has no image")
 
 
 @pytest.mark.parametrize("version", [VERSION + 1, VERSION])
-def test_plans_of_a_newer_version_or_damaged(run: Callable[..., Answer], data: Path, version: int) -> None:
+def test_plans_of_a_newer_version_or_damaged(
+    run: Callable[..., Prediction], data: Path, version: int
+) -> None:
     write_json(data.parent / "work" / "plans.json", {"version": version, "plans": [{"name": "mine"}]})
     assert_refused(run(), "work/plans.json", "update AutoSpine" if version > VERSION else "lacks the key")
     assert [path.name for path in (data.parent / "work").iterdir()] == ["plans.json"]
 
 
-def test_a_read_only_disk(command: Callable[..., Answer], data: Path, read_only_disk: Path) -> None:
+def test_a_read_only_disk(command: Callable[..., Prediction], data: Path, read_only_disk: Path) -> None:
     answer = command(main, data, read_only_disk / "work", "--device", "cpu", "--workers", 1)
     assert_refused(answer, str(read_only_disk / "work"), "no permission", "choose another output folder")
 
 
-def test_a_full_disk(command: Callable[..., Answer], data: Path, small_disk: Path) -> None:
+def test_a_full_disk(command: Callable[..., Prediction], data: Path, small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(bytes((256 - 48) * 1024))
     answer = command(main, data, small_disk / "work", "--device", "cpu", "--workers", 1)
     assert_refused(answer, str(small_disk / "work"), "the disk is full", "free some space")
     assert not list(small_disk.rglob(".*"))
 
 
-def test_a_file_in_the_work_folders_place(run: Callable[..., Answer], data: Path) -> None:
+def test_a_file_in_the_work_folders_place(run: Callable[..., Prediction], data: Path) -> None:
     (data.parent / "work").write_text("mine")
     assert_refused(run(), str(data.parent / "work"), "is a file; give a folder")
     assert (data.parent / "work").read_text() == "mine"
@@ -261,14 +265,14 @@ def test_a_file_in_the_work_folders_place(run: Callable[..., Answer], data: Path
     ids=lambda value: str(value[0]).strip("-") if isinstance(value, list) else None,
 )
 def test_options_that_cannot_be(
-    run: Callable[..., Answer], data: Path, options: list[object], words: list[str]
+    run: Callable[..., Prediction], data: Path, options: list[object], words: list[str]
 ) -> None:
     assert_refused(run(*options), *words)
     assert_nothing_planned(data)
 
 
 @pytest.mark.parametrize("where", ["nowhere", "images"])
-def test_a_folder_that_is_no_data_set(command: Callable[..., Answer], data: Path, where: str) -> None:
+def test_a_folder_that_is_no_data_set(command: Callable[..., Prediction], data: Path, where: str) -> None:
     place = data / where
     assert_refused(command(main, place, data.parent / "work", "--device", "cpu"), str(place))
     assert not (data.parent / "work").exists()

@@ -14,12 +14,12 @@ from scipy import ndimage
 from autospine.commands.slices import main
 from autospine.dataset.slice_filter import class_counts, judge
 from autospine.labels.conversion import SCHEMES, conversion
-from tests.autospine.commands.conftest import Answer
+from tests.autospine.commands.conftest import Prediction
 from tests.tiny import SHAPE, SPACING, spine_image, spine_mask, write_array, write_dataset
 
 SPIDER, SEMANTIC4 = SCHEMES["spider"], SCHEMES["semantic4"]
 IDS = ("1_t1", "1_t2")
-Run = Callable[..., Answer]
+Run = Callable[..., Prediction]
 
 
 @pytest.fixture

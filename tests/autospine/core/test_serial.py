@@ -101,12 +101,12 @@ def test_defaults_may_be_left_out_and_whole_numbers_are_fine_as_floats() -> None
         ({"by_value": None}, "Outer.by_value should be an object"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_place(change: dict[str, Any], fault: str) -> None:
+def test_what_does_not_fit_is_named_with_its_place(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(UserError) as error:
         from_plain(Outer, {**GOOD, **change}, "plans.json")
-    assert error.value.subject == "plans.json"
-    assert fault in error.value.fault
-    assert "make it again" in error.value.mend
+    assert error.value.where == "plans.json"
+    assert problem in error.value.problem
+    assert "make it again" in error.value.hint
 
 
 @pytest.mark.parametrize("data", [None, [], 3, "text"])

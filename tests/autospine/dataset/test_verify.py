@@ -13,7 +13,7 @@ from autospine.fingerprint.fingerprint import make_fingerprint
 from autospine.labels.conversion import get_scheme
 
 
-def fault(root, scheme=None):
+def problem(root, scheme=None):
     with pytest.raises(UserError) as caught:
         make_fingerprint(load_dataset(root), workers=1, scheme=scheme)
     line = str(caught.value)
@@ -31,7 +31,7 @@ class Described:
 def test_image_and_mask_on_different_grids_names_both_files(tmp_path, spine, write, boxes):
     spine(tmp_path, "1_t1")
     write(tmp_path / "masks" / "1_t1.mha", boxes([1, 2]), spacing=(4, 1.5, 1.6))
-    line = fault(tmp_path)
+    line = problem(tmp_path)
     assert "masks/1_t1.mha" in line
     assert "images/1_t1.mha" in line
     assert "grid" in line
@@ -44,12 +44,12 @@ def test_channels_on_different_grids(tmp_path, write, boxes):
     write(tmp_path / "images" / "1_t1_0001.mha", noise[:, 1:])
     write(tmp_path / "masks" / "1_t1.mha", mask)
     (tmp_path / "dataset.json").write_text('{"channels": ["a", "b"]}')
-    assert "1_t1_0001.mha: lies on another grid" in fault(tmp_path)
+    assert "1_t1_0001.mha: lies on another grid" in problem(tmp_path)
 
 
 def test_label_outside_the_scheme_names_value_and_count(tmp_path, spine):
     spine(tmp_path, "1_t1", [1, 2, 26])
-    line = fault(tmp_path, get_scheme("spider"))
+    line = problem(tmp_path, get_scheme("spider"))
     assert "masks/1_t1.mha" in line
     assert "26 (96 voxels)" in line
     assert "spider" in line
@@ -70,7 +70,7 @@ def test_unlabelled_voxels_are_inside_the_scheme(tmp_path, spine):
 def test_constant_image(tmp_path, spine, write):
     spine(tmp_path, "1_t1")
     write(tmp_path / "images" / "1_t1.mha", np.full((6, 48, 16), 7, np.float32))
-    line = fault(tmp_path)
+    line = problem(tmp_path)
     assert "images/1_t1.mha" in line
     assert "constant" in line
 
@@ -84,27 +84,27 @@ def test_image_that_is_not_finite_is_never_measured(tmp_path, value):
 def test_mask_of_fractions(tmp_path, spine, write, boxes):
     spine(tmp_path, "1_t1")
     write(tmp_path / "masks" / "1_t1.mha", boxes([1, 2]).astype(np.float32) + 0.5)
-    assert "masks/1_t1.mha" in fault(tmp_path)
+    assert "masks/1_t1.mha" in problem(tmp_path)
 
 
 def test_negative_label(tmp_path, spine, write, boxes):
     spine(tmp_path, "1_t1")
     write(tmp_path / "masks" / "1_t1.mha", boxes([1, 2]).astype(np.int16) - 1)
-    assert "-1" in fault(tmp_path)
+    assert "-1" in problem(tmp_path)
 
 
 def test_truncated_file(tmp_path, spine):
     spine(tmp_path, "1_t1")
     path = tmp_path / "images" / "1_t1.mha"
     path.write_bytes(path.read_bytes()[:700])
-    assert "images/1_t1.mha" in fault(tmp_path)
+    assert "images/1_t1.mha" in problem(tmp_path)
 
 
 def test_problems_of_all_cases_are_said_together(tmp_path, spine, caplog):
     for number in range(6):
         spine(tmp_path, f"{number}_t1", [1, 2, 3] if number % 2 else [1, 2, 30 + number])
     with caplog.at_level(logging.ERROR):
-        line = fault(tmp_path, get_scheme("spider"))
+        line = problem(tmp_path, get_scheme("spider"))
     assert "masks/0_t1.mha" in line
     assert "2 more" in line
     for number in (0, 2, 4):
@@ -128,7 +128,7 @@ def test_patient_on_both_sides_and_id_twice():
 def test_labels_that_count_downward_suggest_the_right_scheme(tmp_path, spine):
     for number in range(2):
         spine(tmp_path, f"{number}_t2", [5, 4, 3, 2, 1])
-    line = fault(tmp_path)
+    line = problem(tmp_path)
     assert "count downward" in line
     assert "spider" in line
     assert "--labels lumbar7" in line
@@ -144,12 +144,12 @@ def test_labels_that_count_downward_suggest_the_right_scheme(tmp_path, spine):
 
 def test_lumbar7_with_its_thoracic_labels_is_not_taken_for_spider(tmp_path, spine):
     spine(tmp_path, "1_t2", [4, 3, 2, 1, 7])
-    assert "--labels lumbar7" in fault(tmp_path)
+    assert "--labels lumbar7" in problem(tmp_path)
 
 
 def test_discs_among_vertebra_numbers_are_not_taken_for_spider(tmp_path, spine):
     spine(tmp_path, "1_t2", [11, 1, 12, 2, 13])
-    assert "give --labels spider20" in fault(tmp_path)
+    assert "give --labels spider20" in problem(tmp_path)
 
 
 def test_semantic_labels_are_not_taken_for_levels(tmp_path, write):
@@ -160,15 +160,15 @@ def test_semantic_labels_are_not_taken_for_levels(tmp_path, write):
     noise = np.random.default_rng(0).random(mask.shape).astype(np.float32)
     write(tmp_path / "images" / "1_t1.mha", noise)
     write(tmp_path / "masks" / "1_t1.mha", mask)
-    assert "semantic4" in fault(tmp_path)
+    assert "semantic4" in problem(tmp_path)
 
 
 def test_masks_without_any_label(tmp_path, spine):
     spine(tmp_path, "1_t1", [])
-    assert "hold no label" in fault(tmp_path)
+    assert "hold no label" in problem(tmp_path)
 
 
 def test_no_training_case(tmp_path, spine):
     spine(tmp_path, "1_t1")
     (tmp_path / "overview.csv").write_text("new_file_name,subset\n1_t1,validation\n")
-    assert "no training case" in fault(tmp_path)
+    assert "no training case" in problem(tmp_path)

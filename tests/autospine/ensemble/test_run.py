@@ -166,8 +166,8 @@ def test_the_command_says_what_it_made(command: Callable, tmp_path: Path, save) 
         ((float("nan"), 1.0), "no number"),
     ],
 )
-def test_weights_that_are_no_shares(tmp_path: Path, save, weights, fault: str) -> None:
-    with pytest.raises(UserError, match=fault):
+def test_weights_that_are_no_shares(tmp_path: Path, save, weights, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
         make_ensemble(asked(tmp_path, save("a"), save("b"), weights=weights))
     assert not (tmp_path / "ensemble").exists()
 
@@ -184,8 +184,8 @@ OTHER = Fold(IDS[1:4], IDS[4:])
     ],
     ids=["schemes", "spacings", "folds"],
 )
-def test_models_that_do_not_go_together(tmp_path: Path, save, changes: dict, fault: str) -> None:
-    with pytest.raises(UserError, match=fault):
+def test_models_that_do_not_go_together(tmp_path: Path, save, changes: dict, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
         make_ensemble(asked(tmp_path, save("a"), save("b", **changes)))
     assert not (tmp_path / "ensemble").exists()
 
@@ -240,8 +240,8 @@ def test_models_that_are_missing_alone_or_ensembles(tmp_path: Path, save) -> Non
 def test_what_a_search_needs(tiny_work: WorkFolder, tmp_path: Path, save) -> None:
     models = [save("a"), save("b")]
 
-    def refuses(fault: str, **changes: object) -> None:
-        with pytest.raises(UserError, match=fault):
+    def refuses(problem: str, **changes: object) -> None:
+        with pytest.raises(UserError, match=problem):
             make_ensemble(asked(tmp_path, *models, **changes))
         assert not (tmp_path / "ensemble").exists()
 

@@ -14,9 +14,9 @@ from autospine.ensemble import probabilities
 from autospine.ensemble.search import (
     PARTS,
     alone,
-    ascend,
     best,
     every_pair,
+    hill_climb,
     mean_scores,
     measure,
     neighbours,
@@ -107,7 +107,7 @@ def test_weightings_deal_out_twenty_parts() -> None:
 def test_uphill_ends_where_no_single_move_is_better(made, seed: int) -> None:
     images = [made(10 * seed + k, members=4) for k in range(2)]
     pairs = search_pairs([each.image for each in images], 4)
-    found = ascend([each.image for each in images], pairs)
+    found = hill_climb([each.image for each in images], pairs)
     top = best(found)
 
     def score(weighting) -> float:

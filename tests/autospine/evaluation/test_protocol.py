@@ -10,11 +10,11 @@ import pytest
 import SimpleITK as sitk
 
 from autospine.evaluation.differences import differences
-from autospine.evaluation.protocol import QUANTITIES, score_official, side_by_side
+from autospine.evaluation.protocol import QUANTITIES, score_challenge, side_by_side
 from autospine.evaluation.report.text import as_text
 from autospine.evaluation.run import Settings, score_systems
 from autospine.evaluation.spider import FIELDS, KEYS
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 from autospine.labels.conversion import SCHEMES, conversion
 from autospine.volumes import read_mask
 from tests.paths import ROOT
@@ -25,26 +25,26 @@ AGGREGATE = json.loads((GOLDEN / "expected_aggregate.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
+def study() -> MethodComparison:
     return score_systems([GOLDEN / "prediction"], GOLDEN / "reference", Settings(spider=True))
 
 
-def official(study: Study, id_: str) -> object:
+def official(study: MethodComparison, id_: str) -> object:
     return next(case for case in study.first.official if case.id == id_)
 
 
-def test_every_case_through_the_folders(study: Study) -> None:
+def test_every_case_through_the_folders(study: MethodComparison) -> None:
     for case in study.first.official:
         figures = EXPECTED[case.id]
         if "raises" in figures:
-            assert case.score is None and "SPIDER's script divides by their number" in case.fault
+            assert case.score is None and "SPIDER's script divides by their number" in case.problem
             continue
         for field, key in KEYS.items():
             value = getattr(case.score, field)
             assert isnan(value) if figures[key] is None else abs(value - figures[key]) <= 1e-12
 
 
-def test_official_means_are_those_of_the_script(study: Study) -> None:
+def test_official_means_are_those_of_the_script(study: MethodComparison) -> None:
     rows = side_by_side(study.first.official, study.first.cases)
     assert tuple(row.quantity.field for row in rows) == FIELDS
     for row in rows:
@@ -53,7 +53,7 @@ def test_official_means_are_those_of_the_script(study: Study) -> None:
         assert row.official.deviation == pytest.approx(expected["std"], abs=1e-12)
 
 
-def test_corrected_figures_punish_what_the_script_forgives(study: Study) -> None:
+def test_corrected_figures_punish_what_the_script_forgives(study: MethodComparison) -> None:
     cases = {case.id: case for case in study.first.cases}
     dice = {q.field: q for q in QUANTITIES}["dice_vertebrae"]
     for id_, lower in (("permuted_0", True), ("false_positive_0", True), ("identical_0", False)):
@@ -63,7 +63,7 @@ def test_corrected_figures_punish_what_the_script_forgives(study: Study) -> None
     assert {case.id for case in study.first.cases} == set(EXPECTED) - {"label_200"}
 
 
-def test_one_line_per_difference_that_mattered(study: Study) -> None:
+def test_one_line_per_difference_that_mattered(study: MethodComparison) -> None:
     lines = "\n".join(differences(study.first.official))
     for words in (
         "matched by overlap to a label of another number",
@@ -80,7 +80,7 @@ def test_one_line_per_difference_that_mattered(study: Study) -> None:
         assert words in lines, words
 
 
-def test_false_positives_are_counted(study: Study) -> None:
+def test_false_positives_are_counted(study: MethodComparison) -> None:
     cases = [case for case in study.first.official if case.id.startswith("false_positive")]
     first = differences(cases)[0]
     assert first == "3 predicted labels with no counterpart (false positives) cost nothing there (3 cases)"
@@ -90,10 +90,10 @@ def test_nothing_to_say_about_perfect_masks() -> None:
     mask = read_mask(GOLDEN / "reference" / "identical_1.mha")
     cube = mask.geometry.__class__(mask.geometry.size, (1.0, 1.0, 1.0), (0, 0, 0), mask.geometry.direction)
     same = mask.__class__(mask.array, mask.spacing, cube, mask.axes, mask.flips)
-    assert differences([score_official("1", same, same)]) == ()
+    assert differences([score_challenge("1", same, same)]) == ()
 
 
-def test_both_columns_are_printed(study: Study) -> None:
+def test_both_columns_are_printed(study: MethodComparison) -> None:
     text = " ".join(as_text(study).split())
     assert "official" in text and "corrected" in text
     assert "label_200.mha: lies on another grid than" in text
@@ -109,7 +109,7 @@ def pair(folder: Path) -> tuple[Path, Path]:
 
 def official_fault(prediction: Path | None, reference: Path) -> str:
     ours = None if prediction is None else read_mask(prediction)
-    return score_official("1_t2", ours, read_mask(reference)).fault
+    return score_challenge("1_t2", ours, read_mask(reference)).problem
 
 
 def test_float_masks_and_other_shapes_are_errors_there(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ def test_float_masks_and_other_shapes_are_errors_there(tmp_path: Path) -> None:
     sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32), str(prediction))
     assert "1_t2.mha: holds floats" in official_fault(prediction, reference)
     sitk.WriteImage(image[1:], str(prediction))
-    fault = official_fault(prediction, reference)
-    assert "has 39 x 72 x 10 voxels" in fault and "1_t2.mha has 40 x 72 x 10" in fault
+    problem = official_fault(prediction, reference)
+    assert "has 39 x 72 x 10 voxels" in problem and "1_t2.mha has 40 x 72 x 10" in problem
 
 
 def test_a_missing_prediction_is_an_empty_mask(tmp_path: Path) -> None:
     _, reference = pair(tmp_path)
-    case = score_official("1_t2", None, read_mask(reference))
+    case = score_challenge("1_t2", None, read_mask(reference))
     assert case.missing and case.score is not None
     assert case.score.dice_overall == 0 and case.score.detection_discs == 0
     assert "no prediction (1 case)" in "\n".join(differences([case]))
@@ -133,8 +133,8 @@ def test_a_missing_prediction_is_an_empty_mask(tmp_path: Path) -> None:
 def test_other_schemes_are_converted_first(tmp_path: Path) -> None:
     prediction, reference = pair(tmp_path)
     there = read_mask(reference)
-    expected = score_official("1", read_mask(prediction), there)
+    expected = score_challenge("1", read_mask(prediction), there)
     other = SCHEMES["spider20"]
     ours = read_mask(prediction)
     moved = ours.with_array(conversion(SCHEMES["spider"], other).apply(ours.array).astype(np.uint8))
-    assert score_official("1", moved, there, other).score == expected.score
+    assert score_challenge("1", moved, there, other).score == expected.score

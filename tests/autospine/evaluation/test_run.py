@@ -197,11 +197,11 @@ def test_two_files(folders: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["nothing", "other names", "no common anatomy"])
-def test_wrong_folders_are_user_errors(folders: tuple[Path, Path], tmp_path: Path, fault: str) -> None:
-    if fault == "nothing":
+def test_wrong_folders_are_user_errors(folders: tuple[Path, Path], tmp_path: Path, problem: str) -> None:
+    if problem == "nothing":
         with pytest.raises(UserError, match="does not exist"):
             score_folder(tmp_path / "none", folders[1])
-    elif fault == "other names":
+    elif problem == "other names":
         write(tmp_path / "odd" / "5.mha", spine())
         with pytest.raises(UserError, match="shares no case id"):
             score_folder(tmp_path / "odd", folders[1])

@@ -16,7 +16,7 @@ from autospine.core.errors import UserError
 from autospine.evaluation.spider import (
     FIELDS,
     KEYS,
-    OfficialScore,
+    ChallengeScore,
     aggregate,
     match_labels,
     official_score,
@@ -28,7 +28,7 @@ GOLDEN = ROOT / "tests" / "data" / "spider_evaluation"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 
 
-def scored(id_: str) -> OfficialScore:
+def scored(id_: str) -> ChallengeScore:
     prediction, reference = (
         sitk.ReadImage(str(GOLDEN / side / f"{id_}.mha")) for side in ("prediction", "reference")
     )
@@ -106,8 +106,8 @@ def test_one_predicted_label_serves_several_references() -> None:
 
 
 def test_means_over_cases_skip_nan_and_keep_999() -> None:
-    one = OfficialScore(nan, 0.5, 999.0, *[0.5] * 7)
-    other = OfficialScore(0.25, 0.5, 0.0, *[0.5] * 7)
+    one = ChallengeScore(nan, 0.5, 999.0, *[0.5] * 7)
+    other = ChallengeScore(0.25, 0.5, 0.0, *[0.5] * 7)
     means, deviations = aggregate([one, other])
     assert (means.dice_vertebrae, means.dice_canal) == (0.25, 499.5)
     assert isnan(deviations.dice_vertebrae) and deviations.dice_discs == 0

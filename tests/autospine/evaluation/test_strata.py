@@ -83,10 +83,10 @@ def test_every_case_is_in_exactly_one_group(values: list[str]) -> None:
 
 
 def test_unknown_columns_are_named_with_the_known_ones() -> None:
-    fault = (
+    problem = (
         "my.csv: has no column colour; choose from sequence, vendor, Manufacturer, MagneticFieldStrength, sex"
     )
-    with pytest.raises(UserError, match=fault):
+    with pytest.raises(UserError, match=problem):
         strata(IDS, "colour", TABLE, "my.csv")
     with pytest.raises(UserError, match=r"overview\.csv: has no column Manufacturer; choose from sequence"):
         strata(IDS, "vendor", {})

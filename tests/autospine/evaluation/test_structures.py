@@ -47,7 +47,7 @@ def by_hand(p: np.ndarray, r: np.ndarray) -> dict[str, float]:
     there, back = surface.directed_distances(between)
     return found | {
         "nsd": surface.surface_dice(between, 1.0),
-        "nsd_reference": surface.reference_surface_share(between, 1.0),
+        "nsd_reference": surface.reference_surface_recall(between, 1.0),
         "asd_mm": surface.average_distance(between),
         "asd_prediction_mm": there,
         "asd_reference_mm": back,

@@ -8,7 +8,7 @@ import pytest
 from autospine.evaluation.case import evaluate_case
 from autospine.evaluation.cohort import Evaluation, complete
 from autospine.evaluation.report.text import as_text
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 from autospine.labels.conversion import SCHEMES, LabelScheme
 
 SPIDER, LUMBAR, SEMANTIC = (SCHEMES[name] for name in ("spider", "lumbar7", "semantic4"))
@@ -39,7 +39,7 @@ def test_only_structures_that_all_systems_are_scored_on_are_tested() -> None:
     vertebrae = system("vertebrae", {1: 5, 2: 4}, LUMBAR)
     both = system("both", {1: 1, 2: 2}, SPIDER)
     assert both.case_interval("dice").mean == pytest.approx(2 / 3)
-    study = Study((vertebrae, both))
+    study = MethodComparison((vertebrae, both))
     assert [one.name for one in study.unshared] == ["L4/L5 disc"]
     assert {one.name for one in study.shared} == {"L4", "L5"}
     assert all(test.difference.mean == 0 and test.patients == 3 for test in study.tests)
@@ -52,11 +52,13 @@ def test_only_structures_that_all_systems_are_scored_on_are_tested() -> None:
 
 def test_what_is_invented_counts() -> None:
     good, worse = system("good", {1: 1, 2: 2, 202: 202}, SPIDER), system("worse", {1: 1, 2: 3}, SPIDER)
-    dice = Study((good, worse)).tests[0]
+    dice = MethodComparison((good, worse)).tests[0]
     assert dice.difference.mean == pytest.approx(1 - 1 / 4)  # L5 of L5, L4, L3 and the disc
 
 
 def test_levels_and_no_levels_share_nothing_to_test(tmp_path: Path) -> None:
-    study = Study((system("levels", {1: 1, 2: 2}, SPIDER), system("classes", {1: 1, 2: 1}, SEMANTIC)))
+    study = MethodComparison(
+        (system("levels", {1: 1, 2: 2}, SPIDER), system("classes", {1: 1, 2: 1}, SEMANTIC))
+    )
     assert study.tests == () and not study.shared
     assert "Paired tests" not in as_text(study)

@@ -72,7 +72,7 @@ def test_whole_fingerprint_survives_json(tmp_path, spine):
     assert Fingerprint.load(tmp_path / "fingerprint.json") == found
     assert found.scheme.name == "spider"
     assert found.chains[0].kind is Kind.VERTEBRA
-    assert found.chains[0].pitch_mm == pytest.approx(12)
+    assert found.chains[0].intervertebral_distance_mm == pytest.approx(12)
 
 
 @pytest.mark.parametrize(("key", "value", "word"), [("version", 99, "version 99"), ("extra", 1, "extra")])
@@ -225,5 +225,5 @@ def test_real_scans(real_data, name, values):
     (chain,) = found.chains
     assert chain.values == tuple(values)
     assert chain.kind is (Kind.DISC if name == "discs" else Kind.VERTEBRA)
-    assert 28 < chain.pitch_mm < 42
+    assert 28 < chain.intervertebral_distance_mm < 42
     assert all((case.clipped_share > 0) == (name == "mixed") for case in found.cases)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from autospine.fingerprint.label_order import agreement, find_chains, height_order, row_overlap
+from autospine.fingerprint.label_order import agreement, find_ordered_labels, height_order, row_overlap
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import LabelScheme, get_scheme, infer_scheme
 
@@ -45,47 +45,47 @@ def plain(*labels):
 
 def test_vertebrae_and_discs_make_two_chains():
     cases = [column_of([1, 2, 3, 4, 5], seed, [201, 202, 203], 100) for seed in range(4)]
-    vertebrae, discs = find_chains(cases, infer_scheme([1]))
+    vertebrae, discs = find_ordered_labels(cases, infer_scheme([1]))
     assert (vertebrae.kind, vertebrae.values, vertebrae.levels) == (
         Kind.VERTEBRA,
         (1, 2, 3, 4, 5),
         (1, 2, 3, 4, 5),
     )
     assert (discs.kind, discs.values, discs.levels) == (Kind.DISC, (201, 202, 203), (1, 2, 3))
-    assert vertebrae.pitch_mm == pytest.approx(32)
+    assert vertebrae.intervertebral_distance_mm == pytest.approx(32)
 
 
 def test_room_is_measured_from_the_outermost_centroids():
-    (chain,) = find_chains([Fake().add(1, 150, 4, 10).add(2, 130, 4, 10)], get_scheme("spider"))
+    (chain,) = find_ordered_labels([Fake().add(1, 150, 4, 10).add(2, 130, 4, 10)], get_scheme("spider"))
     assert chain.room_above_mm == pytest.approx(130.5 * 2)
     assert chain.room_below_mm == pytest.approx((200 - 150.5) * 2)
 
 
 def test_values_go_from_the_lowest_up_whatever_the_integers():
     cases = [column_of([5, 4, 3, 2, 1, 7, 6])]
-    (chain,) = find_chains(cases, get_scheme("lumbar7"))
+    (chain,) = find_ordered_labels(cases, get_scheme("lumbar7"))
     assert chain.values == (5, 4, 3, 2, 1, 7, 6)
     assert chain.levels == (1, 2, 3, 4, 5, 6, 7)
 
 
 def test_pitch_does_not_span_a_missing_level():
     cases = [column_of([1, 2, 3]), Fake().add(1, 180, 5, 10).add(3, 148, 5, 10)]
-    assert find_chains(cases, get_scheme("spider"))[0].pitch_mm == pytest.approx(32)
+    assert find_ordered_labels(cases, get_scheme("spider"))[0].intervertebral_distance_mm == pytest.approx(32)
 
 
 def test_labels_against_their_scheme_are_no_chain():
-    assert find_chains([column_of([5, 4, 3, 2, 1])], get_scheme("spider")) == ()
+    assert find_ordered_labels([column_of([5, 4, 3, 2, 1])], get_scheme("spider")) == ()
 
 
 def test_semantic_labels_and_one_level_are_no_chain():
-    assert find_chains([column_of([1], 0, [3], 2)], get_scheme("semantic4")) == ()
-    assert find_chains([column_of([1])], get_scheme("spider")) == ()
+    assert find_ordered_labels([column_of([1], 0, [3], 2)], get_scheme("semantic4")) == ()
+    assert find_ordered_labels([column_of([1])], get_scheme("spider")) == ()
 
 
 def test_a_plain_scheme_gets_its_chains_by_position_alone():
     labels, discs = [17, 40, 12, 33, 8], [3, 50, 2, 60]
     cases = [column_of(labels, seed, discs, canal=5) for seed in range(5)]
-    first, second = find_chains(cases, plain(*labels, *discs, 5))
+    first, second = find_ordered_labels(cases, plain(*labels, *discs, 5))
     assert first.values == tuple(labels)
     assert first.levels == (1, 2, 3, 4, 5)
     assert first.kind is Kind.STRUCTURE
@@ -94,12 +94,12 @@ def test_a_plain_scheme_gets_its_chains_by_position_alone():
 
 def test_plain_labels_that_change_places_are_no_chain():
     cases = [column_of(order) for order in ([1, 2, 3], [3, 1, 2], [2, 3, 1])]
-    assert find_chains(cases, plain(1, 2, 3)) == ()
+    assert find_ordered_labels(cases, plain(1, 2, 3)) == ()
 
 
 def test_a_label_that_changes_places_is_left_out_of_the_chain():
     cases = [column_of(order) for order in ([1, 2, 9, 3, 4], [1, 9, 2, 3, 4], [1, 2, 3, 9, 4])]
-    assert [chain.values for chain in find_chains(cases, plain(1, 2, 3, 4, 9))] == [(1, 2, 3, 4)]
+    assert [chain.values for chain in find_ordered_labels(cases, plain(1, 2, 3, 4, 9))] == [(1, 2, 3, 4)]
 
 
 def test_discs_rank_below_their_vertebra_and_above_the_sacrum():

@@ -14,12 +14,18 @@ from hypothesis import strategies as st
 
 from autospine.core.precision import Precision
 from autospine.inference.back import PLANES
-from autospine.inference.group import Group
+from autospine.inference.group import ModelGroup
 from autospine.inference.inverse import find_moves, undo_stream
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
-from autospine.planning.recipe import StepSettings
-from autospine.preprocessing.transforms.base import AnyStep, Prepared, Shape, apply_steps, undo_steps
+from autospine.planning.recipe import TransformSettings
+from autospine.preprocessing.transforms.base import (
+    AnyTransform,
+    CaseData,
+    Shape,
+    apply_transforms,
+    invert_transforms,
+)
 from autospine.preprocessing.transforms.intensity import ZScore
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
 from tests.autospine.inference.test_back import joined, slabs_of
@@ -36,7 +42,7 @@ sizes = st.tuples(*[st.integers(1, 30)] * 3)
 class Turn:
     """A step that is no placement: upside down."""
 
-    def apply(self, case: Prepared) -> Prepared:
+    def apply(self, case: CaseData) -> CaseData:
         return replace(case, image=case.image[:, :, ::-1].copy())
 
     def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
@@ -55,21 +61,21 @@ class Turn:
     st.integers(0, 9),
 )
 def test_slabs_go_back_as_the_whole_case_does_to_the_last_bit(
-    shape: Shape, view: int | None, chain: list[AnyStep], axis: int, cuts: list[int], seed: int
+    shape: Shape, view: int | None, chain: list[AnyTransform], axis: int, cuts: list[int], seed: int
 ) -> None:
-    case, way = apply_steps(chain, prepared(shape, view=view))
+    case, way = apply_transforms(chain, prepared(shape, view=view))
     values = np.random.default_rng(seed).random((2, *case.shape), np.float32)
     slabs = slabs_of(values, axis, cuts)
     found = joined(undo_stream(find_moves(way, case.shape), iter(slabs), axis, FILL), axis)
-    np.testing.assert_array_equal(found, undo_steps(way, values, FILL))
+    np.testing.assert_array_equal(found, invert_transforms(way, values, FILL))
 
 
 @pytest.mark.parametrize("chain", [[Resize(rows=40)], [Pad(rows=90)], [CentreCrop(rows=0.5)], [ZScore()]])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_a_long_way_back_holds_a_few_planes(chain: list[AnyStep], axis: int) -> None:
+def test_a_long_way_back_holds_a_few_planes(chain: list[AnyTransform], axis: int) -> None:
     """Every slab is thin, and the first ones come before the last are there."""
     taken: list[int] = []
-    case, way = apply_steps(chain, prepared((60, 60, 4)))
+    case, way = apply_transforms(chain, prepared((60, 60, 4)))
 
     def slabs():
         for first in range(0, case.shape[axis], 2):
@@ -89,7 +95,7 @@ def test_a_long_way_back_holds_a_few_planes(chain: list[AnyStep], axis: int) -> 
 def test_no_array_of_all_classes_is_held() -> None:
     """Every axis moves, as in `safnet published`; what comes out is far larger than what is held."""
     start, fill = prepared((9, 220, 220), view=None), np.eye(1, 18, dtype=np.float32)[0]
-    case, way = apply_steps([CentreCrop(columns=0.5), Fit(6, 64, 32), ZScore()], start)
+    case, way = apply_transforms([CentreCrop(columns=0.5), Fit(6, 64, 32), ZScore()], start)
     values = np.random.default_rng(0).random((18, *case.shape), np.float32)
     tracemalloc.start()
     try:
@@ -104,7 +110,7 @@ def test_no_array_of_all_classes_is_held() -> None:
 
 
 def test_what_moved_is_known() -> None:
-    case, way = apply_steps([ZScore(), Resize(rows=40), Turn()], prepared((5, 30, 20)))
+    case, way = apply_transforms([ZScore(), Resize(rows=40), Turn()], prepared((5, 30, 20)))
     turn, resize = find_moves(way, case.shape)
     assert isinstance(turn.step, Turn)
     assert turn.placement is None
@@ -112,23 +118,26 @@ def test_what_moved_is_known() -> None:
     assert [resize.keeps(axis) for axis in range(3)] == [True, False, True]
 
 
-STEPS = {
+TRANSFORMS = {
     "none": (),
-    "other rows": (StepSettings("centre_crop", {"columns": 0.8}), StepSettings("resize", {"rows": 50})),
-    "other slices": (StepSettings("fit", {"slices": 9}),),
+    "other rows": (
+        TransformSettings("centre_crop", {"columns": 0.8}),
+        TransformSettings("resize", {"rows": 50}),
+    ),
+    "other slices": (TransformSettings("fit", {"slices": 9}),),
 }
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", TRANSFORMS)
 def test_slices_that_nobody_wants_are_not_put_through_the_network(tmp_path: Path, save, name: str) -> None:
     """Unless a step moves slices; the answer of the others is the same."""
     plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)))
-    recipe = replace(BrightnessTrainer.recipes["only"], steps=STEPS[name], patch=(48, 24))
+    recipe = replace(BrightnessTrainer.recipes["only"], steps=TRANSFORMS[name], patch=(48, 24))
     model = save(tmp_path / "model", BrightnessTrainer(plan, recipe))
     seen = []
 
     def answered(wanted: range | None) -> np.ndarray:
-        group = Group([model], (1.0,), torch.device("cpu"), Precision())
+        group = ModelGroup([model], (1.0,), torch.device("cpu"), Precision())
         forward, count = group._forward, [0]
 
         def counted(windows: torch.Tensor) -> torch.Tensor:

@@ -131,10 +131,10 @@ def test_nothing_in_the_project_unpickles() -> None:
         (lambda card: [], "object"),
     ],
 )
-def test_a_foreign_card_is_a_users_error(save, change: Callable, fault: str) -> None:
+def test_a_foreign_card_is_a_users_error(save, change: Callable, problem: str) -> None:
     path = save().folder / CARD
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    with pytest.raises(UserError, match=fault) as caught:
+    with pytest.raises(UserError, match=problem) as caught:
         read_model(path.parent)
     assert str(path) in str(caught.value)
 
@@ -164,7 +164,7 @@ class Semantic(ToyTrainer):
 def test_models_that_answer_in_different_ways_are_not_averaged(save, tmp_path: Path) -> None:
     save("fold_0")
     base = made_plan(chain_encoding())
-    for name, settings, fault in (
+    for name, settings, problem in (
         ("fold_1", {"plan": made_plan(chain_encoding(4))}, "other labels"),
         ("fold_2", {"kind": Semantic}, "other labels"),
         ("fold_3", {"plan": replace(base, view_axis=1)}, "another plan"),
@@ -172,7 +172,7 @@ def test_models_that_answer_in_different_ways_are_not_averaged(save, tmp_path: P
         ("fold_5", {"plan": replace(base, channels=("t2",))}, "another plan"),
     ):
         save(name, **settings)
-        with pytest.raises(UserError, match=fault):
+        with pytest.raises(UserError, match=problem):
             find_models([tmp_path / "fold_0", tmp_path / name])
     assert get_scheme("semantic4") == read_model(tmp_path / "fold_2").card.scheme
 
@@ -219,11 +219,11 @@ def test_members_that_are_missing_or_others_are_named(save, tmp_path: Path) -> N
     ],
 )
 def test_a_foreign_ensemble_card_is_a_users_error(
-    save, tmp_path: Path, before: str, after: str, fault: str
+    save, tmp_path: Path, before: str, after: str, problem: str
 ) -> None:
     folder = tmp_path / "fold_0"
     ensemble(save, folder)
     (folder / ENSEMBLE).write_text((folder / ENSEMBLE).read_text().replace(before, after))
-    with pytest.raises(UserError, match=fault) as caught:
+    with pytest.raises(UserError, match=problem) as caught:
         find_models([folder])
     assert ENSEMBLE in str(caught.value)

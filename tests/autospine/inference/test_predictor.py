@@ -148,11 +148,11 @@ def test_several_models_are_averaged(tmp_path: Path, scan: Path, random_model) -
 @pytest.mark.parametrize("alike", [True, False])
 def test_weighted_models_are_blended_whatever_they_see(tmp_path: Path, scan: Path, save, alike: bool) -> None:
     """Of one patch and preprocessing in one pass, of different ones on the plan's grid, slab by slab."""
-    from autospine.planning.recipe import StepSettings
+    from autospine.planning.recipe import TransformSettings
     from tests.tiny import chain_encoding
     from tests.toys import QUICK, ToyTrainer
 
-    steps = (StepSettings("centre_crop", {"columns": 0.8}), StepSettings("resize", {"rows": 50}))
+    steps = (TransformSettings("centre_crop", {"columns": 0.8}), TransformSettings("resize", {"rows": 50}))
     recipes = [QUICK] * 3 if alike else [QUICK, replace(QUICK, patch=(40, 24)), replace(QUICK, steps=steps)]
     plan, weights = made_plan(chain_encoding()), (0.5, 0.2, 0.3)
     singles = [save(tmp_path / str(k), ToyTrainer(plan, recipe), k) for k, recipe in enumerate(recipes)]
@@ -222,12 +222,12 @@ def test_a_model_with_a_scheme_of_its_own_answers_in_it_where_the_data_sets_has_
 def test_what_cannot_be_segmented_is_said(tmp_path: Path, scan: Path, bright, what: str) -> None:
     bright(tmp_path / "model")
     volume = read_image(scan)
-    given, fault = {
+    given, problem = {
         "array": (volume.array, "without a grid"),
         "two channels": ([volume, volume], "has 2 channels, the model needs 1"),
         "missing file": (tmp_path / "nothing.mha", "nothing.mha"),
     }[what]
-    with pytest.raises(UserError, match=fault):
+    with pytest.raises(UserError, match=problem):
         predict(given, tmp_path / "model", device="cpu")
 
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autospine.inference.ranges import range_warnings
-from autospine.planning.plan import TrainingRange
+from autospine.inference.ranges import domain_warnings
+from autospine.planning.plan import TrainingDomain
 from tests.tiny import chain_encoding, made_plan
 
-SEEN = TrainingRange((4.0, 0.5, 0.5), (5.0, 0.8, 0.8), (50, 250, 150), (90, 400, 300), ("t1", "t2"), 0.0)
+SEEN = TrainingDomain((4.0, 0.5, 0.5), (5.0, 0.8, 0.8), (50, 250, 150), (90, 400, 300), ("t1", "t2"), 0.0)
 PLAN = made_plan(chain_encoding(), seen=SEEN)
 
 
 def warned(array: np.ndarray, spacing: tuple[float, float, float], sequence: str) -> tuple[str, ...]:
-    return range_warnings(PLAN, array, np.zeros(array.shape, np.uint8), spacing, sequence)
+    return domain_warnings(PLAN, array, np.zeros(array.shape, np.uint8), spacing, sequence)
 
 
 def image(*shape: int) -> np.ndarray:
@@ -53,6 +53,6 @@ def test_labels_much_darker_than_in_training_are_named(bright: bool, warned_of: 
     mask = np.zeros(array.shape, np.uint8)
     mask[5:9, 100:300, 100:200] = 1
     array[mask > 0] += 15 if bright else -30
-    said = range_warnings(plan, array, mask, (4.5, 0.6, 0.6), "t2")
+    said = domain_warnings(plan, array, mask, (4.5, 0.6, 0.6), "t2")
     assert any(sentence.startswith("contrast") for sentence in said) == warned_of
-    assert range_warnings(plan, array, np.zeros_like(mask), (4.5, 0.6, 0.6), "t2") == ()
+    assert domain_warnings(plan, array, np.zeros_like(mask), (4.5, 0.6, 0.6), "t2") == ()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from autospine.core.workspace import WorkFolder
-from autospine.inference.aggregator import Collector
+from autospine.inference.aggregator import Aggregator
 from autospine.inference.levels.decode import decode
 from autospine.inference.model import Model
 from autospine.inference.predict import predict
@@ -21,7 +21,7 @@ from autospine.inference.predictor import Predictor
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import Encoding, plain_encoding
 from autospine.planning.plan import Grid, Plan, Plans, Rebuild
-from autospine.planning.recipe import StepSettings
+from autospine.planning.recipe import TransformSettings
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.splits import Fold
 from autospine.preprocessing.grid import case_grid
@@ -104,7 +104,10 @@ def test_steps_of_a_recipe_are_undone_on_rebuilt_slices(tmp_path: Path, scan: Pa
     masks = []
     recipe = replace(
         BrightnessTrainer.recipes["only"],
-        steps=(StepSettings("centre_crop", {"columns": 0.8}), StepSettings("resize", {"rows": 50.0})),
+        steps=(
+            TransformSettings("centre_crop", {"columns": 0.8}),
+            TransformSettings("resize", {"rows": 50.0}),
+        ),
         patch=(48, 24),
     )
     for name, plan in zip(NAMES, pair(OWN), strict=True):
@@ -118,7 +121,7 @@ def test_steps_of_a_recipe_are_undone_on_rebuilt_slices(tmp_path: Path, scan: Pa
 def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) -> None:
     """What a network without a fault would say of a drawn spine, slice by slice, gives the spine's own labels."""
     spine, own = draw(), (4.0, 2.0, 2.0)
-    encoding = chain_encoding(9, pitch_mm=32.0)
+    encoding = chain_encoding(9, intervertebral_distance_mm=32.0)
     grid = case_grid(Grid(spacing, rebuild=Rebuild(1.0)), spine.labels.shape, own)
     labels = grid.bring_mask(spine.labels, None)
     values = np.zeros((encoding.channels, *grid.shape), np.float32)
@@ -133,9 +136,11 @@ def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) 
         for channel, axis in enumerate(encoding.offset_axes):
             here = places[axis - 1][mine] * grid.spacing[axis]
             centre = (middle[axis] + 0.5) * own[axis] - 0.5 * grid.spacing[axis]
-            values[encoding.semantic_channels + channel][mine] = (centre - here) / encoding.pitch_mm
+            values[encoding.semantic_channels + channel][mine] = (
+                centre - here
+            ) / encoding.intervertebral_distance_mm
     values[-len(encoding.levels) :] = 1 / len(encoding.levels)
-    collector = Collector(encoding, grid, spine.labels.shape, 0)
+    collector = Aggregator(encoding, grid, spine.labels.shape, 0)
     collector.run((k, values[:, k : k + 3]) for k in range(0, grid.shape[0], 3))
     decoded = decode(collector.evidence(grid.spacing, (0, grid.shape[1] - 1)), encoding)
     assert decoded.labels.shape == grid.shape
@@ -250,7 +255,9 @@ def test_slightly_uneven_slices_are_taken_as_even(
     np.testing.assert_array_equal(masks[1], masks[0])
 
 
-@pytest.mark.parametrize("steps", [(), (StepSettings("box_masks"), StepSettings("resize", {"rows": 64.0}))])
+@pytest.mark.parametrize(
+    "steps", [(), (TransformSettings("box_masks"), TransformSettings("resize", {"rows": 64.0}))]
+)
 def test_a_trainer_learns_from_rebuilt_slices(tmp_path: Path, work: WorkFolder, toys, steps) -> None:
     """One that knows nothing of them; validated on its cases' own grids."""
     plan = shrunk(Plans.load(work.plans).get("slice_reconstruction", work.plans))
@@ -260,7 +267,7 @@ def test_a_trainer_learns_from_rebuilt_slices(tmp_path: Path, work: WorkFolder, 
     assert evaluation is not None
     assert read_mask(tmp_path / "model/validation/5_t2.mha").array.shape == spine_mask().shape
     if steps:
-        record = CaseStore(job.cases / trainer.recipe.steps_hash(), "1_t2").record
+        record = CaseStore(job.cases / trainer.recipe.transforms_hash(), "1_t2").record
         assert record.slice_grid == CaseStore(job.cases, "1_t2").record.slice_grid
 
 
@@ -288,8 +295,8 @@ def test_a_39_slice_volume_at_1_mm_stays_below_its_memory(tmp_path: Path, save) 
     _, plan = pair(OWN, plain_encoding(get_scheme("lumbar7"), (1, 2, 3, 4, 5, 6, 7)))
     plan = replace(plan, network=tiny_shape(2, 8), patch=(1, 256, 256))
     steps = (
-        StepSettings("centre_crop", {"columns": 0.9}),
-        StepSettings("resize", {"rows": 256, "columns": 256}),
+        TransformSettings("centre_crop", {"columns": 0.9}),
+        TransformSettings("resize", {"rows": 256, "columns": 256}),
     )
     recipe = replace(UNetTrainer.recipes["adapted"], steps=steps)
     model = save(tmp_path / "model", UNetTrainer(plan, recipe))

@@ -11,17 +11,17 @@ import pytest
 from autospine.inference.predict import predict
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
-from autospine.planning.recipe import StepSettings
+from autospine.planning.recipe import TransformSettings
 from tests.tiny import made_plan, spine_image, spine_mask, write_array
 from tests.toys import BrightnessTrainer
 
-PLAIN: tuple[StepSettings, ...] = ()
+PLAIN: tuple[TransformSettings, ...] = ()
 CHAINS = {
-    "margin": (StepSettings("pad", {"slices": 12, "rows": 90, "columns": 80}),),
-    "body": (StepSettings("otsu_crop", {"margin": 200}),),
+    "margin": (TransformSettings("pad", {"slices": 12, "rows": 90, "columns": 80}),),
+    "body": (TransformSettings("otsu_crop", {"margin": 200}),),
     "exact size": (
-        StepSettings("otsu_crop", {"margin": 60}),
-        StepSettings("fit", {"rows": 150, "columns": 131}),
+        TransformSettings("otsu_crop", {"margin": 60}),
+        TransformSettings("fit", {"rows": 150, "columns": 131}),
     ),
 }
 

@@ -243,9 +243,9 @@ def test_scheme_files(tmp_path: Path) -> None:
         ('{"labels": {}, "colour": 1}', "unknown key 'colour'"),
     ],
 )
-def test_bad_scheme_files_are_user_errors(tmp_path: Path, content: str, fault: str) -> None:
+def test_bad_scheme_files_are_user_errors(tmp_path: Path, content: str, problem: str) -> None:
     (tmp_path / "mine.json").write_text(content)
-    with pytest.raises(UserError, match=fault):
+    with pytest.raises(UserError, match=problem):
         get_scheme(str(tmp_path / "mine.json"))
 
 

@@ -17,8 +17,8 @@ CHAIN = Encoding(
     ),
     levels=(1, 2, 3),
     offset_axes=(1, 2),
-    pitch_mm=32.0,
-    open_above=True,
+    intervertebral_distance_mm=32.0,
+    partial_annotation_above=True,
     unlabelled=255,
 )
 
@@ -76,7 +76,7 @@ def test_a_chain_made_plain_keeps_its_labels_and_what_is_unlabelled() -> None:
     assert plain.channels == 1 + 6
     assert plain.unlabelled == 255
     assert not plain.chained
-    assert not plain.open_above
+    assert not plain.partial_annotation_above
 
 
 def test_many_labels_fit() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autospine.metrics.cells import SurfaceCells, shells
+from autospine.metrics.cells import SurfaceElements, shells
 
 STEPS = st.sampled_from([0.5, 0.7, 1.0, 2.5, 4.0])
 SPACINGS = st.one_of(st.tuples(STEPS), st.tuples(STEPS, STEPS), st.tuples(STEPS, STEPS, STEPS))
@@ -32,7 +32,8 @@ def test_shells_are_complete_and_in_order(spacing: tuple[float, ...]) -> None:
 
 
 @given(
-    arrays(bool, (4, 5, 30), elements=st.sampled_from([False] * 30 + [True])), st.tuples(STEPS, STEPS, STEPS)
+    arrays(bool, (4, 5, 30), elements=st.sampled_from([False] * 30 + [True])),
+    st.tuples(STEPS, STEPS, STEPS),
 )
 @settings(max_examples=40, deadline=None)
 def test_near_and_far_are_the_nearest(mask: np.ndarray, spacing: tuple[float, ...]) -> None:
@@ -40,7 +41,7 @@ def test_near_and_far_are_the_nearest(mask: np.ndarray, spacing: tuple[float, ..
     mask[1, 2, 3] = True
     goal = np.zeros_like(mask)
     goal[2, 2, 4] = True
-    start, end = SurfaceCells.of(mask, spacing), SurfaceCells.of(goal, spacing)
+    start, end = SurfaceElements.of(mask, spacing), SurfaceElements.of(goal, spacing)
     here, there = (np.argwhere(each.cells) * spacing for each in (start, end))
     apart = np.linalg.norm(here[:, None] - there[None], axis=-1)
     assert start.distances(end) == pytest.approx(apart.min(axis=1))
@@ -51,7 +52,7 @@ def test_the_margin_keeps_rows_apart() -> None:
     """Neighbours in the flattened array that are not neighbours in space."""
     start, goal = np.zeros((1, 4, 9), bool), np.zeros((1, 4, 9), bool)
     start[0, 0, 8], goal[0, 1, 0] = True, True
-    cells = [SurfaceCells.of(mask, (1.0, 1.0, 1.0)) for mask in (start, goal)]
+    cells = [SurfaceElements.of(mask, (1.0, 1.0, 1.0)) for mask in (start, goal)]
     assert cells[0].distances(cells[1]).min() == pytest.approx(
         7.0
     )  # from the cell at its front to the one behind

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.metrics.probability import SMALLEST, Surprise, log_loss, surprises
+from autospine.metrics.probability import SMALLEST, NLLSum, log_loss, surprises
 
 
 def softmax(seed: int, classes: int, shape: tuple[int, ...] = (3, 4, 5)) -> np.ndarray:
@@ -64,4 +64,4 @@ def test_nothing_to_foretell() -> None:
 
 
 def test_parts_weigh_by_their_voxels() -> None:
-    assert log_loss([Surprise(2.0, 1), Surprise(0.0, 3)]) == 0.5
+    assert log_loss([NLLSum(2.0, 1), NLLSum(0.0, 3)]) == 0.5

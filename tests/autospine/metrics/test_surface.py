@@ -21,7 +21,7 @@ from autospine.metrics.surface import (
     diagonal,
     directed_distances,
     hausdorff_distance,
-    reference_surface_share,
+    reference_surface_recall,
     surface_dice,
     surfaces,
 )
@@ -92,7 +92,7 @@ def measured(
         hausdorff_distance(between),
         hausdorff_distance(between, 95),
         surface_dice(between, tolerance),
-        reference_surface_share(between, tolerance),
+        reference_surface_recall(between, tolerance),
     )
 
 

@@ -38,8 +38,8 @@ def test_strides_can_be_given() -> None:
         ({"strides": ((1, 1), (2, 2, 2))}, "2 axes"),
     ],
 )
-def test_stages_that_do_not_fit_are_refused(change: dict[str, object], fault: str) -> None:
-    with pytest.raises(ValueError, match=fault):
+def test_stages_that_do_not_fit_are_refused(change: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         replace(PLANNED, **change)
 
 

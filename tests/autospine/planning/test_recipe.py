@@ -7,7 +7,7 @@ import pytest
 
 from autospine.augmentation import AugmentationSettings
 from autospine.core.errors import UserError
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, StepSettings
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, TransformSettings
 
 FULL = Recipe(
     "full",
@@ -18,7 +18,7 @@ FULL = Recipe(
     learns="classes",
     batch=4,
     patch=(8, 16),
-    steps=(StepSettings("centre_crop", {"rows": 0.5}), StepSettings("resize", {"columns": 64})),
+    steps=(TransformSettings("centre_crop", {"rows": 0.5}), TransformSettings("resize", {"columns": 64})),
     augmentation=AugmentationSettings(),
     loss_weights={"dice": 2.0},
     keep="best",
@@ -40,8 +40,8 @@ def test_through_json_and_back(recipe: Recipe) -> None:
         ({"schedule": {"kind": "cosine", "colour": 1}}, "colour"),
     ],
 )
-def test_what_is_no_recipe_is_a_users_error(change: dict, fault: str) -> None:
-    with pytest.raises(UserError, match=fault):
+def test_what_is_no_recipe_is_a_users_error(change: dict, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
         Recipe.from_dict({**FULL.to_dict(), **change}, "model.json")
 
 
@@ -52,10 +52,10 @@ def test_weights_of_loss_terms() -> None:
 
 
 def test_the_hash_follows_the_steps_alone() -> None:
-    assert FULL.steps_hash() == replace(FULL, epochs=9, name="other").steps_hash()
+    assert FULL.transforms_hash() == replace(FULL, epochs=9, name="other").transforms_hash()
     others = [
         replace(FULL, steps=FULL.steps[::-1]),
         replace(FULL, steps=FULL.steps[:1]),
-        replace(FULL, steps=(StepSettings("centre_crop", {"rows": 0.6}), FULL.steps[1])),
+        replace(FULL, steps=(TransformSettings("centre_crop", {"rows": 0.6}), FULL.steps[1])),
     ]
-    assert len({FULL.steps_hash(), *(other.steps_hash() for other in others)}) == 4
+    assert len({FULL.transforms_hash(), *(other.transforms_hash() for other in others)}) == 4

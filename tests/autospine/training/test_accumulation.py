@@ -152,7 +152,7 @@ def test_a_calibration_divides_the_planners_batch_too(
     nested = NestedTrainer(trainer.plan, replace(RECIPE, batch=None))
     job = make_job(tiny_work, nested.plan, tmp_path)
     batches = make_batches(nested, job, job.fold.train, 0)
-    assert budget.calibrate(nested, batches, job, budget.Afterwards(0, 0), 0).parts == 2
+    assert budget.calibrate(nested, batches, job, budget.ValidationCost(0, 0), 0).parts == 2
 
 
 def test_one_patch_that_the_device_does_not_hold_is_refused(

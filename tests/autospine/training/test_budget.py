@@ -12,8 +12,8 @@ from autospine.networks.shape import NetworkShape
 from autospine.training import budget, looks
 from autospine.training.accumulation import TooLargeError
 from autospine.training.budget import (
-    Afterwards,
     Calibration,
+    ValidationCost,
     calibrate,
     divided,
     duration,
@@ -21,13 +21,13 @@ from autospine.training.budget import (
 )
 from autospine.training.data import Batches
 from autospine.training.job import Job
-from autospine.training.looks import look_seconds
+from autospine.training.looks import validation_seconds
 from autospine.training.loop import make_batches
 from autospine.training.timing import StepTime
 from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
 
-NOTHING_AFTER = Afterwards(0, 0)
+NOTHING_AFTER = ValidationCost(0, 0)
 OVERHEAD = budget.LOADING
 
 
@@ -97,7 +97,7 @@ def test_a_budget_that_is_spent_already_still_trains_a_little(trainer, job, batc
 
 def test_the_validation_is_paid_for_out_of_the_budget(trainer, job, batches, seconds) -> None:
     alone = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
-    with_cases = calibrate(trainer, batches, job, Afterwards(0, 20), 0)
+    with_cases = calibrate(trainer, batches, job, ValidationCost(0, 20), 0)
     spent = 20 * budget.SECONDS_PER_CASE
     assert with_cases.steps == pytest.approx(alone.steps * (60 - spent) / 60, rel=0.05)
 
@@ -107,7 +107,7 @@ def test_windows_are_paid_for_by_what_a_forward_pass_takes(trainer, job, batches
     alone = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
     seconds["forward"] = 0.05
     spent = 300 * 0.05 * budget.AROUND_FORWARD
-    found = calibrate(trainer, batches, job, Afterwards(300, 0), 0)
+    found = calibrate(trainer, batches, job, ValidationCost(300, 0), 0)
     assert found.steps == pytest.approx(alone.steps * (60 - spent) / 60, rel=0.05)
 
 
@@ -119,7 +119,7 @@ def test_the_looks_after_the_epochs_are_paid_for_and_few(
     seconds.update({2: 0.2, 4: 99.0, "forward": forward})
     found = calibrate(trainer, batches, job, NOTHING_AFTER, 72)
     epochs = found.steps // found.steps_per_epoch
-    updating, looking = found.steps * 0.2 * OVERHEAD, epochs * look_seconds(72, forward)
+    updating, looking = found.steps * 0.2 * OVERHEAD, epochs * validation_seconds(72, forward)
     assert 0.9 * 60 < updating + looking <= 60
     few = epochs <= budget.FEW_EPOCHS
     share = budget.SHARE_OF_FEW if few else budget.LOOK_SHARE
@@ -130,7 +130,7 @@ def test_the_looks_are_part_of_what_epochs_are_said_to_take(trainer, job, batche
     seconds.update({4: 2.0, "forward": 1.0})
     caplog.set_level("INFO")
     calibrate(trainer, batches, replace(job, minutes=None, epochs=1), NOTHING_AFTER, 72)
-    total = 3 * 2 * budget.LOADING + look_seconds(72, 1.0)
+    total = 3 * 2 * budget.LOADING + validation_seconds(72, 1.0)
     assert f"1 epochs of 3 updates, 2.00 s each: about {duration(total)}" in caplog.text
 
 

@@ -132,7 +132,7 @@ def stored(tmp_path, plan: Plan, mask: np.ndarray, slices: tuple[int, ...] | Non
 
 
 def test_rows_above_the_topmost_label_are_ignored_where_annotation_ends_early(tmp_path) -> None:
-    encoding = replace(chain_encoding(3), open_above=True)
+    encoding = replace(chain_encoding(3), partial_annotation_above=True)
     mask = spine_mask(levels=3)
     mask[mask == 100] = 0
     sampler = stored(tmp_path, made_plan(encoding, patch=(1, 72, 36)), mask)

@@ -15,7 +15,7 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.planning.recipe import SplitSettings, StepSettings
+from autospine.planning.recipe import SplitSettings, TransformSettings
 from autospine.planning.split_strategies import LEAK, Split
 from autospine.planning.splits import Fold, FoldSlices, Splits, read_splits
 from autospine.training import loop
@@ -175,7 +175,7 @@ def test_every_slice_of_the_plan_is_dealt(work: WorkFolder) -> None:
 
 
 def test_slices_that_a_filter_drops_are_in_no_part(work: WorkFolder) -> None:
-    trainer = trainer_of(work, split=SLICES, steps=(StepSettings("labelled_slices"),))
+    trainer = trainer_of(work, split=SLICES, steps=(TransformSettings("labelled_slices"),))
     for split in choose_splits(trainer, work, find_candidates(work), "cv").values():
         parts = split.fold.slices
         assert parts is not None
@@ -200,7 +200,7 @@ def test_volumes_have_no_slices_to_deal(work: WorkFolder) -> None:
 
 
 def test_slices_that_were_not_measured_are_not_dealt(work: WorkFolder) -> None:
-    trainer = trainer_of(work, split=SLICES, steps=(StepSettings("resize", {"slices": 12}),))
+    trainer = trainer_of(work, split=SLICES, steps=(TransformSettings("resize", {"slices": 12}),))
     with pytest.raises(UserError, match=r"--split slices: deals slices as they were measured"):
         choose_splits(trainer, work, find_candidates(work), "0")
 

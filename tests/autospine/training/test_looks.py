@@ -12,8 +12,8 @@ from autospine.training.looks import (
     SECONDS_PER_EPOCH,
     VALIDATION_BATCHES,
     fixed_batches,
-    look_seconds,
-    patches_of_a_look,
+    validation_patches,
+    validation_seconds,
 )
 from autospine.training.loop import make_batches
 from tests.tiny import IDS, SHAPE, make_job, plan_of
@@ -64,8 +64,8 @@ def test_elsewhere_fixed_patches_are_drawn(
 def test_what_a_look_takes(tiny_work: WorkFolder, tmp_path: Path) -> None:
     few = batches_of(tiny_work, tmp_path, IDS[:3], 8, 3, WHOLE[3])
     many = batches_of(tiny_work, tmp_path, IDS[:3], 8, 3, None)
-    assert patches_of_a_look(few, few) == 6
-    assert patches_of_a_look(few, many) == 3 + 6 * 8
-    assert patches_of_a_look(many, few) == 3 * 8 + 3
-    assert look_seconds(0, 2.0) == SECONDS_PER_EPOCH
-    assert look_seconds(10, 2.0) > 20
+    assert validation_patches(few, few) == 6
+    assert validation_patches(few, many) == 3 + 6 * 8
+    assert validation_patches(many, few) == 3 * 8 + 3
+    assert validation_seconds(0, 2.0) == SECONDS_PER_EPOCH
+    assert validation_seconds(10, 2.0) > 20

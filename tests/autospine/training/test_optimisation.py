@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from autospine.core.precision import Precision
-from autospine.training.optimisation import Updater
+from autospine.training.optimisation import OptimizerStep
 
 CPU = torch.device("cpu")
 PLAIN = Precision()
@@ -27,8 +27,10 @@ def test_layouts(dimension: int, layer: nn.Module) -> None:
     assert Precision(channels_last=True).arrange(layer, dimension).weight.is_contiguous(memory_format=last)
 
 
-def updater_of(network: nn.Module, clip: float, precision: Precision = PLAIN) -> Updater:
-    return Updater({"n": network}, {"n": torch.optim.SGD(network.parameters(), 0.1)}, {"n": clip}, precision)
+def updater_of(network: nn.Module, clip: float, precision: Precision = PLAIN) -> OptimizerStep:
+    return OptimizerStep(
+        {"n": network}, {"n": torch.optim.SGD(network.parameters(), 0.1)}, {"n": clip}, precision
+    )
 
 
 @pytest.mark.parametrize("clip", [0.0, 0.5, 100.0])
@@ -55,7 +57,7 @@ def test_only_the_named_network_moves() -> None:
     first, second = nn.Linear(1, 1), nn.Linear(1, 1)
     networks = {"first": first, "second": second}
     optimisers = {name: torch.optim.SGD(each.parameters(), 1.0) for name, each in networks.items()}
-    updater = Updater(networks, optimisers, {"first": 0.0, "second": 0.0}, Precision())
+    updater = OptimizerStep(networks, optimisers, {"first": 0.0, "second": 0.0}, Precision())
     kept = second.weight.detach().clone()
     updater.update("first", second(first(torch.ones(1, 1))).sum())
     assert torch.equal(second.weight.detach(), kept)

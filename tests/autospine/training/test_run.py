@@ -58,8 +58,8 @@ def test_held_out_cases_are_asked_for_before_training(work: WorkFolder) -> None:
         ({"plan": "4d"}, "4d"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(work: WorkFolder, changes: dict, fault: str) -> None:
-    with pytest.raises(UserError, match=fault):
+def test_what_cannot_be_done_is_said_in_a_line(work: WorkFolder, changes: dict, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
         train(asked(work, **changes))
     assert not (work.root / "models").exists()
 

@@ -10,11 +10,11 @@ import pytest
 from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import SCHEMES
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import StepSettings
+from autospine.planning.recipe import TransformSettings
 from autospine.planning.splits import Fold
 from autospine.preprocessing.storage import CaseStore
 from autospine.reconstruction.grid import SliceGrid
-from autospine.training.budget import Afterwards
+from autospine.training.budget import ValidationCost
 from autospine.training.validation import afterwards, count_windows, reference_of
 from tests.tiny import IDS, SHAPE, make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
@@ -53,9 +53,9 @@ def test_windows_are_counted_on_the_grid_that_the_steps_make(
 ) -> None:
     """The scored case need not be prepared: a test case is not, when training begins."""
     plan = plan_of(tiny_work, dimension)
-    fitted = StepSettings("fit", {"slices": 6, "rows": 32, "columns": 16})
+    fitted = TransformSettings("fit", {"slices": 6, "rows": 32, "columns": 16})
     each = SHAPE[0] if dimension == 2 else 1
-    assert counted(plan, tiny_work, tmp_path, patch, (fitted,)) == Afterwards(each, 1)
+    assert counted(plan, tiny_work, tmp_path, patch, (fitted,)) == ValidationCost(each, 1)
     assert counted(plan, tiny_work, tmp_path, patch, ()).windows > 4 * each
 
 
@@ -70,12 +70,12 @@ def test_of_rebuilt_slices_only_those_are_counted_that_are_predicted(
     finer = replace(record, shape=(21, *SHAPE[1:]), slice_grid=SliceGrid(SHAPE[0], 4.0, 4))
     monkeypatch.setattr(CaseStore, "record", finer)
     assert count_windows(trainer, job.cases, IDS[:1]) == (21 if learns == "chain" else SHAPE[0])
-    fitted = replace(trainer.recipe, steps=(StepSettings("fit", {"slices": 9}),))
+    fitted = replace(trainer.recipe, steps=(TransformSettings("fit", {"slices": 9}),))
     assert count_windows(ToyTrainer(trainer.plan, fitted), job.cases, IDS[:1]) == 9
 
 
 def counted(
-    plan: Plan, work: WorkFolder, folder: Path, patch: tuple[int, ...], steps: tuple[StepSettings, ...]
-) -> Afterwards:
+    plan: Plan, work: WorkFolder, folder: Path, patch: tuple[int, ...], steps: tuple[TransformSettings, ...]
+) -> ValidationCost:
     trainer = ToyTrainer(plan, replace(QUICK, patch=patch, steps=steps))
     return afterwards(trainer, make_job(work, plan, folder, fold=Fold(IDS[:2], IDS[2:4], IDS[5:])))

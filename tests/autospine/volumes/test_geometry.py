@@ -134,8 +134,8 @@ def test_differences_are_said_in_words():
     ],
 )
 def test_impossible_grids_are_recognised(change, words):
-    assert grid(np.eye(3)).fault() is None
-    assert words in str(replace(grid(np.eye(3)), **change).fault())
+    assert grid(np.eye(3)).problem() is None
+    assert words in str(replace(grid(np.eye(3)), **change).problem())
 
 
 def test_skewed_directions_are_kept_and_measured():

@@ -28,7 +28,7 @@ from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.split_strategies import Split
 from autospine.planning.splits import Fold, FoldSlices
 from autospine.training import budget, loop
-from autospine.training.budget import Afterwards
+from autospine.training.budget import ValidationCost
 from autospine.training.job import Job
 from autospine.training.loop import make_batches
 from autospine.training.run import TrainRequest, train
@@ -144,11 +144,11 @@ def test_an_epoch_is_one_pass_over_the_enlarged_images(tiny_work: WorkFolder, tm
             return 447
 
     trainer = made(tiny_work)
-    trainer.look_at(Sampler())  # type: ignore[arg-type]
+    trainer.fit_statistics(Sampler())  # type: ignore[arg-type]
     assert round(447 * ENLARGEMENT) == 3535
     assert trainer.recipe.steps_per_epoch == -(-3535 // 64)
     adapted = made(tiny_work, "adapted")
-    adapted.look_at(Sampler())  # type: ignore[arg-type]
+    adapted.fit_statistics(Sampler())  # type: ignore[arg-type]
     assert adapted.recipe.steps_per_epoch == MedFusionNetTrainer.recipes["adapted"].steps_per_epoch
 
 
@@ -160,8 +160,8 @@ def test_enlarging_before_the_split_makes_no_epoch_longer(tiny_work: WorkFolder)
             self.pass_length = lambda: images
 
     after, before = made(tiny_work), made(tiny_work, "published_enlarged_first")
-    after.look_at(Sampler(313))  # type: ignore[arg-type]
-    before.look_at(Sampler(447))  # type: ignore[arg-type]  # nearly every image has a copy on this side
+    after.fit_statistics(Sampler(313))  # type: ignore[arg-type]
+    before.fit_statistics(Sampler(447))  # type: ignore[arg-type]  # nearly every image has a copy on this side
     assert after.recipe.steps_per_epoch == before.recipe.steps_per_epoch == -(-3535 * 7 // 640)
 
 
@@ -197,8 +197,8 @@ def test_the_published_figures_are_the_papers() -> None:
 @pytest.mark.parametrize(
     ("members", "fault"), [(["unet", "vgg"], "vgg"), (["unet", "unet"], "unet"), ([], "none")]
 )
-def test_members_that_do_not_exist(tiny_work: WorkFolder, members: list[str], fault: str) -> None:
-    with pytest.raises(UserError, match=f"--members: .*{fault}.*choose from unet, unetplusplus"):
+def test_members_that_do_not_exist(tiny_work: WorkFolder, members: list[str], problem: str) -> None:
+    with pytest.raises(UserError, match=f"--members: .*{problem}.*choose from unet, unetplusplus"):
         made(tiny_work, members=members)
 
 
@@ -337,13 +337,13 @@ class Spending:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, reserved: float, lateness: float = 1.0) -> None:
         self.now, self.reserved, self.lateness = 0.0, reserved, lateness
         self.trained: list[float] = []
-        self.after: list[Afterwards] = []
+        self.after: list[ValidationCost] = []
         monkeypatch.setattr("time.monotonic", lambda: self.now)
         monkeypatch.setattr("trainers.medfusionnet.trainer.fit", self.fit)
         monkeypatch.setattr("trainers.medfusionnet.trainer.validate", lambda *asked: None)
         monkeypatch.setattr(MedFusionNetTrainer, "_combine", lambda *asked: None)
 
-    def fit(self, trainer: MedFusionNetTrainer, job: Job, after: Afterwards) -> None:
+    def fit(self, trainer: MedFusionNetTrainer, job: Job, after: ValidationCost) -> None:
         self.trained.append(self.lateness * (job.seconds_left() - self.reserved))
         self.after.append(after)
         self.now += self.trained[-1]
@@ -378,10 +378,10 @@ def test_members_leave_room_for_the_search_and_for_the_scores(
     validation, test = len(SPLIT.validation), len(SPLIT.test)
     cases = 4 * (validation + test) + test  # by all members for the search, and as the ensemble's answers
     windows = SHAPE[0] * (4 * (validation + test) + 2 * test)  # one a slice of 128 x 128; a pair answers
-    each = Afterwards(ceil(windows / 4), ceil(cases / 4))
+    each = ValidationCost(ceil(windows / 4), ceil(cases / 4))
     assert spending.after == [each] * 4
-    assert trainer._after(given, 1) == Afterwards(windows, cases)  # the others are trained already
-    assert trainer._after(replace(given, fold=Fold(IDS, ())), 4) == Afterwards(0, 0)
+    assert trainer._after(given, 1) == ValidationCost(windows, cases)  # the others are trained already
+    assert trainer._after(replace(given, fold=Fold(IDS, ())), 4) == ValidationCost(0, 0)
 
 
 def test_without_a_budget_members_have_none(
@@ -467,8 +467,8 @@ def test_whole_cases_stay_whole_in_split_json(
 
 
 def test_members_are_checked_before_anything_is_trained(tiny_work: WorkFolder) -> None:
-    def refuses(fault: str, **changes: object) -> None:
-        with pytest.raises(UserError, match=fault):
+    def refuses(problem: str, **changes: object) -> None:
+        with pytest.raises(UserError, match=problem):
             train(TrainRequest(tiny_work.root, plan="2d_sagittal", device="cpu", **changes))  # type: ignore[arg-type]
         assert not (tiny_work.root / "models").exists()
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autospine.metrics.surface import average_distance, diagonal, reference_surface_share, surfaces
+from autospine.metrics.surface import average_distance, diagonal, reference_surface_recall, surfaces
 from trainers.modified_unet.slice_scores import SliceScorer
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle")
@@ -44,7 +44,7 @@ def test_distances_of_one_slice_are_those_of_the_surface_metrics() -> None:
     scorer.add(ours, theirs, SPACING)
     between = surfaces(ours == 1, theirs == 1, SPACING)
     assert between is not None
-    assert scorer.score(1).nsd == pytest.approx(reference_surface_share(between, 1.0))
+    assert scorer.score(1).nsd == pytest.approx(reference_surface_recall(between, 1.0))
     # Two squares of one size: the mean of both directed means is the mean over both contours.
     assert scorer.score(1).asd_mm == pytest.approx(average_distance(between))
 

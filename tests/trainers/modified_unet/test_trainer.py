@@ -77,7 +77,7 @@ def test_classes_weigh_by_how_rare_they_are_on_the_slices_trained_on(
     trainer = made(tiny_work, "adapted", steps=())
     job = make_job(tiny_work, trainer.plan, tmp_path)
     slices = {"1_t1": (2, 3), "2_t2": (0,)}  # mid-line, and beside the spine
-    trainer.look_at(make_batches(trainer, job, ("1_t1", "2_t2"), 0, slices).sampler)
+    trainer.fit_statistics(make_batches(trainer, job, ("1_t1", "2_t2"), 0, slices).sampler)
     kind = {**dict.fromkeys(range(1, 6), 1), 100: 2, **dict.fromkeys(range(201, 206), 3)}
     classes = np.zeros(256, int)
     classes[list(kind)] = list(kind.values())

@@ -16,11 +16,16 @@ from autospine.core.workspace import WorkFolder
 from autospine.evaluation.case import evaluate_case
 from autospine.inference.predict import predict
 from autospine.planning.plan import Plan, Plans
-from autospine.planning.recipe import Recipe, StepSettings
+from autospine.planning.recipe import Recipe, TransformSettings
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.split_strategies import part_sizes
 from autospine.planning.splits import Fold
-from autospine.preprocessing.transforms.base import Prepared, apply_steps, make_steps, undo_steps
+from autospine.preprocessing.transforms.base import (
+    CaseData,
+    apply_transforms,
+    invert_transforms,
+    make_transforms,
+)
 from autospine.training import budget
 from autospine.training.loop import fit, make_batches
 from autospine.training.losses.binary import BinaryCrossEntropy
@@ -33,10 +38,10 @@ from trainers.safnet.trainer import SAFNetTrainer
 from trainers.unet import UNetTrainer
 
 NARROW = (2, 4, 8, 8, 8)
-SMALL_FIT = StepSettings("fit", {"slices": 6, "rows": 64, "columns": 32})
+SMALL_FIT = TransformSettings("fit", {"slices": 6, "rows": 64, "columns": 32})
 
 
-def small_steps(recipe: Recipe) -> tuple[StepSettings, ...]:
+def small_steps(recipe: Recipe) -> tuple[TransformSettings, ...]:
     """The recipe's steps, at a quarter of the size."""
     return tuple(SMALL_FIT if step.name == "fit" else step for step in recipe.steps)
 
@@ -145,16 +150,16 @@ def test_every_volume_becomes_18_slices_and_comes_back(shape: tuple[int, int, in
     random = np.random.default_rng(0)
     mask = np.zeros(shape, np.uint8)
     mask[:, shape[1] // 3 : shape[1] // 2, shape[2] // 2] = 3
-    start = Prepared(
+    start = CaseData(
         random.normal(size=(1, *shape)).astype(np.float32), mask, (4.0, 1.0, 1.0), view_axis=None
     )
-    case, way = apply_steps(make_steps(PUBLISHED.steps), start)
+    case, way = apply_transforms(make_transforms(PUBLISHED.steps), start)
     assert case.shape == (18, 256, 128)
     assert np.isfinite(case.image).all()
     assert case.mask is not None
     assert set(np.unique(case.mask)) == {0, 3}
     shares = np.stack([case.mask != 3, case.mask == 3]).astype(np.float32)
-    back = undo_steps(way, shares, np.array([1.0, 0.0], np.float32))
+    back = invert_transforms(way, shares, np.array([1.0, 0.0], np.float32))
     assert back.shape == (2, *shape)
     found = back.argmax(0) == 1
     assert 2 * (found & (mask == 3)).sum() / (found.sum() + (mask == 3).sum()) > 0.6

@@ -7,12 +7,12 @@ import pytest
 
 from autospine.core.errors import UserError
 from autospine.labels.conversion import get_scheme
-from autospine.planning.recipe import StepSettings
+from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.transforms.base import (
-    Labelling,
-    Prepared,
-    apply_steps,
-    make_steps,
+    CaseData,
+    LabelSet,
+    apply_transforms,
+    make_transforms,
     relabel,
     relabelling,
 )
@@ -21,7 +21,7 @@ from trainers.wgan_resunet.foramen import derive_foramen, lacks_foramen
 from trainers.wgan_resunet.labels import AXIAL4, BODY, FORAMEN, LAMINA, UNLABELLED, derive_axial4
 
 SPINEPS = get_scheme("spineps")
-STEPS = make_steps((StepSettings("derive_axial4"),))
+TRANSFORMS = make_transforms((TransformSettings("derive_axial4"),))
 SHOWN = (41, 49, 60, 61, 100)
 
 
@@ -40,14 +40,16 @@ def test_the_canal_is_the_foramen_in_the_rows_of_bone() -> None:
 
 
 def test_the_step_derives_it_for_training_and_for_scores_alike() -> None:
-    before = Labelling(SPINEPS, SHOWN)
-    assert relabelling(STEPS, before) == Labelling(AXIAL4, (1, 2, 3))
-    assert relabelling(STEPS, Labelling(SPINEPS, (49, 61))) == Labelling(AXIAL4, (BODY, FORAMEN))
+    before = LabelSet(SPINEPS, SHOWN)
+    assert relabelling(TRANSFORMS, before) == LabelSet(AXIAL4, (1, 2, 3))
+    assert relabelling(TRANSFORMS, LabelSet(SPINEPS, (49, 61))) == LabelSet(AXIAL4, (BODY, FORAMEN))
     mask, expected = subregions(), derive_axial4(spine(), SPIDER)
     image = np.zeros((1, *mask.shape), np.float32)
-    case, _ = apply_steps(STEPS, Prepared(image, mask, (4, 1, 1), view_axis=1, scheme=SPINEPS, labels=SHOWN))
+    case, _ = apply_transforms(
+        TRANSFORMS, CaseData(image, mask, (4, 1, 1), view_axis=1, scheme=SPINEPS, labels=SHOWN)
+    )
     np.testing.assert_array_equal(case.mask, expected)
-    np.testing.assert_array_equal(relabel(STEPS, mask, before), expected)
+    np.testing.assert_array_equal(relabel(TRANSFORMS, mask, before), expected)
     assert (case.scheme, case.labels) == (AXIAL4, (1, 2, 3))
 
 
@@ -62,9 +64,9 @@ def test_a_case_without_canal_is_named_and_its_rows_are_not_scored() -> None:
     mask = subregions()
     mask[np.isin(mask, (60, 61))] = 0
     image = np.zeros((1, *mask.shape), np.float32)
-    start = Prepared(image, mask, (4, 1, 1), view_axis=1, scheme=SPINEPS, labels=SHOWN, id="7_t2")
+    start = CaseData(image, mask, (4, 1, 1), view_axis=1, scheme=SPINEPS, labels=SHOWN, id="7_t2")
     with pytest.raises(UserError, match="the mask of 7_t2: shows no spinal canal"):
-        apply_steps(STEPS, start)
+        apply_transforms(TRANSFORMS, start)
     derived = derive_foramen(mask, SPINEPS)
     assert set(np.unique(derived)) == {0, UNLABELLED}
     assert (derived[:, 2:9] == UNLABELLED).all()

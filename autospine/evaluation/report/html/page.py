@@ -33,7 +33,7 @@ from autospine.evaluation.report.html.pictures import ERRORS, draw_case
 from autospine.evaluation.report.html.plots import MOST_POINTS, bland_altman, box_plots, level_bars
 from autospine.evaluation.report.html.style import CSS
 from autospine.evaluation.report.tables import HEADLINES, TITLES, figure, share_text
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 
 WORST = 4
 MOST_FAULTS = 12
@@ -41,7 +41,7 @@ PLOTTED = ("dice", "asd_mm", "nsd")
 DISTANCES = ("asd_mm", "hd95_mm")
 
 
-def as_page(study: Study) -> str:
+def as_page(study: MethodComparison) -> str:
     """The whole report as one HTML file."""
     parts = [*_several(study)]
     for system in study.systems:
@@ -68,7 +68,7 @@ def as_page(study: Study) -> str:
     )
 
 
-def _title(study: Study) -> str:
+def _title(study: MethodComparison) -> str:
     return "Evaluation: " + " against ".join(system.name for system in study.systems)
 
 
@@ -78,7 +78,7 @@ def _made() -> str:
     return f"Made by AutoSpine {__version__} (autospine_evaluate)."
 
 
-def _header(study: Study, links: str) -> str:
+def _header(study: MethodComparison, links: str) -> str:
     return (
         f"<header><h1>{escape(_title(study))}</h1>{paragraph(heading(study.first), 'soft')}"
         f'<div class="research">For research, not a medical device.</div><nav>{links}</nav></header>'
@@ -110,7 +110,7 @@ def _headlines(evaluation: Evaluation) -> str:
     return f'<div class="cards">{"".join(cards)}</div>{name}'
 
 
-def _alerts(study: Study) -> str:
+def _alerts(study: MethodComparison) -> str:
     """What is missing, superfluous or failed stands above everything else."""
     parts = []
     for system in study.systems:
@@ -128,7 +128,7 @@ def _alerts(study: Study) -> str:
     return "".join(parts)
 
 
-def _several(study: Study) -> Iterator[tuple[str, str]]:
+def _several(study: MethodComparison) -> Iterator[tuple[str, str]]:
     if len(study.systems) == 1:
         return
     for table in tables.comparison_tables(study):
@@ -139,7 +139,7 @@ def _several(study: Study) -> Iterator[tuple[str, str]]:
     yield "Structures, side by side", section("Structures, side by side", *plots)
 
 
-def _system(evaluation: Evaluation, study: Study) -> Iterator[tuple[str, str]]:
+def _system(evaluation: Evaluation, study: MethodComparison) -> Iterator[tuple[str, str]]:
     """Sections of one system by title; groups, pictures and cases of the first one only."""
     for title, parts in _sections(evaluation, len(study.systems) == 1, evaluation is study.first):
         whole = title if len(study.systems) == 1 else tables.titled(title, evaluation.name)
@@ -257,7 +257,7 @@ def _wrong(case: CaseScore) -> str:
     return f'<div class="wrong"><b>What is wrong</b>{items([*lines[:MOST_FAULTS], *more])}</div>'
 
 
-def _explanations(study: Study) -> Iterator[str]:
+def _explanations(study: MethodComparison) -> Iterator[str]:
     yield paragraph(EXPLANATION)
     terms = {
         "Dice, IoU": "overlap in voxels, 0 to 1",

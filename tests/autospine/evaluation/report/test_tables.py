@@ -16,7 +16,7 @@ from autospine.evaluation.report.tables import figure, interval_text, p_text, wo
 from autospine.evaluation.report.text import WIDTH, as_markdown, as_text
 from autospine.evaluation.statistics import Interval
 from autospine.evaluation.structures import METRICS
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 from autospine.labels.conversion import SCHEMES
 
 SPIDER = SCHEMES["spider"]
@@ -72,7 +72,7 @@ def test_a_missing_prediction_counts_in_every_metric_and_is_listed() -> None:
         assert worst.mean(metric) == pytest.approx(far)
     assert worst.mean("volume_error_share") == -1 and worst.mean("predicted_volume_ml") == 0
     assert worst.instances[0].missed == 2
-    assert "No prediction (scored 0): 1_t2" in as_text(Study((found,)))
+    assert "No prediction (scored 0): 1_t2" in as_text(MethodComparison((found,)))
     assert found.instances[0].references == 8
 
 
@@ -86,11 +86,11 @@ def test_what_stands_below_the_tables() -> None:
 
 
 def test_text_fits_a_terminal() -> None:
-    assert max(map(len, as_text(Study((evaluation(),))).splitlines())) <= WIDTH
+    assert max(map(len, as_text(MethodComparison((evaluation(),))).splitlines())) <= WIDTH
 
 
 def test_markdown_has_every_table() -> None:
-    page = as_markdown(Study((evaluation(), evaluation(name="other"))))
+    page = as_markdown(MethodComparison((evaluation(), evaluation(name="other"))))
     for title in (
         "Systems",
         "Paired tests",
@@ -104,7 +104,7 @@ def test_markdown_has_every_table() -> None:
 
 def test_sheets_hold_what_the_evaluation_holds() -> None:
     found = evaluation()
-    sheets = all_sheets(Study((found,)))
+    sheets = all_sheets(MethodComparison((found,)))
     assert set(sheets) == {"cases.csv", "labels.csv", "instances.csv"}
     labels = list(csv.DictReader(sheets["labels.csv"].splitlines()))
     assert {f"{metric}_{statistic}" for metric in METRICS for statistic in STATISTICS} < set(labels[0])
@@ -117,7 +117,7 @@ def test_sheets_hold_what_the_evaluation_holds() -> None:
 
 def test_a_case_that_one_system_lacks_is_left_out_of_the_tests_and_named() -> None:
     whole, part = evaluation(6), evaluation(6, "other")
-    study = Study((whole, replace(part, cases=part.cases[:4])))
+    study = MethodComparison((whole, replace(part, cases=part.cases[:4])))
     assert study.common == tuple(case.id for case in part.cases[:4])
     assert {test.patients for test in study.tests} == {2}
     assert "Not in the comparison, since a system could not be scored there: 2_t1, 2_t2." in " ".join(
@@ -127,8 +127,8 @@ def test_a_case_that_one_system_lacks_is_left_out_of_the_tests_and_named() -> No
 
 def test_nothing_scored_is_no_crash() -> None:
     empty = Evaluation((), "spider", "spider", failures=("a.mha: is empty; copy it",))
-    assert "Scores of 0 cases" in as_text(Study((empty,)))
-    summary = as_dict(Study((empty,)))
+    assert "Scores of 0 cases" in as_text(MethodComparison((empty,)))
+    summary = as_dict(MethodComparison((empty,)))
     assert summary["overall"]["dice"] is None and summary["labels"] == []
 
 
@@ -137,11 +137,11 @@ def test_masks_without_any_structure_have_no_figures() -> None:
     case = evaluate_case("1_t1", nothing, nothing, (1, 1, 1), (SPIDER, SPIDER))
     found = Evaluation(*complete([case])[:1], "spider", "spider")
     assert math.isnan(found.case_interval("dice").mean) and worst_cases(found, 3) == []
-    assert "1_t1" in as_text(Study((found,)))
+    assert "1_t1" in as_text(MethodComparison((found,)))
 
 
 def test_columns_that_do_not_fit_stand_below() -> None:
-    study = Study((evaluation(name="unet"), evaluation(name="gan")))
+    study = MethodComparison((evaluation(name="unet"), evaluation(name="gan")))
     wide, narrow = as_text(study), as_text(study, 60)
     assert max(map(len, narrow.splitlines())) <= 60 < max(map(len, wide.splitlines()))
     words = [cell for line in wide.splitlines() if line.startswith("Dice: unet") for cell in line.split()]
@@ -152,12 +152,14 @@ def test_columns_that_do_not_fit_stand_below() -> None:
 
 
 def test_a_note_says_which_test_it_is_about() -> None:
-    assert "unet against gan: no patient differs" in as_text(Study((evaluation(), evaluation(name="gan"))))
+    assert "unet against gan: no patient differs" in as_text(
+        MethodComparison((evaluation(), evaluation(name="gan")))
+    )
 
 
 def test_the_terminal_shows_few_of_many_alike_errors() -> None:
     lines = [f"{k}.mha: is damaged" for k in range(5)]
     found = replace(evaluation(), failures=tuple(lines))
-    text, page = as_text(Study((found,))), as_markdown(Study((found,)))
+    text, page = as_text(MethodComparison((found,))), as_markdown(MethodComparison((found,)))
     assert text.count("is damaged") == 3 and "Not scored: 2 more cases, see the errors" in text
     assert all(line in page for line in lines)

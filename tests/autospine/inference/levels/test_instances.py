@@ -3,19 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autospine.inference.levels.instances import Votes, find_instances, find_middles
+from autospine.inference.levels.instances import OffsetVotes, find_instances, find_middles
 
 PITCH = 32.0
 
 
-def votes_for(middles: np.ndarray, each: int, noise: float, seed: int = 0) -> Votes:
+def votes_for(middles: np.ndarray, each: int, noise: float, seed: int = 0) -> OffsetVotes:
     """Voxels around given middles, mm along (rows, columns), that vote for them."""
     generator = np.random.default_rng(seed)
     target = np.repeat(middles, each, axis=0)
     voxels = np.round(target / 2 + generator.uniform(-5, 5, target.shape)).astype(int)
     voxels = np.concatenate([generator.integers(0, 5, (len(target), 1)), voxels], axis=1)
     places = target + generator.normal(0, 1, target.shape) * noise
-    return Votes(voxels, places, np.full((len(target), 3), 1 / 3), np.ones(len(target)))
+    return OffsetVotes(voxels, places, np.full((len(target), 3), 1 / 3), np.ones(len(target)))
 
 
 MIDDLES = np.array([[200.0, 60.0], [168.0, 64.0], [136.0, 66.0], [104.0, 66.0]])
@@ -48,7 +48,7 @@ def test_instances_come_from_the_lowest_up_with_their_own_voxels() -> None:
 def test_a_few_stray_voxels_are_no_instance() -> None:
     middles = np.concatenate([np.repeat(MIDDLES, 300, axis=0), np.repeat([[60.0, 60.0]], 4, axis=0)])
     voxels = np.concatenate([np.zeros((len(middles), 1), int), (middles / 2).astype(int)], axis=1)
-    votes = Votes(voxels, middles, np.full((len(middles), 3), 1 / 3), np.ones(len(middles)))
+    votes = OffsetVotes(voxels, middles, np.full((len(middles), 3), 1 / 3), np.ones(len(middles)))
     assert len(find_instances(votes, (4.0, 2.0, 2.0), PITCH)) == 4
 
 

@@ -7,18 +7,18 @@ import pytest
 
 from autospine.core.errors import UserError
 from autospine.labels.conversion import get_scheme
-from autospine.planning.recipe import StepSettings
+from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.transforms.annotated_slices import AnnotatedSlices
-from autospine.preprocessing.transforms.base import STEPS, Prepared, apply_steps, make_steps
+from autospine.preprocessing.transforms.base import TRANSFORMS, CaseData, apply_transforms, make_transforms
 
 SPACING = (4.0, 1.0, 1.0)
 
 
-def case(shown: list[int], view: int | None = 0, **changes: object) -> Prepared:
+def case(shown: list[int], view: int | None = 0, **changes: object) -> CaseData:
     mask = np.zeros((8, 8, 8), np.uint8)
     mask.swapaxes(0, view or 0)[shown, 3, 3] = 5
     image = np.zeros((1, 8, 8, 8), np.float32)
-    return replace(Prepared(image, mask, SPACING, view_axis=view), **changes)
+    return replace(CaseData(image, mask, SPACING, view_axis=view), **changes)
 
 
 @pytest.mark.parametrize("view", [0, 1])
@@ -50,10 +50,10 @@ def test_prediction_and_the_way_back_see_everything() -> None:
 
 
 def test_it_is_a_step_of_recipes_for_slices_alone() -> None:
-    assert "annotated_slices" in STEPS
-    made = make_steps((StepSettings("annotated_slices", {"middle": 1}),))
-    assert apply_steps(made, case([2, 3, 5]))[0].slices == (3,)
+    assert "annotated_slices" in TRANSFORMS
+    made = make_transforms((TransformSettings("annotated_slices", {"middle": 1}),))
+    assert apply_transforms(made, case([2, 3, 5]))[0].slices == (3,)
     with pytest.raises(UserError, match="finds no slices in a plan of volumes"):
-        apply_steps(made, case([2], None))
+        apply_transforms(made, case([2], None))
     with pytest.raises(UserError, match="middle"):
-        make_steps((StepSettings("annotated_slices", {"middle": 2}),))
+        make_transforms((TransformSettings("annotated_slices", {"middle": 2}),))

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from autospine.core.errors import UserError
 from autospine.labels.conversion import SCHEMES
-from autospine.planning.recipe import StepSettings
+from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.preprocessing.transforms.base import (
-    STEPS,
-    AnyStep,
-    CaseStep,
-    Step,
-    apply_steps,
-    make_steps,
+    TRANSFORMS,
+    AnyTransform,
+    CaseTransform,
+    Transform,
+    apply_transforms,
+    invert_transforms,
+    make_transforms,
     prepared_folder,
-    undo_steps,
 )
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
 from autospine.training.trainer import Trainer
@@ -32,17 +32,17 @@ from tests.prepared import FILL, any_step, prepared, shapes, views
 @settings(deadline=None)
 @given(shapes, views, st.lists(any_step, max_size=4))
 def test_the_way_back_ends_on_the_grid_of_the_start(
-    shape: tuple[int, int, int], view: int | None, chain: list[AnyStep]
+    shape: tuple[int, int, int], view: int | None, chain: list[AnyTransform]
 ) -> None:
     start = prepared(shape, view=view)
-    case, way = apply_steps(chain, start)
+    case, way = apply_transforms(chain, start)
     assert case.mask is not None
     assert case.mask.shape == case.shape
     assert case.mask.dtype == np.uint8
     assert case.image.dtype == np.float32
     assert case.image.flags.c_contiguous
     assert np.isfinite(case.image).all()
-    back = undo_steps(way, case.image, FILL)
+    back = invert_transforms(way, case.image, FILL)
     assert back.shape == start.image.shape
     assert back.dtype == np.float32
 
@@ -50,12 +50,12 @@ def test_the_way_back_ends_on_the_grid_of_the_start(
 @settings(deadline=None)
 @given(shapes, views, any_step)
 def test_no_step_invents_a_label_or_overwrites_its_input(
-    shape: tuple[int, int, int], view: int | None, step: AnyStep
+    shape: tuple[int, int, int], view: int | None, step: AnyTransform
 ) -> None:
     start = prepared(shape, view=view)
     assert start.mask is not None
     image, mask = start.image.copy(), start.mask.copy()
-    case, _ = apply_steps([step], start)
+    case, _ = apply_transforms([step], start)
     assert set(np.unique(case.mask)) <= {0, *np.unique(mask)}
     assert np.array_equal(start.image, image)
     assert np.array_equal(start.mask, mask)
@@ -64,11 +64,11 @@ def test_no_step_invents_a_label_or_overwrites_its_input(
 @settings(deadline=None)
 @given(shapes, views, any_step, st.sampled_from([0.0, 0.3, -1000.0]))
 def test_a_constant_image_stays_finite_and_even(
-    shape: tuple[int, int, int], view: int | None, step: AnyStep, value: float
+    shape: tuple[int, int, int], view: int | None, step: AnyTransform, value: float
 ) -> None:
     start = replace(prepared(shape, view=view), image=np.full((1, *shape), value, np.float32))
-    case, way = apply_steps([step], start)
-    inside = undo_steps(way, case.image, np.zeros(1, np.float32))
+    case, way = apply_transforms([step], start)
+    inside = invert_transforms(way, case.image, np.zeros(1, np.float32))
     assert np.isfinite(case.image).all()
     assert np.isfinite(inside).all()
     pads = isinstance(step, Pad | Fit) and step.zero
@@ -78,11 +78,11 @@ def test_a_constant_image_stays_finite_and_even(
 @settings(deadline=None)
 @given(shapes, views, any_step, st.data())
 def test_slices_that_take_part_are_slices_of_the_case(
-    shape: tuple[int, int, int], view: int | None, step: AnyStep, data: st.DataObject
+    shape: tuple[int, int, int], view: int | None, step: AnyTransform, data: st.DataObject
 ) -> None:
     kept = data.draw(st.sets(st.integers(0, shape[view or 0] - 1)))
     start = prepared(shape, slices=tuple(sorted(kept)) if view is not None else None, view=view)
-    case, _ = apply_steps([step], start)
+    case, _ = apply_transforms([step], start)
     if view is None:
         assert case.slices is None
     else:
@@ -91,13 +91,13 @@ def test_slices_that_take_part_are_slices_of_the_case(
         assert list(case.slices) == sorted(case.slices)
 
 
-@pytest.mark.parametrize("name", sorted(STEPS))
+@pytest.mark.parametrize("name", sorted(TRANSFORMS))
 def test_every_step_is_found_with_its_own_numbers(name: str) -> None:
-    made, again = make_steps((StepSettings(name), StepSettings(name)))
+    made, again = make_transforms((TransformSettings(name), TransformSettings(name)))
     assert made == again
-    assert isinstance(made, Step | CaseStep)
+    assert isinstance(made, Transform | CaseTransform)
     numbers = {field.name: float(getattr(made, field.name)) for field in fields(made)}  # type: ignore[arg-type]
-    assert make_steps((StepSettings(name, numbers),)) == [made]
+    assert make_transforms((TransformSettings(name, numbers),)) == [made]
 
 
 def test_prediction_has_no_mask() -> None:
@@ -106,8 +106,8 @@ def test_prediction_has_no_mask() -> None:
 
 
 def test_steps_are_made_from_a_recipe() -> None:
-    settings = (StepSettings("centre_crop", {"rows": 0.5}), StepSettings("resize", {"columns": 64}))
-    assert make_steps(settings) == [CentreCrop(rows=0.5), Resize(columns=64)]
+    settings = (TransformSettings("centre_crop", {"rows": 0.5}), TransformSettings("resize", {"columns": 64}))
+    assert make_transforms(settings) == [CentreCrop(rows=0.5), Resize(columns=64)]
 
 
 @pytest.mark.parametrize(
@@ -121,20 +121,20 @@ def test_steps_are_made_from_a_recipe() -> None:
         ("resize", {"rows": 2.5}, "rows is 2.5"),
     ],
 )
-def test_what_a_step_cannot_do_is_named(name: str, numbers: dict[str, float], fault: str) -> None:
-    with pytest.raises(UserError, match=f"step {name}: {fault}"):
-        make_steps((StepSettings(name, numbers),))
+def test_what_a_step_cannot_do_is_named(name: str, numbers: dict[str, float], problem: str) -> None:
+    with pytest.raises(UserError, match=f"step {name}: {problem}"):
+        make_transforms((TransformSettings(name, numbers),))
 
 
 @dataclass(frozen=True)
 class FakeRecipe:
-    steps: tuple[StepSettings, ...]
+    steps: tuple[TransformSettings, ...]
 
-    def steps_hash(self) -> str:
+    def transforms_hash(self) -> str:
         return "abc"
 
 
-def trainer(*settings: StepSettings) -> Trainer:
+def trainer(*settings: TransformSettings) -> Trainer:
     encoding = SimpleNamespace(values=(1, 2))
     plan = SimpleNamespace(view_axis=0, scheme=SCHEMES["semantic4"], encoding=encoding)
     return cast(Trainer, SimpleNamespace(recipe=FakeRecipe(settings), plan=plan))
@@ -153,7 +153,7 @@ def test_without_steps_the_plans_cases_are_the_trainers(tmp_path: Path) -> None:
 
 
 def test_steps_make_cases_of_their_own_once(tmp_path: Path) -> None:
-    source, crop = store(tmp_path, "1"), trainer(StepSettings("centre_crop", {"rows": 0.5}))
+    source, crop = store(tmp_path, "1"), trainer(TransformSettings("centre_crop", {"rows": 0.5}))
     folder = prepared_folder(crop, tmp_path, ("1",))
     made = CaseStore(folder, "1")
     assert folder == tmp_path / "abc"

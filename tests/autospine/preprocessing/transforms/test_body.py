@@ -8,7 +8,7 @@ import pytest
 from autospine import volumes
 from autospine.phantom.case import make_case
 from autospine.phantom.series import Size
-from autospine.preprocessing.transforms.base import Prepared, apply_steps, undo_steps
+from autospine.preprocessing.transforms.base import CaseData, apply_transforms, invert_transforms
 from autospine.preprocessing.transforms.body import OtsuCrop, body_window
 
 SPACING = (4.0, 1.0, 2.0)
@@ -35,12 +35,12 @@ def test_the_margin_is_in_mm_and_slices_of_the_view_stay(view: int | None, expec
     image = body()
     mask = np.zeros(image.shape, np.uint8)
     mask[2:4, 20:30, 20:30] = 7
-    case, way = apply_steps([OtsuCrop(margin=5)], Prepared(image[None], mask, SPACING, (1, 2), view))
+    case, way = apply_transforms([OtsuCrop(margin=5)], CaseData(image[None], mask, SPACING, (1, 2), view))
     assert case.shape == expected
     assert case.slices == (None if view is None else (1, 2))
     assert case.mask is not None
     assert np.count_nonzero(case.mask) == np.count_nonzero(mask)
-    back = undo_steps(way, (case.mask == 7)[None].astype(np.float32), np.array([-1.0], np.float32))
+    back = invert_transforms(way, (case.mask == 7)[None].astype(np.float32), np.array([-1.0], np.float32))
     assert np.array_equal(back[0] == 1, mask == 7)
     assert np.count_nonzero(back == -1) == image.size - case.image.size
 
@@ -56,8 +56,8 @@ def test_thin_images() -> None:
 def test_nothing_labelled_is_lost_on_phantoms() -> None:
     for index in range(3):
         case = make_case(0, index, Size.SMALL)
-        start = Prepared(case.image[None].astype(np.float32), case.labels, (4.0, 1.6, 1.6))
-        cropped, _ = apply_steps([OtsuCrop()], start)
+        start = CaseData(case.image[None].astype(np.float32), case.labels, (4.0, 1.6, 1.6))
+        cropped, _ = apply_transforms([OtsuCrop()], start)
         assert cropped.mask is not None
         assert np.count_nonzero(cropped.mask) == np.count_nonzero(case.labels)
 
@@ -66,7 +66,7 @@ def test_nothing_labelled_is_lost_on_real_scans(real_data: Path) -> None:
     share = []
     for path in sorted(real_data.glob("*/images/*.mha")):
         image, mask = volumes.read_image(path), volumes.read_mask(path.parents[1] / "masks" / path.name)
-        case, _ = apply_steps([OtsuCrop()], Prepared(image.array[None], mask.array, image.spacing))
+        case, _ = apply_transforms([OtsuCrop()], CaseData(image.array[None], mask.array, image.spacing))
         assert np.count_nonzero(case.mask) == np.count_nonzero(mask.array), path
         share.append(case.image.size / image.array.size)
     assert np.mean(share) < 0.9

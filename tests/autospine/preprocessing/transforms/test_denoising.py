@@ -68,6 +68,6 @@ def test_tiny_slices(step: ShearletDenoise | WaveletDenoise, shape: tuple[int, i
         (WaveletDenoise, {"levels": 0}, "levels is 0"),
     ],
 )
-def test_impossible_numbers_are_refused(kind: type, numbers: dict[str, float], fault: str) -> None:
-    with pytest.raises(ValueError, match=fault):
+def test_impossible_numbers_are_refused(kind: type, numbers: dict[str, float], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         kind(**numbers)

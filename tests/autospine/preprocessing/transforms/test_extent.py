@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.planning.recipe import StepSettings
-from autospine.preprocessing.transforms.base import Prepared, apply_steps, make_steps
+from autospine.planning.recipe import TransformSettings
+from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
 from autospine.preprocessing.transforms.body import OtsuCrop
 from autospine.preprocessing.transforms.extent import shape_after
 from autospine.preprocessing.transforms.spatial import Fit
@@ -20,15 +20,18 @@ LARGE = (15, 880, 880)
 def test_it_is_what_the_steps_make_of_a_case(
     shape: tuple[int, int, int], steps: list, view: int | None
 ) -> None:
-    constant = Prepared(np.zeros((1, *shape), np.float32), None, SPACING, view_axis=view)
-    made, _ = apply_steps(steps, constant)
+    constant = CaseData(np.zeros((1, *shape), np.float32), None, SPACING, view_axis=view)
+    made, _ = apply_transforms(steps, constant)
     assert shape_after(steps, shape, SPACING, view) == made.shape
 
 
 def test_a_paper_s_steps_on_a_large_case() -> None:
     names = ("wavelet_denoise", "otsu_crop", "z_score")
-    steps = make_steps(
-        (*map(StepSettings, names), StepSettings("fit", {"slices": 18, "rows": 256, "columns": 128}))
+    steps = make_transforms(
+        (
+            *map(TransformSettings, names),
+            TransformSettings("fit", {"slices": 18, "rows": 256, "columns": 128}),
+        )
     )
     assert shape_after(steps, LARGE, (4.0, 0.35, 0.35), None) == (18, 256, 128)
 

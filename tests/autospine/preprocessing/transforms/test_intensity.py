@@ -7,14 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.preprocessing.transforms.intensity import AdaptiveHistogram, IntensityStep, UnitRange, ZScore
+from autospine.preprocessing.transforms.intensity import (
+    AdaptiveHistogram,
+    IntensityTransform,
+    UnitRange,
+    ZScore,
+)
 from tests.prepared import FILL, intense, prepared, shapes, views
 
 
 @settings(deadline=None)
 @given(shapes, views, intense)
 def test_only_intensities_change_and_the_way_back_is_empty(
-    shape: tuple[int, int, int], view: int | None, step: IntensityStep
+    shape: tuple[int, int, int], view: int | None, step: IntensityTransform
 ) -> None:
     start = prepared(shape, view=view)
     case = step.apply(start)
@@ -24,7 +29,7 @@ def test_only_intensities_change_and_the_way_back_is_empty(
 
 @pytest.mark.parametrize("step", [ZScore(1), UnitRange(2, 98, 1), AdaptiveHistogram(tiles=3)])
 @pytest.mark.parametrize("view", [0, 1])
-def test_a_slice_of_its_own_is_one_of_the_view(step: IntensityStep, view: int) -> None:
+def test_a_slice_of_its_own_is_one_of_the_view(step: IntensityTransform, view: int) -> None:
     start = prepared((6, 7, 8), view=view)
     whole = step.apply(start).image
     for k in range(start.shape[view]):
@@ -89,8 +94,8 @@ def test_adaptive_histogram_brings_out_the_dark_half() -> None:
         (AdaptiveHistogram, {"bins": 0}, "bins is 0"),
     ],
 )
-def test_impossible_numbers_are_refused(kind: type, numbers: dict[str, float], fault: str) -> None:
-    with pytest.raises(ValueError, match=fault):
+def test_impossible_numbers_are_refused(kind: type, numbers: dict[str, float], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         kind(**numbers)
 
 

@@ -9,7 +9,7 @@ from autospine.core.errors import UserError
 from autospine.labels.conversion import get_scheme
 from autospine.planning.plan import Grid, Rebuild
 from autospine.preprocessing.grid import case_grid
-from autospine.preprocessing.transforms.base import Prepared
+from autospine.preprocessing.transforms.base import CaseData
 from autospine.preprocessing.transforms.masks import BoxMasks
 from autospine.reconstruction.masks import rebuild_mask
 from tests.tiny import SPACING, spine_mask
@@ -18,12 +18,12 @@ GRID = case_grid(Grid((None, None, None), rebuild=Rebuild(1.0)), spine_mask().sh
 
 
 @pytest.fixture
-def case() -> Prepared:
+def case() -> CaseData:
     mask = GRID.bring_mask(spine_mask(), None)
-    return Prepared(np.ones((1, *GRID.shape), np.float32), mask, GRID.spacing, slice_grid=GRID.slices)
+    return CaseData(np.ones((1, *GRID.shape), np.float32), mask, GRID.spacing, slice_grid=GRID.slices)
 
 
-def test_masks_between_measured_slices_follow_the_box_rule(case: Prepared) -> None:
+def test_masks_between_measured_slices_follow_the_box_rule(case: CaseData) -> None:
     found = BoxMasks().apply(case)
     assert found.mask is not None
     assert GRID.slices is not None
@@ -32,7 +32,7 @@ def test_masks_between_measured_slices_follow_the_box_rule(case: Prepared) -> No
     assert found.image is case.image
 
 
-def test_the_aligned_masks_do_not_matter(case: Prepared) -> None:
+def test_the_aligned_masks_do_not_matter(case: CaseData) -> None:
     """Only measured slices are looked at."""
     expected = BoxMasks().apply(case).mask
     assert case.mask is not None
@@ -41,7 +41,7 @@ def test_the_aligned_masks_do_not_matter(case: Prepared) -> None:
     np.testing.assert_array_equal(BoxMasks().apply(replace(case, mask=other)).mask, expected)
 
 
-def test_what_nobody_annotated_stays_so(case: Prepared) -> None:
+def test_what_nobody_annotated_stays_so(case: CaseData) -> None:
     assert case.mask is not None
     mask = case.mask.copy()
     mask[8:, :3] = 255
@@ -54,18 +54,18 @@ def test_what_nobody_annotated_stays_so(case: Prepared) -> None:
 
 
 @pytest.mark.parametrize("change", [{"mask": None}, {"slice_grid": None}], ids=["prediction", "another plan"])
-def test_nothing_is_done_where_there_is_nothing_to_do(case: Prepared, change: dict) -> None:
+def test_nothing_is_done_where_there_is_nothing_to_do(case: CaseData, change: dict) -> None:
     given = replace(case, **change)
     assert BoxMasks().apply(given) is given
 
 
-def test_slices_that_another_step_has_changed_are_refused(case: Prepared) -> None:
+def test_slices_that_another_step_has_changed_are_refused(case: CaseData) -> None:
     assert case.mask is not None
     cut = replace(case, image=case.image[:, 2:], mask=case.mask[2:])
     with pytest.raises(UserError, match=r"step box_masks: finds other slices .*; list it first"):
         BoxMasks().apply(cut)
 
 
-def test_predictions_pass(case: Prepared) -> None:
+def test_predictions_pass(case: CaseData) -> None:
     values = np.random.default_rng(0).random((3, *GRID.shape)).astype(np.float32)
     assert BoxMasks().undo(values, GRID.shape, np.zeros(3)) is values

@@ -11,9 +11,14 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import SCHEMES
-from autospine.planning.recipe import StepSettings
+from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.storage import CaseStore
-from autospine.preprocessing.transforms.base import Prepared, apply_steps, make_steps, prepared_folder
+from autospine.preprocessing.transforms.base import (
+    CaseData,
+    apply_transforms,
+    make_transforms,
+    prepared_folder,
+)
 from autospine.preprocessing.transforms.slices import FilterSlices
 from autospine.training.trainer import Trainer
 from tests.tiny import IDS, SPACING, plan_of, spine_mask
@@ -22,10 +27,10 @@ from tests.toys import QUICK, ToyTrainer
 LABELS = (1, 2, 3, 4, 5, 100, 201, 202, 203, 204, 205)
 
 
-def case(mask: np.ndarray | None = None) -> Prepared:
+def case(mask: np.ndarray | None = None) -> CaseData:
     mask = spine_mask() if mask is None else mask  # canal on the slices 2 and 3
     image = np.zeros((1, *mask.shape), np.float32)
-    return Prepared(image, mask, SPACING, scheme=SCHEMES["spider"], labels=LABELS)
+    return CaseData(image, mask, SPACING, scheme=SCHEMES["spider"], labels=LABELS)
 
 
 def test_slices_with_all_classes_are_kept() -> None:
@@ -60,10 +65,14 @@ def test_a_low_ratio_drops_slices() -> None:
 
 
 def test_steps_before_count() -> None:
-    steps = make_steps((StepSettings("fit", {"rows": 300, "columns": 300}), StepSettings("filter_slices")))
-    assert apply_steps(steps, case())[0].slices == (2, 3)
-    wide = make_steps((StepSettings("pad", {"rows": 800, "columns": 800}), StepSettings("filter_slices")))
-    assert apply_steps(wide, case())[0].slices == ()  # the black around raises the background's share
+    steps = make_transforms(
+        (TransformSettings("fit", {"rows": 300, "columns": 300}), TransformSettings("filter_slices"))
+    )
+    assert apply_transforms(steps, case())[0].slices == (2, 3)
+    wide = make_transforms(
+        (TransformSettings("pad", {"rows": 800, "columns": 800}), TransformSettings("filter_slices"))
+    )
+    assert apply_transforms(wide, case())[0].slices == ()  # the black around raises the background's share
 
 
 def test_what_cannot_be_filtered() -> None:
@@ -72,12 +81,12 @@ def test_what_cannot_be_filtered() -> None:
     with pytest.raises(UserError, match="no vertebra, canal or disc among the labels of scheme axial4"):
         FilterSlices().apply(replace(case(), scheme=SCHEMES["axial4"], labels=(1, 2, 3)))
     with pytest.raises(UserError, match=r"step filter_slices: max_ratio is 0\.5"):
-        make_steps((StepSettings("filter_slices", {"max_ratio": 0.5}),))
+        make_transforms((TransformSettings("filter_slices", {"max_ratio": 0.5}),))
 
 
 @pytest.fixture
 def trainer(tiny_work: WorkFolder) -> Trainer:
-    steps = (StepSettings("clean_masks"), StepSettings("filter_slices"))
+    steps = (TransformSettings("clean_masks"), TransformSettings("filter_slices"))
     return ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, steps=steps))
 
 
@@ -140,7 +149,7 @@ def test_no_slice_left_names_the_class_every_time(
 
 
 def test_no_slice_left_because_of_the_ratio(tiny_work: WorkFolder, cases: Path) -> None:
-    recipe = replace(QUICK, steps=(StepSettings("filter_slices", {"max_ratio": 1.5}),))
+    recipe = replace(QUICK, steps=(TransformSettings("filter_slices", {"max_ratio": 1.5}),))
     with pytest.raises(UserError, match=r"the lowest class weight ratio is \d+\.\d, above 1\.5"):
         prepared_folder(ToyTrainer(plan_of(tiny_work, 2), recipe), cases, IDS[:2])
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.preprocessing.transforms.base import Prepared, apply_steps, undo_steps
+from autospine.preprocessing.transforms.base import CaseData, apply_transforms, invert_transforms
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
 from tests.prepared import FILL, counts, prepared, shapes, shares, views
 
@@ -55,7 +55,7 @@ def test_resizing_keeps_the_extent() -> None:
 
 def test_a_smooth_image_survives_there_and_back() -> None:
     waves = np.sin(np.indices((4, 40, 40)).sum(axis=0) / 8).astype(np.float32)[None]
-    step, case = Resize(rows=64, columns=80), Prepared(waves, None, (4.0, 1.0, 1.0))
+    step, case = Resize(rows=64, columns=80), CaseData(waves, None, (4.0, 1.0, 1.0))
     back = step.undo(step.apply(case).image, (4, 40, 40), FILL[:1])
     assert back[:, :, 2:-2, 2:-2] == pytest.approx(waves[:, :, 2:-2, 2:-2], abs=0.03)
 
@@ -109,26 +109,26 @@ def test_what_is_fitted_has_the_size_asked_for_and_its_aspect(
 
 
 def test_fitting_keeps_every_voxel_at_its_place() -> None:
-    start = Prepared(millimetres((5, 30, 20), (4, 0.6, 0.8)), None, (4.0, 0.6, 0.8))
+    start = CaseData(millimetres((5, 30, 20), (4, 0.6, 0.8)), None, (4.0, 0.6, 0.8))
     step = Fit(rows=64, columns=80)
-    case, way = apply_steps([step], start)
+    case, way = apply_transforms([step], start)
     assert case.shape == (5, 64, 80)  # 18 x 16 mm: the rows limit, 57 columns
     assert case.spacing == pytest.approx((4.0, 18 / 64, 16 / 57))
     inside = case.image[:, :, :, 11:68]
     assert inside.shape[3] == 57
     expected = millimetres((5, 64, 57), case.spacing)
     assert inside[:, :, 2:-2, 2:-2] == pytest.approx(expected[:, :, 2:-2, 2:-2], abs=1e-3)
-    back = undo_steps(way, case.image, np.zeros(3, np.float32))
+    back = invert_transforms(way, case.image, np.zeros(3, np.float32))
     assert back[:, :, 2:-2, 2:-2] == pytest.approx(start.image[:, :, 2:-2, 2:-2], abs=0.02)  # mm
 
 
 def test_a_mask_fitted_and_brought_back_is_the_mask() -> None:
     mask = np.zeros((4, 40, 30), np.uint8)
     mask[1:3, 10:25, 8:20] = 2
-    start = Prepared(mask[None].astype(np.float32), mask, (4.0, 0.6, 0.6))
-    case, way = apply_steps([Fit(rows=101, columns=97)], start)
+    start = CaseData(mask[None].astype(np.float32), mask, (4.0, 0.6, 0.6))
+    case, way = apply_transforms([Fit(rows=101, columns=97)], start)
     assert case.mask is not None
-    share = undo_steps(way, (case.mask == 2)[None].astype(np.float32), np.zeros(1, np.float32))
+    share = invert_transforms(way, (case.mask == 2)[None].astype(np.float32), np.zeros(1, np.float32))
     assert np.array_equal(share[0] > 0.5, mask == 2)
 
 
@@ -136,17 +136,17 @@ def test_a_mask_fitted_and_brought_back_is_the_mask() -> None:
 def test_a_volume_fits_the_papers_size(slices: int, spacing: float) -> None:
     """Half the columns, then 18 x 256 x 128: fewer slices get a margin, more are interpolated."""
     image = np.zeros((1, slices, 88, 88), np.float32)
-    start = Prepared(image, np.zeros(image.shape[1:], np.uint8), (spacing, 3.0, 3.0), view_axis=None)
-    case, way = apply_steps([CentreCrop(columns=0.5), Fit(18, 256, 128)], start)
+    start = CaseData(image, np.zeros(image.shape[1:], np.uint8), (spacing, 3.0, 3.0), view_axis=None)
+    case, way = apply_transforms([CentreCrop(columns=0.5), Fit(18, 256, 128)], start)
     assert case.shape == (18, 256, 128)
     assert case.spacing[1:] == pytest.approx((3 * 88 / 256, 3 * 88 / 256))
     assert case.spacing[0] == pytest.approx(spacing * max(slices / 18, 1))
-    assert undo_steps(way, case.image, np.zeros(1, np.float32)).shape == image.shape
+    assert invert_transforms(way, case.image, np.zeros(1, np.float32)).shape == image.shape
 
 
 def test_an_axial_slice_is_fitted_along_its_own_axes() -> None:
     """16 slices of 4 mm from side to side are 64 mm, as high as 64 columns of 1 mm are wide."""
-    case, _ = apply_steps(
+    case, _ = apply_transforms(
         [Fit(slices=128, columns=96)], replace(prepared((16, 9, 64), view=1), spacing=(4.0, 5.0, 1.0))
     )
     assert case.shape == (128, 9, 96)

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from autospine.core.precision import Precision
 from autospine.networks.blocks import InstanceNorm
 from autospine.networks.wgan_resunet import Critic
-from autospine.training.losses.adversarial import Adversary, clip_weights, gradient_penalty
-from autospine.training.optimisation import Updater
+from autospine.training.losses.adversarial import CriticTraining, clip_weights, gradient_penalty
+from autospine.training.optimisation import OptimizerStep
 
 
 class Linear(nn.Module):
@@ -70,18 +70,18 @@ def penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 def test_the_wasserstein_loss_is_the_difference_of_means() -> None:
     critic, (real, fake) = Linear(1.0), masks()
-    terms = Adversary(constraint="clipping").losses(critic, real, fake)
+    terms = CriticTraining(constraint="clipping").losses(critic, real, fake)
     difference = critic(real).mean() - critic(fake).mean()
     assert torch.allclose(terms["critic"], -difference)
     assert torch.allclose(terms["wasserstein"], difference)
-    penalised = Adversary(penalty=7.0).losses(critic, real, fake)
+    penalised = CriticTraining(penalty=7.0).losses(critic, real, fake)
     assert torch.allclose(penalised["critic"], -difference + 7 * penalised["penalty"])
-    assert torch.allclose(Adversary().persuade(critic, fake), -critic(fake).mean())
+    assert torch.allclose(CriticTraining().persuade(critic, fake), -critic(fake).mean())
 
 
 def test_cross_entropy_is_pytorchs_on_the_scores() -> None:
     critic, (real, fake) = Linear(1.0), masks()
-    adversary = Adversary("cross_entropy", "none")
+    adversary = CriticTraining("cross_entropy", "none")
     ones, zeros = torch.ones(3), torch.zeros(3)
     bce = F.binary_cross_entropy_with_logits
     expected = bce(critic(real), ones) + bce(critic(fake), zeros)
@@ -89,13 +89,13 @@ def test_cross_entropy_is_pytorchs_on_the_scores() -> None:
     assert torch.allclose(adversary.persuade(critic, fake), bce(critic(fake), ones))
 
 
-def updater_of(critic: nn.Module) -> Updater:
+def updater_of(critic: nn.Module) -> OptimizerStep:
     optimiser = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.5, 0.9))
-    return Updater({"critic": critic}, {"critic": optimiser}, {"critic": 0.0}, Precision())
+    return OptimizerStep({"critic": critic}, {"critic": optimiser}, {"critic": 0.0}, Precision())
 
 
-@pytest.mark.parametrize("adversary", [Adversary(), Adversary("cross_entropy", "none")])
-def test_a_trained_critic_tells_the_masks_apart(adversary: Adversary) -> None:
+@pytest.mark.parametrize("adversary", [CriticTraining(), CriticTraining("cross_entropy", "none")])
+def test_a_trained_critic_tells_the_masks_apart(adversary: CriticTraining) -> None:
     torch.manual_seed(0)
     critic, (real, fake) = Critic(2, width=4), masks(size=64)
     updater = updater_of(critic)
@@ -110,14 +110,14 @@ def test_a_trained_critic_tells_the_masks_apart(adversary: Adversary) -> None:
 def test_the_critic_moves_as_often_as_asked() -> None:
     critic, (real, fake) = Linear(1.0), masks()
     updater = updater_of(critic)
-    Adversary(steps=4).train(updater, "critic", real, fake)
+    CriticTraining(steps=4).train(updater, "critic", real, fake)
     assert updater.optimisers["critic"].state[critic.weight]["step"] == 4
 
 
 def test_clipping_keeps_every_weight_small() -> None:
     torch.manual_seed(0)
     critic, (real, fake) = Critic(2, width=4), masks(size=64)
-    Adversary(constraint="clipping", clip=0.02).train(updater_of(critic), "critic", real, fake)
+    CriticTraining(constraint="clipping", clip=0.02).train(updater_of(critic), "critic", real, fake)
     assert largest(critic, nn.Conv2d) == pytest.approx(0.02)
     clip_weights(critic, 0.001)
     assert largest(critic, nn.Conv2d) == pytest.approx(0.001)
@@ -133,7 +133,7 @@ def test_a_clipped_critic_still_tells_the_masks_apart() -> None:
     """Its scores move the generator: gains as small as its weights would leave almost no gradient."""
     torch.manual_seed(0)
     critic, (real, fake) = Critic(2, width=8), masks(size=64)
-    adversary, updater = Adversary(constraint="clipping"), updater_of(critic)
+    adversary, updater = CriticTraining(constraint="clipping"), updater_of(critic)
     for _ in range(20):
         adversary.train(updater, "critic", real, fake)
     annotated, predicted = critic(real), critic(fake.requires_grad_())
@@ -145,9 +145,9 @@ def test_a_clipped_critic_still_tells_the_masks_apart() -> None:
 def test_scores_stay_float32_under_autocast() -> None:
     critic, (real, fake) = Critic(2, width=4), masks(size=64)
     with torch.autocast("cpu", torch.bfloat16):
-        terms = Adversary().losses(critic, real, fake)
+        terms = CriticTraining().losses(critic, real, fake)
     assert {term.dtype for term in terms.values()} == {torch.float32}
-    alone = Adversary(constraint="clipping").losses(critic, real, fake)
+    alone = CriticTraining(constraint="clipping").losses(critic, real, fake)
     assert torch.equal(terms["wasserstein"], alone["wasserstein"])
 
 
@@ -158,4 +158,4 @@ def test_scores_stay_float32_under_autocast() -> None:
 )
 def test_impossible_choices_are_refused(change: dict) -> None:
     with pytest.raises(ValueError, match=r"steps|constraint"):
-        replace(Adversary(), **change)
+        replace(CriticTraining(), **change)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from autospine.labels.encoding import Encoding, SemanticClass
 from autospine.training.data import Batch
 from autospine.training.losses.dice_ce import DiceCrossEntropy
-from autospine.training.losses.multitask import Objective
+from autospine.training.losses.multitask import MultiTaskLoss
 from tests.tiny import chain_encoding, spine_mask
 
 SPACING = (4.0, 3.0, 2.0)
@@ -43,11 +43,11 @@ def mean_semantic(logits: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
 @pytest.mark.parametrize("view_axis", [None, 0, 1])
 @pytest.mark.parametrize("offset_axes", [(1, 2), (0, 1, 2)])
 def test_offsets_lead_exactly_to_the_centroids(view_axis: int | None, offset_axes: tuple[int, ...]) -> None:
-    encoding, mask = chain_encoding(offset_axes=offset_axes, pitch_mm=35.0), spine_mask()
+    encoding, mask = chain_encoding(offset_axes=offset_axes, intervertebral_distance_mm=35.0), spine_mask()
     at = {None: 0, 0: 2, 1: 40}[view_axis]
     batch = batch_of(mask, encoding, view_axis, at)
     axes = tuple(axis for axis in range(3) if axis != view_axis)
-    offsets = Objective(encoding, axes, DiceCrossEntropy()).offsets(batch.labels.long(), batch)[0].numpy()
+    offsets = MultiTaskLoss(encoding, axes, DiceCrossEntropy()).offsets(batch.labels.long(), batch)[0].numpy()
     kept = (
         np.indices(mask.shape) if view_axis is None else np.indices(mask.shape).take(at, axis=view_axis + 1)
     )
@@ -59,7 +59,7 @@ def test_offsets_lead_exactly_to_the_centroids(view_axis: int | None, offset_axe
             np.testing.assert_allclose(reached[values == value], middle[axis] * SPACING[axis], atol=1e-3)
 
 
-def perfect_output(batch: Batch, objective: Objective) -> Tensor:
+def perfect_output(batch: Batch, objective: MultiTaskLoss) -> Tensor:
     """Logits that say exactly what the labels say."""
     encoding, labels = objective.encoding, batch.labels.long()
     classes = F.one_hot(objective.class_of[labels].clamp(min=0), encoding.semantic_channels)
@@ -71,10 +71,10 @@ def perfect_output(batch: Batch, objective: Objective) -> Tensor:
 
 @pytest.mark.parametrize("view_axis", [None, 0])
 def test_a_perfect_answer_costs_nothing(view_axis: int | None) -> None:
-    encoding = chain_encoding(pitch_mm=30)
+    encoding = chain_encoding(intervertebral_distance_mm=30)
     batch = batch_of(spine_mask(), encoding, view_axis, 2)
     axes = tuple(axis for axis in range(3) if axis != view_axis)
-    objective = Objective(encoding, axes, DiceCrossEntropy())
+    objective = MultiTaskLoss(encoding, axes, DiceCrossEntropy())
     terms = objective(perfect_output(batch, objective), batch)
     assert set(terms) == {"loss", "semantic", "offset", "level"}
     assert all(float(value) == pytest.approx(0, abs=1e-4) for value in terms.values())
@@ -83,7 +83,7 @@ def test_a_perfect_answer_costs_nothing(view_axis: int | None) -> None:
 def small() -> tuple[Encoding, Batch, Tensor]:
     """Four voxels in a row: background, level 1, level 2, not annotated."""
     chain = SemanticClass("vertebra", (1, 2), (1, 2))
-    encoding = Encoding((chain,), (1, 2), (1, 2), pitch_mm=10.0)
+    encoding = Encoding((chain,), (1, 2), (1, 2), intervertebral_distance_mm=10.0)
     points = torch.full((1, 4, 2), torch.nan)
     points[0, 1], points[0, 2] = torch.tensor([0.0, 2.0]), torch.tensor([3.0, 2.0])
     labels = torch.tensor([[[0, 1, 2, 3]]])
@@ -94,7 +94,7 @@ def small() -> tuple[Encoding, Batch, Tensor]:
 
 def test_every_term_against_a_hand_computation() -> None:
     encoding, batch, output = small()
-    objective = Objective(encoding, (1, 2), mean_semantic, offset_weight=2.0, level_weight=0.5)
+    objective = MultiTaskLoss(encoding, (1, 2), mean_semantic, offset_weight=2.0, level_weight=0.5)
     terms = objective(output, batch)
     semantic = np.mean(
         [
@@ -116,7 +116,7 @@ def test_every_term_against_a_hand_computation() -> None:
 def test_voxels_without_annotation_have_no_gradient() -> None:
     encoding, batch, output = small()
     output.requires_grad_()
-    Objective(encoding, (1, 2), DiceCrossEntropy())(output, batch)["loss"].backward()
+    MultiTaskLoss(encoding, (1, 2), DiceCrossEntropy())(output, batch)["loss"].backward()
     assert output.grad is not None
     assert not output.grad[..., 3].any()
     assert output.grad[:, :2, :, :3].any()
@@ -127,7 +127,7 @@ def test_a_batch_without_instances_is_finite_and_can_be_learnt_from() -> None:
     encoding, batch, output = small()
     batch = replace(batch, labels=torch.tensor([[[0, 0, 3, 3]]]), points=torch.full((1, 4, 2), torch.nan))
     output.requires_grad_()
-    terms = Objective(encoding, (1, 2), DiceCrossEntropy())(output, batch)
+    terms = MultiTaskLoss(encoding, (1, 2), DiceCrossEntropy())(output, batch)
     terms["loss"].backward()
     assert terms["offset"].item() == terms["level"].item() == 0
     assert all(bool(value.isfinite()) for value in terms.values())
@@ -138,7 +138,7 @@ def test_a_batch_without_instances_is_finite_and_can_be_learnt_from() -> None:
 def test_a_plain_encoding_has_classes_only() -> None:
     encoding, batch, output = small()
     plain = encoding.plain()
-    terms = Objective(plain, (1, 2), mean_semantic)(output[:, :3], batch)
+    terms = MultiTaskLoss(plain, (1, 2), mean_semantic)(output[:, :3], batch)
     expected = np.mean([-float(output[0, :3, 0, k].log_softmax(0)[k]) for k in range(3)])
     assert set(terms) == {"loss", "semantic"}
     assert float(terms["loss"]) == pytest.approx(expected, abs=1e-5)
@@ -147,7 +147,7 @@ def test_a_plain_encoding_has_classes_only() -> None:
 def test_coarser_outputs_count_by_halves() -> None:
     encoding = chain_encoding()
     batch = batch_of(spine_mask(), encoding, 0, 2)
-    objective = Objective(encoding, (1, 2), mean_semantic)
+    objective = MultiTaskLoss(encoding, (1, 2), mean_semantic)
     generator = torch.Generator().manual_seed(0)
     fine = torch.randn((1, encoding.channels, 72, 36), generator=generator)
     coarse = torch.randn((1, encoding.channels, 36, 18), generator=generator)

@@ -19,7 +19,7 @@ from autospine.evaluation.report.html.pictures import draw_case
 from autospine.evaluation.report.html.plots import bland_altman, box_plots, level_bars
 from autospine.evaluation.report.tables import tables
 from autospine.evaluation.run import Settings, score_systems
-from autospine.evaluation.study import Study
+from autospine.evaluation.study import MethodComparison
 
 IDS = ("1_t1", "1_t2", "2_t2", "3_t2", "4_t2")
 VOID = {"meta", "img", "br", "path", "use", "rect", "polygon"}
@@ -55,16 +55,16 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def study(tmp_path_factory: pytest.TempPathFactory) -> MethodComparison:
     return make(tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
-def page(study: Study) -> str:
+def page(study: MethodComparison) -> str:
     return as_page(study)
 
 
-def make(root: Path, images: bool = True, against: bool = True) -> Study:
+def make(root: Path, images: bool = True, against: bool = True) -> MethodComparison:
     """Five series: perfect, moved, one level up, one level missing, no prediction; `<b>` is an id to escape."""
     from tests.autospine.conftest import stacked_boxes, write_array
 
@@ -96,7 +96,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
     assert "@import" not in page and "url(http" not in page
 
 
-def test_the_page_holds_every_table_and_says_what_is_missing(study: Study, page: str) -> None:
+def test_the_page_holds_every_table_and_says_what_is_missing(study: MethodComparison, page: str) -> None:
     for table in tables(study):
         for row in table.rows:
             for cell in row:
@@ -112,8 +112,8 @@ def test_the_page_holds_every_table_and_says_what_is_missing(study: Study, page:
     assert "all vertebrae are numbered 1 level too high" in page and "L4: missed" in page
 
 
-def test_the_same_study_gives_the_same_page(study: Study, page: str) -> None:
-    assert as_page(Study(study.systems)) == page
+def test_the_same_study_gives_the_same_page(study: MethodComparison, page: str) -> None:
+    assert as_page(MethodComparison(study.systems)) == page
 
 
 def test_without_scans_the_masks_are_drawn_alone(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_without_scans_the_masks_are_drawn_alone(tmp_path: Path) -> None:
     assert picture.getpixel((2, 2)) == (36, 36, 36)
 
 
-def test_pictures_show_levels_and_errors(study: Study) -> None:
+def test_pictures_show_levels_and_errors(study: MethodComparison) -> None:
     _, (reference, prediction, differences) = draw_case(study.first.files["2_t2"])
     assert {name for name, _, _ in reference.names} == {"L5", "L4", "L3", "L2"}
     assert {name for name, _, _ in prediction.names} == {"L4", "L3", "L2", "L1"}
@@ -142,7 +142,7 @@ def test_a_file_that_is_gone_gives_no_picture(tmp_path: Path) -> None:
     assert draw_case(study.first.files["1_t1"]) == ("", [])
 
 
-def test_levels_are_counted(study: Study) -> None:
+def test_levels_are_counted(study: MethodComparison) -> None:
     counts = level_counts(study.first)
     assert list(counts) == ["vertebrae"]
     assert [each.name for each in counts["vertebrae"]] == ["L5", "L4", "L3", "L2"]
@@ -151,14 +151,14 @@ def test_levels_are_counted(study: Study) -> None:
     assert sum(sum(each.counts.values()) for each in counts["vertebrae"]) == 4 * len(IDS)
 
 
-def test_faults_in_words(study: Study) -> None:
+def test_faults_in_words(study: MethodComparison) -> None:
     lines = {case.id: list(faults(case)) for case in study.first.cases}
     assert lines["1_t1"] == lines["1_t2"] == []
     assert lines["3_t2"] == ["L4: missed"]
     assert lines["4_t2"] == ["L5: missed", "L4: missed", "L3: missed", "L2: missed"]
 
 
-def test_agreement_of_volumes(study: Study) -> None:
+def test_agreement_of_volumes(study: MethodComparison) -> None:
     found = agreements(study.first)
     assert [each.kind for each in found] == ["vertebrae"]
     scores = [score for case in study.first.cases for score in case.scores if not score.union]
@@ -178,7 +178,7 @@ def test_agreement_of_volumes(study: Study) -> None:
         lambda study: bland_altman(agreements(study.first), "a <b>"),
     ],
 )
-def test_plots_are_plain_svg(study: Study, draw: Callable[[Study], str]) -> None:
+def test_plots_are_plain_svg(study: MethodComparison, draw: Callable[[MethodComparison], str]) -> None:
     svg = draw(study)
     assert svg.startswith("<svg") and svg.rstrip().endswith("</svg>")
     assert "viewBox" in svg and not re.search(r"<svg[^>]* (width|height)=", svg)
