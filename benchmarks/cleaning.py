@@ -34,12 +34,10 @@ def main() -> None:
     for rules in RULES:
         print(f"  {rules}: {clean_mask(masks, SPIDER, rules).report.line}")
     runs = {
-        f"{rules}, to semantic4": lambda rules=rules: timed(lambda: clean_mask(masks, SPIDER, rules))
-        for rules in RULES
+        f"{rules}, to semantic4": lambda rules=rules: timed(lambda: clean_mask(masks, SPIDER, rules)) for rules in RULES
     }
     runs |= {
-        f"{rules}, own labels": lambda rules=rules: timed(lambda: clean_labels(masks, SPIDER, rules))
-        for rules in RULES
+        f"{rules}, own labels": lambda rules=rules: timed(lambda: clean_labels(masks, SPIDER, rules)) for rules in RULES
     }
     for name, found in alternate(runs, options.repeats).items():
         print(f"{name:42s} {found}  target {TARGET:g} s")

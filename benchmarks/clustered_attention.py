@@ -38,10 +38,7 @@ def main() -> None:
             if kind != "materialised" or size <= LARGEST_MATERIALISED:
                 found[kind, size] = apart(kind, size, options.repeats)
         cells = (found.get((kind, size)) for kind in KINDS)
-        print(
-            f"{size:8d}"
-            + "".join(f"{c[0]:16.3f}{c[1]:10.0f}" if c else f"{'-':>16s}{'-':>10s}" for c in cells)
-        )
+        print(f"{size:8d}" + "".join(f"{c[0]:16.3f}{c[1]:10.0f}" if c else f"{'-':>16s}{'-':>10s}" for c in cells))
     clustered = found["clustered", 16384][1] / found["materialised", 16384][1]
     print(f"memory at 16384, clustered over materialised: 1/{1 / clustered:.0f}  target at most 1/20")
     share = found["clustered", 65536][0] / found["fused", 65536][0]

@@ -77,9 +77,7 @@ def run(folder: Path, minutes: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="default: demo")
     parser.add_argument("--minutes", type=float, default=4.0, help="of training (default: 4)")
     options = parser.parse_args()

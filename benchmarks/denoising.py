@@ -70,9 +70,7 @@ def main() -> None:
     stack = np.repeat(clean_slices(Size.FULL, options.seed, 1)[0], 13, axis=1)
     for name, step in list(TRANSFORMS.items())[:2]:
         step.change(stack)  # makes the frame
-        seconds = Spread(
-            tuple(timed(lambda step=step: step.change(stack)) / stack.shape[1] for _ in range(5))
-        )
+        seconds = Spread(tuple(timed(lambda step=step: step.change(stack)) / stack.shape[1] for _ in range(5)))
         print(f"{name:10s} per slice of {stack.shape[2]} x {stack.shape[3]}  {seconds}")
 
 

@@ -127,9 +127,7 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
             paths = [Path(place) / f"{k}.npy" for k in range(count)]
             _predict([Predictor([each], device("cpu")) for each in models], sources[case], paths)
             full = np.stack([np.load(path) for path in paths])
-        reference = reference_classes(
-            read_mask(sources[case].mask).array, models[0].trainer(), sources[case].mask
-        )
+        reference = reference_classes(read_mask(sources[case].mask).array, models[0].trainer(), sources[case].mask)
         for name, window in images_of(case, part, models[0].card.plan.view_axis):
             inside = full[(slice(None), slice(None), *window)]
             for each in wanted:

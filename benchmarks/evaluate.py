@@ -130,9 +130,7 @@ def autospine(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[floa
 
     spider = SCHEMES["spider"]
     little = np.ones((2, 3, 4), np.uint8)
-    score_case(
-        little, np.roll(np.pad(little, 1), 1, 2)[1:-1, 1:-1, 1:-1], (1, 1, 1), spider, spider
-    )  # imports
+    score_case(little, np.roll(np.pad(little, 1), 1, 2)[1:-1, 1:-1, 1:-1], (1, 1, 1), spider, spider)  # imports
     scores: list[LabelScore] = []
     seconds = timed(lambda: scores.extend(score_case(prediction, reference, spacing, spider, spider)))
     dice = float(np.mean([score.dice for score in scores if not score.union]))
@@ -147,8 +145,7 @@ def monai(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, .
     warnings.simplefilter("ignore")
     labels = np.unique(reference)
     ours, theirs = (
-        torch.stack([torch.from_numpy(mask == label) for label in labels])[None]
-        for mask in (prediction, reference)
+        torch.stack([torch.from_numpy(mask == label) for label in labels])[None] for mask in (prediction, reference)
     )
     made = (
         metrics.DiceMetric(include_background=False),

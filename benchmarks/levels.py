@@ -67,9 +67,7 @@ def crops(mask: np.ndarray) -> list[Crop]:
 
 def say(case: str, crop: str, found: np.ndarray, reference: np.ndarray, ambiguous: str) -> None:
     levels = [v for v in np.unique(reference) if 0 < v < 100 and (reference == v).sum() > SEEN]
-    given = {
-        v: int(np.bincount(found[reference == v]).argmax()) for v in levels
-    }  # what most voxels were called
+    given = {v: int(np.bincount(found[reference == v]).argmax()) for v in levels}  # what most voxels were called
     right = sum(name == v for v, name in given.items())
     missed = sum(name == 0 for name in given.values())
     shifted = len(levels) - right - missed

@@ -54,9 +54,7 @@ def measure(title: str, source: Path, model: Path, folder: Path, repeats: int) -
         rounds.append((whole, startup, found["seconds"]))
     print(f"{title}: {source.name}, networks in {', '.join(sorted(formats))}")
     for kind, clock in enumerate(("seconds", "processor seconds")):
-        whole, startup, bare = (
-            Spread(tuple(part[kind] for part in parts)) for parts in zip(*rounds, strict=True)
-        )
+        whole, startup, bare = (Spread(tuple(part[kind] for part in parts)) for parts in zip(*rounds, strict=True))
         body = Spread(tuple(w - s for w, s in zip(whole.seconds, startup.seconds, strict=True)))
         print(f"  {clock}")
         print(f"    {'whole command':38s} {whole}")

@@ -51,9 +51,7 @@ def main() -> None:
     length.add_argument("--minutes", type=float, default=3, help="of each training (default: 3)")
     length.add_argument("--epochs", type=int, help="of 250 updates instead, where others use the machine too")
     made.add_argument("--folds", type=int, default=5, help="trainings of each kind (default: 5)")
-    made.add_argument(
-        "--shares", type=float, nargs=3, default=(0.7, 0.1, 0.2), metavar=("TRAIN", "VAL", "TEST")
-    )
+    made.add_argument("--shares", type=float, nargs=3, default=(0.7, 0.1, 0.2), metavar=("TRAIN", "VAL", "TEST"))
     made.add_argument("--width", type=float, default=0.25, help="share of the widths (default: 0.25)")
     made.add_argument("--seed", type=int, default=0, help="of the phantom and the weights")
     options = made.parse_args()

@@ -54,9 +54,7 @@ def main() -> None:
     made.add_argument("--updates", type=int, default=600, help="of each generator (default: 600)")
     made.add_argument("--cases", type=int, default=14, help="phantoms (default: 14)")
     made.add_argument("--test", type=int, default=5, help="of these, held out (default: 5)")
-    made.add_argument(
-        "--phantom", choices=("small", "full"), default="full", help="their grid (default: full)"
-    )
+    made.add_argument("--phantom", choices=("small", "full"), default="full", help="their grid (default: full)")
     made.add_argument("--width", type=float, default=0.25, help="share of the widths (default: 0.25)")
     made.add_argument("--clusters", type=int, default=64)
     made.add_argument("--batch", type=int, default=4)
@@ -148,9 +146,7 @@ def plan(folder: Path, training: Sequence[str], test: Sequence[str]) -> WorkFold
     """The plan 2d_axial, with one fold that tests on `test`."""
     splits = folder / "splits.json"
     splits.write_text(json.dumps({"train": list(training), "validation": list(test)}))
-    request = PlanRequest(
-        folder / "data", folder / "work", ("2d_axial",), splits=splits, workers=1, device="cpu"
-    )
+    request = PlanRequest(folder / "data", folder / "work", ("2d_axial",), splits=splits, workers=1, device="cpu")
     outcome = make_plans(request)
     reasons = [reason.because for reason in outcome.plans[0].reasons]
     if "the series is axial: its slices are kept" not in reasons:
@@ -241,8 +237,7 @@ def say_critic(path: Path) -> None:
 
 def say(place: str, found: Mapping[str, Scores]) -> None:
     print(
-        f"\n{place} ({len(found['with'])} cases)\n{'structure':20s} {'critic':8s}"
-        + "".join(f"{m:>10s}" for m in SHOWN)
+        f"\n{place} ({len(found['with'])} cases)\n{'structure':20s} {'critic':8s}" + "".join(f"{m:>10s}" for m in SHOWN)
     )
     for label, name in STRUCTURES.items():
         for part, cases in found.items():

@@ -36,9 +36,7 @@ intense = (
 any_step = geometric | intense
 
 
-def prepared(
-    shape: tuple[int, int, int], slices: tuple[int, ...] | None = None, view: int | None = 0
-) -> CaseData:
+def prepared(shape: tuple[int, int, int], slices: tuple[int, ...] | None = None, view: int | None = 0) -> CaseData:
     """Two channels of noise and three labels."""
     random = np.random.default_rng(0)
     image = random.normal(size=(2, *shape)).astype(np.float32)

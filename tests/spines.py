@@ -47,9 +47,7 @@ class Spine:
         return int(np.argwhere(self.labels == value)[:, 1].max())
 
 
-def draw(
-    vertebrae: int = 6, discs: bool = True, pitches: Sequence[float] | None = None, lean: float = 0.1
-) -> Spine:
+def draw(vertebrae: int = 6, discs: bool = True, pitches: Sequence[float] | None = None, lean: float = 0.1) -> Spine:
     """Levels 1 to `vertebrae` from the lowest up; disc k lies under vertebra k.
 
     Args:

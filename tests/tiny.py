@@ -84,9 +84,7 @@ def tiny_shape(dimension: int, out_channels: int) -> NetworkShape:
 def make_work(root: Path) -> WorkFolder:
     """A planned and preprocessed work folder (root/work) of a tiny data set (root/data)."""
     names = ("2d_sagittal", "3d_volume")
-    request = PlanRequest(
-        write_dataset(root / "data"), root / "work", names, folds=3, workers=1, device="cpu"
-    )
+    request = PlanRequest(write_dataset(root / "data"), root / "work", names, folds=3, workers=1, device="cpu")
     make_plans(request)
     work = WorkFolder(root / "work")
     Plans(tuple(map(shrunk, Plans.load(work.plans).plans))).save(work.plans)

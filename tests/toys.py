@@ -70,9 +70,7 @@ class Critic(nn.Module):
     def __init__(self, dimension: int, channels: int) -> None:
         super().__init__()
         convolution = nn.Conv2d if dimension == 2 else nn.Conv3d
-        self.layers = nn.Sequential(
-            convolution(channels, 4, 3, 2, 1), nn.LeakyReLU(0.2), convolution(4, 1, 1)
-        )
+        self.layers = nn.Sequential(convolution(channels, 4, 3, 2, 1), nn.LeakyReLU(0.2), convolution(4, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

@@ -137,9 +137,7 @@ def _has_one(name: str) -> bool:
         return False
 
 
-def _task(
-    kind: type[Trainer], plan: Plan, base: Recipe, variant: Variant, work: WorkFolder, fold: str
-) -> Task:
+def _task(kind: type[Trainer], plan: Plan, base: Recipe, variant: Variant, work: WorkFolder, fold: str) -> Task:
     recipe = replace(base, name=f"{base.name}_{variant.name}", options={**base.options, **variant.options})
     trainer = kind(plan, recipe)
     return Task(variant, trainer, work.model(kind.name, plan.name, recipe.name, fold))
@@ -153,9 +151,7 @@ def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> AblationB
     """
     there = next((task.folder for task in tasks if task.started), None)
     if there is not None and not request.resume:
-        raise UserError(
-            there, "already holds a training", "add --continue to go on with it, or delete the folder"
-        )
+        raise UserError(there, "already holds a training", "add --continue to go on with it, or delete the folder")
     terms = AblationBudget(request.epochs, request.minutes, request.seed)
     if request.resume:
         terms = continued(terms, folder, there is not None)

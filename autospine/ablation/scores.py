@@ -61,9 +61,7 @@ def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise UserError(
-            path, f"cannot be read ({error.strerror})", "delete the model and train again"
-        ) from error
+        raise UserError(path, f"cannot be read ({error.strerror})", "delete the model and train again") from error
     by_case: dict[str, list[Score]] = {}
     for row in rows:
         if row["union"] == "yes":

@@ -48,7 +48,6 @@ def _step(step: TransformSettings, in_plane: list[str], share: float) -> Transfo
     if step.name not in SIZED:
         return step
     scaled = {
-        name: _side(value, share) if name in in_plane and value else value
-        for name, value in step.settings.items()
+        name: _side(value, share) if name in in_plane and value else value for name, value in step.settings.items()
     }
     return replace(step, settings=scaled)

@@ -85,8 +85,7 @@ class Result:
             for structure in self.structures:
                 for first, second in self.ablation.pairs():
                     chosen = {
-                        each.title: self._values(by_name[each.name], structure, metric)
-                        for each in (first, second)
+                        each.title: self._values(by_name[each.name], structure, metric) for each in (first, second)
                     }
                     structures.append(structure)
                     found += paired_tests(chosen, metric)
@@ -222,9 +221,7 @@ def _tests_csv(tests: Iterable[tuple[str, PairedTest]]) -> str:
         ends = (test.difference.mean, test.difference.low, test.difference.high)
         figures = [_number(_shown(test.metric, value)) for value in ends]
         p_values = [_number(test.t_p), _number(test.t_p_holm)]
-        rows.append(
-            [test.first, test.second, structure, test.metric, test.patients, *figures, *p_values, test.note]
-        )
+        rows.append([test.first, test.second, structure, test.metric, test.patients, *figures, *p_values, test.note])
     return _csv([*header, "note"], rows)
 
 

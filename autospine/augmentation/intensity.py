@@ -91,9 +91,7 @@ def stretch(images: Tensor, parameters: Parameters) -> None:
     chosen = ((parameters.contrast != 1) | (parameters.brightness != 0)).nonzero()[:, 0]
     if not len(chosen):
         return
-    contrast, brightness = (
-        x[chosen, None].to(images.device) for x in (parameters.contrast, parameters.brightness)
-    )
+    contrast, brightness = (x[chosen, None].to(images.device) for x in (parameters.contrast, parameters.brightness))
     chosen = chosen.to(images.device)
     values = images[chosen].flatten(1)  # (b, N)
     offset = values.mean(1, keepdim=True) * (1 - contrast) + brightness

@@ -58,7 +58,5 @@ def larger_voxels(voxel: Tensor, size: int) -> Tensor:
 def _mean_over(index: Tensor, width: Tensor, places: Tensor) -> Tensor:
     """The weights of the fine voxels in the larger voxels `index`: (b, n) to (b, n, size)."""
     start = (index * width)[..., None]
-    overlap = (torch.minimum(start + width[..., None], places + 1) - torch.maximum(start, places)).clamp(
-        min=0
-    )
+    overlap = (torch.minimum(start + width[..., None], places + 1) - torch.maximum(start, places)).clamp(min=0)
     return overlap / overlap.sum(-1, keepdim=True)

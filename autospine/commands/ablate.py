@@ -22,9 +22,7 @@ def main() -> int:
     """Entry point."""
     made = parser(DESCRIPTION, EXAMPLES)
     made.add_argument("work", metavar="WORK", type=Path, help="folder that autospine_plan filled")
-    made.add_argument(
-        "--trainer", required=True, help="one that declares variants: wgan_resunet, safnet, ..."
-    )
+    made.add_argument("--trainer", required=True, help="one that declares variants: wgan_resunet, safnet, ...")
     made.add_argument("--plan", help="default: the first that the trainer takes")
     made.add_argument("--recipe", help="default: the trainer's")
     made.add_argument("--fold", default="0", metavar="K", help="default: 0")
@@ -39,9 +37,7 @@ def main() -> int:
     )
     made.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and patches (default: 0)")
     add_device(made)
-    made.add_argument(
-        "--continue", dest="resume", action="store_true", help="go on where an ablation stopped"
-    )
+    made.add_argument("--continue", dest="resume", action="store_true", help="go on where an ablation stopped")
     return run(made, _ablate)
 
 

@@ -33,9 +33,7 @@ def main() -> int:
     made.add_argument(
         "--keep-labels", action="store_true", help="keep the masks' own integers: vertebra 3 stays vertebra 3"
     )
-    made.add_argument(
-        "--report", type=Path, metavar="CSV", help="pixels that each rule changed, slice by slice"
-    )
+    made.add_argument("--report", type=Path, metavar="CSV", help="pixels that each rule changed, slice by slice")
     add_workers(made)
     return run(made, _clean)
 

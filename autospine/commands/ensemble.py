@@ -24,9 +24,7 @@ def main() -> int:
     made.add_argument("-o", "--output", required=True, type=Path, help="folder for the ensemble")
     how = made.add_mutually_exclusive_group()
     how.add_argument("--weights", nargs="+", type=float, metavar="W", help="one per model; their sum is 1")
-    how.add_argument(
-        "--search", action="store_true", help="choose the weights by mean IoU on validation cases"
-    )
+    how.add_argument("--search", action="store_true", help="choose the weights by mean IoU on validation cases")
     made.add_argument("--work", type=Path, metavar="WORK", help="of --search: the models' work folder")
     made.add_argument(
         "--fold",

@@ -37,9 +37,7 @@ def main() -> int:
     scheme = "a scheme's name, a scheme file or a dataset.json (default: the folder's own, else found out)"
     made.add_argument("--pred-labels", metavar="SCHEME", help=f"labels of PRED: {scheme}")
     made.add_argument("--ref-labels", metavar="SCHEME", help="labels of REF: the same")
-    made.add_argument(
-        "--protocol", choices=("spider",), help="the figures of SPIDER's own script, too, beside these"
-    )
+    made.add_argument("--protocol", choices=("spider",), help="the figures of SPIDER's own script, too, beside these")
     made.add_argument(
         "--by",
         metavar="COLUMN",
@@ -48,9 +46,7 @@ def main() -> int:
         "(default: by sequence if there are several)",
     )
     made.add_argument("--tolerance", metavar="MM", type=float, default=1.0, help="of NSD, in mm (default: 1)")
-    made.add_argument(
-        "--images", metavar="DIR", type=Path, help="scans for the pictures (default: the data set's)"
-    )
+    made.add_argument("--images", metavar="DIR", type=Path, help="scans for the pictures (default: the data set's)")
     made.add_argument(
         "-o", "--output", metavar="OUT", type=Path, help="write report.html, tables and summary.json here"
     )

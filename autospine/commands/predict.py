@@ -19,18 +19,14 @@ EXAMPLES = """  autospine_predict -i scan.nii.gz -o masks -m work/models/unet/2d
 def main() -> int:
     """Entry point."""
     made = parser(DESCRIPTION, EXAMPLES)
-    made.add_argument(
-        "-i", "--input", nargs="+", required=True, type=Path, help="file(s), a folder or a DICOM folder"
-    )
+    made.add_argument("-i", "--input", nargs="+", required=True, type=Path, help="file(s), a folder or a DICOM folder")
     made.add_argument("-o", "--output", required=True, type=Path, help="folder for the masks")
     made.add_argument("-m", "--model", nargs="+", required=True, type=Path, help="model folder(s)")
     made.add_argument("--labels", metavar="SCHEME", help="scheme of the masks (default: the data set's own)")
     add_device(made)
     add_workers(made)
     made.add_argument("--overlay", action="store_true", help="a PNG with coloured labels beside each mask")
-    made.add_argument(
-        "--probabilities", action="store_true", help="class probabilities (.npy) beside each mask"
-    )
+    made.add_argument("--probabilities", action="store_true", help="class probabilities (.npy) beside each mask")
     made.add_argument(
         "--panoptic",
         action="store_true",

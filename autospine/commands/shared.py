@@ -32,9 +32,7 @@ def add_device(made: argparse.ArgumentParser) -> None:
 
 def add_workers(made: argparse.ArgumentParser) -> None:
     """Adds --workers."""
-    made.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="processes at once (default: one per core)"
-    )
+    made.add_argument("--workers", type=int, default=0, metavar="N", help="processes at once (default: one per core)")
 
 
 def start_logging(debug: bool) -> None:

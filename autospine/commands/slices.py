@@ -30,9 +30,7 @@ def main() -> int:
         metavar=("WIDTH", "HEIGHT"),
         help="of the pictures (default: 512 640)",
     )
-    made.add_argument(
-        "--labels", default="semantic4", metavar="SCHEME", help="of the PNG masks (default: semantic4)"
-    )
+    made.add_argument("--labels", default="semantic4", metavar="SCHEME", help="of the PNG masks (default: semantic4)")
     made.add_argument(
         "--mask-labels",
         metavar="SCHEME",
@@ -44,9 +42,7 @@ def main() -> int:
     made.add_argument(
         "--clean", choices=("adapted", "published"), help="clean the masks first, as autospine_clean does"
     )
-    made.add_argument(
-        "--filter", action="store_true", help="leave out slices without a class, or with a high ratio"
-    )
+    made.add_argument("--filter", action="store_true", help="leave out slices without a class, or with a high ratio")
     made.add_argument(
         "--max-ratio",
         type=float,

@@ -28,9 +28,7 @@ def main() -> int:
     _add_how(made)
     add_device(made)
     made.add_argument("--continue", dest="resume", action="store_true", help="go on where a training stopped")
-    made.add_argument(
-        "--held-out", action="store_true", help="score the data set's validation subset as well"
-    )
+    made.add_argument("--held-out", action="store_true", help="score the data set's validation subset as well")
     made.add_argument("--compile", action="store_true", help="use torch.compile")
     made.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
     return run(made, _train)
@@ -39,12 +37,8 @@ def main() -> int:
 def _add_what(made: argparse.ArgumentParser) -> None:
     """Which network learns, and on which cases."""
     made.add_argument("--trainer", default="unet", help="unet (default), or an installed trainer's name")
-    made.add_argument(
-        "--plan", help="default: what the trainer is made for, else 2d_sagittal, else the only one"
-    )
-    made.add_argument(
-        "--fold", default="0", metavar="K|cv|all", help="a fold, every fold, or every case (default: 0)"
-    )
+    made.add_argument("--plan", help="default: what the trainer is made for, else 2d_sagittal, else the only one")
+    made.add_argument("--fold", default="0", metavar="K|cv|all", help="a fold, every fold, or every case (default: 0)")
     made.add_argument("--recipe", help="adapted (default), published, or another of the trainer's")
     made.add_argument(
         "--split",
@@ -71,14 +65,10 @@ def _add_how(made: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a choice that the trainer offers beside its recipes, such as flips=both; once for each",
     )
-    made.add_argument(
-        "--list-options", action="store_true", help="say which choices the trainer offers, and end"
-    )
+    made.add_argument("--list-options", action="store_true", help="say which choices the trainer offers, and end")
     length = made.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
-    length.add_argument(
-        "--minutes", type=float, metavar="M", help="fit each fold, validation included, to this time"
-    )
+    length.add_argument("--minutes", type=float, metavar="M", help="fit each fold, validation included, to this time")
     made.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and patches (default: 0)")
 
 

@@ -98,9 +98,7 @@ def load_dataset(root: str | Path) -> Dataset:
     patients = read_patients(root / "patients.csv")
     images = _channel_files(image_folder, declaration, _has_channel_numbers(root, image_folder, declaration))
     masks = _mask_files(mask_folder, images)
-    cases = tuple(
-        _case(id_, images[id_], masks.get(id_), table.get(id_, {}), patients.get(id_)) for id_ in images
-    )
+    cases = tuple(_case(id_, images[id_], masks.get(id_), table.get(id_, {}), patients.get(id_)) for id_ in images)
     _report_missing(root, mask_folder, cases)
     _report_unlisted(root, cases, table)
     scheme = declaration.scheme or _scheme_of(root, image_folder)
@@ -189,9 +187,7 @@ def _mask_files(folder: Path, images: Mapping[str, object]) -> dict[str, Path]:
     return masks
 
 
-def _case(
-    id_: str, images: tuple[Path, ...], mask: Path | None, row: Mapping[str, str], patient: str | None
-) -> Case:
+def _case(id_: str, images: tuple[Path, ...], mask: Path | None, row: Mapping[str, str], patient: str | None) -> Case:
     guessed, sequence = patient_and_sequence(id_)
     return Case(
         id=id_,

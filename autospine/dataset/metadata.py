@@ -68,10 +68,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
     header, _, _ = text.partition("\n")
     separator = max(",;\t", key=header.count)
     rows = csv.DictReader(text.splitlines(), delimiter=separator, restval="")
-    return [
-        {key.strip(): (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-        for row in rows
-    ]
+    return [{key.strip(): (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in rows]
 
 
 def read_overview(path: Path) -> dict[str, dict[str, str]]:
@@ -189,9 +186,7 @@ def _foreign_scheme(path: Path, labels: Mapping[str, Any]) -> LabelScheme:
     """nnU-Net's name to integer: by anatomy if every name is one, else what the integers suggest."""
     for name, value in labels.items():
         if not isinstance(value, int) or isinstance(value, bool):
-            raise UserError(
-                path, f"gives {name} the value {value!r}", "give one integer per label, no regions"
-            )
+            raise UserError(path, f"gives {name} the value {value!r}", "give one integer per label, no regions")
     ignored = labels.get("ignore")
     named = {value: name for name, value in labels.items() if value != 0 and name != "ignore"}
     try:

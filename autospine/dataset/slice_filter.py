@@ -113,9 +113,7 @@ def class_counts(mask: np.ndarray, scheme: LabelScheme, axis: int = 0) -> np.nda
     return counts_of_figures(label_figures(turned), turned.shape, scheme)
 
 
-def counts_of_figures(
-    figures: Mapping[int, LabelFigures], shape: tuple[int, ...], scheme: LabelScheme
-) -> np.ndarray:
+def counts_of_figures(figures: Mapping[int, LabelFigures], shape: tuple[int, ...], scheme: LabelScheme) -> np.ndarray:
     """The same from figures that were measured already.
 
     Args:
@@ -258,6 +256,4 @@ def missing_classes(
     labels = scheme.anatomies if shown is None else shown
     given = {scheme.anatomies[label] for label in labels if label in scheme.anatomies}
     filled = {target.value_of(wider) for anatomy in given for wider in generalisations(anatomy)}
-    return tuple(
-        anatomy for value, anatomy in target.anatomies.items() if target.value_of(anatomy) not in filled
-    )
+    return tuple(anatomy for value, anatomy in target.anatomies.items() if target.value_of(anatomy) not in filled)

@@ -71,9 +71,7 @@ def intensity_problems(path: Path, minimum: float, maximum: float) -> list[UserE
     if not math.isfinite(minimum) or not math.isfinite(maximum):
         return [UserError(path, "holds NaN or infinite voxels", "export the scan again")]
     if minimum == maximum:
-        return [
-            UserError(path, f"is constant ({minimum:g} everywhere)", "remove the case or export it again")
-        ]
+        return [UserError(path, f"is constant ({minimum:g} everywhere)", "remove the case or export it again")]
     return []
 
 
@@ -138,18 +136,12 @@ def contradiction(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> str 
         return f"do not fit the label scheme {scheme.name}: levels of one kind lie side by side"
     share = agreement(cases, ranks)
     if share < AGREEMENT:
-        how = (
-            "count downward or the scans stand upside down"
-            if share < 1 - AGREEMENT
-            else "follow another order"
-        )
+        how = "count downward or the scans stand upside down" if share < 1 - AGREEMENT else "follow another order"
         return f"do not fit the label scheme {scheme.name}: the labels {how} ({share:.0%} of pairs fit)"
     return None
 
 
-def _neighbour_overlaps(
-    case: CaseFingerprint, scheme: LabelScheme, ranks: Mapping[int, int]
-) -> Iterable[float]:
+def _neighbour_overlaps(case: CaseFingerprint, scheme: LabelScheme, ranks: Mapping[int, int]) -> Iterable[float]:
     by_kind: dict[str, list[tuple[int, int]]] = {}
     for value in case.boxes:
         if value in ranks:

@@ -78,9 +78,7 @@ def every_pair(count: int) -> list[tuple[int, int]]:
     return list(combinations(range(count), 2))
 
 
-def measure(
-    images: Sequence[StoredImage], weightings: Iterable[Weighting], what: str = "weights"
-) -> Measured:
+def measure(images: Sequence[StoredImage], weightings: Iterable[Weighting], what: str = "weights") -> Measured:
     """Scores of each weighting on every image.
 
     Args:

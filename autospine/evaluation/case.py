@@ -62,9 +62,7 @@ def evaluate_case(
     )
 
 
-def _beyond(
-    prediction: np.ndarray, reference: np.ndarray, comparison: Comparison
-) -> dict[str, tuple[Anatomy, ...]]:
+def _beyond(prediction: np.ndarray, reference: np.ndarray, comparison: Comparison) -> dict[str, tuple[Anatomy, ...]]:
     sides = {
         "prediction": (prediction, comparison.prediction),
         "reference": (reference, comparison.reference),

@@ -233,9 +233,7 @@ def complete(cases: Sequence[CaseScore]) -> tuple[tuple[CaseScore, ...], tuple[O
     scores = [score for case in cases for score in case.scores]
     annotated = {_family(score.anatomy.kind) for score in scores if score.presence is not Presence.PREDICTION}
     kept = {
-        (score.union, score.anatomy)
-        for score in scores
-        if not annotated or _family(score.anatomy.kind) in annotated
+        (score.union, score.anatomy) for score in scores if not annotated or _family(score.anatomy.kind) in annotated
     }
     rows = sorted(kept)
     completed = []

@@ -58,9 +58,7 @@ def compare(prediction: LabelScheme, reference: LabelScheme) -> Comparison:
 
 def _meeting_points(there: Conversion, back: Conversion) -> dict[int, Anatomy]:
     """For each integer of one side the anatomy at which it meets the other side."""
-    reached = {
-        back.target.anatomies[place] for place in back.table.values() if place in back.target.anatomies
-    }
+    reached = {back.target.anatomies[place] for place in back.table.values() if place in back.target.anatomies}
     found = {}
     for value, anatomy in there.source.anatomies.items():
         place = there.table[value]

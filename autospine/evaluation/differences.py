@@ -24,9 +24,7 @@ def _by_overlap(official: Sequence[ChallengeCase]) -> str:
         for m in found
     ]
     level = f" ({sum(shifts)} of them vertebrae, one level off)" if any(shifts) else ""
-    return _line(
-        count, "label", f"matched by overlap to a label of another number, at no cost there{level}", cases
-    )
+    return _line(count, "label", f"matched by overlap to a label of another number, at no cost there{level}", cases)
 
 
 def _invented(official: Sequence[ChallengeCase]) -> str:
@@ -47,8 +45,7 @@ def _repeated(values: Iterable[int]) -> int:
 
 def _undetected(official: Sequence[ChallengeCase]) -> str:
     counts = [
-        sum(not m.detected and (m.reference < CANAL or m.reference > 200) for m in case.matches)
-        for case in official
+        sum(not m.detected and (m.reference < CANAL or m.reference > 200) for m in case.matches) for case in official
     ]
     text = "with a Dice below 0.1 left out of the mean Dice of vertebrae and discs there (0 here)"
     return _line(sum(counts), "structure", text, sum(count > 0 for count in counts))
@@ -56,9 +53,7 @@ def _undetected(official: Sequence[ChallengeCase]) -> str:
 
 def _without_overlap(official: Sequence[ChallengeCase]) -> str:
     counts = [sum(m.prediction == 0 for m in case.matches) for case in official]
-    text = (
-        "without any overlap: the ASD is NaN there and its case's mean is skipped (here the image's diagonal)"
-    )
+    text = "without any overlap: the ASD is NaN there and its case's mean is skipped (here the image's diagonal)"
     return _line(sum(counts), "structure", text, sum(count > 0 for count in counts))
 
 

@@ -196,9 +196,7 @@ def _identified(overlaps: Overlaps, standing: _Standing) -> list[bool]:
 def _score(kind: Kind, levelled: bool, matches: Sequence[Match]) -> InstanceScore:
     detected = [match for match in matches if match.detected]
     partial = [match for match in matches if match.partial]
-    levels = [
-        (one.prediction.level, one.reference.level) for one in detected if one.prediction and one.reference
-    ]
+    levels = [(one.prediction.level, one.reference.level) for one in detected if one.prediction and one.reference]
     return InstanceScore(
         kind=kind,
         levelled=levelled,

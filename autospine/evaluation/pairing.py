@@ -85,9 +85,7 @@ def find_predictions(place: str | Path, references: References) -> dict[str, Pat
         problem = f"shares no case id with {references.place}"
         near = suggestions(found, references.masks)
         if near:
-            problem += (
-                f" ({listed([f'{found[ours].name} is like {theirs}' for ours, theirs in near.items()], 3)})"
-            )
+            problem += f" ({listed([f'{found[ours].name} is like {theirs}' for ours, theirs in near.items()], 3)})"
         raise UserError(place, problem, "name each prediction like its reference")
     return found
 

@@ -102,9 +102,7 @@ class Match:
         return self.dice >= DETECTED_FROM
 
 
-def match_labels(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
-) -> tuple[Match, ...]:
+def match_labels(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> tuple[Match, ...]:
     """Finds for every reference label what the script compares it with.
 
     Args:
@@ -122,9 +120,7 @@ def match_labels(
     for label in np.unique(reference[reference != 0]):
         part = reference == label
         inside = prediction[part]
-        values, overlaps = np.unique(
-            inside[inside != 0], return_counts=True
-        )  # ascending: ties go to the lowest
+        values, overlaps = np.unique(inside[inside != 0], return_counts=True)  # ascending: ties go to the lowest
         if values.size == 0:
             matches.append(Match(int(label), 0, 0.0, NAN, NAN))
             continue
@@ -208,11 +204,7 @@ def aggregate(scores: Sequence[ChallengeScore]) -> tuple[ChallengeScore, Challen
     return _over(scores, mean, 1), _over(scores, stdev, 2)
 
 
-def _over(
-    scores: Sequence[ChallengeScore], figure: Callable[[list[float]], float], fewest: int
-) -> ChallengeScore:
+def _over(scores: Sequence[ChallengeScore], figure: Callable[[list[float]], float], fewest: int) -> ChallengeScore:
     columns = {name: [getattr(score, name) for score in scores] for name in FIELDS}
     known = {name: [value for value in column if not isnan(value)] for name, column in columns.items()}
-    return ChallengeScore(
-        **{name: figure(values) if len(values) >= fewest else NAN for name, values in known.items()}
-    )
+    return ChallengeScore(**{name: figure(values) if len(values) >= fewest else NAN for name, values in known.items()})

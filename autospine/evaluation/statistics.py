@@ -244,8 +244,7 @@ def correct(tests: Iterable[PairedTest]) -> tuple[PairedTest, ...]:
     tests = tuple(tests)
     by_t, by_ranks = (holm([getattr(test, name) for test in tests]) for name in ("t_p", "wilcoxon_p"))
     return tuple(
-        replace(test, t_p_holm=t, wilcoxon_p_holm=ranks)
-        for test, t, ranks in zip(tests, by_t, by_ranks, strict=True)
+        replace(test, t_p_holm=t, wilcoxon_p_holm=ranks) for test, t, ranks in zip(tests, by_t, by_ranks, strict=True)
     )
 
 

@@ -238,9 +238,7 @@ def _take_out(prediction: np.ndarray, reference: np.ndarray, unlabelled: int | N
 
 
 def _widened(box: tuple[slice, ...], shape: Sequence[int]) -> tuple[slice, ...]:
-    return tuple(
-        slice(max(side.start - 1, 0), min(side.stop + 1, size)) for side, size in zip(box, shape, strict=True)
-    )
+    return tuple(slice(max(side.start - 1, 0), min(side.stop + 1, size)) for side, size in zip(box, shape, strict=True))
 
 
 def _boxes(prediction: np.ndarray, reference: np.ndarray, rows: int) -> list[tuple[slice, ...] | None]:

@@ -57,9 +57,7 @@ class MethodComparison:
                 score.anatomy
                 for case in system.cases
                 for score in case.scores
-                if case.id in self.common
-                and not score.union
-                and score.presence in (Presence.BOTH, Presence.REFERENCE)
+                if case.id in self.common and not score.union and score.presence in (Presence.BOTH, Presence.REFERENCE)
             )
             for system in self.systems
         ]
@@ -84,7 +82,6 @@ class MethodComparison:
         kept = (
             score
             for score in case.scores
-            if score.anatomy in self.shared
-            or (score.presence is Presence.PREDICTION and score.anatomy.kind in kinds)
+            if score.anatomy in self.shared or (score.presence is Presence.PREDICTION and score.anatomy.kind in kinds)
         )
         return replace(case, scores=tuple(kept))

@@ -31,9 +31,7 @@ def system_names(folders: Sequence[str | Path]) -> tuple[str, ...]:
     return tuple(map(str, folders))
 
 
-def by_patient(
-    values: Mapping[str, float], patients: Mapping[str, str] | None = None
-) -> dict[str, tuple[float, ...]]:
+def by_patient(values: Mapping[str, float], patients: Mapping[str, str] | None = None) -> dict[str, tuple[float, ...]]:
     """Gathers the values of a patient's cases.
 
     Args:

@@ -106,18 +106,14 @@ def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFinge
     return found
 
 
-def _measure(
-    case: Case, images: list[Volume], mask: Volume | None, scheme: LabelScheme | None
-) -> CaseFingerprint:
+def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: LabelScheme | None) -> CaseFingerprint:
     first, unlabelled, weights = images[0], scheme.unlabelled if scheme else None, None
     intensity = intensity_statistics(first.array)
     figures: Mapping[int, LabelFigures] = {}
     foreground, voxels, mask_sum = None, {}, None
     if mask is not None:
         if int(mask.array.min()) < 0:
-            raise UserError(
-                str(case.mask), f"holds the label {int(mask.array.min())}", "use labels from 0 up"
-            )
+            raise UserError(str(case.mask), f"holds the label {int(mask.array.min())}", "use labels from 0 up")
         figures = label_figures(mask.array)
         foreground = _foreground(first.array, mask.array, unlabelled)
         voxels = {0: mask.array.size - sum(one.voxels for one in figures.values())}

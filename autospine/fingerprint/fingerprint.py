@@ -146,9 +146,7 @@ class Fingerprint:
         """
         data = read_json(path, "run autospine_plan again")
         if isinstance(data, Mapping) and data.get("version") != VERSION:
-            raise UserError(
-                path, f"has version {data.get('version')}, not {VERSION}", "run autospine_plan again"
-            )
+            raise UserError(path, f"has version {data.get('version')}, not {VERSION}", "run autospine_plan again")
         return from_plain(cls, data, str(path))
 
 
@@ -207,9 +205,7 @@ class _Examination:
         return {
             "version": [VERSION, MEASURED],
             "scheme": self.scheme.to_dict() if self.scheme else None,
-            "files": [
-                [str(p.resolve()), s.st_size, s.st_mtime_ns] for p, s in zip(files, stats, strict=True)
-            ],
+            "files": [[str(p.resolve()), s.st_size, s.st_mtime_ns] for p, s in zip(files, stats, strict=True)],
         }
 
     def _cached(self, case: Case) -> CaseFingerprint | None:

@@ -75,10 +75,7 @@ def find_ordered_labels(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -
         }
         levels = tuple(sorted(by_level))
         values = tuple(by_level[level] for level in levels)
-        if (
-            len(values) >= SHORTEST[False]
-            and agreement(cases, dict(zip(values, levels, strict=True))) >= AGREEMENT
-        ):
+        if len(values) >= SHORTEST[False] and agreement(cases, dict(zip(values, levels, strict=True))) >= AGREEMENT:
             found.append(_chain(cases, kind, values, levels))
     for values in _plain_chains(cases, structures):
         found.append(_chain(cases, Kind.STRUCTURE, values, tuple(range(1, len(values) + 1))))
@@ -140,9 +137,7 @@ def _chain(
     return OrderedLabels(kind, values, levels, pitch, float(np.median(above)), float(np.median(below)))
 
 
-def _neighbour_distances(
-    case: CaseFingerprint, values: tuple[int, ...], levels: tuple[int, ...]
-) -> list[float]:
+def _neighbour_distances(case: CaseFingerprint, values: tuple[int, ...], levels: tuple[int, ...]) -> list[float]:
     """Distances in mm between centroids of consecutive levels that the case shows."""
     steps = zip(values, values[1:], levels, levels[1:], strict=False)
     return [

@@ -99,9 +99,7 @@ class Aggregator:
         a, b, c = voxels.T
         last = classes + len(self.encoding.offset_axes)
         picked = values[:, a, b, c]  # (channels, N)
-        self.offsets.append(
-            (picked[classes:last].T * self.encoding.intervertebral_distance_mm).astype(np.float32)
-        )
+        self.offsets.append((picked[classes:last].T * self.encoding.intervertebral_distance_mm).astype(np.float32))
         self.levels.append(picked[last:].T.astype(np.float16))
         self.weights.append(certainty[a, b, c])
         voxels[:, self.axis] += first
@@ -116,9 +114,7 @@ class Aggregator:
         def joined(parts: list[np.ndarray], width: int) -> np.ndarray:
             return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
 
-        semantic = (
-            self.semantic if self.encoding.chained or self.same else np.zeros(self.grid.shape, np.uint8)
-        )
+        semantic = self.semantic if self.encoding.chained or self.same else np.zeros(self.grid.shape, np.uint8)
         weights = np.concatenate(self.weights) if self.weights else np.zeros(0, np.float32)
         return DecoderInput(
             semantic=semantic,

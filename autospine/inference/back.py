@@ -11,9 +11,7 @@ from autospine.preprocessing.resampling import resize, source_positions
 PLANES = 8  # resized at once
 
 
-def add_streams(
-    streams: Sequence[Iterable[tuple[int, np.ndarray]]], axis: int
-) -> Iterator[tuple[int, np.ndarray]]:
+def add_streams(streams: Sequence[Iterable[tuple[int, np.ndarray]]], axis: int) -> Iterator[tuple[int, np.ndarray]]:
     """Sums volumes of one grid that arrive in slabs of different thickness.
 
     Args:
@@ -42,9 +40,7 @@ def add_streams(
         held = [take(v, axis, slice(ready, None)) if v.shape[axis + 1] > ready else None for v in slabs]
 
 
-def pick_slices(
-    slabs: Iterable[tuple[int, np.ndarray]], axis: int, wanted: range
-) -> Iterator[tuple[int, np.ndarray]]:
+def pick_slices(slabs: Iterable[tuple[int, np.ndarray]], axis: int, wanted: range) -> Iterator[tuple[int, np.ndarray]]:
     """The measured slices of a volume that arrives in slabs.
 
     Args:

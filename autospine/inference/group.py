@@ -61,9 +61,7 @@ class ModelGroup:
             alone.
         """
         wanted = wanted or range(moved.shape[1])
-        prepared, way = apply_transforms(
-            self.steps, CaseData(moved, None, spacing, view_axis=self.plan.view_axis)
-        )
+        prepared, way = apply_transforms(self.steps, CaseData(moved, None, spacing, view_axis=self.plan.view_axis))
         moves = find_moves(way, prepared.shape)
         seen_alone = self.plan.view_axis == 0 and all(move.keeps(0) for move in moves)
         windows = self._windows(
@@ -113,7 +111,4 @@ def make_groups(models: Sequence[Model], device: torch.device, precision: Precis
     for model in models:
         found.setdefault((model.card.recipe.transforms_hash(), model.card.patch), []).append(model)
     total = sum(model.weight for model in models)
-    return [
-        ModelGroup(alike, [model.weight / total for model in alike], device, precision)
-        for alike in found.values()
-    ]
+    return [ModelGroup(alike, [model.weight / total for model in alike], device, precision) for alike in found.values()]

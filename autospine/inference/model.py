@@ -83,9 +83,7 @@ class Model:
         """For reports: its share in an ensemble, trainer, plan, recipe, fold and the weights' first digits."""
         card = self.card
         share = "" if self.weight == 1 else f"{self.weight:g} x "
-        return (
-            f"{share}{card.trainer}/{card.plan.name}/{card.recipe.name}/fold_{card.fold}@{card.weights[:12]}"
-        )
+        return f"{share}{card.trainer}/{card.plan.name}/{card.recipe.name}/fold_{card.fold}@{card.weights[:12]}"
 
     def trainer(self) -> Trainer:
         """The trainer that made it.
@@ -109,14 +107,10 @@ class Model:
         network = self.trainer().build(replace(self.card.shape))
         try:
             if file_hash(path) != self.card.weights:
-                raise UserError(
-                    path, "is damaged or not the one that model.json describes", "copy the model again"
-                )
+                raise UserError(path, "is damaged or not the one that model.json describes", "copy the model again")
             network.load_state_dict(load_file(path))
         except (OSError, SafetensorError) as error:
-            raise UserError(
-                path, "is missing or damaged", "copy the model again, or train it again"
-            ) from error
+            raise UserError(path, "is missing or damaged", "copy the model again, or train it again") from error
         except RuntimeError as error:
             raise UserError(path, "does not fit its model.json", "copy the model again") from error
         return network.to(where).eval()
@@ -131,16 +125,12 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def save_model(
-    folder: Path, trainer: Trainer, calibration: Calibration, weights: dict[str, Tensor], job: Job
-) -> None:
+def save_model(folder: Path, trainer: Trainer, calibration: Calibration, weights: dict[str, Tensor], job: Job) -> None:
     """Writes the weights, then the card; a folder with a card is whole."""
     from safetensors.torch import save
 
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
-    write_with(
-        folder / WEIGHTS, lambda path: path.write_bytes(save(plain))
-    )  # save_file hides it from other users
+    write_with(folder / WEIGHTS, lambda path: path.write_bytes(save(plain)))  # save_file hides it from other users
     card = ModelCard(
         trainer=trainer.name,
         plan=trainer.plan,
@@ -186,9 +176,7 @@ def find_models(folders: Sequence[str | Path]) -> list[Model]:
 def _models_in(folder: Path) -> list[Model]:
     if _finished(folder):
         return _models_of(folder)
-    folds = sorted(filter(_finished, folder.glob("fold_[0-9]*"))) or sorted(
-        filter(_finished, folder.glob("fold_*"))
-    )
+    folds = sorted(filter(_finished, folder.glob("fold_[0-9]*"))) or sorted(filter(_finished, folder.glob("fold_*")))
     if folds:
         return [model for fold in folds for model in _models_of(fold)]
     if any(folder.glob(f"{PREFIX}*")):
@@ -217,9 +205,7 @@ def _read_member(folder: Path, member: Member) -> Model:
         raise UserError(place, f"is missing, {folder / ENSEMBLE} names it", "copy the whole ensemble again")
     model = read_model(place)
     if model.card.weights != member.digest:
-        raise UserError(
-            place, f"is not the member that {folder / ENSEMBLE} was made with", "make the ensemble again"
-        )
+        raise UserError(place, f"is not the member that {folder / ENSEMBLE} was made with", "make the ensemble again")
     return replace(model, weight=member.weight)
 
 

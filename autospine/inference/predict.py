@@ -126,9 +126,7 @@ def convert_answer(answer: Prediction, source: LabelScheme, target: LabelScheme)
         return answer
     change = conversion(source, target)
     decoded = answer.decoded
-    findings = tuple(
-        replace(f, value=change.table[f.value]) for f in decoded.findings if change.table.get(f.value)
-    )
+    findings = tuple(replace(f, value=change.table[f.value]) for f in decoded.findings if change.table.get(f.value))
     confidence = {change.table[v]: c for v, c in answer.confidence.items() if change.table.get(v)}
     moved = replace(decoded, labels=change.apply(decoded.labels, "prediction"), findings=findings)
     stack = None if answer.stack is None else change.apply(answer.stack, "prediction")

@@ -184,9 +184,7 @@ def _work(scans: list[Scan], models: list[Model], request: PredictRequest, outco
                 channels = current.result()
                 store = request.output / f"{scan.id}.npy" if request.probabilities else None
                 sequence = _sequence(scan.id)
-                found = segment(
-                    channels, predictor, models, request.labels, sequence, store, request.panoptic
-                )
+                found = segment(channels, predictor, models, request.labels, sequence, store, request.panoptic)
             except UserError as error:
                 outcome.failures.append(str(error))
                 continue
@@ -218,9 +216,7 @@ def _write(scan: Scan, image: Volume, found: Segmentation, request: PredictReque
     if request.overlay:
         from autospine.overlay.draw import draw_overlay
 
-        draw_overlay(
-            image.array, found.mask, image.spacing, found.scheme, request.output / f"{scan.id}.png", scan.id
-        )
+        draw_overlay(image.array, found.mask, image.spacing, found.scheme, request.output / f"{scan.id}.png", scan.id)
     if request.panoptic:
         from autospine.inference.panoptic import panoptic
 

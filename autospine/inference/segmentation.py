@@ -122,9 +122,7 @@ def report_labels(mask: Volume, answer: Prediction, scheme: LabelScheme) -> tupl
                 anatomy=anatomy.key,
                 name=anatomy.name,
                 level=anatomy.level,
-                confidence=round(
-                    finding.confidence if finding else answer.confidence.get(record.value, 0.0), 4
-                ),
+                confidence=round(finding.confidence if finding else answer.confidence.get(record.value, 0.0), 4),
                 flags=finding.flags if finding else (),
                 centroid_mm=(round(place[0], 2), round(place[1], 2), round(place[2], 2)),
                 volume_ml=round(record.voxels * voxel_ml, 3),

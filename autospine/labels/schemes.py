@@ -41,9 +41,7 @@ class LabelScheme:
     def __post_init__(self) -> None:
         for value, what in ((BACKGROUND, "background"), (self.unlabelled, "unlabelled voxels")):
             if value in self.anatomies:
-                raise UserError(
-                    f"label scheme {self.name}", f"uses {value}, which means {what}", "take another value"
-                )
+                raise UserError(f"label scheme {self.name}", f"uses {value}, which means {what}", "take another value")
         if self.unlabelled == BACKGROUND:
             raise UserError(f"label scheme {self.name}", "marks 0 as unlabelled", "0 is background")
 

@@ -36,9 +36,7 @@ def log_loss(parts: Iterable[NLLSum]) -> float:
     return sum(part.total for part in parts) / voxels if voxels else float("nan")
 
 
-def surprises(
-    probabilities: np.ndarray, reference: np.ndarray, channels: Mapping[int, int]
-) -> dict[int, NLLSum]:
+def surprises(probabilities: np.ndarray, reference: np.ndarray, channels: Mapping[int, int]) -> dict[int, NLLSum]:
     """Sums up -ln p(true class) by reference label, plane by plane, so that a memory map is never read as a whole.
 
     Args:

@@ -38,13 +38,9 @@ class ASPP(nn.Module):
         super().__init__()
         one, three = (1,) * dimension, (3,) * dimension
         branches = [ConvBatchNormReLU(dimension, in_channels, out_channels, one)]
-        branches += [
-            ConvBatchNormReLU(dimension, in_channels, out_channels, three, dilation=rate) for rate in rates
-        ]
+        branches += [ConvBatchNormReLU(dimension, in_channels, out_channels, three, dilation=rate) for rate in rates]
         self.branches = nn.ModuleList(branches)
-        self.pooled = nn.Sequential(
-            CONVOLUTION[dimension](in_channels, out_channels, 1), nn.ReLU(inplace=True)
-        )
+        self.pooled = nn.Sequential(CONVOLUTION[dimension](in_channels, out_channels, 1), nn.ReLU(inplace=True))
         self.fuse = nn.Sequential(
             ConvBatchNormReLU(dimension, (len(branches) + 1) * out_channels, out_channels, one),
             nn.Dropout(dropout),

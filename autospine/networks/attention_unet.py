@@ -46,26 +46,20 @@ class AttentionUNet(nn.Module):
         dimension, widths = shape.dimension, shape.widths
         finer = range(len(widths) - 1)
         self.encoder = nn.ModuleList(
-            _stage(shape, source, stage, shape.blocks)
-            for stage, source in enumerate((shape.in_channels, *widths[:-1]))
+            _stage(shape, source, stage, shape.blocks) for stage, source in enumerate((shape.in_channels, *widths[:-1]))
         )
         self.pools = nn.ModuleList(MAX_POOL[dimension](stride) for stride in shape.strides[1:])
         self.self_attention = nn.ModuleList(
             SelfGate(dimension, width) if attend_encoder else nn.Identity() for width in widths
         )
         self.gates = nn.ModuleList(
-            AttentionGate(dimension, widths[stage], widths[stage + 1], shape.strides[stage + 1])
-            for stage in finer
+            AttentionGate(dimension, widths[stage], widths[stage + 1], shape.strides[stage + 1]) for stage in finer
         )
         self.up = nn.ModuleList(
-            TRANSPOSED[dimension](
-                widths[stage + 1], widths[stage], shape.strides[stage + 1], shape.strides[stage + 1]
-            )
+            TRANSPOSED[dimension](widths[stage + 1], widths[stage], shape.strides[stage + 1], shape.strides[stage + 1])
             for stage in finer
         )
-        self.decoder = nn.ModuleList(
-            _stage(shape, 2 * widths[stage], stage, shape.decoder_blocks) for stage in finer
-        )
+        self.decoder = nn.ModuleList(_stage(shape, 2 * widths[stage], stage, shape.decoder_blocks) for stage in finer)
         self.head = CONVOLUTION[dimension](widths[0], shape.out_channels, 1)
         self.apply(initialise_he)
 
@@ -103,9 +97,7 @@ class AttentionGate(nn.Module):
         self.theta = convolution(channels, inside, stride, stride, bias=False)
         self.phi = convolution(gate_channels, inside, 1)
         self.psi = convolution(inside, 1, 1)
-        self.out = nn.Sequential(
-            convolution(channels, channels, 1, bias=False), BATCH_NORM[dimension](channels)
-        )
+        self.out = nn.Sequential(convolution(channels, channels, 1, bias=False), BATCH_NORM[dimension](channels))
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         """The skip, weighed."""

@@ -85,9 +85,7 @@ class ConvBatchNormReLU(nn.Sequential):
         padding = tuple(size // 2 * rate for size, rate in zip(kernel, rates, strict=True))
         stride = stride if isinstance(stride, int) else tuple(stride)
         super().__init__(
-            CONVOLUTION[dimension](
-                in_channels, out_channels, tuple(kernel), stride, padding, rates, bias=False
-            ),
+            CONVOLUTION[dimension](in_channels, out_channels, tuple(kernel), stride, padding, rates, bias=False),
             BATCH_NORM[dimension](out_channels),
             nn.ReLU(inplace=True),
         )

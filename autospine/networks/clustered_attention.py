@@ -16,9 +16,7 @@ LLOYD_STEPS = 3
 Attention = Literal["none", "full", "clustered"]
 
 
-def clustered_attention(
-    query: Tensor, key: Tensor, value: Tensor, clusters: int, steps: int = LLOYD_STEPS
-) -> Tensor:
+def clustered_attention(query: Tensor, key: Tensor, value: Tensor, clusters: int, steps: int = LLOYD_STEPS) -> Tensor:
     """Attention of the clusters' centroids, handed to every query of the cluster.
 
     Which query belongs to which cluster carries no gradient; the centroids, means of their queries, do. With as many

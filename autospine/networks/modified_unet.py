@@ -80,9 +80,7 @@ def _stage(in_channels: int, width: int, kernel: Sequence[int], blocks: int) -> 
 def _up_sample(in_channels: int, width: int, stride: Sequence[int]) -> nn.Sequential:
     """The paper's up-sample block."""
     size = (stride[0], stride[1])
-    return nn.Sequential(
-        nn.ConvTranspose2d(in_channels, width, size, size), nn.LeakyReLU(UP_SLOPE, inplace=True)
-    )
+    return nn.Sequential(nn.ConvTranspose2d(in_channels, width, size, size), nn.LeakyReLU(UP_SLOPE, inplace=True))
 
 
 def initialise_glorot(module: nn.Module) -> None:

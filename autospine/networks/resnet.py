@@ -40,9 +40,7 @@ class ResNet50(nn.Module):
         ones = (1,) * dimension
         kernels = tuple(7 if step > 1 else 3 for step in stem)
         self.stem = ConvBatchNormReLU(dimension, in_channels, width, kernels, stem)
-        self.pool = MAX_POOL[dimension](
-            tuple(3 if s > 1 else 1 for s in pool), pool, tuple(int(s > 1) for s in pool)
-        )
+        self.pool = MAX_POOL[dimension](tuple(3 if s > 1 else 1 for s in pool), pool, tuple(int(s > 1) for s in pool))
         self.stages = nn.ModuleList()
         source = width
         plan = zip(BLOCKS, (ones, second, third, ones), (ones, ones, ones, tuple(dilation)), strict=True)

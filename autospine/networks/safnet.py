@@ -56,9 +56,7 @@ class SAFNet(nn.Module):
         parts: What to build.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, width: int = 128, parts: SAFNetParts | None = None
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, width: int = 128, parts: SAFNetParts | None = None) -> None:
         super().__init__()
         parts = parts or SAFNetParts()
         self.stem = nn.Sequential(
@@ -74,9 +72,7 @@ class SAFNet(nn.Module):
         )
         self.pyramid = ASPP(3, width, width, PYRAMID_RATES) if parts.pyramid else nn.Identity()
         self.attention = (
-            nn.Sequential(PositionAttention(3, width), ChannelAttention())
-            if parts.attention
-            else nn.Identity()
+            nn.Sequential(PositionAttention(3, width), ChannelAttention()) if parts.attention else nn.Identity()
         )
         self.fuse_low = FourBranches(width) if parts.fusion else nn.Identity()
         self.fuse_mid = FourBranches(width) if parts.fusion else nn.Identity()

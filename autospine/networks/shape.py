@@ -54,9 +54,7 @@ class NetworkShape:
         """Input voxels per voxel of the deepest stage, one per axis."""
         return tuple(math.prod(axis) for axis in zip(*self.strides, strict=True))
 
-    def with_stages(
-        self, widths: tuple[int, ...], strides: tuple[tuple[int, ...], ...] | None = None
-    ) -> NetworkShape:
+    def with_stages(self, widths: tuple[int, ...], strides: tuple[tuple[int, ...], ...] | None = None) -> NetworkShape:
         """A paper's stages in place of the plan's: kernels of 3, two convolutions a stage, one output.
 
         Args:
@@ -81,8 +79,6 @@ class NetworkShape:
             multiple: Widths are rounded down to multiples of it, one at least.
         """
         return tuple(
-            replace(
-                self, widths=tuple(max(int(width * share) // multiple, 1) * multiple for width in self.widths)
-            )
+            replace(self, widths=tuple(max(int(width * share) // multiple, 1) * multiple for width in self.widths))
             for share in SHARES
         )

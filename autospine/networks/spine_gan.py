@@ -44,9 +44,7 @@ class SpineGenerator(nn.Module):
             _two(source, width) for source, width in zip((in_channels, *widths), widths, strict=False)
         )
         deep = widths[-1]
-        self.atrous = nn.Sequential(
-            *(ConvBatchNormReLU(2, deep, deep, THREE, dilation=rate) for rate in RATES)
-        )
+        self.atrous = nn.Sequential(*(ConvBatchNormReLU(2, deep, deep, THREE, dilation=rate) for rate in RATES))
         self.columns, self.rows = Sweep(deep), Sweep(deep)
         targets = (widths[0], *widths[:-1])  # channels that each stage goes up to
         self.up = nn.ModuleList(

@@ -47,9 +47,7 @@ class UNetPlusPlus(nn.Module):
                 self.ups[f"{i}_{j}"] = TRANSPOSED[dimension](widths[i + 1], widths[i], stride, stride)
                 self.nodes[f"{i}_{j}"] = self._node((j + 1) * widths[i], i)
         answers = range(1, depth) if shape.deep_supervision else range(depth - 1, depth)
-        self.heads = nn.ModuleDict(
-            {str(j): CONVOLUTION[dimension](widths[0], shape.out_channels, 1) for j in answers}
-        )
+        self.heads = nn.ModuleDict({str(j): CONVOLUTION[dimension](widths[0], shape.out_channels, 1) for j in answers})
         self.apply(initialise_he)
 
     def _node(self, in_channels: int, stage: int) -> nn.Sequential:

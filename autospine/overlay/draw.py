@@ -60,9 +60,7 @@ def draw_overlay(
         mask = mask.copy()
         mask[mask == scheme.unlabelled] = BACKGROUND
     figure = make_figure(find_views(image, mask, spacing), scheme, title)
-    write_with(
-        path, lambda place: figure.savefig(place, format="png", dpi=DPI, facecolor=PAPER, pil_kwargs=PNG)
-    )
+    write_with(path, lambda place: figure.savefig(place, format="png", dpi=DPI, facecolor=PAPER, pil_kwargs=PNG))
 
 
 def make_figure(views: Sequence[View], scheme: LabelScheme, title: str) -> Figure:
@@ -134,14 +132,10 @@ def _draw_view(
     axes.set_xlim(0, wide)
     axes.set_ylim(tall, 0)
     axes.set_axis_off()
-    axes.set_title(
-        view.title, color=FAINT, fontsize=9, pad=4, y=1.0
-    )  # a given height spares a search for room
+    axes.set_title(view.title, color=FAINT, fontsize=9, pad=4, y=1.0)  # a given height spares a search for room
     for x, letter in zip((0.02, 0.98), view.sides, strict=True):
         side = "left" if x < 0.5 else "right"
-        axes.text(
-            x, 0.985, letter, transform=axes.transAxes, color=INK, fontsize=9, ha=side, va="top", **_halo(2)
-        )
+        axes.text(x, 0.985, letter, transform=axes.transAxes, color=INK, fontsize=9, ha=side, va="top", **_halo(2))
 
 
 def _draw_label(axes: Axes, view: View, label: int, anatomy: Anatomy, shown: Sequence[Anatomy]) -> None:
@@ -164,11 +158,7 @@ def _draw_label(axes: Axes, view: View, label: int, anatomy: Anatomy, shown: Seq
     if area < SMALLEST_NAMED_MM2:
         return
     disc = anatomy.kind is Kind.DISC
-    centre = (
-        np.argwhere(view.mask == label).mean(axis=0)
-        if disc
-        else inner_centre(view.mask == label, view.spacing)
-    )
+    centre = np.argwhere(view.mask == label).mean(axis=0) if disc else inner_centre(view.mask == label, view.spacing)
     row, column = centre
     size = 7 if disc else 10
     place = ((column + 0.5) * view.spacing[1], (row + 0.5) * view.spacing[0])
@@ -210,9 +200,7 @@ def _write_around(figure: Figure, title: str, legend: Sequence[Anatomy], labelle
     figure.text(0.5, 0.08 / height, FOOTER, color=FAINT, fontsize=8, ha="center", va="bottom")
     if not legend:
         return
-    handles = [
-        Patch(facecolor=(*colour_of(one), 0.5), edgecolor=colour_of(one), label=one.name) for one in legend
-    ]
+    handles = [Patch(facecolor=(*colour_of(one), 0.5), edgecolor=colour_of(one), label=one.name) for one in legend]
     figure.legend(
         handles=handles,
         loc="lower center",

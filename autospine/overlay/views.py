@@ -84,9 +84,7 @@ def choose_slices(mask: np.ndarray) -> tuple[int, ...]:
     return tuple(sorted({int(np.searchsorted(share, quantile)) for quantile in QUANTILES}))
 
 
-def _crop(
-    box: tuple[slice, ...] | None, shape: Sequence[int], spacing: Sequence[float]
-) -> tuple[slice, slice]:
+def _crop(box: tuple[slice, ...] | None, shape: Sequence[int], spacing: Sequence[float]) -> tuple[slice, slice]:
     """Rows and columns around the labels."""
     if box is None:
         return slice(0, shape[1]), slice(0, shape[2])

@@ -207,9 +207,7 @@ def _paint_muscles(
     low_end = -30 - 0.8 * side + 0 * z  # multifidus ends on the sacrum
     behind = np.maximum(np.maximum(behind, 3.2 - side), (low_end - z)[:, box[1]])
     sub = axes.refine(1, box[2])
-    streaks = (
-        lattice_noise(rng, sub, (10, 45, 3))[:, box[1]] + 0.7 * lattice_noise(rng, sub, (8, 14, 2))[:, box[1]]
-    )
+    streaks = lattice_noise(rng, sub, (10, 45, 3))[:, box[1]] + 0.7 * lattice_noise(rng, sub, (8, 14, 2))[:, box[1]]
     deep_in = np.clip((y - start[:, box[1]]) / 30, 0, 1)  # fat gathers deep and low
     amount = habit.infiltration * (1.5 - deep_in)
     fat = np.clip((streaks - 1.9 + 2.6 * amount) / 1.2, 0, 1)

@@ -34,9 +34,7 @@ def paint_canal(scene: Scene, spine: Spine, lines: Lines, rng: np.random.Generat
             _paint_canal_band(scene, box, spine, lines, pulse[box], roots)
 
 
-def _paint_canal_band(
-    scene: Scene, box: Box, spine: Spine, lines: Lines, pulse: np.ndarray, roots: np.ndarray
-) -> None:
+def _paint_canal_band(scene: Scene, box: Box, spine: Spine, lines: Lines, pulse: np.ndarray, roots: np.ndarray) -> None:
     canvas, contrast = scene.canvas, scene.contrast
     x, y, z = canvas.axes.points(box)
     x0, y0, wide, deep, cosine = (c[None, :, None] for c in lines.canal.at(canvas.axes.z[box[1]]))

@@ -64,18 +64,14 @@ class PhantomCase:
         return tuple(int(v) - 200 for v in np.unique(self.labels) if v > 200)
 
 
-def choose_grid(
-    rng: np.random.Generator, spine: Spine, lines: Lines, size: Size, isotropic: bool
-) -> tuple[Axes, int]:
+def choose_grid(rng: np.random.Generator, spine: Spine, lines: Lines, size: Size, isotropic: bool) -> tuple[Axes, int]:
     """The grid that a technician would choose, and into how many thin slices each is cut for painting.
 
     The upper edge cuts a vertebra somewhere, so that the one below it is the last whole one.
     """
     small = size is Size.SMALL
     wanted = int(
-        rng.choice([5, 6, 7], p=[0.3, 0.5, 0.2])
-        if small
-        else rng.choice([6, 7, 8, 9], p=[0.31, 0.42, 0.22, 0.05])
+        rng.choice([5, 6, 7], p=[0.3, 0.5, 0.2]) if small else rng.choice([6, 7, 8, 9], p=[0.31, 0.42, 0.22, 0.05])
     )
     cut = spine.vertebrae[wanted]
     share = float(rng.uniform(0.3, 0.85)) - 0.5
@@ -83,9 +79,7 @@ def choose_grid(
     bottom = float(spine.sacrum[1].frame.origin[2]) - float(rng.uniform(5, 25 if small else 55))
     pixel = 1.6 if small else float(rng.choice([0.625, 0.6875, 0.75, 0.8125, 0.875]))
     gap = float(
-        rng.choice(
-            [4.4, 4.8, 5.0] if small else [3.3, 4.0, 4.4, 4.8], p=None if small else [0.5, 0.1, 0.2, 0.2]
-        )
+        rng.choice([4.4, 4.8, 5.0] if small else [3.3, 4.0, 4.4, 4.8], p=None if small else [0.5, 0.1, 0.2, 0.2])
     )
     span = float(rng.uniform(60, 66) if small else rng.uniform(62, 74))
     if isotropic:

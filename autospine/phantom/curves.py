@@ -85,12 +85,8 @@ def _behind(vertebra: Vertebra, share: float) -> np.ndarray:
 def find_lines(spine: Spine) -> Lines:
     """The lines of a spine."""
     chain = [*spine.sacrum[::-1], *spine.vertebrae]
-    middles = [
-        (float(v.frame.origin[2]), *map(float, v.frame.origin[:2]), v.width / 2, v.depth / 2) for v in chain
-    ]
+    middles = [(float(v.frame.origin[2]), *map(float, v.frame.origin[:2]), v.width / 2, v.depth / 2) for v in chain]
     tips = [spinous_tip(v) for v in spine.vertebrae]
-    tips += [
-        s.frame.world(0, s.depth / 2 + out, -6) for s, out in ((spine.sacrum[0], 26), (spine.sacrum[2], 18))
-    ]
+    tips += [s.frame.world(0, s.depth / 2 + out, -6) for s, out in ((spine.sacrum[0], 26), (spine.sacrum[2], 18))]
     tips_z, tips_y = _dense([(float(t[2]), float(t[1])) for t in tips], 2.0)
     return Lines(Tube(*_dense(_canal_points(chain), 4.0)), Tube(*_dense(middles, 4.0)), tips_z, tips_y)

@@ -94,9 +94,7 @@ def clean_labels(labels: np.ndarray) -> np.ndarray:
     return labels
 
 
-def coil_field(
-    axes: Axes, lines: Lines, scanner: Scanner, back: float, rng: np.random.Generator
-) -> np.ndarray:
+def coil_field(axes: Axes, lines: Lines, scanner: Scanner, back: float, rng: np.random.Generator) -> np.ndarray:
     """Sensitivity over the grid: strong at the back, weak before the spine and at both ends.
 
     Args:

@@ -37,10 +37,7 @@ class Scene:
 def make_scene(canvas: Canvas, contrast: Contrast, rng: np.random.Generator) -> Scene:
     """An empty scene on a canvas."""
     shape = canvas.axes.shape
-    texture = (
-        lattice_noise(rng, canvas.axes, (3, 1.6, 1.6)) * 0.7
-        + lattice_noise(rng, canvas.axes, (9, 7, 7)) * 0.7
-    )
+    texture = lattice_noise(rng, canvas.axes, (3, 1.6, 1.6)) * 0.7 + lattice_noise(rng, canvas.axes, (9, 7, 7)) * 0.7
     return Scene(
         canvas=canvas,
         contrast=contrast,

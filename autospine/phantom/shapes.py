@@ -129,11 +129,7 @@ def spinous_tip(vertebra: Vertebra) -> np.ndarray:
 def highest(vertebra: Vertebra) -> float:
     """World z of the highest point of a vertebra (a little above it, never below)."""
     half = (vertebra.width / 2, vertebra.depth / 2, vertebra.height / 2)
-    tops = [
-        float(vertebra.frame.world(u, v, half[2])[2])
-        for u in (-half[0], half[0])
-        for v in (-half[1], half[1])
-    ]
+    tops = [float(vertebra.frame.world(u, v, half[2])[2]) for u in (-half[0], half[0]) for v in (-half[1], half[1])]
     for part in posterior_parts(vertebra):
         reach = float(np.linalg.norm(vertebra.frame.axes[:, 2] * np.array(part.radii)))
         tops += [float(vertebra.frame.world(*end)[2]) + reach for end in (part.start, part.end)]

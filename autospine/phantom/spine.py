@@ -191,9 +191,7 @@ def _sample_vertebra(
     )
 
 
-def _sample_disc(
-    rng: np.random.Generator, level: int, below: Vertebra, above: Vertebra, decay: float
-) -> Disc:
+def _sample_disc(rng: np.random.Generator, level: int, below: Vertebra, above: Vertebra, decay: float) -> Disc:
     low = level <= 2  # the two lowest discs wear first
     grade = int(np.clip(round(rng.normal(1.6 + 2.2 * decay + (0.7 if low else 0.0), 0.8)), 1, 5))
     shrink = (1.0, 1.0, 0.93, 0.78, 0.5)[grade - 1]

@@ -58,7 +58,5 @@ CONTRASTS: dict[str, Contrast] = {
 def sample_contrast(rng: np.random.Generator, sequence: str) -> Contrast:
     """The sequence's contrast with each tissue a little off, as echo times differ."""
     mean = CONTRASTS[sequence]
-    values = {
-        f.name: getattr(mean, f.name) * float(np.clip(rng.normal(1, 0.07), 0.8, 1.2)) for f in fields(mean)
-    }
+    values = {f.name: getattr(mean, f.name) * float(np.clip(rng.normal(1, 0.07), 0.8, 1.2)) for f in fields(mean)}
     return Contrast(**values)

@@ -69,9 +69,7 @@ def save_case(case: PhantomCase, out: Path) -> None:
             try:
                 sitk.WriteImage(case.placement.to_image(array), str(temporary), useCompression=True)
             except RuntimeError as error:
-                raise UserError(
-                    path, "cannot be written", "check the disk's free space and rights"
-                ) from error
+                raise UserError(path, "cannot be written", "check the disk's free space and rights") from error
 
 
 def make_and_save(index: int, out: Path, cases: int, seed: int, size: Size) -> Rows:

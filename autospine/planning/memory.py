@@ -56,9 +56,7 @@ CUDA_RATE = (3e12, 60e12)
 def multiply_adds(shape: NetworkShape, patch: tuple[int, ...]) -> float:
     """Of one sample's forward pass."""
     total, size, before = 0.0, np.array(patch, float), shape.in_channels
-    for stage, (width, kernel, stride) in enumerate(
-        zip(shape.widths, shape.kernels, shape.strides, strict=True)
-    ):
+    for stage, (width, kernel, stride) in enumerate(zip(shape.widths, shape.kernels, shape.strides, strict=True)):
         size = size / np.array(stride)
         area = float(np.prod(kernel)) * float(size.prod())
         total += area * width * (before + width * (shape.blocks - 1))
@@ -71,7 +69,5 @@ def multiply_adds(shape: NetworkShape, patch: tuple[int, ...]) -> float:
 def training_seconds(plan: Plan, machine: Machine, updates: int) -> tuple[float, float]:
     """Quickest and slowest time that updates may take; training measures before it starts."""
     work = 3 * plan.batch * multiply_adds(plan.network, plan.network_patch) * updates
-    low, high = (
-        CUDA_RATE if machine.device == "cuda" else [rate * machine.cores for rate in CPU_RATE_PER_CORE]
-    )
+    low, high = CUDA_RATE if machine.device == "cuda" else [rate * machine.cores for rate in CPU_RATE_PER_CORE]
     return work / high, work / low

@@ -172,9 +172,7 @@ class Plan:
         """
         version = data.get("version", 0) if isinstance(data, dict) else 0
         if isinstance(version, int) and version > VERSION:
-            raise UserError(
-                where, f"was made by a newer AutoSpine (plan version {version})", "update AutoSpine"
-            )
+            raise UserError(where, f"was made by a newer AutoSpine (plan version {version})", "update AutoSpine")
         return replace(from_plain(cls, data, where), version=VERSION)
 
 

@@ -177,9 +177,7 @@ class Planner(ABC):
     def choose_encoding(self) -> Encoding:
         """Chains where labels follow one another along the spine, plain classes elsewhere."""
         scheme = self.fingerprint.scheme
-        values = tuple(
-            sorted({v for case in self.cases for v in case.voxels if v and v != scheme.unlabelled})
-        )
+        values = tuple(sorted({v for case in self.cases for v in case.voxels if v and v != scheme.unlabelled}))
         # A pitch of 0: no case shows two neighbours, so there is nothing to count along.
         chains = [
             c
@@ -289,9 +287,7 @@ class Planner(ABC):
         while (need := training_memory_gib(plan)) > limit:
             smaller = _smaller_patch(plan)
             if smaller is None:
-                raise UserError(
-                    f"plan {self.name}", f"needs {need:.2f} GiB, {limit:.2f} are allowed", "raise --memory"
-                )
+                raise UserError(f"plan {self.name}", f"needs {need:.2f} GiB, {limit:.2f} are allowed", "raise --memory")
             plan = replace(plan, patch=smaller)
         if plan.patch != wanted:
             self.reason(

@@ -145,9 +145,7 @@ def part_sizes(count: int, shares: Sequence[float], what: str = "patient") -> tu
     if count < sum(wanted):
         parts = " and ".join(part for part, asked in zip(PARTS, wanted, strict=True) if asked)
         problem = f"has {count} {what}{'' if count == 1 else 's'} for {parts}"
-        raise UserError(
-            "the data set", problem, "add scans, or name your own with autospine_plan --splits FILE"
-        )
+        raise UserError("the data set", problem, "add scans, or name your own with autospine_plan --splits FILE")
     exact = [count * share / sum(shares) for share in shares]
     sizes = [max(int(size), int(asked)) for size, asked in zip(exact, wanted, strict=True)]
     while sum(sizes) != count:

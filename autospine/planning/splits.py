@@ -130,11 +130,7 @@ def make_splits(cases: Sequence[CaseFingerprint], folds: int = 5, seed: int = 0)
     training = [case for case in cases if case.subset == TRAINING]
     patients = list(dict.fromkeys(case.patient for case in training))
     if len(patients) < 2:
-        who = (
-            f"all training cases are of one patient ({patients[0]})"
-            if patients
-            else "no case can be trained on"
-        )
+        who = f"all training cases are of one patient ({patients[0]})" if patients else "no case can be trained on"
         raise UserError("folds", who, "add scans of a second patient, or name your own with --splits FILE")
     made = min(folds, len(patients))
     fold_of = _deal(training, patients, made, seed)
@@ -163,9 +159,7 @@ def _reason(asked: int, made: int, patients: int, cases: int, held_out: int) -> 
     )
 
 
-def _deal(
-    training: Sequence[CaseFingerprint], patients: Sequence[str], folds: int, seed: int
-) -> dict[str, int]:
+def _deal(training: Sequence[CaseFingerprint], patients: Sequence[str], folds: int, seed: int) -> dict[str, int]:
     """Fold number of each patient."""
     brings = _features(training, patients)  # (patients, features)
     shuffled = np.random.default_rng(seed).permutation(len(patients))
@@ -216,9 +210,7 @@ def read_splits(path: str | Path, cases: Sequence[CaseFingerprint]) -> Splits:
     data = read_json(path, FORM)
     if isinstance(data, Mapping) and "folds" in data:
         if data.get("version") != VERSION:
-            raise UserError(
-                path, f"has version {data.get('version')}, not {VERSION}", "run autospine_plan again"
-            )
+            raise UserError(path, f"has version {data.get('version')}, not {VERSION}", "run autospine_plan again")
         read = from_plain(Splits, data, str(path))
         folds, reason = read.folds, read.reason
         given = read.given or any(fold.test for fold in folds)  # nobody else names a test part

@@ -7,9 +7,7 @@ import numpy as np
 from autospine.fingerprint.statistics import label_boxes
 
 
-def resized_shape(
-    shape: tuple[int, ...], spacing: tuple[float, ...], target: tuple[float, ...]
-) -> tuple[int, ...]:
+def resized_shape(shape: tuple[int, ...], spacing: tuple[float, ...], target: tuple[float, ...]) -> tuple[int, ...]:
     """Voxels along each axis at another spacing, the extent in mm kept as nearly as whole voxels allow."""
     return tuple(max(round(n * old / new), 1) for n, old, new in zip(shape, spacing, target, strict=True))
 

@@ -147,9 +147,7 @@ def _write_array(path: Path, array: np.ndarray, slice_axis: int | None) -> None:
     else:
         chunks = [1 if axis < array.ndim - 3 else min(n, 64) for axis, n in enumerate(array.shape)]
     settings = {"codec": blosc2.Codec.LZ4, "clevel": 1, "nthreads": 1}
-    stored = blosc2.asarray(
-        np.ascontiguousarray(array), chunks=tuple(chunks), cparams=settings, contiguous=True
-    )
+    stored = blosc2.asarray(np.ascontiguousarray(array), chunks=tuple(chunks), cparams=settings, contiguous=True)
     # Written by Python, since blosc2 does not say why a write fails (a full disk, say).
     write_with(path, lambda temporary: temporary.write_bytes(stored.to_cframe()))
 

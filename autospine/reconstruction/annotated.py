@@ -72,9 +72,7 @@ def cut_labels(
         window = (_widened(rows, margin_mm / spacing[1]), _widened(columns, margin_mm / spacing[2]))
         inside = mask[:, window[0], window[1]][annotated] == value
         found.append(
-            AnnotatedLabel(
-                value, window, inside, annotated, _centroids(inside), spacing[0], (spacing[1], spacing[2])
-            )
+            AnnotatedLabel(value, window, inside, annotated, _centroids(inside), spacing[0], (spacing[1], spacing[2]))
         )
     return found
 

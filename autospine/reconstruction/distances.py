@@ -54,9 +54,7 @@ class AlignedDistances:
         first, second = label.inside[low], label.inside[low + 1]
         way = label.centroids[low] - label.centroids[low + 1]
         met = shifted(second.astype(np.float32), way) >= 0.5
-        return 1 - _overlap(first, met) <= MISMATCH * (1 - _overlap(first, second)) and not np.allclose(
-            way, 0
-        )
+        return 1 - _overlap(first, met) <= MISMATCH * (1 - _overlap(first, second)) and not np.allclose(way, 0)
 
 
 def signed_distance(inside: np.ndarray, pixel: tuple[float, float]) -> np.ndarray:
@@ -82,9 +80,7 @@ def shifted(plane: np.ndarray, way: np.ndarray) -> np.ndarray:
     return moved
 
 
-def hermite_weights(
-    positions: np.ndarray, low: int, share: float
-) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def hermite_weights(positions: np.ndarray, low: int, share: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Weights of four slices in one between the middle two: Catmull and Rom's cubic, gaps of any width.
 
     Args:

@@ -55,9 +55,7 @@ def rebuild_mask(
             for part in range(1, step):
                 plane, share = result[annotated[low] * grid.parts + part], part / step
                 bar = np.full(plane.shape, -TIE_MM, np.float32)
-                if (
-                    together is not None
-                ):  # inside what all labels hold together there are no slits between them
+                if together is not None:  # inside what all labels hold together there are no slits between them
                     bar[union.window] -= np.maximum(together.plane(low, share), 0)
                 _fill(plane, bar, labels, low, share)
     return result

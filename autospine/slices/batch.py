@@ -174,14 +174,10 @@ def _check_empty(output: Path) -> None:
 def _check_schemes(request: SlicesRequest, scheme: LabelScheme, target: LabelScheme) -> None:
     if len(missing_classes(scheme, target)) == len(target.anatomies):
         problem = f"has no label that {scheme.name} masks could become"
-        raise UserError(
-            f"--labels {target.name}", problem, "choose another, or name the masks' own with --mask-labels"
-        )
+        raise UserError(f"--labels {target.name}", problem, "choose another, or name the masks' own with --mask-labels")
     if (request.filtered or request.rules) and not shown_classes(scheme, scheme.anatomies):
         problem = f"finds no vertebra, canal or disc in the scheme {scheme.name}"
-        raise UserError(
-            "--filter" if request.filtered else "--clean", problem, "name another with --mask-labels"
-        )
+        raise UserError("--filter" if request.filtered else "--clean", problem, "name another with --mask-labels")
 
 
 def _attempt(job: Job) -> Done:

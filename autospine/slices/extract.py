@@ -201,9 +201,7 @@ def coloured(picture: np.ndarray, classes: np.ndarray, scheme: LabelScheme) -> n
     result = np.repeat(picture[..., None].astype(np.float32), 3, axis=2)
     for value, anatomy in scheme.anatomies.items():
         inside = classes == value
-        result[inside] = (1 - BLEND) * result[inside] + BLEND * WHITE * np.array(
-            colour_of(anatomy), np.float32
-        )
+        result[inside] = (1 - BLEND) * result[inside] + BLEND * WHITE * np.array(colour_of(anatomy), np.float32)
     return result.astype(np.uint8)
 
 

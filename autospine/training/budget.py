@@ -102,9 +102,7 @@ def calibrate(trainer: Trainer, batches: Batches, job: Job, after: ValidationCos
     return replace(found, parts=parts_that_fit(trainer, context, found.shape, batch))
 
 
-def _fastest_precision(
-    trainer: Trainer, shape: NetworkShape, batch: Batch, device: torch.device
-) -> Precision:
+def _fastest_precision(trainer: Trainer, shape: NetworkShape, batch: Batch, device: torch.device) -> Precision:
     """The format and layout with the quickest step; measured in turn, the best of each, since others disturb."""
     choices = list(precisions(device))
     timers = [StepTimer(trainer, shape, precision, batch, device) for precision in choices]
@@ -140,9 +138,7 @@ def _by_epochs(
     per_epoch = epoch_length(trainer, batches)
     epochs = job.epochs or trainer.recipe.epochs
     total = epochs * (per_epoch * took.update * LOADING + validation_seconds(look, took.forward))
-    log.info(
-        "%d epochs of %d updates, %.2f s each: about %s", epochs, per_epoch, took.update, duration(total)
-    )
+    log.info("%d epochs of %d updates, %.2f s each: about %s", epochs, per_epoch, took.update, duration(total))
     if total > LONG and job.epochs is None:
         log.info("(--minutes M fits the network and its schedule to a time)")
     return Calibration(shape, precision, epochs * per_epoch, per_epoch, took.update)

@@ -176,9 +176,7 @@ class PatchSampler:
             wanted = labels[int(generator.integers(len(labels)))]
         return self.cut(index, self._start(index, wanted, generator))
 
-    def _start(
-        self, index: int, wanted: LabelRecord | None, generator: np.random.Generator
-    ) -> tuple[int, int, int]:
+    def _start(self, index: int, wanted: LabelRecord | None, generator: np.random.Generator) -> tuple[int, int, int]:
         """First voxel of the patch; may lie outside where the patch is larger than the case."""
         shape = self.stores[index].record.shape
         start = [0, 0, 0]

@@ -61,9 +61,7 @@ def find_candidates(work: WorkFolder, sequence: str | None = None) -> Candidates
     training = tuple(case for case in cases if case.id in used and case.subset == TRAINING)
     if not training:
         there = sorted({case.sequence for case in Fingerprint.load(work.fingerprint).training})
-        raise UserError(
-            f"--sequence {sequence}", "has no case to train on", f"the data set has {', '.join(there)}"
-        )
+        raise UserError(f"--sequence {sequence}", "has no case to train on", f"the data set has {', '.join(there)}")
     return Candidates(splits.folds, training, splits.held_out, splits.reason, splits.given)
 
 
@@ -104,9 +102,7 @@ def choose_splits(trainer: Trainer, work: WorkFolder, candidates: Candidates, as
     for name, split in chosen.items():
         if not split.fold.train or not split.fold.scored.cases:
             lacking = "train on" if not split.fold.train else "score"
-            raise UserError(
-                f"fold {name}", f"has no case to {lacking}", "choose another --fold or --sequence"
-            )
+            raise UserError(f"fold {name}", f"has no case to {lacking}", "choose another --fold or --sequence")
     return chosen
 
 
@@ -129,15 +125,11 @@ def deal(trainer: Trainer, work: WorkFolder, candidates: Candidates) -> tuple[Sp
     slices = allowed_slices(trainer, work.preprocessed(trainer.plan.name), candidates.training)
     bare = [case for case, own in slices.items() if not own]
     if bare and distributed.is_main():
-        log.warning(
-            "no slice of %s is left by the recipe's steps: in no part, and not scored", listed(bare, 20)
-        )
+        log.warning("no slice of %s is left by the recipe's steps: in no part, and not scored", listed(bare, 20))
     return slice_splits(slices, settings)
 
 
-def allowed_slices(
-    trainer: Trainer, cases: Path, wanted: Sequence[CaseFingerprint]
-) -> dict[str, tuple[int, ...]]:
+def allowed_slices(trainer: Trainer, cases: Path, wanted: Sequence[CaseFingerprint]) -> dict[str, tuple[int, ...]]:
     """Slices that the recipe's preprocessing leaves for training, by case id.
 
     Raises:

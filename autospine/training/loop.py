@@ -312,9 +312,7 @@ def _means(terms: list[dict[str, Tensor]]) -> dict[str, float]:
 
 def _bar(job: Job, steps: int, done: int) -> Any:
     hidden = None if distributed.is_main() else True
-    return tqdm(
-        total=steps, initial=done, desc=f"fold {job.fold_name}", unit="update", disable=hidden, leave=False
-    )
+    return tqdm(total=steps, initial=done, desc=f"fold {job.fold_name}", unit="update", disable=hidden, leave=False)
 
 
 def _save(job: Job, context: Context, schedule: Schedule, state: State, calibration: Calibration) -> None:

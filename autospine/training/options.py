@@ -97,9 +97,7 @@ def describe_options(kind: type[Trainer]) -> str:
     if not rows:
         return f"{kind.name} has no options"
     width = max(len(name) for name, _ in rows)
-    return "\n".join(
-        [f"{kind.name}, with defaults:", *(f"  {name:<{width}}  {values}" for name, values in rows)]
-    )
+    return "\n".join([f"{kind.name}, with defaults:", *(f"  {name:<{width}}  {values}" for name, values in rows)])
 
 
 def _text(value: Any) -> str:

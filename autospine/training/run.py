@@ -157,9 +157,7 @@ def _kept(job: Job, split: Split) -> Fold:
     return kept.fold
 
 
-def _job(
-    request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, fold: Fold, device: torch.device
-) -> Job:
+def _job(request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, fold: Fold, device: torch.device) -> Job:
     """The training of one fold."""
     return Job(
         work=work.root,
@@ -199,9 +197,7 @@ def _check_numbers(request: TrainRequest) -> None:
 def _check_folder(folder: Path, request: TrainRequest) -> None:
     started = any(next(folder.glob(f"**/{name}"), None) for name in ("checkpoint.pt", CARD))
     if started and not request.resume:
-        raise UserError(
-            folder, "already holds a training", "add --continue to go on with it, or delete the folder"
-        )
+        raise UserError(folder, "already holds a training", "add --continue to go on with it, or delete the folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -13,9 +13,7 @@ from autospine.training.history import Scores
 from autospine.training.trainer import Context
 
 
-def patch_scores(
-    network: nn.Module, encoding: Encoding, context: Context, batches: Iterable[Batch]
-) -> Scores:
+def patch_scores(network: nn.Module, encoding: Encoding, context: Context, batches: Iterable[Batch]) -> Scores:
     """Overlap of classes over all patches together.
 
     Args:

@@ -106,9 +106,7 @@ class Trainer(ABC):
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         if self.plans and plan.name not in self.plans:
-            raise UserError(
-                f"--trainer {self.name}", f"does not take the plan {plan.name}", f"use {self.plans[0]}"
-            )
+            raise UserError(f"--trainer {self.name}", f"does not take the plan {plan.name}", f"use {self.plans[0]}")
         if recipe.patch and len(recipe.patch) != plan.dimension:
             raise UserError(
                 f"--recipe {recipe.name}",

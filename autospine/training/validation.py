@@ -73,9 +73,7 @@ def validate(trainer: Trainer, job: Job) -> Evaluation | None:
     return score_cases(trainer, job.work, job.folder, job.device, job.fold.scored)
 
 
-def score_cases(
-    trainer: Trainer, work: Path, model_folder: Path, device: torch.device, part: Part
-) -> Evaluation:
+def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.device, part: Part) -> Evaluation:
     """Predicts whole cases with a trained model and scores them.
 
     Args:

@@ -83,13 +83,9 @@ def _show_slices(examined: Examined) -> None:
     chosen = choose_slices(mask)
     number = chosen[len(chosen) // 2] + 1
     if count > 1:
-        number = st.slider(
-            "Sagittal slice, from right to left", 1, count, number, key=f"slice of {examined.id}"
-        )
+        number = st.slider("Sagittal slice, from right to left", 1, count, number, key=f"slice of {examined.id}")
     spacing = scan.spacing[1], scan.spacing[2]
-    pictures = draw_slice(
-        scan.array[number - 1], mask[number - 1], spacing, examined.window, examined.found.scheme
-    )
+    pictures = draw_slice(scan.array[number - 1], mask[number - 1], spacing, examined.window, examined.found.scheme)
     left, right = st.columns(2)
     left.image(pictures.scan, caption=f"Scan, slice {number} of {count}; front is left")
     right.image(pictures.mask, caption="Mask; colours as in the table")
@@ -112,14 +108,10 @@ def _show_table(examined: Examined) -> None:
         }
     )
     st.dataframe(
-        table.style.apply(lambda _: colours, subset=[""]).format(
-            {"volume (ml)": "{:.2f}", "confidence": "{:.2f}"}
-        ),
+        table.style.apply(lambda _: colours, subset=[""]).format({"volume (ml)": "{:.2f}", "confidence": "{:.2f}"}),
         hide_index=True,
         width="content",
         height="content",
         column_config={"": st.column_config.Column(width=40), "flags": st.column_config.Column(width=500)},
     )
-    st.caption(
-        f"{ASSUMPTION} Confidence, 0 to 1: how sure the level is, and where there is none, the structure."
-    )
+    st.caption(f"{ASSUMPTION} Confidence, 0 to 1: how sure the level is, and where there is none, the structure.")

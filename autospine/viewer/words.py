@@ -61,9 +61,7 @@ def remarks(found: Segmentation) -> tuple[str, ...]:
     if not found.labels:
         said.append("Nothing was found in this scan.")
     if found.ambiguous:
-        said.append(
-            f"It is uncertain which level is which: {found.ambiguous}. Check the names before you use them."
-        )
+        said.append(f"It is uncertain which level is which: {found.ambiguous}. Check the names before you use them.")
     if cut := _flagged(found, CUT):
         said.append(f"Cut by the field of view, so the volume is that of a part: {cut}.")
     if beside := _flagged(found, MISSING):

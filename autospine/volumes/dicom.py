@@ -79,9 +79,7 @@ def _series_files(folder: Path) -> list[Path]:
     finder = itk.simpleitk().ImageSeriesReader
     with itk.quiet():
         names = finder.GetGDCMSeriesIDs(str(folder))
-        series = {
-            name: [Path(file) for file in finder.GetGDCMSeriesFileNames(str(folder), name)] for name in names
-        }
+        series = {name: [Path(file) for file in finder.GetGDCMSeriesFileNames(str(folder), name)] for name in names}
     listed = {path.name for files in series.values() for path in files}
     lost = [
         path.name
@@ -89,9 +87,7 @@ def _series_files(folder: Path) -> list[Path]:
         if path.name not in listed and path.name.upper() != "DICOMDIR" and is_dicom_file(path)
     ]
     if lost:
-        problem = (
-            f"holds {len(lost)} DICOM files that cannot be read, {lost[0]} first (truncated or no image)"
-        )
+        problem = f"holds {len(lost)} DICOM files that cannot be read, {lost[0]} first (truncated or no image)"
         raise UserError(folder, problem, "export the series again, or move these files away")
     if not series:
         volumes = sum(volume_suffix(path) is not None for path in folder.iterdir())
@@ -136,9 +132,7 @@ def _check_alike(folder: Path, slices: list[Slice]) -> None:
     shared = slices[0].in_plane()
     for one in slices[1:]:
         if not np.allclose(one.in_plane(), shared, rtol=0, atol=1e-3):
-            problem = (
-                f"holds slices of different sizes or directions ({slices[0].path.name}, {one.path.name})"
-            )
+            problem = f"holds slices of different sizes or directions ({slices[0].path.name}, {one.path.name})"
             raise UserError(folder, problem, ONE_SERIES)
 
 

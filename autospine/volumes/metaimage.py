@@ -51,9 +51,7 @@ def header(path: Path) -> Geometry:
     """
     with path.open("rb") as file:
         keys, _ = parse(file.read(HEADER_BYTES))
-    if any(not keys.get(key) for key in REQUIRED) or not all(
-        map(_finite, (keys.get(key) for key in NUMBERS))
-    ):
+    if any(not keys.get(key) for key in REQUIRED) or not all(map(_finite, (keys.get(key) for key in NUMBERS))):
         raise itk.damaged(path)
     return itk.header(path)
 

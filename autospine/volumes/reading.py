@@ -128,9 +128,7 @@ def _replace_not_finite(path: Path, array: np.ndarray, canonical: np.ndarray) ->
         raise UserError(path, "holds no finite voxel (NaN or infinite)", "export it again")
     lowest = canonical[finite].min()
     canonical[~finite] = lowest
-    logger.warning(
-        "%s: %d voxels are NaN or infinite; read as %g, the smallest of the others", path, count, lowest
-    )
+    logger.warning("%s: %d voxels are NaN or infinite; read as %g, the smallest of the others", path, count, lowest)
 
 
 def _check_whole(path: Path, array: np.ndarray) -> None:

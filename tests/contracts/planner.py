@@ -226,9 +226,7 @@ class PlannerContract:
         assert any("memory" in reason.because for reason in plan.reasons if "patch" in reason.decision)
 
     def test_too_little_memory_is_an_error_that_says_how_much_is_needed(self) -> None:
-        with pytest.raises(
-            UserError, match=rf"{self.name}: needs [\d.]+ GiB, 0\.30 are allowed; raise --memory"
-        ):
+        with pytest.raises(UserError, match=rf"{self.name}: needs [\d.]+ GiB, 0\.30 are allowed; raise --memory"):
             self.plan(machine=Machine("cpu", 0.3, 2))
 
     def test_predicted_memory_is_that_of_the_plan(self) -> None:

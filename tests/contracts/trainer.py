@@ -114,18 +114,14 @@ class TrainerContract:
         assert self.kind.__doc__
         assert sys.modules[self.kind.__module__].__doc__
 
-    def test_every_network_has_an_optimiser_in_every_recipe(
-        self, tiny_work: WorkFolder, dimension: int
-    ) -> None:
+    def test_every_network_has_an_optimiser_in_every_recipe(self, tiny_work: WorkFolder, dimension: int) -> None:
         for name in self.kind.recipes:
             trainer = self.make(tiny_work, dimension, name)
             networks = trainer.build_all(trainer.shape())
             assert self.kind.inference in networks
             assert set(networks) <= set(trainer.recipe.optimisers)
 
-    def test_candidates_go_from_narrow_to_wide_up_to_the_plans(
-        self, tiny_work: WorkFolder, dimension: int
-    ) -> None:
+    def test_candidates_go_from_narrow_to_wide_up_to_the_plans(self, tiny_work: WorkFolder, dimension: int) -> None:
         trainer = self.make(tiny_work, dimension)
         sizes = []
         for shape in trainer.candidates():
@@ -168,9 +164,7 @@ class TrainerContract:
 
     # The model.
 
-    def test_a_model_saved_is_a_model_loaded(
-        self, tiny_work: WorkFolder, tmp_path: Path, dimension: int
-    ) -> None:
+    def test_a_model_saved_is_a_model_loaded(self, tiny_work: WorkFolder, tmp_path: Path, dimension: int) -> None:
         trainer = self.make(tiny_work, dimension)
         batch = self.batch(trainer, tiny_work, tmp_path)
         context, _ = self.run_on(trainer, batch, 2)
@@ -186,9 +180,7 @@ class TrainerContract:
         assert torch.equal(found, expected)
 
     @pytest.mark.slow
-    def test_it_trains_validates_and_predicts(
-        self, tiny_work: WorkFolder, tmp_path: Path, dimension: int
-    ) -> None:
+    def test_it_trains_validates_and_predicts(self, tiny_work: WorkFolder, tmp_path: Path, dimension: int) -> None:
         from autospine.inference.predict import predict
 
         trainer = self.make(tiny_work, dimension)

@@ -16,9 +16,7 @@ from tests.paths import ROOT
 from tests.tiny import IDS, write_dataset
 
 PACKAGE = Path(__file__).parent / "spine_extras"
-COMMAND = (
-    "import sys; from autospine.commands.{0} import main; sys.argv[0] = 'autospine_{0}'; sys.exit(main())"
-)
+COMMAND = "import sys; from autospine.commands.{0} import main; sys.argv[0] = 'autospine_{0}'; sys.exit(main())"
 
 
 def call(*words: object, path: Sequence[Path] = (), cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -62,9 +60,7 @@ def command(name: str, *words: object, installed: Path, cwd: Path) -> subprocess
 
 
 @pytest.mark.slow
-def test_an_installed_planner_and_trainer_do_the_whole_way(
-    installed: Path, dataset: Path, tmp_path: Path
-) -> None:
+def test_an_installed_planner_and_trainer_do_the_whole_way(installed: Path, dataset: Path, tmp_path: Path) -> None:
     def run(name: str, *words: object) -> subprocess.CompletedProcess[str]:
         done = command(name, *words, installed=installed, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -84,9 +80,7 @@ def test_an_installed_planner_and_trainer_do_the_whole_way(
 
 
 @pytest.mark.slow
-def test_an_unknown_name_lists_built_in_and_installed_ones(
-    installed: Path, dataset: Path, tmp_path: Path
-) -> None:
+def test_an_unknown_name_lists_built_in_and_installed_ones(installed: Path, dataset: Path, tmp_path: Path) -> None:
     done = command("plan", dataset, "work", "--plans", "2d_corse", installed=installed, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [

@@ -112,16 +112,12 @@ def test_each_is_tested_against_the_variant_without_its_part() -> None:
 
 
 @pytest.mark.slow
-def test_the_seven_variants_train_into_tables_5_and_6(
-    axial_work: WorkFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_seven_variants_train_into_tables_5_and_6(axial_work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
     monkeypatch.setattr(WGANResUNetTrainer, "widths", NARROW)
     monkeypatch.setattr(WGANResUNetTrainer, "critic_width", 2)
-    request = AblateRequest(
-        axial_work.root, "wgan_resunet", recipe="published", size=32, epochs=1, device="cpu"
-    )
+    request = AblateRequest(axial_work.root, "wgan_resunet", recipe="published", size=32, epochs=1, device="cpu")
     text = ablate(request)
     for heading in ("Table 5: Dice %", "Table 5: HD mm", "Table 6: mean IoU %", "Table 6: PPV %"):
         assert f"## {heading}" in text

@@ -120,9 +120,7 @@ def test_the_published_recipe_trains_on_axial_slices_and_writes_tables_2_to_4(
 
 
 @pytest.mark.parametrize(("name", "recipe_name"), COMPARATORS)
-def test_published_slices_have_square_pixels_and_strides(
-    tiny_work: WorkFolder, name: str, recipe_name: str
-) -> None:
+def test_published_slices_have_square_pixels_and_strides(tiny_work: WorkFolder, name: str, recipe_name: str) -> None:
     """Though the plan, for slices 4.4 mm apart, strides along the columns alone."""
     kind = registry.load("trainers", name)
     plan = plan_of(tiny_work, 2)
@@ -152,9 +150,7 @@ def test_published_slices_are_not_mirrored(tiny_work: WorkFolder) -> None:
 
 def spine_gan(work: WorkFolder, adversarial: float) -> SpineGANTrainer:
     kind = type("Narrow", (SpineGANTrainer,), {"widths": (8, 16, 16), "judge_width": 4})
-    recipe = replace(
-        kind.recipe_named(None), batch=2, augmentation=None, loss_weights={"adversarial": adversarial}
-    )
+    recipe = replace(kind.recipe_named(None), batch=2, augmentation=None, loss_weights={"adversarial": adversarial})
     return kind(plan_of(work, 2), recipe)
 
 

@@ -27,9 +27,7 @@ def arithmetic() -> tuple[float, float]:
         (0.8075, 0.9716)
     """
     scores = [(weight, PUBLISHED[frozenset([name])]) for name, weight in CHOSEN.items()]
-    return sum(weight * iou for weight, (iou, _) in scores), sum(
-        weight * dice for weight, (_, dice) in scores
-    )
+    return sum(weight * iou for weight, (iou, _) in scores), sum(weight * dice for weight, (_, dice) in scores)
 
 
 def note() -> str:

@@ -163,9 +163,7 @@ class MedFusionNetTrainer(Trainer):
             problem = f"{strange[0]} is unknown or named twice" if strange else "are none"
             raise UserError("--members", problem, f"choose from {known}")
         if self.options.enlarge == "before" and round(self.options.enlargement) < 2:
-            problem = (
-                f"deals copies, and with an enlargement of {self.options.enlargement:g} there is one of each"
-            )
+            problem = f"deals copies, and with an enlargement of {self.options.enlargement:g} there is one of each"
             raise UserError("--option enlarge=before", problem, "add --option enlargement=8, or leave it out")
 
     # One member.

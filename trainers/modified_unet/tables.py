@@ -104,9 +104,7 @@ def write_table(folder: Path, part: Part, work: WorkFolder, scheme: LabelScheme,
         _add(chosen, folder, case, part, work, scheme, view_axis)
     ordered = sorted(scorers, key=lambda name: (name == "all", [*PUBLISHED, name].index(name)))
     rows = [
-        Row(sequence, name, scorers[sequence].score(label))
-        for sequence in ordered
-        for label, name in CLASSES.items()
+        Row(sequence, name, scorers[sequence].score(label)) for sequence in ordered for label, name in CLASSES.items()
     ]
     write_text(folder / f"{FILE}.csv", _csv(rows))
     write_text(folder / f"{FILE}.md", _markdown(rows, part))
@@ -157,14 +155,9 @@ def _markdown(rows: Sequence[Row], part: Part) -> str:
     lines = ["# Table 2", "", f"{part.name}: {count} slices of {cases}", ""]
     lines += ["| sequence | class | slices | " + " | ".join(METRICS.values()) + " |"]
     lines += ["|---|---|---:|" + "---:|" * len(METRICS)]
-    lines += [
-        f"| {row.sequence} | {row.name} | {row.score.slices} | " + " | ".join(_cells(row)) + " |"
-        for row in rows
-    ]
+    lines += [f"| {row.sequence} | {row.name} | {row.score.slices} | " + " | ".join(_cells(row)) + " |" for row in rows]
     notes = NOTES if part.slices is None else (*NOTES, f"WARNING: {LEAK}.")
-    return "\n".join(
-        [*lines, "", *(f"- {note}" for note in notes), "", "For research, not a medical device.", ""]
-    )
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes), "", "For research, not a medical device.", ""])
 
 
 def _cells(row: Row) -> Iterator[str]:

@@ -20,9 +20,7 @@ FOLD = "fold_"
 PARTS = ("test", "validation")  # what is scored, the first that there is
 ABSENT = "absent"
 PARTIAL = re.compile("_(pyramid|fusion|attention)-false")  # in the name of a folder: not the whole SAFNet
-OWN = re.compile(
-    "_(all$|loss-(binary|cross_entropy)|(pyramid|fusion|attention)-true)"
-)  # of SAFNet's names alone
+OWN = re.compile("_(all$|loss-(binary|cross_entropy)|(pyramid|fusion|attention)-true)")  # of SAFNet's names alone
 Figure = tuple[float, float]  # mean and deviation, in percent
 METHODS: Mapping[str, tuple[str, Sequence[Figure]]] = {  # by trainer, in the paper's order
     "unet": ("3D UNet", ((74.42, 5.22), (72.45, 8.24), (75.68, 7.42), (74.22, 5.32), (78.35, 3.22))),
@@ -93,9 +91,7 @@ def places(recipe: Path) -> dict[str, Path]:
     models, plan, name = recipe.parents[2], recipe.parent.name, recipe.name
     own = next((each for each in ("published_literal", PUBLISHED.name) if name.startswith(each)), "")
     theirs = (COMPARED.name if own else "") + OWN.sub("", name.removeprefix(own))
-    return {
-        trainer: recipe if trainer == "safnet" else models / trainer / plan / theirs for trainer in METHODS
-    }
+    return {trainer: recipe if trainer == "safnet" else models / trainer / plan / theirs for trainer in METHODS}
 
 
 def scored_folds(recipe: Path) -> dict[int, FoldScore]:
@@ -129,9 +125,7 @@ def _markdown(found: Mapping[str, Folds]) -> str:
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     lines += ["", "## SAFNet, ours, by structure", "", "| structure | " + " | ".join(names) + " |"]
     lines += ["|---|" + "---:|" * len(names), *_structures(found["safnet"], numbers)]
-    return "\n".join(
-        [*lines, "", *(f"- {note}" for note in NOTES), "", "For research, not a medical device.", ""]
-    )
+    return "\n".join([*lines, "", *(f"- {note}" for note in NOTES), "", "For research, not a medical device.", ""])
 
 
 def _structures(folds: Folds, numbers: Sequence[int]) -> Iterator[str]:

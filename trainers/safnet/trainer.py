@@ -76,9 +76,7 @@ class SAFNetTrainer(Trainer):
             average=0.99,
         ),
         "published": PUBLISHED,
-        "published_literal": replace(
-            PUBLISHED, name="published_literal", options={"loss": "binary"}, score="accuracy"
-        ),
+        "published_literal": replace(PUBLISHED, name="published_literal", options={"loss": "binary"}, score="accuracy"),
     }
 
     def shape(self) -> NetworkShape:

@@ -43,7 +43,5 @@ class SliceComparator(AxialComparator):
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         if plan.dimension != 2:
-            raise UserError(
-                f"--trainer {self.name}", f"sees slices, {plan.name} volumes", f"use --plan {PLAN}"
-            )
+            raise UserError(f"--trainer {self.name}", f"sees slices, {plan.name} volumes", f"use --plan {PLAN}")
         super().__init__(plan, recipe)

@@ -47,9 +47,7 @@ class SpineGANTrainer(SliceComparator):
             optimisers={NETWORK: BASE.optimisers[NETWORK], DISCRIMINATOR: JUDGE},
             loss_weights=ADVERSARIAL,
         ),
-        "published": replace(
-            published(512, 2, {NETWORK: ADAM, DISCRIMINATOR: JUDGE}), loss_weights=ADVERSARIAL
-        ),
+        "published": replace(published(512, 2, {NETWORK: ADAM, DISCRIMINATOR: JUDGE}), loss_weights=ADVERSARIAL),
     }
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:

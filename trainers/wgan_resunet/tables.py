@@ -131,9 +131,7 @@ def _markdown(found: Mapping[str, AxialSummary], part: Part) -> str:
             lines.append(f"| {model} (paper) | " + " | ".join(cells) + " |")
         lines.append("")
     notes = NOTES if part.slices is None else (*NOTES, f"WARNING: {LEAK}.")
-    return "\n".join(
-        [*lines, *(f"- {note}" for note in notes), "", "For research, not a medical device.", ""]
-    )
+    return "\n".join([*lines, *(f"- {note}" for note in notes), "", "For research, not a medical device.", ""])
 
 
 def _cell(mean: float, deviation: float) -> str:

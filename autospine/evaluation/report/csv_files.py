@@ -25,9 +25,7 @@ def all_sheets(study: MethodComparison) -> dict[str, str]:
     """Texts by file name."""
     found = {
         "cases.csv": _text(["case", "anatomy", "name", "union", "presence", *METRICS], study, _cases),
-        "labels.csv": _text(
-            ["anatomy", "name", "union", "cases", "absent", *_columns(METRICS)], study, _labels
-        ),
+        "labels.csv": _text(["anatomy", "name", "union", "cases", "absent", *_columns(METRICS)], study, _labels),
         "instances.csv": _text(
             [
                 "case",

@@ -126,9 +126,7 @@ def label_table(evaluation: Evaluation) -> Table:
     rows = [("structure", "cases", *(["absent"] if absent else []), *_titles())]
     for label in sorted(evaluation.labels, key=lambda label: label.union):
         figures = [
-            figure(
-                metric, label.means[metric], label.deviations[metric] if metric in SPREAD else float("nan")
-            )
+            figure(metric, label.means[metric], label.deviations[metric] if metric in SPREAD else float("nan"))
             for metric in COLUMNS
         ]
         rows.append((label.name, str(label.cases), *([str(label.absent)] if absent else []), *figures))
@@ -247,9 +245,7 @@ def test_table(study: MethodComparison) -> Table:
                 figure("r", test.rank_biserial),
             )
         )
-    notes = dict.fromkeys(
-        f"{test.first} against {test.second}: {test.note}." for test in study.tests if test.note
-    )
+    notes = dict.fromkeys(f"{test.first} against {test.second}: {test.note}." for test in study.tests if test.note)
     note = "Differences are first minus second, over patients; p-values are corrected by Holm over all rows."
     return Table("Paired tests", tuple(rows), " ".join([note, *notes]))
 

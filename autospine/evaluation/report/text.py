@@ -96,16 +96,11 @@ def _own_notes(system: Evaluation, study: MethodComparison, most: int | None) ->
 
 def _wrapped(lines: Sequence[str], width: int | None) -> list[str]:
     most = min(WIDTH, width or WIDTH)
-    return [
-        fill(line, most, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        for line in lines
-    ]
+    return [fill(line, most, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) for line in lines]
 
 
 def _aligned(table: Table, width: int | None) -> str:
-    columns = [
-        _padded(column, first=place == 0) for place, column in enumerate(zip(*table.rows, strict=True))
-    ]
+    columns = [_padded(column, first=place == 0) for place, column in enumerate(zip(*table.rows, strict=True))]
     return "\n\n".join(_block([columns[0], *block]) for block in _blocks(columns, width or sys.maxsize))
 
 

@@ -76,9 +76,7 @@ def decode(evidence: DecoderInput, encoding: Encoding) -> Decoded:
     if not chains or len(evidence.voxels) == 0:
         return Decoded(labels, (), "")
     votes = {k: _votes_of(evidence, encoding, k) for k in chains}
-    found = {
-        k: find_instances(votes[k], evidence.spacing, encoding.intervertebral_distance_mm) for k in chains
-    }
+    found = {k: find_instances(votes[k], evidence.spacing, encoding.intervertebral_distance_mm) for k in chains}
     primary = next((k for k in chains if found[k]), None)
     if primary is None:
         return Decoded(labels, (), "")
@@ -88,11 +86,7 @@ def decode(evidence: DecoderInput, encoding: Encoding) -> Decoded:
         if not each.chained:
             drop_strays(labels, each.values[0], spine, evidence.spacing, encoding.intervertebral_distance_mm)
     for k in chains:
-        found[k] = [
-            each
-            for each in found[k]
-            if not beside_the_spine(each, spine, encoding.intervertebral_distance_mm)
-        ]
+        found[k] = [each for each in found[k] if not beside_the_spine(each, spine, encoding.intervertebral_distance_mm)]
     numbering = _number_primary(found[primary], evidence, encoding)
     findings: list[LabelResult] = []
     for k, instances in found.items():
@@ -121,9 +115,7 @@ def _votes_of(evidence: DecoderInput, encoding: Encoding, semantic: int) -> Offs
 
 def _number_primary(instances: list[Instance], evidence: DecoderInput, encoding: Encoding) -> Numbering:
     bottom = evidence.visible_rows[1] * evidence.spacing[1]
-    return number(
-        instances, encoding.levels[0], bottom - instances[0].centroid[1], encoding.intervertebral_distance_mm
-    )
+    return number(instances, encoding.levels[0], bottom - instances[0].centroid[1], encoding.intervertebral_distance_mm)
 
 
 def _paint_chain(

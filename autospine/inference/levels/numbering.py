@@ -16,9 +16,7 @@ GAP = 1.65  # a step longer than this share of the usual one skips a level
 SHORTEST = 0.75  # of the pitch: nearer middles are those of a vertebra that the image's edge cuts, no measure of others
 SURE = 0.8  # below this confidence the numbering is called ambiguous
 NOTHING_BELOW = 0.75  # of the pitch: with less image below the lowest middle, nothing there tells its level
-ROOM = (
-    1.25  # of the pitch: with so much image below and nothing found in it, the lowest instance is the first
-)
+ROOM = 1.25  # of the pitch: with so much image below and nothing found in it, the lowest instance is the first
 FIRST = 0.9  # how surely
 UNKNOWN_LEVEL = -1.0  # log-probability of a level that the network has never seen
 SHARPNESS = 2.0  # instances of one chain see the same image: they count as this many independent opinions
@@ -138,9 +136,7 @@ def between(below: np.ndarray, above: np.ndarray, centroid: np.ndarray) -> float
     return float((centroid - below) @ way / max(float(way @ way), 1e-6))
 
 
-def number_between(
-    discs: list[Instance], vertebrae: list[Instance], levels: tuple[int, ...]
-) -> tuple[int, ...]:
+def number_between(discs: list[Instance], vertebrae: list[Instance], levels: tuple[int, ...]) -> tuple[int, ...]:
     """Levels of discs from the vertebrae around them; a disc carries the level of the vertebra above it.
 
     Args:
@@ -157,9 +153,7 @@ def number_between(
     found = []
     for disc in discs:
         point = disc.centroid[1:]
-        candidates = [
-            k for k in range(1, len(rows)) if 0 <= between(centroids[k - 1], centroids[k], point) < 1
-        ]
+        candidates = [k for k in range(1, len(rows)) if 0 <= between(centroids[k - 1], centroids[k], point) < 1]
         if candidates:
             nearest = min(candidates, key=lambda k: abs(rows[k - 1] + rows[k] - 2 * point[0]))
             steps = levels[nearest] - levels[nearest - 1]  # more than one where a vertebra was not seen

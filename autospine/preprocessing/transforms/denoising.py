@@ -55,9 +55,7 @@ class ShearletDenoise(IntensityTransform):
     def change(self, slices: np.ndarray) -> np.ndarray:
         """See the class."""
         thresholds = np.array([self.finest, *[self.threshold] * (int(self.scales) - 1)])
-        return _in_blocks(
-            slices, lambda part, sigma: denoise_shearlets(part, sigma, thresholds, int(self.directions))
-        )
+        return _in_blocks(slices, lambda part, sigma: denoise_shearlets(part, sigma, thresholds, int(self.directions)))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from autospine.preprocessing.transforms.spatial import Placement, SpatialTransfo
 Spacing = tuple[float, float, float]
 
 
-def shape_after(
-    steps: Sequence[AnyTransform], shape: Shape, spacing: Spacing, view_axis: int | None
-) -> Shape:
+def shape_after(steps: Sequence[AnyTransform], shape: Shape, spacing: Spacing, view_axis: int | None) -> Shape:
     """The grid after all steps; a crop to what an image shows is taken to keep all of it.
 
     Args:

@@ -120,9 +120,7 @@ class ShearletFrame:
         else:
             corona = lowpass(radius, scale - 1) ** 2 - lowpass(radius, scale) ** 2
             response = np.sqrt(np.maximum(corona, 0)) * wedge(slope(rows, columns), index, count)
-        power = (
-            2 * (response**2).sum() - (response[:, 0] ** 2).sum()
-        )  # the other half plane is its mirror image
+        power = 2 * (response**2).sum() - (response[:, 0] ** 2).sum()  # the other half plane is its mirror image
         return Band(scale, size, response.astype(precision), float(np.sqrt(power / (size[0] * size[1]))))
 
     def _size(self, halvings: int) -> tuple[int, int]:
@@ -187,9 +185,7 @@ def shearlet_frame(rows: int, columns: int, scales: int, directions: int) -> She
     return ShearletFrame((rows, columns), scales, directions)
 
 
-def denoise_shearlets(
-    slices: np.ndarray, sigma: np.ndarray, thresholds: np.ndarray, directions: int
-) -> np.ndarray:
+def denoise_shearlets(slices: np.ndarray, sigma: np.ndarray, thresholds: np.ndarray, directions: int) -> np.ndarray:
     """Sets coefficients to 0 that noise alone may reach.
 
     Args:

@@ -61,9 +61,7 @@ class FilterSlices:
         classes = shown_classes(case.scheme, case.labels)
         if not classes:
             problem = f"finds no vertebra, canal or disc among the labels of scheme {case.scheme.name}"
-            raise UserError(
-                f"step {NAME}", problem, "plan again with the right --labels, or use another recipe"
-            )
+            raise UserError(f"step {NAME}", problem, "plan again with the right --labels, or use another recipe")
         verdicts = judge(class_counts(case.mask, case.scheme, case.view_axis), self.max_ratio, classes)
         allowed = range(len(verdicts)) if case.slices is None else case.slices
         asked = " ".join(CLASS_NAMES[k] for k in classes)

@@ -71,9 +71,7 @@ class DiceCrossEntropy(nn.Module):
             if self.cross_entropy:
                 loss = loss + self.cross_entropy * self.entropy(log_true, labels, mask)
             if self.dice:
-                dice = _soft_dice(
-                    log_probabilities, log_true, labels, mask, self.batch_dice, self.classes, self.smooth
-                )
+                dice = _soft_dice(log_probabilities, log_true, labels, mask, self.batch_dice, self.classes, self.smooth)
                 loss = loss + self.dice * dice
             return loss
 
@@ -219,9 +217,7 @@ class DeepSupervision(nn.Module):
         super().__init__()
         self.loss = loss
 
-    def forward(
-        self, outputs: Tensor | Sequence[Tensor], labels: Tensor, mask: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, outputs: Tensor | Sequence[Tensor], labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """The losses of all outputs, weighted by `deep_supervision_weights`."""
         outputs = [outputs] if isinstance(outputs, Tensor) else outputs
         total = _wide(outputs[0]).new_zeros(())

@@ -48,9 +48,7 @@ class InstanceCrossEntropy(nn.Module):
             weight = torch.ones_like(log_probabilities[:, 0]) if mask is None else mask.float()
             log_true = log_probabilities.gather(1, labels[:, None])[:, 0]  # (B, *spatial)
             entropy = -(log_true * weight).sum() / weight.sum().clamp(min=1)
-            return self.alpha * entropy + (1 - self.alpha) * instance_dice_loss(
-                log_probabilities, labels, weight
-            )
+            return self.alpha * entropy + (1 - self.alpha) * instance_dice_loss(log_probabilities, labels, weight)
 
 
 def instance_dice_loss(log_probabilities: Tensor, labels: Tensor, weight: Tensor) -> Tensor:

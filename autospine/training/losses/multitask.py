@@ -62,9 +62,7 @@ class MultiTaskLoss(nn.Module):
         terms = {"semantic": semantic, "loss": semantic}
         if self.encoding.chained:
             terms |= self._chain_terms(outputs[0], labels, batch)
-            terms["loss"] = (
-                semantic + self.offset_weight * terms["offset"] + self.level_weight * terms["level"]
-            )
+            terms["loss"] = semantic + self.offset_weight * terms["offset"] + self.level_weight * terms["level"]
         return terms
 
     def _chain_terms(self, output: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:

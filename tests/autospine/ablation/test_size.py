@@ -34,16 +34,12 @@ def test_volumes_keep_their_slices_and_crops_their_shares() -> None:
 
 
 def test_a_recipe_without_a_patch_shrinks_the_plans() -> None:
-    assert (
-        resized(Recipe("adapted"), AXIAL, 32).patch == (32, 16) or resized(Recipe("adapted"), AXIAL, 32).patch
-    )
+    assert resized(Recipe("adapted"), AXIAL, 32).patch == (32, 16) or resized(Recipe("adapted"), AXIAL, 32).patch
     assert max(resized(Recipe("adapted"), VOLUME, 32).patch[-2:]) == 32
     assert resized(Recipe("adapted"), VOLUME, 32).patch[0] == VOLUME.network_patch[0]
 
 
 @pytest.mark.parametrize("pixels", [0, -16, 16, 33, 100])
 def test_sizes_that_networks_cannot_halve_are_refused(pixels: int) -> None:
-    with pytest.raises(
-        UserError, match=f"--size {pixels}: does not fit .*; give a multiple of 16 from 32 on"
-    ):
+    with pytest.raises(UserError, match=f"--size {pixels}: does not fit .*; give a multiple of 16 from 32 on"):
         resized(Recipe("adapted"), AXIAL, pixels)

@@ -56,8 +56,7 @@ def test_p_values_are_scipys_over_patients_corrected_over_all() -> None:
         return [(values["1_t1"] + values["1_t2"]) / 2, values["2_t2"], values["3_t2"], values["4_t2"]]
 
     expected = [
-        float(ttest_rel(by_patient(a), by_patient(b)).pvalue)
-        for a, b in ((better, BASE), (best, better), (best, BASE))
+        float(ttest_rel(by_patient(a), by_patient(b)).pvalue) for a, b in ((better, BASE), (best, better), (best, BASE))
     ]
     assert [test.t_p for _, test in tests[:3]] == pytest.approx(expected, rel=1e-6)
     assert [test.t_p_holm for _, test in tests] == holm([test.t_p for _, test in tests])

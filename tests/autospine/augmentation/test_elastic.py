@@ -124,9 +124,7 @@ def test_points_follow_the_labels(dimension: int, affine: float) -> None:
 def test_absent_points_stay_absent() -> None:
     images, labels, points = blobs(2, 2)
     points[:, 1] = torch.nan
-    _, _, moved = apply(
-        images, labels, sample(torch.Generator().manual_seed(0), images.shape, ELASTIC), points
-    )
+    _, _, moved = apply(images, labels, sample(torch.Generator().manual_seed(0), images.shape, ELASTIC), points)
     assert moved is not None
     assert moved[:, 1].isnan().all()
     assert moved[:, [0, 2]].isfinite().all()
@@ -140,12 +138,8 @@ def test_pixels_come_from_where_batchgenerators_finds_them() -> None:
     moved, _, _ = apply(images, labels, parameters)
     middle = (torch.tensor(SIZE) - 1) / 2
     pixels = torch.stack(torch.meshgrid(*(torch.arange(n).float() for n in SIZE), indexing="ij"))
-    source = (
-        pixels + displacement(parameters.elastic, SIZE)[0] - (middle + parameters.shift[0])[:, None, None]
-    )
-    source = (
-        torch.einsum("ij,jhw->ihw", torch.linalg.inv(parameters.matrix[0]), source) + middle[:, None, None]
-    )
+    source = pixels + displacement(parameters.elastic, SIZE)[0] - (middle + parameters.shift[0])[:, None, None]
+    source = torch.einsum("ij,jhw->ihw", torch.linalg.inv(parameters.matrix[0]), source) + middle[:, None, None]
     expected = interpolate_img(images[0, 0].numpy(), source.numpy(), order=1, mode="nearest")
     inside = ((source > 0) & (source < (torch.tensor(SIZE) - 1)[:, None, None])).all(0)
     assert inside.float().mean() > 0.5

@@ -190,9 +190,7 @@ def test_unknown_pixels_among_unlabelled_ones_become_background() -> None:
 
 def test_only_slices_without_a_vertebra_are_recoloured() -> None:
     classes = np.stack([plane("0230")[0], plane("0231")[0], plane("0000")[0]])
-    np.testing.assert_array_equal(
-        recolour(classes), np.stack([plane("0110")[0], plane("0231")[0], plane("0000")[0]])
-    )
+    np.testing.assert_array_equal(recolour(classes), np.stack([plane("0110")[0], plane("0231")[0], plane("0000")[0]]))
 
 
 @given(maps)

@@ -25,17 +25,13 @@ class Prediction:
 
 
 @pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Prediction]]:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Prediction]]:
     """Takes a main function and its arguments."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
     def call(main: Callable[[], int], *arguments: object) -> Prediction:
-        monkeypatch.setattr(
-            sys, "argv", [f"autospine_{main.__module__.split('.')[-1]}", *map(str, arguments)]
-        )
+        monkeypatch.setattr(sys, "argv", [f"autospine_{main.__module__.split('.')[-1]}", *map(str, arguments)])
         capsys.readouterr()
         try:
             status = main()

@@ -42,9 +42,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_several_systems_and_groups(command: Callable, folders: tuple[Path, Path], tmp_path: Path) -> None:
     good, data = folders
     out = tmp_path / "out"
-    answer = command(
-        main, good, data, "--against", tmp_path / "poor", "--by", "vendor", "--by", "sequence", "-o", out
-    )
+    answer = command(main, good, data, "--against", tmp_path / "poor", "--by", "vendor", "--by", "sequence", "-o", out)
     assert answer.status == 0, answer.err
     for words in ("Dice: good against poor", "By vendor", "By sequence", "Philips", "level right"):
         assert words in answer.out
@@ -62,9 +60,7 @@ def test_several_systems_and_groups(command: Callable, folders: tuple[Path, Path
     assert list(summary["strata"]["vendor"]) == ["Philips", "Siemens"]
     assert summary["strata"]["sequence"]["t2"]["dice"]["patients"] == 2
     missed = [
-        row
-        for row in read(out / "instances.csv")
-        if row["system"] == "poor" and row["reference"] == "vertebra:3"
+        row for row in read(out / "instances.csv") if row["system"] == "poor" and row["reference"] == "vertebra:3"
     ]
     assert {row["status"] for row in missed} == {"missed"}
 
@@ -114,9 +110,7 @@ def test_fractions_colours_and_other_shapes_are_named_and_the_others_finish(
     write(good / "1_t1.mha", boxes([1, 2, 3]).astype(np.float32) + 0.5)
     write(good / "1_t2.mha", boxes([1, 2, 3])[:5])
     write(data / "masks" / "3_t2.mha", boxes([1, 2, 3]))
-    sitk.WriteImage(
-        sitk.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True), str(good / "3_t2.mha")
-    )
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True), str(good / "3_t2.mha"))
     answer = command(main, good, data)
     assert answer.status == 2 and "Traceback" not in answer.err
     assert len(answer.errors) == 3
@@ -149,9 +143,7 @@ def test_all_cases_fail_and_the_page_says_so(
 
 def test_spider_protocol(command: Callable, tmp_path: Path) -> None:
     """label_200 lies on another grid: an error here and none there; a reference without discs is the reverse."""
-    answer = command(
-        main, GOLDEN / "prediction", GOLDEN / "reference", "--protocol", "spider", "-o", tmp_path / "out"
-    )
+    answer = command(main, GOLDEN / "prediction", GOLDEN / "reference", "--protocol", "spider", "-o", tmp_path / "out")
     assert answer.status == 2 and "Traceback" not in answer.err
     assert ["label_200" in line or "reference_without_discs" in line for line in answer.errors] == [
         True,

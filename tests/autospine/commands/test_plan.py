@@ -126,9 +126,7 @@ def test_one_case_only(run: Callable[..., Prediction], data: Path) -> None:
     assert not (data.parent / "work").exists()
 
 
-def test_a_label_outside_the_scheme(
-    run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes
-) -> None:
+def test_a_label_outside_the_scheme(run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes) -> None:
     change(data, "masks", write, boxes([1, 2, 3, 150]))
     assert_refused(run("--labels", "spider"), "masks/2_t2.mha", "150 (96 voxels)", "--labels")
     assert_nothing_planned(data)
@@ -161,14 +159,10 @@ def test_a_constant_image_or_one_of_nothing(
     assert_nothing_planned(data)
 
 
-def test_an_image_of_one_slice(
-    run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes
-) -> None:
+def test_an_image_of_one_slice(run: Callable[..., Prediction], data: Path, write: Write, boxes: Boxes) -> None:
     mask = boxes([1, 2, 3, 4, 5])[2:3]
     change(data, "masks", write, mask)
-    change(
-        data, "images", write, (mask + np.random.default_rng(0).normal(size=mask.shape)).astype(np.float32)
-    )
+    change(data, "images", write, (mask + np.random.default_rng(0).normal(size=mask.shape)).astype(np.float32))
     assert_refused(run("--plans", "3d_volume"), "2_t2: has fewer than 4 slices", "plan 2d_sagittal instead")
     assert_nothing_planned(data)
     answer = run()
@@ -214,9 +208,7 @@ def test_a_mask_without_an_image(run: Callable[..., Prediction], data: Path) -> 
 
 
 @pytest.mark.parametrize("version", [VERSION + 1, VERSION])
-def test_plans_of_a_newer_version_or_damaged(
-    run: Callable[..., Prediction], data: Path, version: int
-) -> None:
+def test_plans_of_a_newer_version_or_damaged(run: Callable[..., Prediction], data: Path, version: int) -> None:
     write_json(data.parent / "work" / "plans.json", {"version": version, "plans": [{"name": "mine"}]})
     assert_refused(run(), "work/plans.json", "update AutoSpine" if version > VERSION else "lacks the key")
     assert [path.name for path in (data.parent / "work").iterdir()] == ["plans.json"]
@@ -308,9 +300,7 @@ def test_an_interrupt_ends_with_130_and_whole_files(data: Path) -> None:
         "from autospine.commands.plan import main\nsys.exit(main())"
     )
     command = [sys.executable, "-c", code, str(data), str(data.parent / "work"), "--workers", "1"]
-    running = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
-    )
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
     assert running.stderr is not None
     while "at 2_t2" not in running.stderr.readline():
         assert running.poll() is None

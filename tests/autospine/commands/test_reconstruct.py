@@ -87,9 +87,7 @@ def test_masks_make_a_data_set_and_a_table(folder: Path, tmp_path: Path, command
     assert (box["measured"], box["position_mm"], box["area_mm2"]) == ("yes", "8.000", f"{24 * 2.25:.1f}")
 
 
-def test_one_bad_scan_is_named_and_the_others_finish(
-    folder: Path, tmp_path: Path, spine, write, command
-) -> None:
+def test_one_bad_scan_is_named_and_the_others_finish(folder: Path, tmp_path: Path, spine, write, command) -> None:
     spine(folder, "3_t2")
     (folder / "images" / "1_t2.mha").write_bytes(b"junk")
     write(folder / "masks" / "2_t2.mha", np.zeros((6, 40, 16), np.uint8))
@@ -120,9 +118,7 @@ def test_fine_slices_stay_and_a_quarter_of_a_millimetre_works(folder: Path, tmp_
     np.testing.assert_array_equal(same.array, read_image(folder / "images" / "1_t2.mha").array)
     for method in ("cubic", "registration"):
         options = ("--slice-spacing", 0.25, "--method", method)
-        assert (
-            command(main, "-i", folder / "images" / "1_t2.mha", "-o", tmp_path / method, *options).status == 0
-        )
+        assert command(main, "-i", folder / "images" / "1_t2.mha", "-o", tmp_path / method, *options).status == 0
         fine = read_image(tmp_path / method / "1_t2.mha")
         assert (fine.array.shape[0], fine.spacing[0]) == (81, 0.25)
         np.testing.assert_array_equal(fine.array[::16], same.array)
@@ -150,9 +146,7 @@ def test_figures_of_labels_that_were_filled_in_are_not_called_measured(
     assert said_measured(tmp_path / "t.csv") == {"2", "6", "8"}
 
 
-def test_what_nobody_annotated_stays_so_and_is_not_measured(
-    folder: Path, tmp_path: Path, write, command
-) -> None:
+def test_what_nobody_annotated_stays_so_and_is_not_measured(folder: Path, tmp_path: Path, write, command) -> None:
     """Slice 3 is marked as not annotated, and so is a corner of slice 4."""
     mask = read_mask(folder / "masks" / "1_t2.mha").array.copy()
     mask[3], mask[4, :4, :4] = 255, 255

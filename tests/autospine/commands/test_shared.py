@@ -92,9 +92,7 @@ def test_help_imports_nothing_heavy(module: str) -> None:
         "print('heavy:', sorted({'torch', 'numpy', 'scipy', 'SimpleITK', 'matplotlib'} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert "heavy: []" in found.stdout
 
 

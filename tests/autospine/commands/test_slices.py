@@ -217,9 +217,7 @@ def test_previews_show_the_labels_in_colour(run: Run, tmp_path: Path) -> None:
 
 def test_other_labels(run: Run, tmp_path: Path) -> None:
     assert run("--labels", "spider").status == 0
-    assert set(np.unique(pixels(tmp_path / "png" / "masks" / "1_t1_002.png"))) == set(
-        np.unique(spine_mask()[2])
-    )
+    assert set(np.unique(pixels(tmp_path / "png" / "masks" / "1_t1_002.png"))) == set(np.unique(spine_mask()[2]))
 
 
 def test_a_bad_case_is_named_and_the_others_finish(run: Run, data: Path, tmp_path: Path) -> None:

@@ -11,9 +11,7 @@ from autospine.planning.planner import Planner
 
 
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN["planners"]))
-def test_built_in_planners_bear_the_names_they_are_listed_under(
-    name: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_built_in_planners_bear_the_names_they_are_listed_under(name: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         found = registry.load("planners", name)
     assert issubclass(found, Planner)
@@ -28,9 +26,7 @@ def test_built_in_trainers_load(name: str) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(
-        UserError, match="4d: is none of the planners; choose from 2d_axial, 2d_sagittal, 3d_vol"
-    ):
+    with pytest.raises(UserError, match="4d: is none of the planners; choose from 2d_axial, 2d_sagittal, 3d_vol"):
         registry.load("planners", "4d")
 
 

@@ -182,9 +182,7 @@ def test_own_dataset_json(tmp_path):
 
 def test_nnunet_names_that_are_no_anatomy_leave_the_integers_to_speak(tmp_path):
     touch(tmp_path, "images/1_t1.mha", "masks/1_t1.mha")
-    (tmp_path / "dataset.json").write_text(
-        json.dumps({"labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}})
-    )
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}}))
     scheme = load_dataset(tmp_path).scheme
     assert scheme.anatomies == {1: Anatomy(Kind.VERTEBRA, 1), 2: Anatomy(Kind.VERTEBRA, 2)}
     assert scheme.unlabelled == 3

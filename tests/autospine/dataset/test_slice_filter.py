@@ -30,9 +30,7 @@ COUNTS = np.array(
 
 
 @given(
-    arrays(
-        np.uint8, st.tuples(*[st.integers(1, 5)] * 3), elements=st.sampled_from([0, 2, 100, 103, 204, 255])
-    ),
+    arrays(np.uint8, st.tuples(*[st.integers(1, 5)] * 3), elements=st.sampled_from([0, 2, 100, 103, 204, 255])),
     st.integers(0, 2),
 )
 def test_counts_are_those_of_the_converted_slices(mask: np.ndarray, axis: int) -> None:
@@ -85,14 +83,9 @@ def test_what_is_kept_is_below_the_limit_also_together(rows: list[tuple[int, ...
 
 def test_words() -> None:
     verdicts = judge(COUNTS)
-    assert (
-        reasons(verdicts)
-        == "1 show no vertebra, 2 show no spinal canal, 1 show no disc, 1 have a ratio above 55"
-    )
+    assert reasons(verdicts) == "1 show no vertebra, 2 show no spinal canal, 1 show no disc, 1 have a ratio above 55"
     assert reasons(judge(COUNTS[1:2])) == ""
-    assert describe(class_weights(verdicts)).startswith(
-        "2 of 5 slices kept, class weight ratio 70.8 before and 48.3"
-    )
+    assert describe(class_weights(verdicts)).startswith("2 of 5 slices kept, class weight ratio 70.8 before and 48.3")
     nothing = class_weights(judge(COUNTS[2:4]))
     assert describe(nothing) == "0 of 2 slices kept: not one shows spinal canal"
 
@@ -110,8 +103,6 @@ def test_classes_that_a_data_set_cannot_fill() -> None:
     assert missing_classes(SPIDER, SCHEMES["spider20"], (*range(1, 10), 100, *range(201, 210))) == ()
 
 
-@pytest.mark.parametrize(
-    ("labels", "classes"), [((3, 103), (1,)), ((100, 201), (2, 3)), ((), ()), ((0, 77), ())]
-)
+@pytest.mark.parametrize(("labels", "classes"), [((3, 103), (1,)), ((100, 201), (2, 3)), ((), ()), ((0, 77), ())])
 def test_classes_that_labels_become(labels: tuple[int, ...], classes: tuple[int, ...]) -> None:
     assert shown_classes(SPIDER, labels) == classes

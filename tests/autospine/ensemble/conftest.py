@@ -56,9 +56,7 @@ def make_image(
         np.save(paths[-1], values.astype(np.float16))
     reference[random.random(shape) < 0.1] = -1
     image = StoredImage(folder, name or f"case_{seed}")
-    image.write(
-        paths, reference, WHOLE, patient or f"patient_{seed}", [f"digest_{k}" for k in range(members)]
-    )
+    image.write(paths, reference, WHOLE, patient or f"patient_{seed}", [f"digest_{k}" for k in range(members)])
     return Made(image, paths, reference)
 
 

@@ -81,8 +81,6 @@ def test_references_become_the_classes_of_the_soft_max() -> None:
     partly = np.concatenate([mask, [[[102]]]], axis=-1).astype(np.uint8)
     assert reference_classes(partly, twenty, "m").tolist() == [[[0, 1, 3, 6, 7, 0]]]
     marked = replace(plan, scheme=replace(plan.scheme, unlabelled=255))
-    assert reference_classes(np.array([[[1, 255]]], np.uint8), Twenty(marked, QUICK), "m").tolist() == [
-        [[1, -1]]
-    ]
+    assert reference_classes(np.array([[[1, 255]]], np.uint8), Twenty(marked, QUICK), "m").tolist() == [[[1, -1]]]
     with pytest.raises(UserError, match=r"m\.mha: holds label 9"):
         reference_classes(np.array([[[9]]], np.uint8), ToyTrainer(plan, QUICK), "m.mha")

@@ -75,9 +75,7 @@ def scan(work: WorkFolder) -> Path:
     return work.root.parent / "data" / "images" / "6_t2.mha"
 
 
-def test_given_weights_make_a_folder_that_predicts_like_a_model(
-    tiny_work: WorkFolder, tmp_path: Path, save
-) -> None:
+def test_given_weights_make_a_folder_that_predicts_like_a_model(tiny_work: WorkFolder, tmp_path: Path, save) -> None:
     models = [save("a"), save("b"), save("c", PreparedTrainer, PreparedTrainer.recipes["cropped"])]
     said = make_ensemble(asked(tmp_path, *models, weights=(0.5, 0.2, 0.3)))
     assert "0.5 x toy, 0.2 x toy_2, 0.3 x prepared" in said
@@ -137,9 +135,7 @@ def test_images_that_a_training_narrowed_its_cases_to_are_searched(
     assert {path.stem for path in stored.glob("*/*.json")} == {f"{case}_slice2" for case in IDS[3:]}
     assert "split by slices" not in caplog.text
     with pytest.raises(UserError, match=r"was trained on .* of --fold 1's cases"):
-        make_ensemble(
-            asked(tmp_path, *models, output=tmp_path / "b2", search=True, work=tiny_work.root, fold="1")
-        )
+        make_ensemble(asked(tmp_path, *models, output=tmp_path / "b2", search=True, work=tiny_work.root, fold="1"))
 
 
 def test_the_command_says_what_it_made(command: Callable, tmp_path: Path, save) -> None:
@@ -196,9 +192,7 @@ def test_models_that_were_dealt_other_slices_of_the_same_cases(tmp_path: Path, s
         slices = FoldSlices(*({case: part for case in IDS} for part in parts))
         return Fold(IDS, IDS, IDS, slices)
 
-    one, same, other = (
-        save(name, fold=dealt(k), protocol="slices") for name, k in zip("abc", (0, 0, 1), strict=True)
-    )
+    one, same, other = (save(name, fold=dealt(k), protocol="slices") for name, k in zip("abc", (0, 0, 1), strict=True))
     with pytest.raises(UserError, match=r"c: was trained on other slices than .*a; take models of one fold"):
         make_ensemble(asked(tmp_path, one, other))
     make_ensemble(asked(tmp_path, one, same))

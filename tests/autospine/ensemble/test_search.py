@@ -74,9 +74,7 @@ def test_the_best_pair_is_the_one_of_the_highest_mean_iou(made) -> None:
     every = {
         tuple(round(w * PARTS) for w in weights): np.mean([brute_force(each, weights)[0] for each in images])
         for pair in itertools.combinations(range(3), 2)
-        for weights in (
-            tuple({pair[0]: k / 20, pair[1]: 1 - k / 20}.get(m, 0.0) for m in range(3)) for k in range(21)
-        )
+        for weights in (tuple({pair[0]: k / 20, pair[1]: 1 - k / 20}.get(m, 0.0) for m in range(3)) for k in range(21))
     }
     assert best(found) == max(every, key=lambda each: every[each])
     assert len({each.mean_iou for each in found.values()}) > 20  # the search has something to choose from

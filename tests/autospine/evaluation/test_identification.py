@@ -15,9 +15,7 @@ def vertebrae(levels: list[int]) -> list[Anatomy]:
 
 
 @given(LEVELS, LEVELS, st.integers(0, 1000))
-def test_the_nearest_has_the_level_and_is_within_reach(
-    predicted: list[int], annotated: list[int], seed: int
-) -> None:
+def test_the_nearest_has_the_level_and_is_within_reach(predicted: list[int], annotated: list[int], seed: int) -> None:
     draw = np.random.default_rng(seed)
     ours, theirs = draw.uniform(0, 60, (len(predicted), 3)), draw.uniform(0, 60, (len(annotated), 3))
     answers = identified(vertebrae(predicted), ours, vertebrae(annotated), theirs)

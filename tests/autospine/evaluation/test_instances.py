@@ -128,9 +128,7 @@ def test_pairs_are_measured_as_by_hand(prediction: np.ndarray, reference: np.nda
 
 @given(LABELS, LABELS)
 @settings(max_examples=40, deadline=None)
-def test_exchanging_the_masks_exchanges_misses_and_false_positives(
-    one: np.ndarray, other: np.ndarray
-) -> None:
+def test_exchanging_the_masks_exchanges_misses_and_false_positives(one: np.ndarray, other: np.ndarray) -> None:
     one, other = (np.where(mask == 103, 0, mask) for mask in (one, other))
     pairs = zip(
         score_instances(one, other, SPACING, SPIDER, SPIDER),
@@ -184,12 +182,8 @@ def test_kinds_do_not_match_each_other() -> None:
     assert counts(score(prediction, reference, Kind.DISC)) == (0, 2, 0)
 
 
-@pytest.mark.parametrize(
-    ("offset_mm", "overlap", "expected"), [(20, True, True), (22, True, False), (18, False, True)]
-)
-def test_identification_asks_for_the_level_within_20_mm(
-    offset_mm: int, overlap: bool, expected: bool
-) -> None:
+@pytest.mark.parametrize(("offset_mm", "overlap", "expected"), [(20, True, True), (22, True, False), (18, False, True)])
+def test_identification_asks_for_the_level_within_20_mm(offset_mm: int, overlap: bool, expected: bool) -> None:
     reference = np.zeros((1, 60, 4), np.uint8)
     height = 20 if overlap else 4
     reference[:, 5 : 5 + height] = 3

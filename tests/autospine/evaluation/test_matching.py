@@ -24,11 +24,7 @@ def every_matching(rows: int, columns: int) -> list[list[tuple[int, int]]]:
     return found
 
 
-@given(
-    st.integers(0, 4).flatmap(
-        lambda n: st.integers(0, 4).flatmap(lambda m: arrays(float, (n, m), elements=IOU))
-    )
-)
+@given(st.integers(0, 4).flatmap(lambda n: st.integers(0, 4).flatmap(lambda m: arrays(float, (n, m), elements=IOU))))
 @settings(max_examples=100, deadline=None)
 def test_no_matching_is_better(iou: np.ndarray) -> None:
     """By brute force: most pairs at the threshold, then the greatest sum."""

@@ -64,9 +64,7 @@ def test_log_loss_of_a_case_and_its_structures() -> None:
     assert losses["L4"] == pytest.approx(high)
     assert losses["L5"] == losses["spinal canal"] == losses["L4/L5 disc"] == pytest.approx(low)
     assert losses["all vertebrae"] == pytest.approx((high + low) / 2)
-    assert all(
-        math.isnan(score.log_loss) for score in score_case(reference, reference, (4, 1, 1), SPIDER, SPIDER)
-    )
+    assert all(math.isnan(score.log_loss) for score in score_case(reference, reference, (4, 1, 1), SPIDER, SPIDER))
 
 
 def test_what_counts_in_the_log_loss() -> None:
@@ -120,7 +118,5 @@ def test_faults_are_named(tmp_path: Path) -> None:
     (tmp_path / "5_t2.npy").write_text("nothing")
     with pytest.raises(UserError, match=r"5_t2\.npy: holds no readable array"):
         read_probabilities(mask)
-    with pytest.raises(
-        UserError, match=r"probabilities: has the shape \(4, 2, 6, 5\), \(4, 2, 6, 4\) is wanted"
-    ):
+    with pytest.raises(UserError, match=r"probabilities: has the shape \(4, 2, 6, 5\), \(4, 2, 6, 4\) is wanted"):
         case_log_loss(stored(spine()), spine()[..., :4], SPIDER)

@@ -171,10 +171,7 @@ def test_different_grids_are_named_and_the_others_finish(folders: tuple[Path, Pa
     write(folders[0] / "1_t2.mha", spine(), (5.0, 1.0, 0.5))
     result = run(*folders)
     assert result.returncode == 2
-    assert (
-        "1_t2.mha: lies on another grid than" in result.stderr
-        and str(folders[1] / "1_t2.mha") in result.stderr
-    )
+    assert "1_t2.mha: lies on another grid than" in result.stderr and str(folders[1] / "1_t2.mha") in result.stderr
     assert "Scores of 1 case" in result.stdout and "Traceback" not in result.stderr
 
 

@@ -29,9 +29,7 @@ EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 
 
 def scored(id_: str) -> ChallengeScore:
-    prediction, reference = (
-        sitk.ReadImage(str(GOLDEN / side / f"{id_}.mha")) for side in ("prediction", "reference")
-    )
+    prediction, reference = (sitk.ReadImage(str(GOLDEN / side / f"{id_}.mha")) for side in ("prediction", "reference"))
     arrays_ = [sitk.GetArrayFromImage(image) for image in (prediction, reference)]
     return official_score(match_labels(*arrays_, reference.GetSpacing()))
 
@@ -80,9 +78,7 @@ def test_distance_by_brute_force(one: np.ndarray, other: np.ndarray, spacing: tu
 
     def border(mask: np.ndarray) -> np.ndarray:
         padded = np.pad(mask, 1)
-        return np.array(
-            [at for at in np.argwhere(mask) if not padded[tuple(slice(n, n + 3) for n in at)].all()]
-        )
+        return np.array([at for at in np.argwhere(mask) if not padded[tuple(slice(n, n + 3) for n in at)].all()])
 
     points = [border(mask) * np.array(spacing) for mask in (one, other)]
     apart = np.linalg.norm(points[0][:, None] - points[1][None], axis=-1)

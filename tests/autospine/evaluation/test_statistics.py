@@ -132,9 +132,7 @@ def test_the_patient_is_the_unit() -> None:
 
 def test_systems_that_are_the_same() -> None:
     values = per_patient(draw(6, 10))
-    (test,) = paired_tests(
-        {"a": values, "b": {key: [v + 1e-15 for v in each] for key, each in values.items()}}, "x"
-    )
+    (test,) = paired_tests({"a": values, "b": {key: [v + 1e-15 for v in each] for key, each in values.items()}}, "x")
     assert (test.t_p, test.wilcoxon_p, test.cohens_d, test.rank_biserial) == (1, 1, 0, 0)
     assert (test.difference.mean, test.difference.low, test.difference.high) == (0, 0, 0)
     assert test.note == "no patient differs"

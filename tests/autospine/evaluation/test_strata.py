@@ -83,9 +83,7 @@ def test_every_case_is_in_exactly_one_group(values: list[str]) -> None:
 
 
 def test_unknown_columns_are_named_with_the_known_ones() -> None:
-    problem = (
-        "my.csv: has no column colour; choose from sequence, vendor, Manufacturer, MagneticFieldStrength, sex"
-    )
+    problem = "my.csv: has no column colour; choose from sequence, vendor, Manufacturer, MagneticFieldStrength, sex"
     with pytest.raises(UserError, match=problem):
         strata(IDS, "colour", TABLE, "my.csv")
     with pytest.raises(UserError, match=r"overview\.csv: has no column Manufacturer; choose from sequence"):

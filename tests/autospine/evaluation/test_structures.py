@@ -160,9 +160,7 @@ def test_shifted_levels_score_nothing_but_the_union_is_perfect() -> None:
 def test_levels_beyond_the_other_scheme_still_count_in_the_union() -> None:
     reference = np.zeros((2, 6, 4), np.uint8)
     reference[:, 0:2], reference[:, 3:5] = 10, 1  # level 10 is T8: spider20 ends at 9
-    scores = by_name(
-        score_case(np.where(reference == 1, 1, 0), reference, SPACING, SCHEMES["spider20"], SPIDER)
-    )
+    scores = by_name(score_case(np.where(reference == 1, 1, 0), reference, SPACING, SCHEMES["spider20"], SPIDER))
     assert set(scores) == {"L5", "all vertebrae"}
     assert scores["L5"].dice == 1 and scores["all vertebrae"].recall == 0.5
 
@@ -211,10 +209,7 @@ def test_tolerance() -> None:
     reference = np.zeros((5, 12, 12), np.uint8)
     reference[1:4, 3:8, 3:8] = 1
     prediction = np.roll(reference, 2, axis=1)  # 2 mm
-    scores = [
-        score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=mm)[0]
-        for mm in (0, 1, 2, 2.1)
-    ]
+    scores = [score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=mm)[0] for mm in (0, 1, 2, 2.1)]
     nsd = [score.nsd for score in scores]
     assert nsd == sorted(nsd) and nsd[0] < nsd[2] == 1
     assert scores[2].nsd_reference < scores[3].nsd_reference == 1
@@ -249,13 +244,9 @@ def test_one_structure_in_one_slice_of_many_has_a_surface_not_a_contour() -> Non
     reference = np.zeros((5, 9, 9), np.uint8)
     reference[2, 2:7, 2:7] = 1
     prediction = np.roll(reference, 1, axis=0)  # 4 mm aside; in-plane identical
-    assert by_name(score_case(prediction, reference, SPACING, SPIDER, SPIDER))["L5"].hd_mm == pytest.approx(
-        4.0
-    )
+    assert by_name(score_case(prediction, reference, SPACING, SPIDER, SPIDER))["L5"].hd_mm == pytest.approx(4.0)
     one = reference[2:3]
-    assert by_name(score_case(np.roll(one, 1, 2), one, SPACING, SPIDER, SPIDER))["L5"].hd_mm == pytest.approx(
-        0.5
-    )
+    assert by_name(score_case(np.roll(one, 1, 2), one, SPACING, SPIDER, SPIDER))["L5"].hd_mm == pytest.approx(0.5)
 
 
 def test_wrong_shapes_and_labels_are_user_errors() -> None:

@@ -44,10 +44,7 @@ def test_only_structures_that_all_systems_are_scored_on_are_tested() -> None:
     assert {one.name for one in study.shared} == {"L4", "L5"}
     assert all(test.difference.mean == 0 and test.patients == 3 for test in study.tests)
     text = " ".join(as_text(study).split())
-    assert (
-        "Not in every system's labels, so in no test, but in the means of systems that have it: L4/L5 disc."
-        in text
-    )
+    assert "Not in every system's labels, so in no test, but in the means of systems that have it: L4/L5 disc." in text
 
 
 def test_what_is_invented_counts() -> None:
@@ -57,8 +54,6 @@ def test_what_is_invented_counts() -> None:
 
 
 def test_levels_and_no_levels_share_nothing_to_test(tmp_path: Path) -> None:
-    study = MethodComparison(
-        (system("levels", {1: 1, 2: 2}, SPIDER), system("classes", {1: 1, 2: 1}, SEMANTIC))
-    )
+    study = MethodComparison((system("levels", {1: 1, 2: 2}, SPIDER), system("classes", {1: 1, 2: 1}, SEMANTIC)))
     assert study.tests == () and not study.shared
     assert "Paired tests" not in as_text(study)

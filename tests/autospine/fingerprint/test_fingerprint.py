@@ -103,9 +103,7 @@ def test_properties_are_over_training_cases_only(tmp_path, spine, write):
     assert found.vendors == {"SIEMENS": 1}
     assert found.patients == ("1", "2")
     total = 3 * 6 * 48 * 16
-    assert found.class_frequencies == pytest.approx(
-        {0: 1 - 5 * 96 / total, 1: 3 * 96 / total, 2: 2 * 96 / total}
-    )
+    assert found.class_frequencies == pytest.approx({0: 1 - 5 * 96 / total, 1: 3 * 96 / total, 2: 2 * 96 / total})
     assert found.class_weight_ratio == pytest.approx((total - 5 * 96) / (2 * 96))
 
 
@@ -120,9 +118,7 @@ def test_unchanged_cases_come_from_the_cache(tmp_path, spine, monkeypatch):
     for number in range(3):
         spine(data, f"{number}_t2")
     measure = module.fingerprint_case
-    monkeypatch.setattr(
-        module, "fingerprint_case", lambda case, scheme: read.append(case.id) or measure(case, scheme)
-    )
+    monkeypatch.setattr(module, "fingerprint_case", lambda case, scheme: read.append(case.id) or measure(case, scheme))
     first = made(data, cache=cache)
     assert made(data, cache=cache) == first
     assert read == ["0_t2", "1_t2", "2_t2"]
@@ -148,9 +144,7 @@ def test_an_interrupted_run_continues_and_a_new_subset_is_obeyed(tmp_path, spine
     monkeypatch.setattr(module, "fingerprint_case", interrupted)
     with pytest.raises(KeyboardInterrupt):
         made(data, cache=cache)
-    (data / "overview.csv").write_text(
-        "new_file_name,subset\n0_t2,validation\n1_t2,training\n2_t2,training\n"
-    )
+    (data / "overview.csv").write_text("new_file_name,subset\n0_t2,validation\n1_t2,training\n2_t2,training\n")
     assert [case.subset for case in made(data, cache=cache).cases] == ["validation", "training", "training"]
     assert read == ["0_t2", "1_t2", "2_t2", "2_t2"]
 

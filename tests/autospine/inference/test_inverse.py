@@ -99,9 +99,7 @@ def test_no_array_of_all_classes_is_held() -> None:
     values = np.random.default_rng(0).random((18, *case.shape), np.float32)
     tracemalloc.start()
     try:
-        whole = sum(
-            slab.nbytes for _, slab in undo_stream(find_moves(way, case.shape), iter([(0, values)]), 1, fill)
-        )
+        whole = sum(slab.nbytes for _, slab in undo_stream(find_moves(way, case.shape), iter([(0, values)]), 1, fill))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

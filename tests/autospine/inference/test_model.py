@@ -218,9 +218,7 @@ def test_members_that_are_missing_or_others_are_named(save, tmp_path: Path) -> N
         ('"reason"', '"colour"', "colour"),
     ],
 )
-def test_a_foreign_ensemble_card_is_a_users_error(
-    save, tmp_path: Path, before: str, after: str, problem: str
-) -> None:
+def test_a_foreign_ensemble_card_is_a_users_error(save, tmp_path: Path, before: str, after: str, problem: str) -> None:
     folder = tmp_path / "fold_0"
     ensemble(save, folder)
     (folder / ENSEMBLE).write_text((folder / ENSEMBLE).read_text().replace(before, after))

@@ -37,9 +37,7 @@ def smooth(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
-def test_all_48_copies_of_a_scan_get_the_same_mask_in_space(
-    tmp_path: Path, random_model, dimension: int
-) -> None:
+def test_all_48_copies_of_a_scan_get_the_same_mask_in_space(tmp_path: Path, random_model, dimension: int) -> None:
     """Every order of a file's axes, each of them in both directions; oblique besides."""
     grid = Grid((4.0, 2.5, 2.5), tolerance=(0.0, 0.0, 0.0))
     models = [random_model(tmp_path / "model", dimension, grid=grid)]
@@ -87,9 +85,7 @@ def test_a_brighter_voxel_is_what_the_network_says_it_is(tmp_path: Path, scan: P
 
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_another_grid_and_back(tmp_path: Path, scan: Path, bright, dimension: int) -> None:
-    plan = made_plan(
-        plain_encoding(get_scheme("spider"), (1, 100)), dimension, grid=Grid((3.0, 2.0, 2.0), (0.0,) * 3)
-    )
+    plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)), dimension, grid=Grid((3.0, 2.0, 2.0), (0.0,) * 3))
     bright(tmp_path / "model", plan)
     found = predict(scan, tmp_path / "model", device="cpu")
     array = read_image(scan).array
@@ -98,9 +94,7 @@ def test_another_grid_and_back(tmp_path: Path, scan: Path, bright, dimension: in
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
-def test_windows_smaller_than_the_case_and_larger_than_it(
-    tmp_path: Path, scan: Path, bright, dimension
-) -> None:
+def test_windows_smaller_than_the_case_and_larger_than_it(tmp_path: Path, scan: Path, bright, dimension) -> None:
     """A network that sees single voxels answers alike through any window."""
     masks = []
     for number, (slices, *across) in enumerate([(2, 20, 12), (4, 64, 32), (9, 100, 80)]):
@@ -113,9 +107,7 @@ def test_windows_smaller_than_the_case_and_larger_than_it(
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_probabilities_are_stored_for_every_class(
-    tmp_path: Path, scan: Path, random_model, same: bool
-) -> None:
+def test_probabilities_are_stored_for_every_class(tmp_path: Path, scan: Path, random_model, same: bool) -> None:
     grid = Grid((None, None, None)) if same else Grid((4.0, 2.0, 2.0), (0.0,) * 3)
     models = [random_model(tmp_path / "model", grid=grid)]
     volume = read_image(scan)

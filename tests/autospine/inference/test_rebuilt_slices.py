@@ -127,18 +127,14 @@ def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) 
     values = np.zeros((encoding.channels, *grid.shape), np.float32)
     compact = encoding.compact(labels, "spine")
     semantic = encoding.semantic_of_compact()[compact]
-    values[: encoding.semantic_channels] = (
-        np.arange(encoding.semantic_channels)[:, None, None, None] == semantic
-    )
+    values[: encoding.semantic_channels] = np.arange(encoding.semantic_channels)[:, None, None, None] == semantic
     places = np.indices(grid.shape)[1:]
     for value, middle in spine.middles.items():
         mine = labels == value
         for channel, axis in enumerate(encoding.offset_axes):
             here = places[axis - 1][mine] * grid.spacing[axis]
             centre = (middle[axis] + 0.5) * own[axis] - 0.5 * grid.spacing[axis]
-            values[encoding.semantic_channels + channel][mine] = (
-                centre - here
-            ) / encoding.intervertebral_distance_mm
+            values[encoding.semantic_channels + channel][mine] = (centre - here) / encoding.intervertebral_distance_mm
     values[-len(encoding.levels) :] = 1 / len(encoding.levels)
     collector = Aggregator(encoding, grid, spine.labels.shape, 0)
     collector.run((k, values[:, k : k + 3]) for k in range(0, grid.shape[0], 3))
@@ -223,9 +219,7 @@ def test_a_vertebra_in_one_slice_fades_within_half_a_gap(work: WorkFolder) -> No
 
 def models(work: WorkFolder, save, folder: Path) -> list[Model]:
     plans = [shrunk(Plans.load(work.plans).get(name, work.plans)) for name in NAMES]
-    return [
-        save(folder / plan.name, BrightnessTrainer(plan, BrightnessTrainer.recipes["only"])) for plan in plans
-    ]
+    return [save(folder / plan.name, BrightnessTrainer(plan, BrightnessTrainer.recipes["only"])) for plan in plans]
 
 
 @pytest.mark.parametrize("case_id", ["1_t2", "2_t2", "3_t2", "4_t2"])
@@ -233,9 +227,7 @@ def test_every_case_gets_the_mask_of_the_plan_without_rebuilding(
     tmp_path: Path, work: WorkFolder, save, case_id: str
 ) -> None:
     image = work.load_sources()[case_id].images[0]
-    plain, rebuilt = (
-        predict(image, model.folder, device="cpu").mask for model in models(work, save, tmp_path)
-    )
+    plain, rebuilt = (predict(image, model.folder, device="cpu").mask for model in models(work, save, tmp_path))
     assert plain.any()
     np.testing.assert_array_equal(rebuilt, plain)
 
@@ -247,17 +239,14 @@ def test_slightly_uneven_slices_are_taken_as_even(
     write_series(tmp_path / "series", (0, 4, 8.3, 12, 16, 20))
     with caplog.at_level(logging.WARNING):
         masks = [
-            predict(tmp_path / "series", model.folder, device="cpu").mask
-            for model in models(work, save, tmp_path)
+            predict(tmp_path / "series", model.folder, device="cpu").mask for model in models(work, save, tmp_path)
         ]
     assert "off an even grid" in caplog.text
     assert masks[0].any()
     np.testing.assert_array_equal(masks[1], masks[0])
 
 
-@pytest.mark.parametrize(
-    "steps", [(), (TransformSettings("box_masks"), TransformSettings("resize", {"rows": 64.0}))]
-)
+@pytest.mark.parametrize("steps", [(), (TransformSettings("box_masks"), TransformSettings("resize", {"rows": 64.0}))])
 def test_a_trainer_learns_from_rebuilt_slices(tmp_path: Path, work: WorkFolder, toys, steps) -> None:
     """One that knows nothing of them; validated on its cases' own grids."""
     plan = shrunk(Plans.load(work.plans).get("slice_reconstruction", work.plans))

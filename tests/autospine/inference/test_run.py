@@ -41,9 +41,7 @@ def test_a_folder_gives_a_mask_and_a_report_per_scan_in_its_own_format(tmp_path,
     outcome = run(tmp_path, model, scans)
     assert list(outcome.done) == ["1_t1", "2_t2", "3_t2"]
     assert outcome.failures == []
-    assert names(tmp_path / "out") == [
-        *("1_t1.json", "1_t1.mha", "2_t2.json", "2_t2.nii.gz", "3_t2.json", "3_t2.nrrd")
-    ]
+    assert names(tmp_path / "out") == [*("1_t1.json", "1_t1.mha", "2_t2.json", "2_t2.nii.gz", "3_t2.json", "3_t2.nrrd")]
     for image in scans.iterdir():
         mask = read_mask(tmp_path / "out" / image.name)
         assert mask.geometry.difference(read_image(image).geometry) is None

@@ -47,17 +47,14 @@ def test_weights_are_highest_in_the_middle_and_nowhere_nothing() -> None:
 def uneven(windows: Tensor) -> Tensor:
     """An answer that depends on the place in the window, so that blending matters."""
     ramp = torch.arange(windows[0, 0].numel()).view(windows.shape[2:]) / windows[0, 0].numel()
-    return torch.cat(
-        [windows[:, :1] * 2 + ramp, windows[:, :1].cumsum(2), -ramp.expand_as(windows[:, :1])], 1
-    )
+    return torch.cat([windows[:, :1] * 2 + ramp, windows[:, :1].cumsum(2), -ramp.expand_as(windows[:, :1])], 1)
 
 
 def blended(image: Tensor, window: tuple[int, ...]) -> Tensor:
     """All windows over a whole array at once, as one would write it first."""
     size = tuple(image.shape[1:])
     pads = [
-        (max(-starts(n, w)[0], 0), max(w - n - max(-starts(n, w)[0], 0), 0))
-        for n, w in zip(size, window, strict=True)
+        (max(-starts(n, w)[0], 0), max(w - n - max(-starts(n, w)[0], 0), 0)) for n, w in zip(size, window, strict=True)
     ]
     flat = [v for low, high in reversed(pads) for v in (low, high)]
     padded = torch.nn.functional.pad(image, flat, value=float(image.min()))

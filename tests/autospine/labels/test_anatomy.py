@@ -60,9 +60,7 @@ def test_names(key: str, name: str, short: str) -> None:
     assert (Anatomy.parse(key).name, Anatomy.parse(key).short_name) == (name, short)
 
 
-@pytest.mark.parametrize(
-    "key", ["vertebrae", "vertebra:", "vertebra:x", "vertebra:0", "disc:-1", "", "structure:a"]
-)
+@pytest.mark.parametrize("key", ["vertebrae", "vertebra:", "vertebra:x", "vertebra:0", "disc:-1", "", "structure:a"])
 def test_wrong_keys_are_user_errors(key: str) -> None:
     with pytest.raises(UserError, match=r"dataset\.json: names no anatomy"):
         Anatomy.parse(key, "dataset.json")

@@ -155,9 +155,7 @@ def test_spider_and_mrspineseg_go_there_and_back(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4", "i8"])
 def test_mask_types(kind: str) -> None:
-    made = conversion(SCHEMES["spider"], SCHEMES["spider20"]).apply(
-        np.array([[0, 100], [3, 201]], dtype=kind)
-    )
+    made = conversion(SCHEMES["spider"], SCHEMES["spider20"]).apply(np.array([[0, 100], [3, 201]], dtype=kind))
     assert made.dtype == np.uint8 and made.tolist() == [[0, 10], [3, 11]]
 
 
@@ -181,9 +179,7 @@ def test_large_and_negative_integers() -> None:
 
 @pytest.mark.parametrize("value", [8, 255, 70000, -1])
 def test_a_label_outside_the_scheme_is_named(value: int) -> None:
-    with pytest.raises(
-        UserError, match=rf"5_t2\.mha: holds the label {value}, which the scheme lumbar7 lacks"
-    ):
+    with pytest.raises(UserError, match=rf"5_t2\.mha: holds the label {value}, which the scheme lumbar7 lacks"):
         conversion(SCHEMES["lumbar7"], SCHEMES["spider"]).apply(np.array([0, value]), "5_t2.mha")
 
 

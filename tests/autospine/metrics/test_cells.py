@@ -53,6 +53,4 @@ def test_the_margin_keeps_rows_apart() -> None:
     start, goal = np.zeros((1, 4, 9), bool), np.zeros((1, 4, 9), bool)
     start[0, 0, 8], goal[0, 1, 0] = True, True
     cells = [SurfaceElements.of(mask, (1.0, 1.0, 1.0)) for mask in (start, goal)]
-    assert cells[0].distances(cells[1]).min() == pytest.approx(
-        7.0
-    )  # from the cell at its front to the one behind
+    assert cells[0].distances(cells[1]).min() == pytest.approx(7.0)  # from the cell at its front to the one behind

@@ -44,9 +44,7 @@ class Figures(NamedTuple):
 MM = st.tuples(*[st.sampled_from([0.5, 1.0, 1.7, 4.0])] * 3)
 
 
-def brute(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], tolerance: float = 1.0
-) -> Figures:
+def brute(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], tolerance: float = 1.0) -> Figures:
     """Every figure, with loops over every cell and every pair of cells."""
     sizes = element_sizes(tuple(spacing))
     sides = []
@@ -98,9 +96,7 @@ def measured(
 
 @given(MASKS, MASKS, MM)
 @settings(max_examples=50, deadline=None)
-def test_matches_brute_force(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
-) -> None:
+def test_matches_brute_force(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]) -> None:
     assume(prediction.any() and reference.any())
     assert measured(prediction, reference, spacing) == pytest.approx(brute(prediction, reference, spacing))
 
@@ -214,9 +210,7 @@ def test_element_sizes_ignore_turns_and_inside_out() -> None:
 
 @given(arrays(bool, (1, 5, 4)), arrays(bool, (1, 5, 4)), MM)
 @settings(max_examples=30, deadline=None)
-def test_one_slice_has_contours(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
-) -> None:
+def test_one_slice_has_contours(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]) -> None:
     assume(prediction.any() and reference.any())
     flat = brute(prediction[0], reference[0], spacing[1:])
     assert measured(prediction, reference, spacing) == pytest.approx(flat)
@@ -225,9 +219,7 @@ def test_one_slice_has_contours(
 def test_one_slice_contour_length() -> None:
     square = np.zeros((1, 60, 60), bool)
     square[0, 10:50, 20:50] = True
-    assert surfaces(square, square, (4.0, 0.5, 2.0)).prediction_area.sum() == pytest.approx(
-        2 * (20 + 60), rel=0.03
-    )
+    assert surfaces(square, square, (4.0, 0.5, 2.0)).prediction_area.sum() == pytest.approx(2 * (20 + 60), rel=0.03)
 
 
 def test_a_single_row_works() -> None:
@@ -312,9 +304,7 @@ def oracle() -> ModuleType:
     return importlib.import_module("surface_distance")
 
 
-def by_oracle(
-    oracle: ModuleType, prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]
-) -> Figures:
+def by_oracle(oracle: ModuleType, prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]) -> Figures:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         found = oracle.compute_surface_distances(reference, prediction, spacing)

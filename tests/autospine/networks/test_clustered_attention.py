@@ -27,9 +27,7 @@ def test_as_many_clusters_as_queries_is_full_attention() -> None:
 def test_the_error_shrinks_as_clusters_grow() -> None:
     query, key, value = triple(256)
     full = F.scaled_dot_product_attention(query, key, value)
-    errors = [
-        float((clustered_attention(query, key, value, count) - full).norm()) for count in (1, 8, 64, 192, 256)
-    ]
+    errors = [float((clustered_attention(query, key, value, count) - full).norm()) for count in (1, 8, 64, 192, 256)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1e-4 < errors[0]
 

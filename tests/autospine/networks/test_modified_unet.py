@@ -38,9 +38,7 @@ def test_parameters_are_those_of_a_u_net_with_one_more_512_channel_layer() -> No
     def convolution(a: int, b: int) -> int:
         return 9 * a * b + 2 * b
 
-    contracting = sum(
-        convolution(a, b) + convolution(b, b) for a, b in zip((1, *widths), widths, strict=False)
-    )
+    contracting = sum(convolution(a, b) + convolution(b, b) for a, b in zip((1, *widths), widths, strict=False))
     up = sum(4 * b * a + a for a, b in pairwise(widths))
     expansive = sum(convolution(2 * a, a) + convolution(a, a) for a in widths[:-1])
     expected = contracting + convolution(512, 512) + up + expansive + 4 * 32 + 4

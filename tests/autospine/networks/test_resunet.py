@@ -18,10 +18,7 @@ def test_it_has_the_papers_weights() -> None:
     network = ResUNet(shape(2, 3, 1, (64, 128, 256, 512)))
     weights = sum(p.numel() for p in network.parameters())
     shortcuts = sum(
-        p.numel()
-        for unit in network.modules()
-        if isinstance(unit, ResidualUnit)
-        for p in unit.shortcut.parameters()
+        p.numel() for unit in network.modules() if isinstance(unit, ResidualUnit) for p in unit.shortcut.parameters()
     )
     assert round((weights - shortcuts) / 1e6, 1) == 7.8
 

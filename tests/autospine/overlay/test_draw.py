@@ -59,9 +59,7 @@ def test_names_and_legend() -> None:
     figure = make_figure(find_views(scan(mask), mask, (4.0, 1.0, 1.0)), SPIDER, "title")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["L4/L5 disc", "spinal canal"]
     around = [text.get_text() for text in figure.texts]
-    assert "title" in around and any(
-        "five lumbar vertebrae" in text and "research" in text for text in around
-    )
+    assert "title" in around and any("five lumbar vertebrae" in text and "research" in text for text in around)
 
 
 def test_discs_have_names_where_there_are_no_vertebrae() -> None:
@@ -132,9 +130,7 @@ def test_inner_centre_lies_in_the_body_not_the_arch() -> None:
 
 
 def test_matplotlib_is_loaded_late_and_without_global_state() -> None:
-    late = (
-        "import sys, autospine.overlay.draw; assert not {'matplotlib', 'numpy', 'scipy'} & set(sys.modules)"
-    )
+    late = "import sys, autospine.overlay.draw; assert not {'matplotlib', 'numpy', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", late], check=True)
     local = (
         "import sys, tempfile, numpy as np; from autospine.overlay.draw import draw_overlay;"

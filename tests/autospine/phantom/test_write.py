@@ -109,9 +109,7 @@ def test_both_orientations_lie_alike_in_space(tmp_path: Path) -> None:
 def test_array_is_read_back_through_the_orientation(folder: Path) -> None:
     for index in range(3):
         case = make_case(SEED, index, Size.SMALL)
-        turned = sitk.DICOMOrient(
-            read(folder / "images" / f"{case.id}.mha"), "PIR"
-        )  # i back, j down, k right
+        turned = sitk.DICOMOrient(read(folder / "images" / f"{case.id}.mha"), "PIR")  # i back, j down, k right
         assert np.array_equal(sitk.GetArrayFromImage(turned)[::-1], case.image)
 
 

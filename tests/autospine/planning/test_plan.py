@@ -25,9 +25,7 @@ def test_plans_are_saved_and_loaded(plan: Plan, tmp_path: Path) -> None:
 
 
 def test_a_plan_that_is_not_there_lists_those_that_are(plan: Plan) -> None:
-    with pytest.raises(
-        UserError, match=r"w/plans\.json: holds no plan '3d'; choose from 2d_sagittal, or plan"
-    ):
+    with pytest.raises(UserError, match=r"w/plans\.json: holds no plan '3d'; choose from 2d_sagittal, or plan"):
         Plans((plan,)).get("3d", "w/plans.json")
     with pytest.raises(UserError, match="choose from none"):
         Plans().get("3d", "w/plans.json")

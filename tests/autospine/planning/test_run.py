@@ -172,9 +172,7 @@ def test_killed_in_the_middle_the_same_command_continues(data: Path) -> None:
 def test_a_dry_run_writes_nothing_and_says_what_it_would_do(data: Path) -> None:
     outcome = plan(data, plans=EVERY_PLAN, dry_run=True)
     assert not (data.parent / "work").exists()
-    assert (
-        "nothing was written. 5 cases would be preprocessed for 2d_sagittal, 2d_axial" in outcome.describe()
-    )
+    assert "nothing was written. 5 cases would be preprocessed for 2d_sagittal, 2d_axial" in outcome.describe()
     plan(data)
     before = stamps(data.parent / "work")
     assert plan(data, dry_run=True).to_preprocess == 0
@@ -221,9 +219,7 @@ def test_the_users_folds_may_validate_on_validation_cases_and_never_train_on_the
         plan(data, splits=data / "mine.json")
 
 
-@pytest.mark.parametrize(
-    ("labels", "kind"), [([1, 2, 3, 4, 5], "vertebra"), ([201, 202, 203, 204, 205], "disc")]
-)
+@pytest.mark.parametrize(("labels", "kind"), [([1, 2, 3, 4, 5], "vertebra"), ([201, 202, 203, 204, 205], "disc")])
 def test_partly_labelled_sets_are_chains(tmp_path: Path, spine: Spine, labels: list[int], kind: str) -> None:
     for case_id in ("1_t2", "2_t2"):
         spine(tmp_path / "data", case_id, labels=labels)
@@ -286,23 +282,17 @@ def test_a_case_that_cannot_be_stored_is_named_and_the_others_finish(
     assert plan(data).to_preprocess == 1
 
 
-def test_on_a_read_only_disk_no_case_is_read(
-    data: Path, read_only_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_read_only_disk_no_case_is_read(data: Path, read_only_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "make_fingerprint", lambda *_: pytest.fail("read a case"))
     with pytest.raises(UserError, match=r"disk/work.*no permission.*choose another output folder"):
         plan(data, work=read_only_disk / "work")
 
 
 @pytest.mark.parametrize("free", [0, 8, 24, 48, 72])
-def test_a_full_disk_leaves_nothing_half_written_and_continues_later(
-    data: Path, small_disk: Path, free: int
-) -> None:
+def test_a_full_disk_leaves_nothing_half_written_and_continues_later(data: Path, small_disk: Path, free: int) -> None:
     filler, work = small_disk / "filler", small_disk / "work"
     filler.write_bytes(bytes((256 - free) * 1024))
-    with pytest.raises(
-        UserError, match=r"disk/work/.*: the disk is full.*; free some space and run the command"
-    ):
+    with pytest.raises(UserError, match=r"disk/work/.*: the disk is full.*; free some space and run the command"):
         plan(data, work=work)
     assert_whole(work)
     filler.unlink()

@@ -39,9 +39,7 @@ def test_measured_slices_stay_where_they_are_in_space(shape, spacing, target: fl
     np.testing.assert_allclose(places, np.arange(shape[0]) * spacing[0])
     assert found.measured[-1] == found.shape[0] - 1
     if shape[0] > 1:
-        assert (
-            found.spacing[0] == pytest.approx(spacing[0]) or 2 / 3 < found.spacing[0] / target <= 1.5 + 1e-6
-        )
+        assert found.spacing[0] == pytest.approx(spacing[0]) or 2 / 3 < found.spacing[0] / target <= 1.5 + 1e-6
     if spacing[0] <= 1.25 * target or shape[0] == 1:
         assert (found.shape[0], found.spacing[0]) == (shape[0], pytest.approx(spacing[0]))
     assert found.shape[1:] == case_grid(Grid(REBUILT.spacing), shape, spacing).shape[1:]

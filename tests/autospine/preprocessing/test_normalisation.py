@@ -28,17 +28,13 @@ def test_mean_deviation_and_limits() -> None:
 def test_scale_and_offset_of_the_intensities_do_not_matter(scale: float, offset: float) -> None:
     moved = (noise().astype(np.float64) * scale + offset).astype(np.float32)
     tolerance = max(0.01, abs(offset) / scale * 1e-5)
-    assert normalise(moved, Normalisation()) == pytest.approx(
-        normalise(noise(), Normalisation()), abs=tolerance
-    )
+    assert normalise(moved, Normalisation()) == pytest.approx(normalise(noise(), Normalisation()), abs=tolerance)
 
 
 def test_one_bright_vessel_does_not_matter() -> None:
     bright = noise()
     bright[0, 0, 0] = 1e7
-    assert normalise(bright, Normalisation())[1:] == pytest.approx(
-        normalise(noise(), Normalisation())[1:], abs=0.01
-    )
+    assert normalise(bright, Normalisation())[1:] == pytest.approx(normalise(noise(), Normalisation())[1:], abs=0.01)
 
 
 @given(st.floats(-1e6, 1e6, width=32))

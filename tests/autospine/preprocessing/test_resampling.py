@@ -105,9 +105,7 @@ def test_no_label_is_invented(mask: np.ndarray, shape: tuple[int, int, int]) -> 
 def by_each_label(mask: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The definition, without any box: the label with the largest share of at least half."""
     labels = present_labels(mask)
-    shares = np.stack(
-        [np.full(shape, 0.5 - 1e-7)] + [resize((mask == v).astype(np.float32), shape) for v in labels]
-    )
+    shares = np.stack([np.full(shape, 0.5 - 1e-7)] + [resize((mask == v).astype(np.float32), shape) for v in labels])
     return np.array([0, *labels])[shares.argmax(axis=0)], np.sort(shares, axis=0)
 
 
@@ -115,9 +113,7 @@ def by_each_label(mask: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.nda
 @given(hnp.arrays(np.uint8, shapes, elements=st.sampled_from([0, 0, 1, 7, 201])), shapes)
 def test_labels_are_those_with_the_largest_share(mask: np.ndarray, shape: tuple[int, int, int]) -> None:
     expected, shares = by_each_label(mask, shape)
-    clear = (np.abs(shares[-1] - 0.5) > 1e-4) & (
-        (shares[-1] - shares[-2] > 1e-4) if len(shares) > 1 else True
-    )
+    clear = (np.abs(shares[-1] - 0.5) > 1e-4) & ((shares[-1] - shares[-2] > 1e-4) if len(shares) > 1 else True)
     assert np.array_equal(resize_labels(mask, shape)[clear], expected[clear])
 
 

@@ -77,9 +77,7 @@ def test_the_way_onto_the_grid_leaves_its_input(plan: Plan) -> None:
     assert moved.shape == (2, 8, 20, 5)
 
 
-def test_a_second_time_nothing_is_read(
-    case: Case, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_time_nothing_is_read(case: Case, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preprocess([case], [plan], tmp_path, 1)
     monkeypatch.setattr("autospine.preprocessing.run.read_channels", lambda _: pytest.fail("read again"))
     preprocess([case], [plan], tmp_path, 1)

@@ -18,9 +18,7 @@ RECORD = CaseRecord("1_t2", "1", "t2", (3, 20, 10), (4.0, 0.6, 0.6), (), None, "
 
 def arrays(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
-    return random.normal(size=(2, 3, 20, 10)).astype(np.float32), random.integers(
-        0, 4, (3, 20, 10), np.uint16
-    )
+    return random.normal(size=(2, 3, 20, 10)).astype(np.float32), random.integers(0, 4, (3, 20, 10), np.uint16)
 
 
 @pytest.fixture
@@ -81,9 +79,7 @@ def test_a_record_of_another_version_is_made_again(store: CaseStore) -> None:
 def test_an_array_cut_off_names_the_file_and_the_mend(store: CaseStore, share: float) -> None:
     data = store.image_path.read_bytes()
     store.image_path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(
-        UserError, match=r"1_t2\.b2nd: is missing or damaged; delete it and run autospine_plan"
-    ):
+    with pytest.raises(UserError, match=r"1_t2\.b2nd: is missing or damaged; delete it and run autospine_plan"):
         _ = CaseStore(store.folder, "1_t2").image
 
 

@@ -22,9 +22,7 @@ LENGTHS = st.floats(0.05, 20)
         (4.0, 0.25, 16),
     ],
 )
-def test_a_gap_is_divided_into_the_nearest_whole_number_of_parts(
-    gap: float, target: float, parts: int
-) -> None:
+def test_a_gap_is_divided_into_the_nearest_whole_number_of_parts(gap: float, target: float, parts: int) -> None:
     grid = plan_slices(12, gap, target)
     assert grid == SliceGrid(12, gap, parts)
     assert grid.count == 11 * parts + 1
@@ -47,9 +45,7 @@ def test_one_slice_stays_one_slice() -> None:
     assert (grid.count, grid.rebuilt, list(grid.measured_indices)) == (1, 0, [0])
 
 
-@pytest.mark.parametrize(
-    "wrong", [(0, 4, 1), (3, 0, 1), (3, 4, 0), (3, 4, -1), (3, 4, float("nan")), (3, 4, 1e-320)]
-)
+@pytest.mark.parametrize("wrong", [(0, 4, 1), (3, 0, 1), (3, 4, 0), (3, 4, -1), (3, 4, float("nan")), (3, 4, 1e-320)])
 def test_impossible_grids_are_refused(wrong: tuple[int, float, float]) -> None:
     with pytest.raises(ValueError, match=r"slices|cannot be divided"):
         plan_slices(*wrong)

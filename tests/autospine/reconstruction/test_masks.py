@@ -33,9 +33,7 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
     st.sampled_from([np.uint8, np.uint16, np.int32]),
 )  # fmt: skip
 @settings(max_examples=40, deadline=None)
-def test_annotated_slices_come_back_voxel_for_voxel(
-    seed: int, slices: int, gap: float, rule: Rule, kind: type
-) -> None:
+def test_annotated_slices_come_back_voxel_for_voxel(seed: int, slices: int, gap: float, rule: Rule, kind: type) -> None:
     rng = np.random.default_rng(seed)
     mask = (rng.integers(0, 4, (slices, 6, 7)) * (rng.random((slices, 1, 1)) < 0.7)).astype(kind)
     grid = plan_slices(slices, gap, 1.0)

@@ -21,9 +21,7 @@ def test_figures_are_those_of_scikit_image(seed: int) -> None:
     rng = np.random.default_rng(seed)
     mask = (rng.integers(0, 300, (3, 6, 7)) * (rng.random((3, 6, 7)) < 0.4)).astype(np.int32) // 60 * 60
     found = {(one.value, one.slice): one for one in measure(mask, SPACING, range(0, 3, 2))}
-    expected = {
-        (region.label, index): region for index, plane in enumerate(mask) for region in regionprops(plane)
-    }
+    expected = {(region.label, index): region for index, plane in enumerate(mask) for region in regionprops(plane)}
     assert list(found) == sorted(expected)
     for key, region in expected.items():
         one = found[key]

@@ -26,9 +26,7 @@ from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, GanTrainer, ToyTrainer
 
 CPU = torch.device("cpu")
-RECIPE = replace(
-    QUICK, batch=4, learns="classes", loss_weights={"dice": 0.0}, average=0.0, steps_per_epoch=1, epochs=1
-)
+RECIPE = replace(QUICK, batch=4, learns="classes", loss_weights={"dice": 0.0}, average=0.0, steps_per_epoch=1, epochs=1)
 
 
 @pytest.fixture
@@ -49,9 +47,7 @@ def fresh(trainer: Trainer, parts: int = 1) -> Context:
 
 def room_for(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
     """A machine with that much memory beside what a training always needs."""
-    monkeypatch.setattr(
-        accumulation, "find_machine", lambda device, memory: Machine(device, gib + FIXED_GIB, 1)
-    )
+    monkeypatch.setattr(accumulation, "find_machine", lambda device, memory: Machine(device, gib + FIXED_GIB, 1))
 
 
 @given(st.integers(1, 9), st.integers(1, 12))

@@ -112,9 +112,7 @@ def test_windows_are_paid_for_by_what_a_forward_pass_takes(trainer, job, batches
 
 
 @pytest.mark.parametrize("forward", [0.0005, 0.02, 0.3])
-def test_the_looks_after_the_epochs_are_paid_for_and_few(
-    trainer, job, batches, seconds, forward: float
-) -> None:
+def test_the_looks_after_the_epochs_are_paid_for_and_few(trainer, job, batches, seconds, forward: float) -> None:
     """As for whole volumes, where a look at 72 of them takes many times as long as an update."""
     seconds.update({2: 0.2, 4: 99.0, "forward": forward})
     found = calibrate(trainer, batches, job, NOTHING_AFTER, 72)
@@ -185,9 +183,7 @@ def test_the_quickest_format_is_taken_if_it_is_worth_it(
         ({plain: 1.0, half: 0.5, last: 0.499}, half),
         ({plain: 1.0, half: 0.99, last: 1.2}, plain),
     ):
-        monkeypatch.setattr(
-            budget.StepTimer, "seconds", lambda self, times=times: times[self.context.precision]
-        )
+        monkeypatch.setattr(budget.StepTimer, "seconds", lambda self, times=times: times[self.context.precision])
         found = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
         assert found.precision == expected
 

@@ -53,9 +53,7 @@ def test_one_that_is_cut_in_half_is_named_in_one_line(tmp_path: Path) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0, 1), st.binary(max_size=3))
-def test_every_cut_is_a_users_error(
-    tmp_path_factory: pytest.TempPathFactory, share: float, tail: bytes
-) -> None:
+def test_every_cut_is_a_users_error(tmp_path_factory: pytest.TempPathFactory, share: float, tail: bytes) -> None:
     path = tmp_path_factory.mktemp("cut") / "checkpoint.pt"
     save_checkpoint(path, content())
     whole = path.read_bytes()

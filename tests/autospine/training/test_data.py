@@ -156,9 +156,7 @@ def test_only_the_slices_of_the_record_are_drawn(tmp_path) -> None:
     mask = spine_mask()
     sampler = stored(tmp_path, made_plan(chain_encoding()), mask, slices=(2, 4))
     generator = np.random.default_rng(0)
-    drawn = {
-        sampler._start(0, wanted, generator)[0] for wanted in (None, *sampler.labels[0]) for _ in range(20)
-    }
+    drawn = {sampler._start(0, wanted, generator)[0] for wanted in (None, *sampler.labels[0]) for _ in range(20)}
     assert drawn == {2, 4}
     assert sampler.pass_length() == 2
 

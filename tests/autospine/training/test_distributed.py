@@ -67,15 +67,11 @@ def launch(script: Path, arguments: list[str], tmp_path: Path, timeout: float) -
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--master-addr", "127.0.0.1", "--master-port", str(port), str(script), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DIGESTS": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-    )
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 @pytest.mark.slow
-def test_two_processes_end_with_the_same_weights_and_a_model(
-    toys: None, tiny_work: WorkFolder, tmp_path: Path
-) -> None:
+def test_two_processes_end_with_the_same_weights_and_a_model(toys: None, tiny_work: WorkFolder, tmp_path: Path) -> None:
     """Their clocks differ, so that each alone would choose another network and another number of updates."""
     script = tmp_path / "two.py"
     script.write_text(SCRIPT)

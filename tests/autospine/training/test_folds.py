@@ -85,9 +85,7 @@ def test_a_fold_that_does_not_exist(work: WorkFolder, fold: str) -> None:
 
 @pytest.mark.parametrize("settings", [None, SplitSettings(), SLICES])
 @pytest.mark.parametrize("asked", ["cv", "all"])
-def test_the_validation_subset_is_in_no_part(
-    work: WorkFolder, settings: SplitSettings | None, asked: str
-) -> None:
+def test_the_validation_subset_is_in_no_part(work: WorkFolder, settings: SplitSettings | None, asked: str) -> None:
     hold_out(work, "4_t2")
     candidates = find_candidates(work)
     assert candidates.held_out == ("4_t2",)
@@ -112,9 +110,7 @@ def find_splits(work: WorkFolder) -> Splits:
 
 
 @pytest.mark.parametrize("settings", [None, SplitSettings("patient", 0.7, 0.05, 0.25, folds=4)])
-def test_the_users_folds_come_before_a_recipes_dealing(
-    work: WorkFolder, settings: SplitSettings | None
-) -> None:
+def test_the_users_folds_come_before_a_recipes_dealing(work: WorkFolder, settings: SplitSettings | None) -> None:
     trainer, folds = trainer_of(work, split=settings), give(work)
     chosen = choose_splits(trainer, work, find_candidates(work), "cv")
     assert chosen == {str(k): Split("folds", fold, "given by mine.json") for k, fold in enumerate(folds)}
@@ -168,9 +164,7 @@ def test_a_fold_without_the_sequence_is_said(work: WorkFolder) -> None:
 
 def test_every_slice_of_the_plan_is_dealt(work: WorkFolder) -> None:
     candidates = find_candidates(work)
-    slices = allowed_slices(
-        trainer_of(work, split=SLICES), work.preprocessed("2d_sagittal"), candidates.training
-    )
+    slices = allowed_slices(trainer_of(work, split=SLICES), work.preprocessed("2d_sagittal"), candidates.training)
     assert slices == dict.fromkeys(sorted(IDS), tuple(range(SHAPE[0])))
 
 
@@ -206,9 +200,7 @@ def test_slices_that_were_not_measured_are_not_dealt(work: WorkFolder) -> None:
 
 
 def slice_job(work: WorkFolder, trainer: Trainer, folder: Path) -> Job:
-    parts = FoldSlices(
-        {"1_t1": (0, 2, 3), "2_t2": (1,)}, {"1_t1": (1,), "2_t2": (5,)}, {"1_t1": (4,), "2_t2": (0, 2)}
-    )
+    parts = FoldSlices({"1_t1": (0, 2, 3), "2_t2": (1,)}, {"1_t1": (1,), "2_t2": (5,)}, {"1_t1": (4,), "2_t2": (0, 2)})
     fold = Fold(("1_t1", "2_t2"), ("1_t1", "2_t2"), ("1_t1", "2_t2"), parts)
     return make_job(work, trainer.plan, folder, fold=fold)
 

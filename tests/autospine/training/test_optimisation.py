@@ -28,9 +28,7 @@ def test_layouts(dimension: int, layer: nn.Module) -> None:
 
 
 def updater_of(network: nn.Module, clip: float, precision: Precision = PLAIN) -> OptimizerStep:
-    return OptimizerStep(
-        {"n": network}, {"n": torch.optim.SGD(network.parameters(), 0.1)}, {"n": clip}, precision
-    )
+    return OptimizerStep({"n": network}, {"n": torch.optim.SGD(network.parameters(), 0.1)}, {"n": clip}, precision)
 
 
 @pytest.mark.parametrize("clip", [0.0, 0.5, 100.0])
@@ -40,9 +38,7 @@ def test_an_update_is_plain_gradient_descent_with_the_norm_clipped(clip: float) 
     gradient = torch.tensor([[3.0, 0.0, 4.0]])  # of norm 5
     updater_of(network, clip).update("n", (network.weight * gradient).sum())
     shorter = min(1.0, clip / 5) if clip else 1.0
-    torch.testing.assert_close(
-        network.weight.detach(), before - 0.1 * shorter * gradient, atol=1e-5, rtol=1e-4
-    )
+    torch.testing.assert_close(network.weight.detach(), before - 0.1 * shorter * gradient, atol=1e-5, rtol=1e-4)
 
 
 def test_gradients_do_not_pile_up_over_updates() -> None:

@@ -172,9 +172,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert epochs_of(through.folder) == epochs_of(stopped.folder) == [3, 6, 9, 12]
 
 
-def test_other_seeds_give_other_weights_and_the_same_seed_the_same(
-    tiny_work: WorkFolder, tmp_path: Path
-) -> None:
+def test_other_seeds_give_other_weights_and_the_same_seed_the_same(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, epochs=1))
     weights = []
     for number, seed in enumerate((1, 1, 2)):

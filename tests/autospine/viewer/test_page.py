@@ -107,9 +107,7 @@ def test_warnings_stand_in_words(tmp_path: Path, bright, model: Path, scan) -> N
 
     plan = read_model(model).card.plan
     seen = replace(plan.seen, spacing_high=(2.0, 4.0, 4.0), sequences=("t1",))
-    page = given(
-        opened(bright(tmp_path / "narrow", replace(plan, seen=seen)).folder), "5_t2.mha", scan("5_t2.mha")
-    )
+    page = given(opened(bright(tmp_path / "narrow", replace(plan, seen=seen)).folder), "5_t2.mha", scan("5_t2.mha"))
     (said,) = [warning.value for warning in page.warning]
     assert "Spacing from left to right is 4.00 mm" in said
     assert "The sequence t2 was not in the training data" in said
@@ -135,9 +133,7 @@ def test_a_model_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     assert not page.file_uploader
 
 
-def test_the_script_takes_the_models_from_its_arguments(
-    model: Path, scan, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_script_takes_the_models_from_its_arguments(model: Path, scan, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     from autospine.viewer.server import APP

@@ -8,9 +8,7 @@ from autospine.viewer.words import Row, as_text, remarks, table_rows
 
 
 def label(anatomy: str, name: str, level: int | None = None, flags: tuple[str, ...] = ()) -> SimpleNamespace:
-    return SimpleNamespace(
-        anatomy=anatomy, name=name, level=level, flags=flags, confidence=0.5, volume_ml=2.5
-    )
+    return SimpleNamespace(anatomy=anatomy, name=name, level=level, flags=flags, confidence=0.5, volume_ml=2.5)
 
 
 def found(*labels: SimpleNamespace, ambiguous: str = "", warnings: tuple[str, ...] = ()) -> SimpleNamespace:

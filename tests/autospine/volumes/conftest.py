@@ -13,9 +13,7 @@ from tests.paths import SHARED
 def signed_permutations() -> list[np.ndarray]:
     """The 48 directions (3, 3) that run along the axes of space."""
     return [
-        np.eye(3)[:, list(axes)] * signs
-        for axes in permutations(range(3))
-        for signs in product((1.0, -1.0), repeat=3)
+        np.eye(3)[:, list(axes)] * signs for axes in permutations(range(3)) for signs in product((1.0, -1.0), repeat=3)
     ]
 
 
@@ -62,9 +60,7 @@ def real_scans() -> list[Path]:
     """One scan and its mask of each real data set."""
     if not (SHARED / "data").is_dir():
         pytest.skip(f"no real scans at {SHARED / 'data'}")
-    folders = [
-        SHARED / "data" / name / kind for name in ("t2", "mixed", "ffe") for kind in ("images", "masks")
-    ]
+    folders = [SHARED / "data" / name / kind for name in ("t2", "mixed", "ffe") for kind in ("images", "masks")]
     return [sorted(folder.glob("*.mha"))[0] for folder in folders] + sorted(
         (SHARED / "data" / "subregions").glob("*.nii.gz")
     )

@@ -60,9 +60,7 @@ def test_empty_files(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [*CHECKED, ".mhd"])
-@pytest.mark.parametrize(
-    "content", [b"hello\n" * 200, bytes(range(256)) * 20, b"\0" * 2000, b"\x1f\x8b" * 500]
-)
+@pytest.mark.parametrize("content", [b"hello\n" * 200, bytes(range(256)) * 20, b"\0" * 2000, b"\x1f\x8b" * 500])
 def test_junk(tmp_path, suffix, content):
     path = tmp_path / f"s{suffix}"
     path.write_bytes(content)

@@ -105,9 +105,7 @@ def test_one_slice(tmp_path):
 def test_several_series_are_listed(tmp_path):
     write_series(tmp_path / "two")
     write_series(tmp_path / "two", positions=(0, 5, 10), uid="1.2.3.5", number="7")
-    words = (
-        r"holds 2 DICOM series: 1\.2\.3\.4 \(series 1, 6 files\), 1\.2\.3\.5 \(series 7, 3 files\); put one"
-    )
+    words = r"holds 2 DICOM series: 1\.2\.3\.4 \(series 1, 6 files\), 1\.2\.3\.5 \(series 7, 3 files\); put one"
     with pytest.raises(UserError, match=words) as caught:
         read_image(tmp_path / "two")
     assert "Doe" not in str(caught.value)

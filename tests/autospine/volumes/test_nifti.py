@@ -50,9 +50,7 @@ def test_a_sheared_sform_wins_over_the_qform_that_simpleitk_takes(tmp_path, capl
     save(path, SHEARED, 1, PLAIN, 1)
     assert SimpleITK.ReadImage(str(path)).GetOrigin() == (0, 0, 0)
     np.testing.assert_allclose(read_header(path).affine(), LPS @ SHEARED, atol=1e-5)
-    assert [
-        ("sform and qform differ" in text, "right angles" in text) for text in messages(caplog, path)
-    ] == [
+    assert [("sform and qform differ" in text, "right angles" in text) for text in messages(caplog, path)] == [
         (True, False),
         (False, True),
     ]
@@ -75,9 +73,7 @@ def test_a_code_of_zero_does_not_count(tmp_path, caplog):
     np.testing.assert_allclose(read_header(path).affine(), LPS @ PLAIN, atol=1e-5)
     assert messages(caplog, path) == []
     save(path, SHIFTED, 0, PLAIN, 0)
-    assert messages(caplog, path) == [
-        f"{path}: states no orientation (sform and qform codes are 0); read as LPS"
-    ]
+    assert messages(caplog, path) == [f"{path}: states no orientation (sform and qform codes are 0); read as LPS"]
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

@@ -45,9 +45,7 @@ def test_an_image_is_contiguous_writable_float32(scan):
         assert sorted(volume.array.ravel()) == sorted(array.ravel())
 
 
-@pytest.mark.parametrize(
-    "dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"]
-)
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_pixel_type_is_read_right(tmp_path, save, suffix, dtype):
     array = (np.random.default_rng(1).random((3, 4, 5)) * 100).astype(dtype)

@@ -68,9 +68,7 @@ def test_skewed_grids_come_back(tmp_path, suffix):
 
 def test_metaimages_keep_every_digit(tmp_path, save):
     direction = Rotation.from_euler("xyz", (13, 27, 31), degrees=True).as_matrix()
-    save(
-        tmp_path / "a.mha", np.zeros((3, 4, 5), np.uint8), direction, (1 / 3, 0.1, np.pi), (1e-7, 1e5, -1 / 7)
-    )
+    save(tmp_path / "a.mha", np.zeros((3, 4, 5), np.uint8), direction, (1 / 3, 0.1, np.pi), (1e-7, 1e5, -1 / 7))
     write_volume(read_image(tmp_path / "a.mha"), tmp_path / "b.mha")
     assert figures(tmp_path / "b.mha") == figures(tmp_path / "a.mha")
 
@@ -193,7 +191,5 @@ def test_real_scans_and_masks_come_back(tmp_path, real_scans):
         copy = tmp_path / path.name
         write_volume(volume, copy)
         before, after = SimpleITK.ReadImage(str(path)), SimpleITK.ReadImage(str(copy))
-        np.testing.assert_array_equal(
-            SimpleITK.GetArrayViewFromImage(after), SimpleITK.GetArrayViewFromImage(before)
-        )
+        np.testing.assert_array_equal(SimpleITK.GetArrayViewFromImage(after), SimpleITK.GetArrayViewFromImage(before))
         np.testing.assert_allclose(figures(copy), figures(path), atol=1e-5 if ".nii" in path.name else 0)

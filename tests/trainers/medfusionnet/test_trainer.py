@@ -122,9 +122,7 @@ def test_members_are_the_networks_of_their_own_trainers_on_three_channels(
         assert network(torch.randn(1, 1, 64, 64)).shape == (1, member.encoding.channels, 64, 64)
 
 
-def test_images_are_grey_from_0_to_1_on_the_middle_annotated_slice(
-    tiny_work: WorkFolder, tmp_path: Path
-) -> None:
+def test_images_are_grey_from_0_to_1_on_the_middle_annotated_slice(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = made(tiny_work)
     batches = make_batches(trainer, job(tiny_work, tmp_path), IDS[:2], 0)
     assert [list(batches.sampler.slices_of(k)) for k in range(2)] == [[2], [2]]  # labels on slices 1 to 4
@@ -194,9 +192,7 @@ def test_the_published_figures_are_the_papers() -> None:
         assert f"\t{iou:.3f}\t{dice:.3f}\t" in text
 
 
-@pytest.mark.parametrize(
-    ("members", "fault"), [(["unet", "vgg"], "vgg"), (["unet", "unet"], "unet"), ([], "none")]
-)
+@pytest.mark.parametrize(("members", "fault"), [(["unet", "vgg"], "vgg"), (["unet", "unet"], "unet"), ([], "none")])
 def test_members_that_do_not_exist(tiny_work: WorkFolder, members: list[str], problem: str) -> None:
     with pytest.raises(UserError, match=f"--members: .*{problem}.*choose from unet, unetplusplus"):
         made(tiny_work, members=members)
@@ -384,9 +380,7 @@ def test_members_leave_room_for_the_search_and_for_the_scores(
     assert trainer._after(replace(given, fold=Fold(IDS, ())), 4) == ValidationCost(0, 0)
 
 
-def test_without_a_budget_members_have_none(
-    tiny_work: WorkFolder, tmp_path: Path, untrained: Untrained
-) -> None:
+def test_without_a_budget_members_have_none(tiny_work: WorkFolder, tmp_path: Path, untrained: Untrained) -> None:
     made(tiny_work, "adapted").train(job(tiny_work, tmp_path))
     assert [each[1].minutes for each in untrained.members] == [None] * 4
 
@@ -399,9 +393,7 @@ class Untrained:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.members: list[tuple[MedFusionNetTrainer, Job]] = []
-        monkeypatch.setattr(
-            "trainers.medfusionnet.trainer.fit", lambda *asked: self.members.append(asked[:2])
-        )
+        monkeypatch.setattr("trainers.medfusionnet.trainer.fit", lambda *asked: self.members.append(asked[:2]))
         monkeypatch.setattr("trainers.medfusionnet.trainer.validate", lambda *asked: None)
         monkeypatch.setattr(MedFusionNetTrainer, "_combine", lambda *asked: None)
 
@@ -445,19 +437,14 @@ def test_cases_without_an_annotated_slice_are_named_part_by_part(
         made(work).train(job(work, tmp_path / "model", fold=fold))
     assert set(untrained.members[0][1].fold.every) == set(IDS) - set(bare)
     assert "training: 1 of 3 cases have no annotated slice, so they are neither" in caplog.text
-    assert (
-        "test: 1 of 2 cases have no annotated slice, so they are neither trained on nor scored: 6_t2"
-        in caplog.text
-    )
+    assert "test: 1 of 2 cases have no annotated slice, so they are neither trained on nor scored: 6_t2" in caplog.text
     assert "validation:" not in caplog.text
     for refused, what in (((bare[:1], IDS[2:3]), "train on"), ((IDS[:1], IDS[2:3], bare[1:]), "score")):
         with pytest.raises(UserError, match=f"fold 0: has no annotated slice to {what}; annotate more"):
             made(work).train(job(work, tmp_path / "model", fold=Fold(*refused)))
 
 
-def test_whole_cases_stay_whole_in_split_json(
-    tiny_work: WorkFolder, tmp_path: Path, untrained: Untrained
-) -> None:
+def test_whole_cases_stay_whole_in_split_json(tiny_work: WorkFolder, tmp_path: Path, untrained: Untrained) -> None:
     Split("patient", SPLIT, "dealt").save(tmp_path)
     made(tiny_work, "adapted").train(job(tiny_work, tmp_path))
     assert Split.load(tmp_path).fold == SPLIT
@@ -479,9 +466,7 @@ def test_members_are_checked_before_anything_is_trained(tiny_work: WorkFolder) -
         options = {"enlargement": number}
         refuses(f"enlargement is {number:g}, not at least 1", trainer="medfusionnet", options=options)
     options = {"enlarge": "before"}
-    refuses(
-        "enlarge=before: deals copies, .* add --option enlargement=8", trainer="medfusionnet", options=options
-    )
+    refuses("enlarge=before: deals copies, .* add --option enlargement=8", trainer="medfusionnet", options=options)
 
 
 def test_copies_are_dealt_by_every_recipe_that_makes_some(tiny_work: WorkFolder) -> None:

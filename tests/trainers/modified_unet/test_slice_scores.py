@@ -22,9 +22,7 @@ def squares(*places: tuple[int, int, int], size: int = 40) -> np.ndarray:
 def test_pixels_are_counted_over_all_slices_together(seed: int) -> None:
     generator = np.random.default_rng(seed)
     reference = generator.integers(0, 4, (3, 9, 8))
-    predicted = np.where(
-        generator.random(reference.shape) < 0.7, reference, generator.integers(0, 4, reference.shape)
-    )
+    predicted = np.where(generator.random(reference.shape) < 0.7, reference, generator.integers(0, 4, reference.shape))
     scorer = SliceScorer((0, 1, 2, 3))
     for ours, theirs in zip(predicted, reference, strict=True):
         scorer.add(ours, theirs, SPACING)
@@ -81,9 +79,7 @@ def test_what_no_slice_shows_has_no_score() -> None:
     scorer.add(squares((1, 3, 3)), squares((1, 3, 3)), SPACING)
     score = scorer.score(2)
     assert score.slices == 0
-    assert all(
-        np.isnan([score.dice, score.iou, score.asd_mm, score.nsd, score.precision, score.recall, score.f1])
-    )
+    assert all(np.isnan([score.dice, score.iou, score.asd_mm, score.nsd, score.precision, score.recall, score.f1]))
 
 
 def test_the_backgrounds_contour_is_that_of_all_structures_and_not_the_images_border() -> None:

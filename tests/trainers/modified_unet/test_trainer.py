@@ -39,8 +39,7 @@ class TestModifiedUNetTrainer(TrainerContract):
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         plan, recipe = super().small(plan, recipe)
         steps = tuple(
-            replace(step, settings={"rows": 64, "columns": 51}) if step.name == "fit" else step
-            for step in recipe.steps
+            replace(step, settings={"rows": 64, "columns": 51}) if step.name == "fit" else step for step in recipe.steps
         )
         return plan, replace(recipe, steps=steps)
 
@@ -71,9 +70,7 @@ def test_the_adapted_recipe_keeps_patients_together_and_hard_slices_in(tiny_work
     assert len(trainer.candidates()) == 5
 
 
-def test_classes_weigh_by_how_rare_they_are_on_the_slices_trained_on(
-    tiny_work: WorkFolder, tmp_path: Path
-) -> None:
+def test_classes_weigh_by_how_rare_they_are_on_the_slices_trained_on(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = made(tiny_work, "adapted", steps=())
     job = make_job(tiny_work, trainer.plan, tmp_path)
     slices = {"1_t1": (2, 3), "2_t2": (0,)}  # mid-line, and beside the spine
@@ -138,8 +135,7 @@ def test_published_deals_the_slices_that_the_filter_leaves(
     shutil.copytree(tiny_work.root, root)
     published = ModifiedUNetTrainer.recipes["published"]
     steps = tuple(
-        replace(step, settings={"rows": 80, "columns": 64}) if step.name == "fit" else step
-        for step in published.steps
+        replace(step, settings={"rows": 80, "columns": 64}) if step.name == "fit" else step for step in published.steps
     )
     small = replace(published, steps=steps, patch=(80, 64), batch=2)
     monkeypatch.setitem(ModifiedUNetTrainer.recipes, "published", small)
@@ -181,9 +177,7 @@ def predicted(work: WorkFolder, folder: Path, change: dict[int, int] | None = No
         volumes.write_volume(reference.with_array(answer), folder / f"{case_id}.mha")
 
 
-def test_right_masks_score_one_and_stand_beside_the_papers_figures(
-    tiny_work: WorkFolder, tmp_path: Path
-) -> None:
+def test_right_masks_score_one_and_stand_beside_the_papers_figures(tiny_work: WorkFolder, tmp_path: Path) -> None:
     predicted(tiny_work, tmp_path)
     table.write_table(tmp_path, Part("test", IDS), tiny_work, SPIDER, 0)
     rows = read_table(tmp_path / "table_2.csv")

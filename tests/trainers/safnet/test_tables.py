@@ -80,9 +80,7 @@ def test_a_structure_that_nobody_shows_is_absent_and_in_no_mean(recipe: Path) ->
 def test_the_other_networks_join_from_the_same_work_folder(recipe: Path) -> None:
     models = recipe.parents[2]
     scored(models / "unet" / "3d_volume" / "safnet", 0, {"vertebra:1": 0.6})
-    scored(
-        models / "unet" / "3d_volume" / "published", 0, {"vertebra:1": 0.1}
-    )  # as nnU-Net trains: not this table
+    scored(models / "unet" / "3d_volume" / "published", 0, {"vertebra:1": 0.1})  # as nnU-Net trains: not this table
     write_table(scored(recipe, 0, DICE))
     assert line(recipe, "3D UNet")[0] == "60.00 ± 0.00 (74.42 ± 5.22)"
 
@@ -92,9 +90,7 @@ def test_a_network_that_is_trained_after_safnet_joins_too(recipe: Path) -> None:
     write_table(scored(recipe, 0, DICE))
     write_table(scored(models / "cfnet" / "3d_volume" / "safnet", 0, {"vertebra:1": 0.6}))
     assert line(recipe, "CFNet")[0] == "60.00 ± 0.00 (78.95 ± 5.61)"
-    write_table(
-        scored(models / "cfnet" / "3d_volume" / "adapted", 0, {"vertebra:1": 0.1})
-    )  # no SAFNet beside it
+    write_table(scored(models / "cfnet" / "3d_volume" / "adapted", 0, {"vertebra:1": 0.1}))  # no SAFNet beside it
     assert list(models.glob("**/table_1.md")) == [recipe / "table_1.md"]
 
 

@@ -150,9 +150,7 @@ def test_every_volume_becomes_18_slices_and_comes_back(shape: tuple[int, int, in
     random = np.random.default_rng(0)
     mask = np.zeros(shape, np.uint8)
     mask[:, shape[1] // 3 : shape[1] // 2, shape[2] // 2] = 3
-    start = CaseData(
-        random.normal(size=(1, *shape)).astype(np.float32), mask, (4.0, 1.0, 1.0), view_axis=None
-    )
+    start = CaseData(random.normal(size=(1, *shape)).astype(np.float32), mask, (4.0, 1.0, 1.0), view_axis=None)
     case, way = apply_transforms(make_transforms(PUBLISHED.steps), start)
     assert case.shape == (18, 256, 128)
     assert np.isfinite(case.image).all()
@@ -295,9 +293,7 @@ def test_mrspineseg_is_read_and_its_17_structures_are_learnt(tmp_path: Path) -> 
         write_array(tmp_path / "data/train/MR" / f"Case{number}.nii.gz", image, (4.0, 2.0, 3.0))
         write_array(tmp_path / "data/train/Mask" / f"mask_case{number}.nii.gz", mask, (4.0, 2.0, 3.0))
     write_array(tmp_path / "data/test1/MR" / "Case9.nii.gz", image, (4.0, 2.0, 3.0))
-    make_plans(
-        PlanRequest(tmp_path / "data", tmp_path / "work", ("3d_volume",), folds=2, workers=1, device="cpu")
-    )
+    make_plans(PlanRequest(tmp_path / "data", tmp_path / "work", ("3d_volume",), folds=2, workers=1, device="cpu"))
     work = WorkFolder(tmp_path / "work")
     (plan,) = Plans.load(work.plans).plans
     assert plan.scheme.name == "mrspineseg"

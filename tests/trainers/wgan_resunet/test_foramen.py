@@ -45,9 +45,7 @@ def test_the_step_derives_it_for_training_and_for_scores_alike() -> None:
     assert relabelling(TRANSFORMS, LabelSet(SPINEPS, (49, 61))) == LabelSet(AXIAL4, (BODY, FORAMEN))
     mask, expected = subregions(), derive_axial4(spine(), SPIDER)
     image = np.zeros((1, *mask.shape), np.float32)
-    case, _ = apply_transforms(
-        TRANSFORMS, CaseData(image, mask, (4, 1, 1), view_axis=1, scheme=SPINEPS, labels=SHOWN)
-    )
+    case, _ = apply_transforms(TRANSFORMS, CaseData(image, mask, (4, 1, 1), view_axis=1, scheme=SPINEPS, labels=SHOWN))
     np.testing.assert_array_equal(case.mask, expected)
     np.testing.assert_array_equal(relabel(TRANSFORMS, mask, before), expected)
     assert (case.scheme, case.labels) == (AXIAL4, (1, 2, 3))

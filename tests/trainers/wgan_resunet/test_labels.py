@@ -168,9 +168,7 @@ def test_bone_stays_bone_and_canal_canal(mask: np.ndarray) -> None:
 
 
 def test_a_missing_canal_is_named() -> None:
-    with pytest.raises(
-        UserError, match=r"7_t2: shows no spinal canal.*annotate it, or use masks in the scheme"
-    ):
+    with pytest.raises(UserError, match=r"7_t2: shows no spinal canal.*annotate it, or use masks in the scheme"):
         check_derivable(SPIDER, (1, 2, 201), "7_t2")
     with pytest.raises(UserError, match="no vertebra and no spinal canal"):
         check_derivable(SPIDER, (201,), "7_t2")

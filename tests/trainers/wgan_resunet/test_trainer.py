@@ -84,12 +84,9 @@ def tiny_work(tmp_path_factory: pytest.TempPathFactory) -> WorkFolder:
 def narrow(plan: Plan, recipe: Recipe) -> WGANResUNetTrainer:
     """A trainer of seconds."""
     steps = tuple(
-        replace(step, settings={"slices": 16, "columns": 32}) if step.name == "fit" else step
-        for step in recipe.steps
+        replace(step, settings={"slices": 16, "columns": 32}) if step.name == "fit" else step for step in recipe.steps
     )
-    recipe = replace(
-        recipe, epochs=3, steps_per_epoch=3, batch=2, patch=None, smallest_updates=1, steps=steps
-    )
+    recipe = replace(recipe, epochs=3, steps_per_epoch=3, batch=2, patch=None, smallest_updates=1, steps=steps)
     kind = type("WGANResUNetTrainer", (WGANResUNetTrainer,), {"widths": (4, 4, 8, 8, 8), "critic_width": 2})
     return kind(plan, recipe)
 
@@ -217,9 +214,7 @@ def test_small_slices_are_enlarged_for_the_critic(tiny_work: WorkFolder) -> None
     assert real.shape == fake.shape == (1, 4, 75, 100)
 
 
-def test_slices_without_vertebrae_and_more_clusters_than_positions(
-    tiny_work: WorkFolder, tmp_path: Path
-) -> None:
+def test_slices_without_vertebrae_and_more_clusters_than_positions(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = made(tiny_work, clusters=10_000)
     job = make_job(tiny_work, trainer.plan, tmp_path)
     bare = [k for k in range(spine_mask().shape[1]) if not bones()[:, k].any() or k < 2]
@@ -317,9 +312,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_right_masks_score_one_and_stand_beside_the_papers_figures(
-    tiny_work: WorkFolder, tmp_path: Path
-) -> None:
+def test_right_masks_score_one_and_stand_beside_the_papers_figures(tiny_work: WorkFolder, tmp_path: Path) -> None:
     for case_id, source in tiny_work.load_sources().items():
         reference = volumes.read_mask(source.mask)
         derived = derive_axial4(reference.array, SPIDER)

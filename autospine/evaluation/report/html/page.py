@@ -233,8 +233,7 @@ def _case(evaluation: Evaluation, case: CaseScore, title: str) -> str:
     drawn = []
     for panel in panels:
         names = "".join(
-            f'<span style="left:{100 * x:.1f}%;top:{100 * y:.1f}%">{escape(name)}</span>'
-            for name, x, y in panel.names
+            f'<span style="left:{100 * x:.1f}%;top:{100 * y:.1f}%">{escape(name)}</span>' for name, x, y in panel.names
         )
         picture = f'<img src="{panel.data}" alt="{escape(case.id)}, {panel.title}">'
         drawn.append(

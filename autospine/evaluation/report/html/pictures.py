@@ -119,9 +119,7 @@ def _background(files: CaseFiles, reference: Volume, index: int) -> np.ndarray:
     return np.asarray(image.array[index], float)
 
 
-def _crop(
-    prediction: np.ndarray, reference: np.ndarray, image: np.ndarray, spacing: tuple[float, float]
-) -> _Slice:
+def _crop(prediction: np.ndarray, reference: np.ndarray, image: np.ndarray, spacing: tuple[float, float]) -> _Slice:
     import numpy as np
 
     box = bounding_box((prediction != 0) | (reference != 0)) or tuple(slice(0, n) for n in image.shape)

@@ -57,9 +57,7 @@ def _drawing(name: str, height: float) -> Iterator[tuple[Figure, list[str]]]:
         done: list[str] = []
         yield figure, done
         text = io.StringIO()
-        figure.savefig(
-            text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True, dpi=200
-        )
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True, dpi=200)
         done.append(_embedded(text.getvalue(), name))
 
 
@@ -88,9 +86,7 @@ def box_plots(systems: Sequence[Evaluation], metric: str) -> str:
             places = [place + (k - (len(systems) - 1) / 2) * width for place in range(len(names))]
             _boxes(axes, places, columns, width, SYSTEMS[k % len(SYSTEMS)], top)
             axes.plot([], [], "s", color=SYSTEMS[k % len(SYSTEMS)], label=system.name)
-        _name_columns(
-            axes, [name if anatomy.level is None else anatomy.short_name for name, anatomy, _ in names]
-        )
+        _name_columns(axes, [name if anatomy.level is None else anatomy.short_name for name, anatomy, _ in names])
         axes.set_xlim(-0.6, len(names) - 0.4)
         axes.set_ylim(-0.02 if metric in UPWARDS else -0.02 * top, top * 1.04)
         axes.set_ylabel(TITLES[metric])
@@ -205,9 +201,7 @@ def bland_altman(agreements: Sequence[Agreement], system: str) -> str:
         panels = figure.subplots(1, len(agreements), squeeze=False)[0]
         for k, (axes, each) in enumerate(zip(panels, agreements, strict=True)):
             axes.axhline(0, color="#9aa4b0", lw=0.8)
-            (points,) = axes.plot(
-                each.means, each.differences, "o", ms=3.5, color=SYSTEMS[0], alpha=0.65, mew=0
-            )
+            (points,) = axes.plot(each.means, each.differences, "o", ms=3.5, color=SYSTEMS[0], alpha=0.65, mew=0)
             points.set_rasterized(len(each.means) > MOST_SHAPES)
             axes.axhline(each.bias, color=SYSTEMS[1], lw=1.5)
             for limit in each.limits:

@@ -78,9 +78,7 @@ def test_a_missing_prediction_counts_in_every_metric_and_is_listed() -> None:
 
 def test_what_stands_below_the_tables() -> None:
     found = replace(evaluation(), extra=("1_t2_seg", "9_t2"), failures=("a.mha: is empty; copy it",))
-    assert heading(found) == (
-        "Scores of 4 cases of 2 patients (labels of predictions: spider, of references: spider)"
-    )
+    assert heading(found) == ("Scores of 4 cases of 2 patients (labels of predictions: spider, of references: spider)")
     assert extras(found) == ["1_t2_seg (is it 1_t2?)", "9_t2"]
     assert list(notes(found))[-1] == "Not scored: a.mha: is empty; copy it"
 
@@ -152,9 +150,7 @@ def test_columns_that_do_not_fit_stand_below() -> None:
 
 
 def test_a_note_says_which_test_it_is_about() -> None:
-    assert "unet against gan: no patient differs" in as_text(
-        MethodComparison((evaluation(), evaluation(name="gan")))
-    )
+    assert "unet against gan: no patient differs" in as_text(MethodComparison((evaluation(), evaluation(name="gan"))))
 
 
 def test_the_terminal_shows_few_of_many_alike_errors() -> None:

@@ -22,9 +22,7 @@ def case(shown: list[int], view: int | None = 0, **changes: object) -> CaseData:
 
 
 @pytest.mark.parametrize("view", [0, 1])
-@pytest.mark.parametrize(
-    ("shown", "middle"), [([2, 3, 5], (3,)), ([1, 2, 6, 7], (2,)), ([4], (4,)), ([], ())]
-)
+@pytest.mark.parametrize(("shown", "middle"), [([2, 3, 5], (3,)), ([1, 2, 6, 7], (2,)), ([4], (4,)), ([], ())])
 def test_slices_that_show_a_label_and_the_middle_one(view: int, shown: list[int], middle: tuple) -> None:
     assert AnnotatedSlices().apply(case(shown, view)).slices == tuple(shown)
     assert AnnotatedSlices(middle=1).apply(case(shown, view)).slices == middle

@@ -17,9 +17,7 @@ LARGE = (15, 880, 880)
 
 @settings(deadline=None)
 @given(shapes, st.lists(any_step, max_size=3), views)
-def test_it_is_what_the_steps_make_of_a_case(
-    shape: tuple[int, int, int], steps: list, view: int | None
-) -> None:
+def test_it_is_what_the_steps_make_of_a_case(shape: tuple[int, int, int], steps: list, view: int | None) -> None:
     constant = CaseData(np.zeros((1, *shape), np.float32), None, SPACING, view_axis=view)
     made, _ = apply_transforms(steps, constant)
     assert shape_after(steps, shape, SPACING, view) == made.shape

@@ -116,9 +116,7 @@ def test_tables_lie_beside_the_cases_and_the_log_says_what_they_come_to(
     assert (folder / "clean_masks.csv").exists()
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        prepared_folder(
-            trainer, cases, IDS
-        )  # two more: the tables hold all, the cases of before are not made again
+        prepared_folder(trainer, cases, IDS)  # two more: the tables hold all, the cases of before are not made again
     assert len((folder / "filter_slices.csv").read_text().splitlines()) == 1 + 6 * len(IDS)
     caplog.clear()
     with caplog.at_level(logging.INFO):
@@ -142,9 +140,7 @@ def test_no_slice_left_names_the_class_every_time(
         mask[np.isin(mask, lacking)] = 0
         store.write(np.asarray(store.image[:]), mask, store.record, 0)
     for _ in range(2):
-        with pytest.raises(
-            UserError, match=rf"step filter_slices: leaves no slice to train on: {words} \(.*csv"
-        ):
+        with pytest.raises(UserError, match=rf"step filter_slices: leaves no slice to train on: {words} \(.*csv"):
             prepared_folder(trainer, cases, IDS[:2])
 
 

@@ -25,9 +25,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[Tensor, Tensor]:
     return logits, labels
 
 
-def brute_force_dice(
-    logits: Tensor, labels: Tensor, counts: Tensor, batch: bool, classes: list[int]
-) -> float:
+def brute_force_dice(logits: Tensor, labels: Tensor, counts: Tensor, batch: bool, classes: list[int]) -> float:
     """Voxel by voxel, in Python floats."""
     p = logits.double().softmax(1)
     groups = [range(len(labels))] if batch else [[b] for b in range(len(labels))]
@@ -182,8 +180,6 @@ def test_deep_supervision_weighs_each_output(pair: tuple[Tensor, Tensor]) -> Non
     logits, labels = pair
     coarse = logits[(slice(None), slice(None), *(slice(None, None, 2),) * (logits.ndim - 2))]
     loss = DiceCrossEntropy()
-    expected = 2 / 3 * loss(logits, labels) + 1 / 3 * loss(
-        coarse, downsample_labels(labels, coarse.shape[2:])
-    )
+    expected = 2 / 3 * loss(logits, labels) + 1 / 3 * loss(coarse, downsample_labels(labels, coarse.shape[2:]))
     torch.testing.assert_close(DeepSupervision(loss)((logits, coarse), labels), expected)
     torch.testing.assert_close(DeepSupervision(loss)(logits, labels), loss(logits, labels))

@@ -120,9 +120,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
             moved[place] += sign * step
             values.append(loss(moved, labels))
         assert logits.grad is not None
-        torch.testing.assert_close(
-            (values[0] - values[1]) / (2 * step), logits.grad[place], rtol=2e-2, atol=1e-5
-        )
+        torch.testing.assert_close((values[0] - values[1]) / (2 * step), logits.grad[place], rtol=2e-2, atol=1e-5)
 
 
 def test_alpha_is_a_share() -> None:

@@ -48,9 +48,7 @@ def test_offsets_lead_exactly_to_the_centroids(view_axis: int | None, offset_axe
     batch = batch_of(mask, encoding, view_axis, at)
     axes = tuple(axis for axis in range(3) if axis != view_axis)
     offsets = MultiTaskLoss(encoding, axes, DiceCrossEntropy()).offsets(batch.labels.long(), batch)[0].numpy()
-    kept = (
-        np.indices(mask.shape) if view_axis is None else np.indices(mask.shape).take(at, axis=view_axis + 1)
-    )
+    kept = np.indices(mask.shape) if view_axis is None else np.indices(mask.shape).take(at, axis=view_axis + 1)
     values = mask if view_axis is None else mask.take(at, axis=view_axis)
     for value in set(np.unique(values)) - {0}:
         middle = np.argwhere(mask == value).mean(axis=0)

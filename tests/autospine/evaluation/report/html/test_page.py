@@ -101,11 +101,7 @@ def test_the_page_holds_every_table_and_says_what_is_missing(study: MethodCompar
         for row in table.rows:
             for cell in row:
                 assert (
-                    cell.replace("&", "&amp;")
-                    .replace("<", "&lt;")
-                    .replace(">", "&gt;")
-                    .replace("'", "&#x27;")
-                    in page
+                    cell.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#x27;") in page
                 )
     assert "first <&>" not in page and "first &lt;&amp;&gt;" in page
     assert "No prediction (first" in page and "For research, not a medical device." in page
