@@ -58,12 +58,11 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the toy trainers known by name, and takes float32 without looking at the clock."""
     from autospine.core import registry
     from autospine.core.precision import Precision
-    from autospine.preprocessing.transforms.base import TRANSFORMS
     from autospine.training import budget
 
     for name, kind in TOYS.items():
         monkeypatch.setitem(registry.BUILT_IN["trainers"], name, f"tests.toys:{kind}")
-    monkeypatch.setitem(TRANSFORMS, "labelled_slices", "tests.toys:LabelledSlices")
+    monkeypatch.setitem(registry.BUILT_IN["transforms"], "labelled_slices", "tests.toys:LabelledSlices")
     monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
 
 

@@ -1,4 +1,4 @@
-"""Finds planners and trainers by name: the built-in ones, and those of installed packages."""
+"""Planners, trainers and preprocessing transforms by name: the built-in ones, and those of installed packages."""
 
 from __future__ import annotations
 
@@ -34,29 +34,46 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "wgan_resunet": "trainers.wgan_resunet.trainer:WGANResUNetTrainer",
         "medfusionnet": "trainers.medfusionnet.trainer:MedFusionNetTrainer",
     },
+    "transforms": {
+        "centre_crop": "autospine.preprocessing.transforms.spatial:CentreCrop",
+        "resize": "autospine.preprocessing.transforms.spatial:Resize",
+        "pad": "autospine.preprocessing.transforms.spatial:Pad",
+        "fit": "autospine.preprocessing.transforms.spatial:Fit",
+        "box_masks": "autospine.preprocessing.transforms.masks:BoxMasks",
+        "otsu_crop": "autospine.preprocessing.transforms.body:OtsuCrop",
+        "shearlet_denoise": "autospine.preprocessing.transforms.denoising:ShearletDenoise",
+        "wavelet_denoise": "autospine.preprocessing.transforms.denoising:WaveletDenoise",
+        "adaptive_histogram": "autospine.preprocessing.transforms.intensity:AdaptiveHistogram",
+        "z_score": "autospine.preprocessing.transforms.intensity:ZScore",
+        "unit_range": "autospine.preprocessing.transforms.intensity:UnitRange",
+        "clean_masks": "autospine.cleaning.step:CleanMasks",
+        "filter_slices": "autospine.preprocessing.transforms.slices:FilterSlices",
+        "annotated_slices": "autospine.preprocessing.transforms.annotated_slices:AnnotatedSlices",
+        "derive_axial4": "trainers.wgan_resunet.transform:DeriveAxial4",
+    },
 }
 
 
 def known(group: str) -> dict[str, str]:
-    """Names of the group ("planners" or "trainers") with where each class is found."""
+    """Return the names of a group ("planners", "trainers" or "transforms"), each with its class as "module:class"."""
     installed = {point.name: point.value for point in entry_points(group=f"autospine.{group}")}
     return {**installed, **BUILT_IN[group]}
 
 
 def load(group: str, name: str) -> Any:
-    """The plug-in class called `name`.
+    """Return the class called `name`.
 
     Raises:
         UserError: No such name (the message lists the known ones), or its module fails to import.
     """
-    places = known(group)
-    if name not in places:
-        raise UserError(name, f"is none of the {group}", f"choose from {', '.join(sorted(places))}")
-    module, _, attribute = places[name].partition(":")
+    classes = known(group)
+    if name not in classes:
+        raise UserError(name, f"is none of the {group}", f"choose from {', '.join(sorted(classes))}")
+    module, _, attribute = classes[name].partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        plug_in = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise UserError(places[name], f"cannot be loaded ({error})", "reinstall its package") from error
+        raise UserError(classes[name], f"cannot be loaded ({error})", "reinstall its package") from error
     level = logging.DEBUG if name in BUILT_IN[group] else logging.INFO
-    log.log(level, "%s %s comes from %s", group[:-1], name, getsourcefile(found))
-    return found
+    log.log(level, "%s %s comes from %s", group[:-1], name, getsourcefile(plug_in))
+    return plug_in

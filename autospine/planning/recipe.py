@@ -56,7 +56,7 @@ class TransformSettings:
     """One named preprocessing step of `autospine.preprocessing.transforms.base`, and its numbers.
 
     Attributes:
-        name: A key of `autospine.preprocessing.transforms.base.TRANSFORMS`.
+        name: In the group "transforms" of `autospine.core.registry`.
         settings: Its arguments.
     """
 

@@ -11,12 +11,12 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.storage import CaseStore, describe_labels
@@ -35,25 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Shape = tuple[int, int, int]
-
-# Where each step's class is found; a paper adds its own here.
-TRANSFORMS: dict[str, str] = {
-    "centre_crop": "autospine.preprocessing.transforms.spatial:CentreCrop",
-    "resize": "autospine.preprocessing.transforms.spatial:Resize",
-    "pad": "autospine.preprocessing.transforms.spatial:Pad",
-    "fit": "autospine.preprocessing.transforms.spatial:Fit",
-    "box_masks": "autospine.preprocessing.transforms.masks:BoxMasks",
-    "otsu_crop": "autospine.preprocessing.transforms.body:OtsuCrop",
-    "shearlet_denoise": "autospine.preprocessing.transforms.denoising:ShearletDenoise",
-    "wavelet_denoise": "autospine.preprocessing.transforms.denoising:WaveletDenoise",
-    "adaptive_histogram": "autospine.preprocessing.transforms.intensity:AdaptiveHistogram",
-    "z_score": "autospine.preprocessing.transforms.intensity:ZScore",
-    "unit_range": "autospine.preprocessing.transforms.intensity:UnitRange",
-    "clean_masks": "autospine.cleaning.step:CleanMasks",
-    "filter_slices": "autospine.preprocessing.transforms.slices:FilterSlices",
-    "annotated_slices": "autospine.preprocessing.transforms.annotated_slices:AnnotatedSlices",
-    "derive_axial4": "trainers.wgan_resunet.transform:DeriveAxial4",
-}
 
 
 @dataclass(frozen=True)
@@ -156,10 +137,7 @@ def make_transforms(settings: tuple[TransformSettings, ...]) -> list[AnyTransfor
     """
     steps: list[AnyTransform] = []
     for each in settings:
-        if each.name not in TRANSFORMS:
-            raise UserError(f"step {each.name}", "is unknown", f"choose from {', '.join(sorted(TRANSFORMS))}")
-        module, _, name = TRANSFORMS[each.name].partition(":")
-        kind = getattr(import_module(module), name)
+        kind = registry.load("transforms", each.name)
         known = sorted(field.name for field in fields(kind))
         unknown = sorted(set(each.settings) - set(known))
         if unknown:

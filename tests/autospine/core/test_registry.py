@@ -25,6 +25,11 @@ def test_built_in_trainers_load(name: str) -> None:
     assert registry.load("trainers", name).name == name
 
 
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN["transforms"]))
+def test_built_in_transforms_load(name: str) -> None:
+    assert isinstance(registry.load("transforms", name), type)
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="4d: is none of the planners; choose from 2d_axial, 2d_sagittal, 3d_vol"):
         registry.load("planners", "4d")

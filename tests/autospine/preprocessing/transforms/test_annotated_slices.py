@@ -9,7 +9,8 @@ from autospine.core.errors import UserError
 from autospine.labels.conversion import get_scheme
 from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.transforms.annotated_slices import AnnotatedSlices
-from autospine.preprocessing.transforms.base import TRANSFORMS, CaseData, apply_transforms, make_transforms
+from autospine.core import registry
+from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
 
 SPACING = (4.0, 1.0, 1.0)
 
@@ -48,7 +49,7 @@ def test_prediction_and_the_way_back_see_everything() -> None:
 
 
 def test_it_is_a_step_of_recipes_for_slices_alone() -> None:
-    assert "annotated_slices" in TRANSFORMS
+    assert "annotated_slices" in registry.known("transforms")
     made = make_transforms((TransformSettings("annotated_slices", {"middle": 1}),))
     assert apply_transforms(made, case([2, 3, 5]))[0].slices == (3,)
     with pytest.raises(UserError, match="finds no slices in a plan of volumes"):

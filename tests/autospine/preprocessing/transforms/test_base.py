@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.labels.conversion import SCHEMES
 from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.preprocessing.transforms.base import (
-    TRANSFORMS,
     AnyTransform,
     CaseTransform,
     Transform,
@@ -91,7 +91,7 @@ def test_slices_that_take_part_are_slices_of_the_case(
         assert list(case.slices) == sorted(case.slices)
 
 
-@pytest.mark.parametrize("name", sorted(TRANSFORMS))
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN["transforms"]))
 def test_every_step_is_found_with_its_own_numbers(name: str) -> None:
     made, again = make_transforms((TransformSettings(name), TransformSettings(name)))
     assert made == again
@@ -113,7 +113,7 @@ def test_steps_are_made_from_a_recipe() -> None:
 @pytest.mark.parametrize(
     ("name", "numbers", "fault"),
     [
-        ("denoise_by_magic", {}, "is unknown; choose from .*centre_crop.*resize"),
+        ("denoise_by_magic", {}, "is none of the transforms; choose from .*centre_crop.*resize"),
         ("centre_crop", {"height": 1}, "does not take height; use columns, rows, slices"),
         ("centre_crop", {"rows": 1.5}, "rows is 1.5"),
         ("centre_crop", {"rows": -0.5}, "rows is -0.5"),
