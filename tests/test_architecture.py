@@ -40,14 +40,9 @@ UPWARD_LEFT: set[tuple[str, str]] = {
     ("autospine.dataset.slice_filter", "autospine.fingerprint.statistics"),
     ("autospine.dataset.verify", "autospine.fingerprint.case"),
     ("autospine.dataset.verify", "autospine.fingerprint.label_order"),
-    ("autospine.evaluation.report.html.page", "autospine"),
-    ("autospine.evaluation.report.json_summary", "autospine"),
-    ("autospine.inference.ensemble_card", "autospine"),
-    ("autospine.inference.model", "autospine"),
     ("autospine.inference.model", "autospine.training.budget"),
     ("autospine.inference.model", "autospine.training.job"),
     ("autospine.inference.model", "autospine.training.trainer"),
-    ("autospine.inference.segmentation", "autospine"),
     ("autospine.preprocessing.grid", "autospine.planning.plan"),
     ("autospine.preprocessing.normalisation", "autospine.planning.plan"),
     ("autospine.preprocessing.run", "autospine.planning.plan"),
@@ -70,10 +65,8 @@ BASELINE_LEFT: set[str] = {
     "trainers.wgan_resunet.tables",
 }
 CIRCLES_LEFT: set[str] = {
-    "autospine",
     "autospine.ablation.variants",
     "autospine.dataset.verify",
-    "autospine.evaluation.case",
     "autospine.evaluation.cohort",
     "autospine.evaluation.differences",
     "autospine.evaluation.notes",
@@ -91,7 +84,6 @@ CIRCLES_LEFT: set[str] = {
     "autospine.evaluation.study",
     "autospine.fingerprint.case",
     "autospine.fingerprint.label_order",
-    "autospine.inference.ensemble_card",
     "autospine.inference.group",
     "autospine.inference.inverse",
     "autospine.inference.model",
@@ -124,7 +116,9 @@ def module_of(path: Path) -> str:
 
 
 FILES = {
-    module_of(path): path for top in ("autospine", "planners", "trainers") for path in sorted((ROOT / top).rglob("*.py"))
+    module_of(path): path
+    for top in ("autospine", "planners", "trainers")
+    for path in sorted((ROOT / top).rglob("*.py"))
 }
 
 

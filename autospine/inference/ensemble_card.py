@@ -8,10 +8,10 @@ from math import fsum, isfinite
 from pathlib import Path
 from typing import Any
 
-from autospine import __version__
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
 from autospine.core.serial import from_plain, to_plain
+from autospine.core.version import __version__
 
 VERSION = 1
 ENSEMBLE = "ensemble.json"

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autospine import __version__
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json, write_with
 from autospine.core.serial import from_plain, to_plain
+from autospine.core.version import __version__
 from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, Member, read_card
 from autospine.labels.encoding import Encoding
 from autospine.labels.schemes import LabelScheme

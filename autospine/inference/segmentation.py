@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from autospine import __version__
 from autospine.core.files import write_json
 from autospine.core.serial import to_plain
+from autospine.core.version import __version__
 from autospine.inference.predictor import Prediction
 from autospine.labels.schemes import LabelScheme
 from autospine.preprocessing.storage import describe_labels

@@ -21,7 +21,7 @@ SCHEMA = 2
 
 def as_dict(study: MethodComparison) -> dict[str, Any]:
     """JSON values; null stands for a figure that does not exist."""
-    from autospine import __version__
+    from autospine.core.version import __version__
 
     return {
         "schema": SCHEMA,

@@ -73,7 +73,7 @@ def _title(study: MethodComparison) -> str:
 
 
 def _made() -> str:
-    from autospine import __version__
+    from autospine.core.version import __version__
 
     return f"Made by AutoSpine {__version__} (autospine_evaluate)."
 
