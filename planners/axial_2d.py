@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autospine.planning.plan import Grid, Plan, Triple
+from autospine.planning.plan import Plan, Triple
 from autospine.planning.planner import Planner
-from autospine.preprocessing.grid import case_grid
+from autospine.preprocessing.grid import Grid, case_grid
 
 ACROSS, IN_PLANE = 0.25, 0.02  # a spacing within this share of the target is kept
 MOST = 90  # per cent of the cases that are seen from side to side

@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from autospine.fingerprint.fingerprint import CaseFingerprint
-from autospine.planning.plan import Grid, Rebuild
 from autospine.planning.planner import Planner
-from autospine.preprocessing.grid import case_grid
+from autospine.preprocessing.grid import Grid, Rebuild, case_grid
 
 
 class SliceReconstruction(Planner):

@@ -12,9 +12,11 @@ from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import Encoding, SemanticClass
 from autospine.networks.shape import NetworkShape
-from autospine.planning.plan import Grid, Normalisation, Plan, Plans, TrainingDomain
+from autospine.planning.plan import Plan, Plans, TrainingDomain
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.splits import Fold
+from autospine.preprocessing.grid import Grid
+from autospine.preprocessing.normalisation import Normalisation
 from autospine.training.job import Job
 
 torch.set_num_threads(1)  # tiny tensors: threads that wait for one another cost more than they give

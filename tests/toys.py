@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from autospine.ablation.variants import Ablation, Layout, Variant
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
-from autospine.planning.recipe import OptimiserSettings, Recipe, TransformSettings
-from autospine.preprocessing.transforms.base import CaseData, Shape
+from autospine.planning.recipe import OptimiserSettings, Recipe
+from autospine.preprocessing.transforms.base import CaseData, Shape, TransformSettings
 from autospine.training import distributed
 from autospine.training.data import Batch
 from autospine.training.trainer import Context, Options, Trainer

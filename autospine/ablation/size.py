@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from autospine.core.errors import UserError
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import Recipe, TransformSettings
+from autospine.planning.recipe import Recipe
+from autospine.preprocessing.transforms.base import TransformSettings
 
 MULTIPLE, SMALLEST = 16, 32  # pixels; networks halve their input four times
 AXES = ("slices", "rows", "columns")

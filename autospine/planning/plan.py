@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from autospine.core.serial import from_plain, to_plain
 from autospine.labels.conversion import LabelScheme
 from autospine.labels.encoding import Encoding
 from autospine.networks.shape import NetworkShape
-from autospine.reconstruction.images import Method
+from autospine.preprocessing.grid import Grid
+from autospine.preprocessing.normalisation import Normalisation
 
 VERSION = 2  # 2: Grid.rebuild
-FINEST_SLICES_MM = 0.1  # finer ones would only fill the memory
 Triple = tuple[int, int, int]
 
 
@@ -33,56 +32,6 @@ class Reason:
     decision: str
     because: str
     figures: str = ""
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Intensities are clipped at two percentiles of the case and brought to mean 0, deviation 1."""
-
-    lower_percentile: float = 0.5
-    upper_percentile: float = 99.5
-
-
-@dataclass(frozen=True)
-class Rebuild:
-    """How slices between the measured ones are made.
-
-    Attributes:
-        spacing_mm: Wanted distance of slices; each measured gap is divided into the nearest whole number of parts.
-        method: Of the image; masks follow the centroids of their labels.
-    """
-
-    spacing_mm: float = 1.0
-    method: Method = "linear"
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.spacing_mm) and self.spacing_mm >= FINEST_SLICES_MM):
-            raise ValueError(f"slices every {self.spacing_mm:g} mm, not {FINEST_SLICES_MM:g} mm or more")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The grid that cases are brought to.
-
-    Attributes:
-        spacing: mm along (slices, rows, columns); None keeps what each case has.
-        tolerance: A case whose spacing along an axis is within this share of the target keeps its own.
-        image_order: Spline order for images: 1 linear, 3 cubic.
-        rebuild: How slices are rebuilt after that, between those of `spacing`; None leaves them.
-    """
-
-    spacing: tuple[float | None, float | None, float | None]
-    tolerance: tuple[float, float, float] = (0.25, 0.02, 0.02)
-    image_order: int = 1
-    rebuild: Rebuild | None = None
-
-    def spacing_for(self, own: tuple[float, float, float]) -> tuple[float, float, float]:
-        """The spacing that a case of spacing `own` gets, mm, before slices are rebuilt."""
-        chosen = [
-            mine if target is None or abs(mine - target) <= share * target else target
-            for mine, target, share in zip(own, self.spacing, self.tolerance, strict=True)
-        ]
-        return (chosen[0], chosen[1], chosen[2])
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
 from autospine.networks.shape import NetworkShape
 from autospine.networks.stages import stages
 from autospine.planning.memory import training_memory_gib
-from autospine.planning.plan import Grid, Normalisation, Plan, Reason, Rebuild, Triple
+from autospine.planning.plan import Plan, Reason, Triple
 from autospine.planning.training_domain import training_domain
-from autospine.preprocessing.grid import case_grid
+from autospine.preprocessing.grid import Grid, Rebuild, case_grid
+from autospine.preprocessing.normalisation import Normalisation
 
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
 CONTEXT_MM = 40.0  # seen around the labelled column

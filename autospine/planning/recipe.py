@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from autospine.augmentation.settings import AugmentationSettings
 from autospine.core.serial import from_plain, to_plain
+from autospine.preprocessing.transforms.base import TransformSettings
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,6 @@ class ScheduleSettings:
     power: float = 0.9
     patience: int = 10
     factor: float = 0.1
-
-
-@dataclass(frozen=True)
-class TransformSettings:
-    """One named preprocessing step of `autospine.preprocessing.transforms.base`, and its numbers.
-
-    Attributes:
-        name: In the group "transforms" of `autospine.core.registry`.
-        settings: Its arguments.
-    """
-
-    name: str
-    settings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from autospine.dataset.cases import Case, listed, load_dataset
 from autospine.dataset.metadata import TRAINING
 from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
 from autospine.labels.conversion import get_scheme
-from autospine.planning.plan import FINEST_SLICES_MM, Plan, Plans, Rebuild
+from autospine.planning.plan import Plan, Plans
 from autospine.planning.planner import Planner
 from autospine.planning.splits import Splits, make_splits, read_splits
+from autospine.preprocessing.grid import FINEST_SLICES_MM, Rebuild
 from autospine.preprocessing.run import preprocess, preprocessing_key
 from autospine.preprocessing.storage import CaseStore
 from autospine.reconstruction.images import Method

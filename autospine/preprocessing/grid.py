@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,57 @@ import numpy as np
 
 from autospine.preprocessing.resampling import resize, resize_labels, resized_shape
 from autospine.reconstruction.grid import SliceGrid, plan_slices
+from autospine.reconstruction.images import Method
 
 if TYPE_CHECKING:
-    from autospine.planning.plan import Grid
-    from autospine.reconstruction.images import Method
     from autospine.reconstruction.masks import Rule
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
+
+FINEST_SLICES_MM = 0.1  # finer ones would only fill the memory
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """How slices between the measured ones are made.
+
+    Attributes:
+        spacing_mm: Wanted distance of slices; each measured gap is divided into the nearest whole number of parts.
+        method: Of the image; masks follow the centroids of their labels.
+    """
+
+    spacing_mm: float = 1.0
+    method: Method = "linear"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.spacing_mm) and self.spacing_mm >= FINEST_SLICES_MM):
+            raise ValueError(f"slices every {self.spacing_mm:g} mm, not {FINEST_SLICES_MM:g} mm or more")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid that cases are brought to.
+
+    Attributes:
+        spacing: mm along (slices, rows, columns); None keeps what each case has.
+        tolerance: A case whose spacing along an axis is within this share of the target keeps its own.
+        image_order: Spline order for images: 1 linear, 3 cubic.
+        rebuild: How slices are rebuilt after that, between those of `spacing`; None leaves them.
+    """
+
+    spacing: tuple[float | None, float | None, float | None]
+    tolerance: tuple[float, float, float] = (0.25, 0.02, 0.02)
+    image_order: int = 1
+    rebuild: Rebuild | None = None
+
+    def spacing_for(self, own: tuple[float, float, float]) -> tuple[float, float, float]:
+        """The spacing that a case of spacing `own` gets, mm, before slices are rebuilt."""
+        chosen = [
+            mine if target is None or abs(mine - target) <= share * target else target
+            for mine, target, share in zip(own, self.spacing, self.tolerance, strict=True)
+        ]
+        return (chosen[0], chosen[1], chosen[2])
 
 
 @dataclass(frozen=True)

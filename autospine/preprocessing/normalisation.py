@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from autospine.planning.plan import Normalisation
-
 SAMPLE = 400_000  # voxels are enough for percentiles
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Intensities are clipped at two percentiles of the case and brought to mean 0, deviation 1."""
+
+    lower_percentile: float = 0.5
+    upper_percentile: float = 99.5
 
 
 def normalise(image: np.ndarray, rule: Normalisation) -> np.ndarray:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.planning.plan import Plan, Reason, Rebuild
+from autospine.planning.plan import Plan, Reason
+from autospine.preprocessing.grid import Rebuild
 from tests.contracts.planner import PlannerContract, case, fingerprint, some_cases
 
 

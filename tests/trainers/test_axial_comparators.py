@@ -11,7 +11,8 @@ from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import Recipe, TransformSettings
+from autospine.planning.recipe import Recipe
+from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training import budget
 from autospine.training.loop import augmented, make_batches
 from autospine.training.preparation import prepare

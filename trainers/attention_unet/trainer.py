@@ -24,7 +24,8 @@ from torch import nn
 from autospine.augmentation import AugmentationSettings
 from autospine.networks.attention_unet import AttentionUNet
 from autospine.networks.shape import NetworkShape
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, TransformSettings
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
+from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training.losses.instance import InstanceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import Options, Trainer

@@ -42,14 +42,9 @@ from autospine.inference.model import CARD, read_model
 from autospine.networks.repeat_channels import RepeatChannels
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import (
-    OptimiserSettings,
-    Recipe,
-    ScheduleSettings,
-    SplitSettings,
-    TransformSettings,
-)
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings
 from autospine.planning.splits import Part
+from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training import distributed
 from autospine.training.budget import ValidationCost
 from autospine.training.data import PatchSampler

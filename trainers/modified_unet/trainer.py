@@ -31,14 +31,9 @@ from autospine.core.workspace import WorkFolder
 from autospine.networks.modified_unet import ModifiedUNet
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import (
-    OptimiserSettings,
-    Recipe,
-    ScheduleSettings,
-    SplitSettings,
-    TransformSettings,
-)
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings
 from autospine.planning.splits import Part
+from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training.data import PatchSampler
 from autospine.training.losses.focal import FocalDice, inverse_root_weights
 from autospine.training.losses.multitask import MultiTaskLoss

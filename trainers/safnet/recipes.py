@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autospine.augmentation import NO_CHANGE
-from autospine.planning.recipe import (
-    OptimiserSettings,
-    Recipe,
-    ScheduleSettings,
-    SplitSettings,
-    TransformSettings,
-)
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings
+from autospine.preprocessing.transforms.base import TransformSettings
 
 PLAN = "3d_volume"
 SLICES, ROWS, COLUMNS = 18, 256, 128

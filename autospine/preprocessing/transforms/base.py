@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -18,7 +18,6 @@ import numpy as np
 
 from autospine.core import registry
 from autospine.core.errors import UserError
-from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.storage import CaseStore, describe_labels
 from autospine.preprocessing.transforms.log import (
     SummarisedTransform,
@@ -35,6 +34,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class TransformSettings:
+    """One named preprocessing step and its numbers.
+
+    Attributes:
+        name: In the group "transforms" of `autospine.core.registry`.
+        settings: Its arguments.
+    """
+
+    name: str
+    settings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

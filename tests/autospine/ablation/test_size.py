@@ -6,7 +6,8 @@ import pytest
 
 from autospine.ablation.size import resized
 from autospine.core.errors import UserError
-from autospine.planning.recipe import Recipe, TransformSettings
+from autospine.planning.recipe import Recipe
+from autospine.preprocessing.transforms.base import TransformSettings
 from tests.tiny import chain_encoding, made_plan
 
 AXIAL = replace(made_plan(chain_encoding()), name="2d_axial", view_axis=1)

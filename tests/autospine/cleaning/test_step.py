@@ -8,8 +8,7 @@ import pytest
 from autospine.cleaning.clean import clean_labels
 from autospine.core.errors import UserError
 from autospine.labels.conversion import SCHEMES
-from autospine.planning.recipe import TransformSettings
-from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
+from autospine.preprocessing.transforms.base import CaseData, TransformSettings, apply_transforms, make_transforms
 from tests.tiny import SPACING, spine_mask
 
 SPIDER = SCHEMES["spider"]

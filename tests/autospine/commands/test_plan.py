@@ -14,7 +14,8 @@ import pytest
 
 from autospine.commands.plan import main
 from autospine.core.files import write_json
-from autospine.planning.plan import VERSION, Plans, Rebuild
+from autospine.planning.plan import VERSION, Plans
+from autospine.preprocessing.grid import Rebuild
 from autospine.preprocessing.storage import CaseStore
 from autospine.reconstruction.images import METHODS
 from tests.autospine.commands.conftest import Prediction

@@ -20,9 +20,9 @@ from autospine.ensemble.run import EnsembleRequest, make_ensemble, names_of
 from autospine.inference.model import CARD, Model, find_models, read_model, save_model
 from autospine.inference.predict import predict, segment
 from autospine.inference.predictor import Predictor
-from autospine.planning.plan import Grid
 from autospine.planning.split_strategies import Protocol, Split
 from autospine.planning.splits import Fold, FoldSlices
+from autospine.preprocessing.grid import Grid
 from autospine.training.budget import Calibration
 from autospine.volumes import read_image
 from tests.autospine.commands.conftest import command as command  # noqa: PLC0414

@@ -18,11 +18,11 @@ from autospine.inference.group import ModelGroup
 from autospine.inference.inverse import find_moves, undo_stream
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
-from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.transforms.base import (
     AnyTransform,
     CaseData,
     Shape,
+    TransformSettings,
     apply_transforms,
     invert_transforms,
 )

@@ -15,8 +15,8 @@ from autospine.core.precision import Precision
 from autospine.inference.ensemble_card import ENSEMBLE, EnsembleCard, Member
 from autospine.inference.model import CARD, WEIGHTS, Model, file_hash, find_models, read_model, save_model
 from autospine.labels.conversion import get_scheme
-from autospine.planning.plan import Grid
 from autospine.planning.splits import Fold
+from autospine.preprocessing.grid import Grid
 from autospine.training.budget import Calibration
 from autospine.training.job import Job
 from tests.paths import ROOT

@@ -15,7 +15,7 @@ from autospine.inference.predict import predict, segment
 from autospine.inference.predictor import Predictor
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
-from autospine.planning.plan import Grid
+from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.run import bring_to_grid
 from autospine.volumes import read_image, read_mask
 from tests.tiny import SPACING, made_plan, spine_image, spine_mask, write_array
@@ -140,7 +140,7 @@ def test_several_models_are_averaged(tmp_path: Path, scan: Path, random_model) -
 @pytest.mark.parametrize("alike", [True, False])
 def test_weighted_models_are_blended_whatever_they_see(tmp_path: Path, scan: Path, save, alike: bool) -> None:
     """Of one patch and preprocessing in one pass, of different ones on the plan's grid, slab by slab."""
-    from autospine.planning.recipe import TransformSettings
+    from autospine.preprocessing.transforms.base import TransformSettings
     from tests.tiny import chain_encoding
     from tests.toys import QUICK, ToyTrainer
 

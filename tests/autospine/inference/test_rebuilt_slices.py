@@ -20,12 +20,12 @@ from autospine.inference.predict import predict
 from autospine.inference.predictor import Predictor
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import Encoding, plain_encoding
-from autospine.planning.plan import Grid, Plan, Plans, Rebuild
-from autospine.planning.recipe import TransformSettings
+from autospine.planning.plan import Plan, Plans
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.splits import Fold
-from autospine.preprocessing.grid import case_grid
+from autospine.preprocessing.grid import Grid, Rebuild, case_grid
 from autospine.preprocessing.storage import CaseStore
+from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.reconstruction.grid import SliceGrid
 from autospine.volumes import read_image, read_mask
 from tests.autospine.volumes.test_dicom import write_series

@@ -16,7 +16,8 @@ from autospine.inference.predict import segment
 from autospine.inference.predictor import Predictor
 from autospine.inference.run import PredictRequest, predict_all
 from autospine.labels.schemes import SCHEMES
-from autospine.planning.plan import Grid, Plan, Rebuild
+from autospine.planning.plan import Plan
+from autospine.preprocessing.grid import Grid, Rebuild
 from autospine.preprocessing.run import bring_to_grid
 from autospine.volumes import read_image, read_mask
 from tests.autospine.inference.test_panoptic import as_volume

@@ -11,7 +11,7 @@ import pytest
 from autospine.inference.predict import predict
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
-from autospine.planning.recipe import TransformSettings
+from autospine.preprocessing.transforms.base import TransformSettings
 from tests.tiny import made_plan, spine_image, spine_mask, write_array
 from tests.toys import BrightnessTrainer
 

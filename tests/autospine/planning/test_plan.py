@@ -8,7 +8,8 @@ import pytest
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
-from autospine.planning.plan import VERSION, Grid, Plan, Plans
+from autospine.planning.plan import VERSION, Plan, Plans
+from autospine.preprocessing.grid import Grid
 from tests.contracts.planner import LARGE, fingerprint, some_cases
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from autospine.augmentation import AugmentationSettings
 from autospine.core.errors import UserError
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, TransformSettings
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
+from autospine.preprocessing.transforms.base import TransformSettings
 
 FULL = Recipe(
     "full",

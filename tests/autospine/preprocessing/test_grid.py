@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.planning.plan import Grid, Rebuild
-from autospine.preprocessing.grid import case_grid, rebuild_labels
+from autospine.preprocessing.grid import Grid, Rebuild, case_grid, rebuild_labels
 from autospine.preprocessing.resampling import resize_labels, resized_shape
 from autospine.preprocessing.run import bring_to_grid
 from autospine.reconstruction.grid import SliceGrid

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.planning.plan import Normalisation
-from autospine.preprocessing.normalisation import normalise, visible_rows
+from autospine.preprocessing.normalisation import Normalisation, normalise, visible_rows
 
 
 def noise(shape: tuple[int, ...] = (6, 40, 30)) -> np.ndarray:

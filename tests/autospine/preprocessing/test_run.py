@@ -11,7 +11,9 @@ import pytest
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.dataset.cases import Case
-from autospine.planning.plan import Grid, Normalisation, Plan, Rebuild
+from autospine.planning.plan import Plan
+from autospine.preprocessing.grid import Grid, Rebuild
+from autospine.preprocessing.normalisation import Normalisation
 from autospine.preprocessing.run import (
     Job,
     bring_to_grid,

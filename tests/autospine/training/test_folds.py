@@ -15,9 +15,10 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.planning.recipe import SplitSettings, TransformSettings
+from autospine.planning.recipe import SplitSettings
 from autospine.planning.split_strategies import LEAK, Split
 from autospine.planning.splits import Fold, FoldSlices, Splits, read_splits
+from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training import loop
 from autospine.training.folds import (
     allowed_slices,

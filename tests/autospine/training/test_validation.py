@@ -10,9 +10,9 @@ import pytest
 from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import SCHEMES
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import TransformSettings
 from autospine.planning.splits import Fold
 from autospine.preprocessing.storage import CaseStore
+from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.reconstruction.grid import SliceGrid
 from autospine.training.budget import ValidationCost
 from autospine.training.validation import afterwards, count_windows, reference_of

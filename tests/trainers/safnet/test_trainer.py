@@ -16,12 +16,13 @@ from autospine.core.workspace import WorkFolder
 from autospine.evaluation.case import evaluate_case
 from autospine.inference.predict import predict
 from autospine.planning.plan import Plan, Plans
-from autospine.planning.recipe import Recipe, TransformSettings
+from autospine.planning.recipe import Recipe
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.split_strategies import part_sizes
 from autospine.planning.splits import Fold
 from autospine.preprocessing.transforms.base import (
     CaseData,
+    TransformSettings,
     apply_transforms,
     invert_transforms,
     make_transforms,

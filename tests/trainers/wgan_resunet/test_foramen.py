@@ -7,10 +7,10 @@ import pytest
 
 from autospine.core.errors import UserError
 from autospine.labels.conversion import get_scheme
-from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.transforms.base import (
     CaseData,
     LabelSet,
+    TransformSettings,
     apply_transforms,
     make_transforms,
     relabel,

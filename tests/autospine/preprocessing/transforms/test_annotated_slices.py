@@ -8,9 +8,8 @@ import pytest
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.labels.conversion import get_scheme
-from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.transforms.annotated_slices import AnnotatedSlices
-from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
+from autospine.preprocessing.transforms.base import CaseData, TransformSettings, apply_transforms, make_transforms
 
 SPACING = (4.0, 1.0, 1.0)
 

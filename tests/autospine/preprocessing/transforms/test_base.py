@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.labels.conversion import SCHEMES
-from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.preprocessing.transforms.base import (
     AnyTransform,
     CaseTransform,
     Transform,
+    TransformSettings,
     apply_transforms,
     invert_transforms,
     make_transforms,

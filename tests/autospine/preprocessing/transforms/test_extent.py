@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.planning.recipe import TransformSettings
-from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
+from autospine.preprocessing.transforms.base import CaseData, TransformSettings, apply_transforms, make_transforms
 from autospine.preprocessing.transforms.body import OtsuCrop
 from autospine.preprocessing.transforms.extent import shape_after
 from autospine.preprocessing.transforms.spatial import Fit

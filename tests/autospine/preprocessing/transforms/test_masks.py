@@ -7,8 +7,7 @@ import pytest
 
 from autospine.core.errors import UserError
 from autospine.labels.conversion import get_scheme
-from autospine.planning.plan import Grid, Rebuild
-from autospine.preprocessing.grid import case_grid
+from autospine.preprocessing.grid import Grid, Rebuild, case_grid
 from autospine.preprocessing.transforms.base import CaseData
 from autospine.preprocessing.transforms.masks import BoxMasks
 from autospine.reconstruction.masks import rebuild_mask

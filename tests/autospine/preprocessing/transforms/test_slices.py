@@ -11,10 +11,10 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import SCHEMES
-from autospine.planning.recipe import TransformSettings
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import (
     CaseData,
+    TransformSettings,
     apply_transforms,
     make_transforms,
     prepared_folder,

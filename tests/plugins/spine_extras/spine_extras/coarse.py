@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from autospine.planning.plan import Grid
+from autospine.preprocessing.grid import Grid
 from planners.sagittal_2d import Sagittal2D
 
 
