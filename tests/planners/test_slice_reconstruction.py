@@ -66,7 +66,7 @@ class TestSliceReconstruction(PlannerContract):
         assert self.plan().mirror_axes == ()
 
     @pytest.mark.parametrize(
-        ("change", "fault"),
+        ("change", "problem"),
         [
             ({"method": "nearest"}, "'nearest', none of linear, cubic, registration"),
             ({"spacing_mm": 0.0}, "slices every 0 mm, not 0.1 mm or more"),

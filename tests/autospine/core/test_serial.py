@@ -81,7 +81,7 @@ def test_defaults_may_be_left_out_and_whole_numbers_are_fine_as_floats() -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    ("change", "problem"),
     [
         ({"cuont": 1}, "Outer has the unknown key 'cuont'"),
         ({"inner": {"share": 1, "size": 2}}, "Outer.inner has the unknown key 'size'"),

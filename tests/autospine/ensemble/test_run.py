@@ -154,7 +154,7 @@ def test_the_command_says_what_it_made(command: Callable, tmp_path: Path, save) 
 
 
 @pytest.mark.parametrize(
-    ("weights", "fault"),
+    ("weights", "problem"),
     [
         ((0.5, 0.4), "sum to 0.9, not to 1"),
         ((1.0,), "gives 1 for 2 models"),
@@ -172,7 +172,7 @@ OTHER = Fold(IDS[1:4], IDS[4:])
 
 
 @pytest.mark.parametrize(
-    ("changes", "fault"),
+    ("changes", "problem"),
     [
         ({"kind": Semantic}, r"answers with other labels \(semantic4, 4 classes\) than .*spider, 12 classes"),
         ({"grid": Grid((4.0, 1.5, 1.5))}, r"b: has another plan \(spacing 4 x 1.5 x 1.5 mm\) than"),

@@ -193,7 +193,7 @@ def test_two_files(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert [case.id for case in evaluation.cases] == ["2_t1"] and evaluation.overall("dice") == 1
 
 
-@pytest.mark.parametrize("fault", ["nothing", "other names", "no common anatomy"])
+@pytest.mark.parametrize("problem", ["nothing", "other names", "no common anatomy"])
 def test_wrong_folders_are_user_errors(folders: tuple[Path, Path], tmp_path: Path, problem: str) -> None:
     if problem == "nothing":
         with pytest.raises(UserError, match="does not exist"):

@@ -123,7 +123,7 @@ def test_nothing_in_the_project_unpickles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    ("change", "problem"),
     [
         (lambda card: card | {"version": 99}, "newer AutoSpine"),
         (lambda card: card | {"colour": "red"}, "colour"),
@@ -210,7 +210,7 @@ def test_members_that_are_missing_or_others_are_named(save, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "fault"),
+    ("before", "after", "problem"),
     [
         ('"weight": 0.75', '"weight": 0.85', "the weights sum to 1.1, not to 1"),
         ('"weight": 0.75', '"weight": -0.75', "below 0"),

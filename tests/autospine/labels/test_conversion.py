@@ -226,7 +226,7 @@ def test_scheme_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("content", "problem"),
     [
         ("{", "not valid JSON"),
         ("[]", 'no object "labels"'),

@@ -29,7 +29,7 @@ def test_strides_can_be_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    ("change", "problem"),
     [
         ({"dimension": 4}, "dimension is 4"),
         ({"widths": (8,)}, "one entry per stage"),

@@ -33,7 +33,7 @@ def test_through_json_and_back(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    ("change", "problem"),
     [
         ({"rate": 1}, "rate"),
         ({"learns": "poetry"}, "poetry"),

@@ -228,7 +228,7 @@ def test_partly_labelled_sets_are_chains(tmp_path: Path, spine: Spine, labels: l
     encoding = outcome.plans[0].encoding
     assert [each.name for each in encoding.classes] == [kind]
     assert encoding.levels == (1, 2, 3, 4, 5)
-    assert f"5 {kind} labels form a chain" in outcome.describe()
+    assert f"5 {kind} labels are ordered along the spine" in outcome.describe()
 
 
 def test_unknown_integers_one_above_another_are_a_chain_too(tmp_path: Path, spine: Spine) -> None:

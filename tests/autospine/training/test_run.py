@@ -48,7 +48,7 @@ def test_held_out_cases_are_asked_for_before_training(work: WorkFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "fault"),
+    ("changes", "problem"),
     [
         ({"epochs": 0}, "--epochs"),
         ({"minutes": -1.0, "epochs": None}, "--minutes"),

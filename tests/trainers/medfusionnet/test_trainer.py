@@ -192,7 +192,7 @@ def test_the_published_figures_are_the_papers() -> None:
         assert f"\t{iou:.3f}\t{dice:.3f}\t" in text
 
 
-@pytest.mark.parametrize(("members", "fault"), [(["unet", "vgg"], "vgg"), (["unet", "unet"], "unet"), ([], "none")])
+@pytest.mark.parametrize(("members", "problem"), [(["unet", "vgg"], "vgg"), (["unet", "unet"], "unet"), ([], "none")])
 def test_members_that_do_not_exist(tiny_work: WorkFolder, members: list[str], problem: str) -> None:
     with pytest.raises(UserError, match=f"--members: .*{problem}.*choose from unet, unetplusplus"):
         made(tiny_work, members=members)

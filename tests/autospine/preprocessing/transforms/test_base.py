@@ -111,7 +111,7 @@ def test_steps_are_made_from_a_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "numbers", "fault"),
+    ("name", "numbers", "problem"),
     [
         ("denoise_by_magic", {}, "is none of the transforms; choose from .*centre_crop.*resize"),
         ("centre_crop", {"height": 1}, "does not take height; use columns, rows, slices"),

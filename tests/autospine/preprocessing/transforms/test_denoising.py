@@ -59,7 +59,7 @@ def test_tiny_slices(step: ShearletDenoise | WaveletDenoise, shape: tuple[int, i
 
 
 @pytest.mark.parametrize(
-    ("kind", "numbers", "fault"),
+    ("kind", "numbers", "problem"),
     [
         (ShearletDenoise, {"scales": 0}, "scales is 0"),
         (ShearletDenoise, {"directions": 2.5}, "directions is 2.5"),

@@ -83,7 +83,7 @@ def test_adaptive_histogram_brings_out_the_dark_half() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "numbers", "fault"),
+    ("kind", "numbers", "problem"),
     [
         (UnitRange, {"lower": 60, "upper": 40}, "do not rise"),
         (UnitRange, {"upper": 101}, "do not rise"),
