@@ -18,7 +18,7 @@ from tests.paths import ROOT
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from autospine import parallel
+from autospine.core import parallel
 from autospine.core.errors import UserError
 from autospine.core.parallel import run_cases
 
