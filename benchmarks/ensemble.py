@@ -99,6 +99,7 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     """Of the mean IoU over the validation images, every pair and weight; everything of a case in memory at once."""
     from torch import device
 
+    from autospine.core import registry
     from autospine.core.workspace import WorkFolder
     from autospine.ensemble.gather import _predict
     from autospine.ensemble.probabilities import StoredImage, reference_classes
@@ -118,6 +119,8 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     images = [StoredImage(path.parent, path.stem) for path in stored]
     models.sort(key=lambda each: images[0].record.members.index(each.card.weights))
     sources, count = WorkFolder(work).load_sources(), len(models)
+    card = models[0].card
+    trainer = registry.load("trainers", card.trainer)(card.plan, card.recipe)
     found = search_pairs(images, count)
     names = [image.name for image in images]
     wanted = dict.fromkeys(each for pair in every_pair(count) for each in pair_weightings(*pair, count))
@@ -127,7 +130,7 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
             paths = [Path(place) / f"{k}.npy" for k in range(count)]
             _predict([Predictor([each], device("cpu")) for each in models], sources[case], paths)
             full = np.stack([np.load(path) for path in paths])
-        reference = reference_classes(read_mask(sources[case].mask).array, models[0].trainer(), sources[case].mask)
+        reference = reference_classes(read_mask(sources[case].mask).array, trainer, sources[case].mask)
         for name, window in images_of(case, part, models[0].card.plan.view_axis):
             inside = full[(slice(None), slice(None), *window)]
             for each in wanted:

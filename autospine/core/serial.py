@@ -8,6 +8,7 @@ import typing
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from autospine.core.errors import UserError
@@ -41,6 +42,25 @@ def from_plain(kind: type[T], data: Any, where: str) -> T:
         UserError: A key is unknown or missing, or a value is of another type.
     """
     return typing.cast(T, _build(kind, data, where, kind.__name__))
+
+
+def check_version(data: Any, version: int, where: str | Path, hint: str) -> None:
+    """Make sure that a file was written in the form that this AutoSpine reads.
+
+    Args:
+        data: Content of the file, with the key "version" where it is an object.
+        version: The form that is read.
+        where: The file that an error names.
+        hint: What helps where the form is an older one.
+
+    Raises:
+        UserError: The form is an older or a newer one.
+    """
+    written = data.get("version") if isinstance(data, Mapping) else None
+    if isinstance(written, int) and written > version:
+        raise UserError(where, "was made by a newer AutoSpine", "update AutoSpine")
+    if isinstance(written, int) and written < version:
+        raise UserError(where, "was made by an older AutoSpine", hint)
 
 
 @cache

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from autospine import volumes
+from autospine.core import registry
 from autospine.core.files import remove, remove_abandoned
 from autospine.core.workspace import SourceCase, WorkFolder
 from autospine.ensemble.probabilities import StoredImage, reference_classes
@@ -46,11 +47,12 @@ def gather(
     sources = work.load_sources()
     patients = {case.id: case.patient for case in Fingerprint.load(work.fingerprint).cases}
     digests = [model.card.weights for model in models]
-    axis = models[0].card.plan.view_axis
+    card = models[0].card
+    trainer = registry.load("trainers", card.trainer)(card.plan, card.recipe)
     predictors: list[Predictor] = []
     images: list[StoredImage] = []
     for case in tqdm(part.cases, desc=f"probabilities, {part.name}", unit="case", disable=None, leave=False):
-        windows = {StoredImage(folder, name): window for name, window in images_of(case, part, axis)}
+        windows = {StoredImage(folder, name): window for name, window in images_of(case, part, card.plan.view_axis)}
         images += windows
         missing = {image: window for image, window in windows.items() if not image.done(digests)}
         if not missing:
@@ -59,9 +61,7 @@ def gather(
         stored = [folder / f".{case}.{k}.npy" for k in range(len(models))]
         try:
             _predict(predictors, sources[case], stored)
-            reference = reference_classes(
-                volumes.read_mask(sources[case].mask).array, models[0].trainer(), sources[case].mask
-            )
+            reference = reference_classes(volumes.read_mask(sources[case].mask).array, trainer, sources[case].mask)
             for image, window in missing.items():
                 image.write(stored, reference, window, patients[case], digests)
         finally:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,9 +19,7 @@ from autospine.core.files import allocate, read_json, remove, replacing, write_j
 from autospine.core.serial import from_plain, to_plain
 from autospine.inference.aggregator import argmax_and_max
 from autospine.labels.conversion import conversion
-
-if TYPE_CHECKING:
-    from autospine.training.trainer import Trainer
+from autospine.training.trainer import Trainer
 
 BLOCK = 2**16  # voxels read at once: some 20 MB of four members and twenty classes
 IGNORED = -1

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, isfinite
 from pathlib import Path
-from typing import Any
 
-from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
-from autospine.core.serial import from_plain, to_plain
+from autospine.core.serial import check_version, from_plain, to_plain
 from autospine.core.version import __version__
 
 VERSION = 1
@@ -72,9 +70,8 @@ def read_card(folder: Path) -> EnsembleCard:
         UserError: It is missing, damaged, or from a newer version.
     """
     path = folder / ENSEMBLE
-    data: Any = read_json(path, "name a folder that autospine_ensemble made")
-    if isinstance(data, dict) and isinstance(data.get("version"), int) and data["version"] > VERSION:
-        raise UserError(path, "was made by a newer AutoSpine", "update AutoSpine")
+    data = read_json(path, "name a folder that autospine_ensemble made")
+    check_version(data, VERSION, path, "make the ensemble again")
     return from_plain(EnsembleCard, data, str(path))
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json, write_with
-from autospine.core.serial import from_plain, to_plain
+from autospine.core.serial import check_version, from_plain, to_plain
 from autospine.core.version import __version__
 from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, Member, read_card
 from autospine.labels.encoding import Encoding
@@ -24,29 +24,34 @@ from autospine.planning.recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor, device, nn
 
-    from autospine.training.budget import Calibration
-    from autospine.training.job import Job
-    from autospine.training.trainer import Trainer
-
-VERSION = 1
+VERSION = 2
 CARD, WEIGHTS = "model.json", "weights.safetensors"
+
+
+class NetworkBuilder(Protocol):
+    """What prediction needs of a trainer, which the registry finds by the name in model.json."""
+
+    def __init__(self, plan: Plan, recipe: Recipe) -> None: ...
+
+    def build(self, shape: NetworkShape) -> nn.Module:
+        """Return the network that segments: `(B, in_channels, *patch)` to `(B, out_channels, *patch)`."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What model.json says.
+    """Content of model.json.
 
     Attributes:
-        trainer: Its name.
-        plan, recipe: That it was trained with.
-        encoding: What its channels mean.
-        scheme: Labels that come out.
+        trainer: Name of the trainer.
+        plan, recipe: Those that the model was trained with.
+        encoding: Meaning of the output channels.
+        scheme: Labels of the predicted masks.
         shape: Of the network.
         patch: Voxels along the network's axes.
-        fold: Its name.
-        trained_on: Ids of its training cases.
-        weights: SHA-256 of the weights' file.
-        autospine: Version that trained it.
+        fold: Name of the fold.
+        trained_on: Ids of the training cases.
+        weights: SHA-256 of the weights' file; `save_model` fills it in.
+        autospine: Version that trained the model.
         version: Of this file's form.
     """
 
@@ -59,7 +64,7 @@ class ModelCard:
     patch: tuple[int, ...]
     fold: str
     trained_on: tuple[str, ...]
-    weights: str
+    weights: str = ""
     autospine: str = __version__
     version: int = VERSION
 
@@ -69,7 +74,7 @@ class Model:
     """A model folder that was read.
 
     Attributes:
-        folder: Where.
+        folder: Where it lies.
         card: Its model.json.
         weight: Its share beside the models that it is averaged with.
     """
@@ -80,31 +85,23 @@ class Model:
 
     @cached_property
     def name(self) -> str:
-        """For reports: its share in an ensemble, trainer, plan, recipe, fold and the weights' first digits."""
+        """Return share in an ensemble, trainer, plan, recipe, fold and first digits of the weights' digest."""
         card = self.card
         share = "" if self.weight == 1 else f"{self.weight:g} x "
         return f"{share}{card.trainer}/{card.plan.name}/{card.recipe.name}/fold_{card.fold}@{card.weights[:12]}"
 
-    def trainer(self) -> Trainer:
-        """The trainer that made it.
-
-        Raises:
-            UserError: Its package is not installed.
-        """
-        kind = registry.load("trainers", self.card.trainer)
-        return kind(self.card.plan, self.card.recipe)
-
     def network(self, where: device) -> nn.Module:
-        """The network with its weights, ready to predict.
+        """Load the network with its weights, ready to predict.
 
         Raises:
-            UserError: The weights are missing, damaged or of another network.
+            UserError: The trainer is not installed, or the weights are missing, damaged or of another network.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         path = self.folder / WEIGHTS
-        network = self.trainer().build(replace(self.card.shape))
+        trainer: NetworkBuilder = registry.load("trainers", self.card.trainer)(self.card.plan, self.card.recipe)
+        network = trainer.build(self.card.shape)
         try:
             if file_hash(path) != self.card.weights:
                 raise UserError(path, "is damaged or not the one that model.json describes", "copy the model again")
@@ -117,7 +114,7 @@ class Model:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -125,37 +122,24 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def save_model(folder: Path, trainer: Trainer, calibration: Calibration, weights: dict[str, Tensor], job: Job) -> None:
-    """Writes the weights, then the card; a folder with a card is whole."""
+def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
+    """Write the weights, then the card: a folder with a card is whole."""
     from safetensors.torch import save
 
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
     write_with(folder / WEIGHTS, lambda path: path.write_bytes(save(plain)))  # save_file hides it from other users
-    card = ModelCard(
-        trainer=trainer.name,
-        plan=trainer.plan,
-        recipe=trainer.recipe,
-        encoding=trainer.encoding,
-        scheme=trainer.label_scheme,
-        shape=calibration.shape,
-        patch=trainer.patch,
-        fold=job.fold_name,
-        trained_on=job.fold.train,
-        weights=file_hash(folder / WEIGHTS),
-    )
-    write_json(folder / CARD, to_plain(card))
+    write_json(folder / CARD, to_plain(replace(card, weights=file_hash(folder / WEIGHTS))))
 
 
 def read_model(folder: Path) -> Model:
-    """Reads one model folder (without its weights).
+    """Read one model folder, without its weights.
 
     Raises:
-        UserError: No model there, or one from a newer version.
+        UserError: It holds no model, or one of another version.
     """
     path = folder / CARD
-    data: Any = read_json(path, "name a folder that autospine_train made, with its training finished")
-    if isinstance(data, dict) and isinstance(data.get("version"), int) and data["version"] > VERSION:
-        raise UserError(path, "was made by a newer AutoSpine", "update AutoSpine")
+    data = read_json(path, "name a folder that autospine_train made, with its training finished")
+    check_version(data, VERSION, path, "train the model again")
     return Model(folder, from_plain(ModelCard, data, str(path)))
 
 

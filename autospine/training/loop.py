@@ -95,7 +95,7 @@ def fit(trainer: Trainer, job: Job, after: ValidationCost | None = None) -> Path
     _run(trainer, job, context, schedule, state, calibration, training, validation)
     if distributed.is_main():
         weights = _kept_weights(trainer, context, state)
-        save_model(job.folder, trainer, calibration, weights, job)
+        save_model(job.folder, trainer.model_card(calibration.shape, job), weights)
     distributed.wait_for_all()
     return job.folder
 

@@ -20,6 +20,7 @@ from autospine.augmentation import AugmentationSettings
 from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.serial import from_plain
+from autospine.inference.model import ModelCard
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.labels.encoding import Encoding, plain_encoding
@@ -210,6 +211,20 @@ class Trainer(ABC):
     def batch(self) -> int:
         """Patches per update."""
         return self.recipe.batch or self.plan.batch
+
+    def model_card(self, shape: NetworkShape, job: Job) -> ModelCard:
+        """Return what model.json says of the segmenting network of one training."""
+        return ModelCard(
+            trainer=self.name,
+            plan=self.plan,
+            recipe=self.recipe,
+            encoding=self.encoding,
+            scheme=self.label_scheme,
+            shape=shape,
+            patch=self.patch,
+            fold=job.fold_name,
+            trained_on=job.fold.train,
+        )
 
     def augmentation(self) -> AugmentationSettings | None:
         """The recipe's, turned to the plan's axes: mirroring only as both allow, cuts only across the spine.

@@ -23,7 +23,6 @@ from autospine.inference.model import read_model, save_model
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
 from autospine.training import budget, loop
-from autospine.training.budget import Calibration
 from autospine.training.data import Batch
 from autospine.training.loop import augmented, fit, make_batches
 from autospine.training.preparation import prepare
@@ -170,8 +169,7 @@ class TrainerContract:
         context, _ = self.run_on(trainer, batch, 2)
         network = context.networks[trainer.inference].eval()
         job = make_job(tiny_work, trainer.plan, tmp_path / "model")
-        made = Calibration(trainer.shape(), Precision(), 2, 1, 0.1)
-        save_model(job.folder, trainer, made, network.state_dict(), job)
+        save_model(job.folder, trainer.model_card(trainer.shape(), job), network.state_dict())
         loaded = read_model(job.folder).network(CPU)
         with torch.no_grad():
             expected, found = network(batch.images), loaded(batch.images)

@@ -23,7 +23,6 @@ from autospine.inference.predictor import Predictor
 from autospine.planning.split_strategies import Protocol, Split
 from autospine.planning.splits import Fold, FoldSlices
 from autospine.preprocessing.grid import Grid
-from autospine.training.budget import Calibration
 from autospine.volumes import read_image
 from tests.autospine.commands.conftest import command as command  # noqa: PLC0414
 from tests.tiny import IDS, make_job, plan_of
@@ -59,7 +58,7 @@ def save(tiny_work: WorkFolder, tmp_path: Path) -> Callable[..., Model]:
         job = make_job(tiny_work, trainer.plan, tmp_path / name, fold=fold)
         shape = trainer.shape()
         weights = trainer.build(shape).state_dict()
-        save_model(job.folder, trainer, Calibration(shape, Precision(), 1, 1, 0.1), weights, job)
+        save_model(job.folder, trainer.model_card(shape, job), weights)
         Split(protocol, fold, "by hand").save(job.folder)
         return read_model(job.folder)
 

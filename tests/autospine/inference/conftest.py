@@ -30,17 +30,15 @@ def save() -> Callable[..., Model]:
     def saved(folder: Path, trainer: Trainer, seed: int = 0) -> Model:
         import torch
 
-        from autospine.core.precision import Precision
         from autospine.inference.model import read_model, save_model
         from autospine.planning.splits import Fold
-        from autospine.training.budget import Calibration
         from autospine.training.job import Job
 
         torch.manual_seed(seed)
         shape = trainer.shape()
         job = Job(folder, folder, folder, Fold(("a",), ()), "0", torch.device("cpu"))
         weights = trainer.build(shape).state_dict()
-        save_model(folder, trainer, Calibration(shape, Precision(), 1, 1, 0.1), weights, job)
+        save_model(folder, trainer.model_card(shape, job), weights)
         return read_model(folder)
 
     return saved

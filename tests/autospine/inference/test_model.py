@@ -11,13 +11,11 @@ import pytest
 import torch
 
 from autospine.core.errors import UserError
-from autospine.core.precision import Precision
 from autospine.inference.ensemble_card import ENSEMBLE, EnsembleCard, Member
 from autospine.inference.model import CARD, WEIGHTS, Model, file_hash, find_models, read_model, save_model
 from autospine.labels.conversion import get_scheme
 from autospine.planning.splits import Fold
 from autospine.preprocessing.grid import Grid
-from autospine.training.budget import Calibration
 from autospine.training.job import Job
 from tests.paths import ROOT
 from tests.tiny import chain_encoding, made_plan
@@ -34,7 +32,7 @@ def save(tmp_path: Path, toys: None) -> Callable[..., Model]:
         torch.manual_seed(len(name))
         job = Job(tmp_path, tmp_path / name, tmp_path, Fold(("a", "b"), ("c",)), name[-1], CPU)
         network = trainer.build(shape).eval()
-        save_model(job.folder, trainer, Calibration(shape, Precision(), 1, 1, 0.1), network.state_dict(), job)
+        save_model(job.folder, trainer.model_card(shape, job), network.state_dict())
         saved.network = network
         return read_model(job.folder)
 
@@ -125,7 +123,8 @@ def test_nothing_in_the_project_unpickles() -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda card: card | {"version": 99}, "newer AutoSpine"),
+        (lambda card: card | {"version": 99}, "newer AutoSpine; update"),
+        (lambda card: card | {"version": 1}, "older AutoSpine; train the model again"),
         (lambda card: card | {"colour": "red"}, "colour"),
         (lambda card: {k: v for k, v in card.items() if k != "plan"}, "plan"),
         (lambda card: [], "object"),

@@ -207,18 +207,10 @@ def test_the_command_exits_with_2_when_a_scan_failed(tmp_path, scans, tiny_work)
 
 
 def _save_unet(trainer, job) -> None:
-    from autospine.core.precision import Precision
     from autospine.inference.model import save_model
-    from autospine.training.budget import Calibration
 
     shape = trainer.shape()
-    save_model(
-        job.folder,
-        trainer,
-        Calibration(shape, Precision(), 1, 1, 0.1),
-        trainer.build(shape).state_dict(),
-        job,
-    )
+    save_model(job.folder, trainer.model_card(shape, job), trainer.build(shape).state_dict())
 
 
 @pytest.mark.parametrize(
