@@ -15,6 +15,7 @@ setup: .venv/.done
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest tests/test_architecture.py tests/test_dead_code.py
 # The types of numpy that the code is written against are those of the release for Python 3.11 and newer.
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))' || $(BIN)/mypy
 
