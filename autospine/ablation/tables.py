@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 
 from autospine.ablation.scores import Score, structures_of, summarise, values_of
 from autospine.ablation.variants import Ablation, Figures, Variant
 from autospine.core.files import write_text
+from autospine.core.tables import NONE, Table, csv_text, markdown_page, mean_text
 from autospine.evaluation.report.tables import p_text
 from autospine.evaluation.statistics import PairedTest, correct, paired_tests
 from autospine.evaluation.systems import by_patient
@@ -112,56 +110,34 @@ def write_tables(folder: Path, result: Result) -> str:
 
 def _markdown(result: Result, tests: Iterable[tuple[str, PairedTest]]) -> str:
     ablation = result.ablation
-    lines = [
-        f"# Ablation: {ablation.source}",
-        "",
-        result.terms,
-        "",
-        "| variant | updates | widths | number format |",
-        "|---|---:|---|---|",
+    trained = [
+        (one.variant.title, str(one.updates), ", ".join(map(str, one.widths)), one.precision) for one in result.trained
     ]
-    for one in result.trained:
-        widths = ", ".join(map(str, one.widths))
-        lines.append(f"| {one.variant.title} | {one.updates} | {widths} | {one.precision} |")
-    for layout in ablation.layouts:
-        for metric in layout.metrics:
-            lines += ["", f"## {layout.title}: {WORDS.get(metric, metric)}", "", *_table(result, metric)]
-    lines += [
-        "",
-        "## Paired t-tests",
-        "",
-        "| variant | against | structure | metric | patients | difference | p | p, Holm |",
-    ]
-    lines += ["|---|---|---|---|---:|---:|---:|---:|", *(_test_row(*test) for test in tests), ""]
-    lines += [f"- {note}" for note in (*COMMON_NOTES, *ablation.notes)]
-    return "\n".join([*lines, "", "For research, not a medical device.", ""])
+    variants = Table("", (("variant", "updates", "widths", "number format"), *trained))
+    layouts = [_layout(result, layout.title, metric) for layout in ablation.layouts for metric in layout.metrics]
+    header = ("variant", "against", "structure", "metric", "patients", "difference", "p", "p, Holm")
+    paired = Table("Paired t-tests", (header, *(_test_row(*test) for test in tests)), text_columns=4)
+    parts = [result.terms, variants.as_markdown(), *(table.as_section() for table in (*layouts, paired))]
+    return markdown_page(f"Ablation: {ablation.source}", parts, (*COMMON_NOTES, *ablation.notes))
 
 
-def _table(result: Result, metric: str) -> Iterator[str]:
-    head = [cell for name in result.structures for cell in (name, "paper")]
-    yield "| variant | " + " | ".join(head) + " |"
-    yield "|---|" + "---:|" * len(head)
+def _layout(result: Result, title: str, metric: str) -> Table:
+    rows = [("variant", *(cell for name in result.structures for cell in (name, "paper")))]
     for one in result.trained:
         cells = []
         for structure in result.structures:
             found = summarise(one.scores, structure, metric)
-            cells.append(_cell(_shown(metric, found.mean), _shown(metric, found.deviation)))
             published = _published(one.variant, metric, structure)
-            cells.append(_cell(*published) if published else "-")
-        yield f"| {one.variant.title} | " + " | ".join(cells) + " |"
+            cells.append(mean_text(_shown(metric, found.mean), _shown(metric, found.deviation)))
+            cells.append(mean_text(*published) if published else NONE)
+        rows.append((one.variant.title, *cells))
+    return Table(f"{title}: {WORDS.get(metric, metric)}", tuple(rows))
 
 
-def _test_row(structure: str, test: PairedTest) -> str:
-    difference = _cell(_shown(test.metric, test.difference.mean))
-    cells = [
-        test.first,
-        test.second,
-        structure,
-        WORDS.get(test.metric, test.metric),
-        str(test.patients),
-        difference,
-    ]
-    return "| " + " | ".join([*cells, p_text(test.t_p), p_text(test.t_p_holm)]) + " |"
+def _test_row(structure: str, test: PairedTest) -> tuple[str, ...]:
+    difference = mean_text(_shown(test.metric, test.difference.mean))
+    words = (test.first, test.second, structure, WORDS.get(test.metric, test.metric))
+    return (*words, str(test.patients), difference, p_text(test.t_p), p_text(test.t_p_holm))
 
 
 def _published(variant: Variant, metric: str, structure: str) -> Figures | None:
@@ -172,66 +148,26 @@ def _shown(metric: str, value: float) -> float:
     return 100 * value if WORDS.get(metric, "").endswith("%") else value
 
 
-def _cell(mean: float, deviation: float = float("nan")) -> str:
-    if isnan(mean):
-        return "-"
-    return f"{mean:.2f}" + ("" if isnan(deviation) else f" ± {deviation:.2f}")
-
-
 def _figures_csv(result: Result) -> str:
-    header = [
-        "variant",
-        "title",
-        "updates",
-        "structure",
-        "metric",
-        "count",
-        "mean",
-        "sd",
-        "published",
-        "published_sd",
-    ]
     rows: list[list[object]] = []
     for one in result.trained:
         for metric in result.ablation.metrics:
             for structure in result.structures:
                 found = summarise(one.scores, structure, metric)
-                ours = [_number(_shown(metric, value)) for value in (found.mean, found.deviation)]
+                ours = [_shown(metric, value) for value in (found.mean, found.deviation)]
                 theirs = _published(one.variant, metric, structure) or ("", "")
                 name, title = one.variant.name, one.variant.title
                 rows.append([name, title, one.updates, structure, metric, found.count, *ours, *theirs])
-    return _csv(header, rows)
+    header = ("variant", "title", "updates", "structure", "metric", "count", "mean", "sd", "published", "published_sd")
+    return csv_text(header, rows)
 
 
 def _tests_csv(tests: Iterable[tuple[str, PairedTest]]) -> str:
-    header = [
-        "variant",
-        "against",
-        "structure",
-        "metric",
-        "patients",
-        "difference",
-        "low",
-        "high",
-        "p",
-        "p_holm",
-    ]
     rows: list[list[object]] = []
     for structure, test in tests:
         ends = (test.difference.mean, test.difference.low, test.difference.high)
-        figures = [_number(_shown(test.metric, value)) for value in ends]
-        p_values = [_number(test.t_p), _number(test.t_p_holm)]
-        rows.append([test.first, test.second, structure, test.metric, test.patients, *figures, *p_values, test.note])
-    return _csv([*header, "note"], rows)
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _number(value: float) -> str:
-    return "" if isnan(value) else f"{value:.6g}"
+        figures = [_shown(test.metric, value) for value in ends]
+        words = (test.first, test.second, structure, test.metric, test.patients)
+        rows.append([*words, *figures, test.t_p, test.t_p_holm, test.note])
+    header = ("variant", "against", "structure", "metric", "patients", "difference", "low", "high", "p", "p_holm")
+    return csv_text([*header, "note"], rows)

@@ -14,10 +14,10 @@ from autospine.core.errors import UserError
 from autospine.core.files import check_writable, write_text
 from autospine.core.machine import workers_for
 from autospine.core.parallel import run_cases
+from autospine.core.tables import csv_text
 from autospine.dataset.metadata import read_declaration
 from autospine.labels.conversion import SCHEMES, get_scheme
 from autospine.labels.schemes import LabelScheme
-from autospine.preprocessing.transforms.log import as_csv
 from autospine.volumes.folders import volume_suffix
 
 log = logging.getLogger(__name__)
@@ -150,4 +150,4 @@ def _csv(done: Sequence[Done], rules: RuleSet) -> str:
     """A row per slice, of all masks that were cleaned."""
     columns = next((each.report.rules for each in done if each.report), tuple(r.name for r in RULES[rules]))
     rows = [(each.id, *row) for each in done if each.report for row in each.report.rows()]
-    return as_csv(("id", "slice", *columns), rows)
+    return csv_text(("id", "slice", *columns), rows)

@@ -14,7 +14,7 @@ from autospine.core.workspace import WorkFolder
 from autospine.ensemble.comparison import compare
 from autospine.ensemble.gather import gather
 from autospine.ensemble.search import alone, best, every_pair, hill_climb, measure, search_pairs, shares
-from autospine.ensemble.table import Published, Table, describe
+from autospine.ensemble.table import Published, WeightReport, describe
 from autospine.inference.ensemble_card import EnsembleCard, Member
 from autospine.inference.model import Model
 from autospine.planning.splits import Part
@@ -47,7 +47,7 @@ class Candidates:
     notes: tuple[str, ...] = ()
 
 
-def choose(candidates: Candidates, work: WorkFolder, folder: Path, device: torch.device) -> Table:
+def choose(candidates: Candidates, work: WorkFolder, folder: Path, device: torch.device) -> WeightReport:
     """Searches, and writes weights.csv, weights.md and difference.json.
 
     Args:
@@ -62,7 +62,7 @@ def choose(candidates: Candidates, work: WorkFolder, folder: Path, device: torch
     if candidates.uphill and count > 2:
         measured = dict(hill_climb(images, measured))
     chosen = best(measured)
-    table = Table(names, measured, chosen, published=candidates.published, notes=candidates.notes)
+    table = WeightReport(names, measured, chosen, published=candidates.published, notes=candidates.notes)
     part, tested, fair = candidates.test or candidates.validation, table.measured, False
     if candidates.test is not None:
         images = gather(models, candidates.test, work, folder / PROBABILITIES / "test", device)
@@ -70,7 +70,7 @@ def choose(candidates: Candidates, work: WorkFolder, folder: Path, device: torch
         wanted += [chosen, *(table.best_of(pair) for pair in every_pair(count))]
         tested, fair = measure(images, wanted), True
     comparison = compare(names, chosen, images, tested, part.name, fair)
-    table = Table(
+    table = WeightReport(
         names,
         measured,
         chosen,
@@ -96,7 +96,7 @@ def save_ensemble(folder: Path, models: Sequence[Model], weights: Sequence[float
     EnsembleCard(tuple(members), reason).save(folder)
 
 
-def chosen_weights(table: Table) -> tuple[tuple[float, ...], str]:
+def chosen_weights(table: WeightReport) -> tuple[tuple[float, ...], str]:
     """The weights of a table's choice, and how they came about."""
     iou = table.measured[table.chosen].mean_iou
     images = len(table.measured[table.chosen].iou)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan
 from pathlib import Path
 
 from autospine.core.files import write_text
+from autospine.core.tables import Table, csv_text, markdown_page, mean_text
 from autospine.ensemble.comparison import Comparison
 from autospine.ensemble.search import (
     PARTS,
@@ -36,7 +34,7 @@ NOTES = (
 
 
 @dataclass(frozen=True)
-class Table:
+class WeightReport:
     """What weights.md and weights.csv show.
 
     Attributes:
@@ -74,24 +72,19 @@ class Table:
 
     def as_csv(self) -> str:
         """One row per pair and weight, and one for a blend of three members or more that was chosen."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        columns = ("first", "second", "weight_first", "weight_second", "iou", "dice")
-        writer.writerow([*columns, "claimed_iou", "claimed_dice", "chosen"])
         count = len(self.names)
-        for first, second in every_pair(count):
-            for each in pair_weightings(first, second, count):
-                writer.writerow(self._row(each, (first, second)))
+        rows = [self._row(each, pair) for pair in every_pair(count) for each in pair_weightings(*pair, count)]
         if self._blended:
-            writer.writerow(self._row(self.chosen))
-        return text.getvalue()
+            rows.append(self._row(self.chosen))
+        columns = ("first", "second", "weight_first", "weight_second", "iou", "dice")
+        return csv_text([*columns, "claimed_iou", "claimed_dice", "chosen"], rows)
 
     @property
     def _blended(self) -> bool:
         """Whether no pair's row shows the chosen weighting."""
         return sum(part > 0 for part in self.chosen) > 2
 
-    def _row(self, each: Weighting, pair: tuple[int, int] | None = None) -> list[str]:
+    def _row(self, each: Weighting, pair: tuple[int, int] | None = None) -> list[object]:
         """Of a pair, or of all members that have a weight, in one cell."""
         members = pair or [k for k, part in enumerate(each) if part]
         names = [self.names[k] for k in members]
@@ -100,52 +93,40 @@ class Table:
             names, weights = [" + ".join(names), ""], [" + ".join(weights), ""]
         own = self.measured[each]
         figures = (own.mean_iou, own.mean_dice, *self.claim(each))
-        cells = ("" if isnan(value) else f"{value:.6f}" for value in figures)
-        return [*names, *weights, *cells, str(int(each == self.chosen))]
+        return [*names, *weights, *figures, int(each == self.chosen)]
 
     def as_markdown(self) -> str:
         """Members, each pair's best weights, all weights."""
-        parts = [
-            "# Weights of the ensemble",
-            "",
-            f"Chosen: {describe(self.names, self.chosen)}.",
-            "",
-            *self._members(),
-            *self._pairs(),
-            *self._blend(),
-        ]
+        parts = [f"Chosen: {describe(self.names, self.chosen)}."]
+        parts += [table.as_section() for table in (self._members(), *self._pairs(), *self._blend())]
         if self.comparison is not None:
-            parts += ["", f"{self.comparison.line()}."]
-        parts += self._weights()
-        notes = [f"- {note}" for note in (*NOTES, *self.notes)]
-        return "\n".join([*parts, "", *notes, "", "For research, not a medical device.", ""])
+            parts.append(f"{self.comparison.line()}.")
+        parts += [table.as_section() for table in self._weights()]
+        return markdown_page("Weights of the ensemble", parts, (*NOTES, *self.notes))
 
-    def _members(self) -> list[str]:
-        rows = []
+    def _members(self) -> Table:
+        rows = [("member", *self._heads(), "published")]
         for k, name in enumerate(self.names):
-            each = alone(k, len(self.names))
-            rows.append([name, *self._cells(each), _figures(self.published.get(frozenset([name])))])
-        return ["## Members alone", "", *_table(["member", *self._heads(), "published"], rows)]
+            cells = self._cells(alone(k, len(self.names)))
+            rows.append((name, *cells, _figures(self.published.get(frozenset([name])))))
+        return Table("Members alone", tuple(rows))
 
-    def _pairs(self) -> list[str]:
-        rows = []
+    def _pairs(self) -> Iterator[Table]:
+        rows = [("pair", "best weights", *self._heads(), "published")]
         for first, second in every_pair(len(self.names)):
             each = self.best_of((first, second))
             names = (self.names[first], self.names[second])
             weights = f"{each[first] / PARTS:.2f} + {each[second] / PARTS:.2f}"
             cells = self._cells(each, claims=True)
-            rows.append([" + ".join(names), weights, *cells, _figures(self.published.get(frozenset(names)))])
-        if not rows:
-            return []
-        heads = ["pair", "best weights", *self._heads(), "published"]
-        return ["", "## Pairs at their best weights", "", *_table(heads, rows)]
+            rows.append((" + ".join(names), weights, *cells, _figures(self.published.get(frozenset(names)))))
+        if len(rows) > 1:
+            yield Table("Pairs at their best weights", tuple(rows))
 
-    def _blend(self) -> list[str]:
+    def _blend(self) -> Iterator[Table]:
         """The chosen weighting where no pair's row shows it: of three members or more."""
-        if not self._blended:
-            return []
-        row = [describe(self.names, self.chosen), *self._cells(self.chosen, claims=True)]
-        return ["", "## The blend that was chosen", "", *_table(["members", *self._heads()], [row])]
+        if self._blended:
+            row = (describe(self.names, self.chosen), *self._cells(self.chosen, claims=True))
+            yield Table("The blend that was chosen", (("members", *self._heads()), row))
 
     def _heads(self) -> list[str]:
         heads = ["IoU", "Dice"]
@@ -159,20 +140,16 @@ class Table:
             cells += ["-", "-"] if found is None else _both(found, claimed)
         return cells
 
-    def _weights(self) -> list[str]:
+    def _weights(self) -> Iterator[Table]:
         """One line per weight, one column per pair."""
         count, pairs = len(self.names), every_pair(len(self.names))
-        if not pairs:
-            return []
-        rows = []
+        rows = [("w of the first", *(f"{self.names[a]} + {self.names[b]}" for a, b in pairs))]
         for parts in range(PARTS + 1):
-            row = [f"{parts / PARTS:.2f}"]
-            for pair in pairs:
-                each = pair_weightings(*pair, count)[parts]
-                row.append(_both(self.measured[each], self.claim(each))[0])
-            rows.append(row)
-        heads = ["w of the first", *(f"{self.names[a]} + {self.names[b]}" for a, b in pairs)]
-        return ["", "## Mean IoU at every weight", "", *_table(heads, rows)]
+            blends = [pair_weightings(*pair, count)[parts] for pair in pairs]
+            cells = [_both(self.measured[each], self.claim(each))[0] for each in blends]
+            rows.append((f"{parts / PARTS:.2f}", *cells))
+        if pairs:
+            yield Table("Mean IoU at every weight", tuple(rows))
 
 
 def _both(scores: Scores, claimed: tuple[float, float] | None) -> list[str]:
@@ -183,16 +160,11 @@ def _both(scores: Scores, claimed: tuple[float, float] | None) -> list[str]:
 
 
 def _text(value: float) -> str:
-    return "-" if isnan(value) else f"{value:.4f}"
+    return mean_text(value, digits=4)
 
 
 def _figures(published: tuple[float, float] | None) -> str:
     return "" if published is None else f"{published[0]:.3f} / {published[1]:.3f}"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]
 
 
 def describe(names: Sequence[str], weighting: Weighting) -> str:

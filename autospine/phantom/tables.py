@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
+from autospine.core.tables import csv_text
 from autospine.phantom.case import PhantomCase
 from autospine.phantom.placement import ORDERS
 from autospine.phantom.series import generator, subset
@@ -91,9 +90,5 @@ def grading_rows(case: PhantomCase) -> list[dict[str, str]]:
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[dict[str, str]]) -> str:
-    """CSV text; what a row lacks stays empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    """Return CSV text; what a row lacks stays empty."""
+    return csv_text(columns, ([row.get(column, "") for column in columns] for row in rows))

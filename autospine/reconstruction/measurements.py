@@ -5,8 +5,6 @@ After Pal et al. (modified attention U-Net with slice reconstruction), who keep 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from autospine.core.files import write_text
+from autospine.core.tables import csv_text
 
 Point = tuple[float, float]
 
@@ -120,12 +119,7 @@ def write_measurements(path: str | Path, cases: Iterable[tuple[str, Sequence[Mea
     Raises:
         UserError: It cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for case, rows in cases:
-        writer.writerows(_row(case, one) for one in rows)
-    write_text(path, text.getvalue())
+    write_text(path, csv_text(COLUMNS, (_row(case, one) for case, rows in cases for one in rows)))
 
 
 def _row(case: str, one: Measurement) -> list[object]:

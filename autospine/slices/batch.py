@@ -11,6 +11,7 @@ from autospine.core.errors import UserError
 from autospine.core.files import check_writable, write_text
 from autospine.core.machine import workers_for
 from autospine.core.parallel import run_cases
+from autospine.core.tables import csv_text
 from autospine.dataset.cases import Case, load_dataset
 from autospine.dataset.slice_filter import (
     MAX_RATIO,
@@ -23,7 +24,6 @@ from autospine.dataset.slice_filter import (
 )
 from autospine.labels.conversion import SCHEMES, get_scheme
 from autospine.labels.schemes import LabelScheme
-from autospine.preprocessing.transforms.log import as_csv
 from autospine.slices.extract import COLUMNS, PARTS, SliceRow, SliceSettings, extract
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def cut_all(request: SlicesRequest) -> Outcome:
     ids = [case.id for case in dataset.annotated]
     done = run_cases(_attempt, jobs, ids, "slices", workers)
     outcome = Outcome(tuple(done), scheme, request)
-    write_text(request.output / INDEX, as_csv(COLUMNS, [row.cells for row in outcome.rows]))
+    write_text(request.output / INDEX, csv_text(COLUMNS, [row.cells for row in outcome.rows]))
     _check_some(outcome)
     return outcome
 

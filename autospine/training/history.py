@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from autospine.core.files import write_text, write_with
 from autospine.core.serial import from_plain, to_plain
+from autospine.core.tables import csv_text
 
 
 @dataclass(frozen=True)
@@ -108,11 +107,8 @@ class History:
 
     def _csv(self) -> str:
         rows = self._rows()
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[-1]), restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
-        return text.getvalue()
+        columns = list(rows[-1])
+        return csv_text(columns, ([row.get(column) for column in columns] for row in rows))
 
     @property
     def _marker(self) -> str:

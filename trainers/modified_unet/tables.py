@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 
 from autospine import volumes
 from autospine.core.files import write_text
+from autospine.core.tables import Table, csv_text, markdown_page, mean_text
 from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.predict import output_scheme
@@ -138,30 +136,24 @@ def _add(
 
 
 def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["sequence", "class", "slices", *METRICS, *(f"published_{m}" for m in METRICS)])
-    for row in rows:
-        ours = [getattr(row.score, metric) for metric in METRICS]
-        figures = ["" if isnan(value) else f"{value:.6g}" for value in ours]
-        theirs = ["" if value is None else f"{value:g}" for value in map(row.published, METRICS)]
-        writer.writerow([row.sequence, row.name, row.score.slices, *figures, *theirs])
-    return text.getvalue()
+    header = ["sequence", "class", "slices", *METRICS, *(f"published_{m}" for m in METRICS)]
+    figures = [[*(getattr(row.score, m) for m in METRICS), *map(row.published, METRICS)] for row in rows]
+    words: list[list[object]] = [[row.sequence, row.name, row.score.slices] for row in rows]
+    return csv_text(header, (word + figure for word, figure in zip(words, figures, strict=True)))
 
 
 def _markdown(rows: Sequence[Row], part: Part) -> str:
     count = "all" if part.slices is None else str(sum(map(len, part.slices.values())))
     cases = f"{len(part.cases)} case{'' if len(part.cases) == 1 else 's'}"
-    lines = ["# Table 2", "", f"{part.name}: {count} slices of {cases}", ""]
-    lines += ["| sequence | class | slices | " + " | ".join(METRICS.values()) + " |"]
-    lines += ["|---|---|---:|" + "---:|" * len(METRICS)]
-    lines += [f"| {row.sequence} | {row.name} | {row.score.slices} | " + " | ".join(_cells(row)) + " |" for row in rows]
+    header = ("sequence", "class", "slices", *METRICS.values())
+    cells = [(row.sequence, row.name, str(row.score.slices), *_cells(row)) for row in rows]
+    table = Table("", (header, *cells), text_columns=2)
     notes = NOTES if part.slices is None else (*NOTES, f"WARNING: {LEAK}.")
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes), "", "For research, not a medical device.", ""])
+    return markdown_page("Table 2", [f"{part.name}: {count} slices of {cases}", table.as_markdown()], notes)
 
 
 def _cells(row: Row) -> Iterator[str]:
     """Ours, the paper's in brackets."""
     for metric in METRICS:
         ours, theirs = getattr(row.score, metric), row.published(metric)
-        yield ("-" if isnan(ours) else f"{ours:.4f}") + ("" if theirs is None else f" ({theirs:.4f})")
+        yield mean_text(ours, digits=4) + ("" if theirs is None else f" ({theirs:.4f})")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from autospine.core.files import read_json, write_text
+from autospine.core.tables import NONE, Table, csv_text, markdown_page, mean_text
 from autospine.labels.conversion import get_scheme
 from trainers.safnet.recipes import COMPARED, PUBLISHED
 
@@ -115,26 +114,22 @@ def _score(summary: Path) -> FoldScore:
 def _markdown(found: Mapping[str, Folds]) -> str:
     numbers = _folds(found)
     names = [f"fold {k + 1}" for k in numbers]
-    lines = ["# Table 1", "", "| method | " + " | ".join([*names, "mean"]) + " |"]
-    lines += ["|---|" + "---:|" * (len(names) + 1)]
+    rows = []
     for trainer, (method, published) in METHODS.items():
         cells = [_cell(_figure(found[trainer], k), _published(published, k)) for k in numbers]
         ours = [figure[0] for k in numbers if (figure := _figure(found[trainer], k))]
-        overall = f"{mean(ours):.2f}" if ours else "-"
-        cells.append(f"{overall} ({mean(value for value, _ in published):.2f})")
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    lines += ["", "## SAFNet, ours, by structure", "", "| structure | " + " | ".join(names) + " |"]
-    lines += ["|---|" + "---:|" * len(names), *_structures(found["safnet"], numbers)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in NOTES), "", "For research, not a medical device.", ""])
+        overall = f"{mean(ours):.2f}" if ours else NONE
+        rows.append((method, *cells, f"{overall} ({mean(value for value, _ in published):.2f})"))
+    methods = Table("", (("method", *names, "mean"), *rows))
+    structures = Table("SAFNet, ours, by structure", (("structure", *names), *_structures(found["safnet"], numbers)))
+    return markdown_page("Table 1", [methods.as_markdown(), structures.as_section()], NOTES)
 
 
-def _structures(folds: Folds, numbers: Sequence[int]) -> Iterator[str]:
+def _structures(folds: Folds, numbers: Sequence[int]) -> Iterator[tuple[str, ...]]:
     for anatomy in get_scheme(SCHEME).anatomies.values():
-        cells = []
-        for k in numbers:
-            value = folds[k].dice.get(anatomy.key) if k in folds else None
-            cells.append("-" if k not in folds else ABSENT if value is None else f"{value:.2f}")
-        yield f"| {anatomy.name} | " + " | ".join(cells) + " |"
+        values = [(k in folds, folds[k].dice.get(anatomy.key) if k in folds else None) for k in numbers]
+        cells = [NONE if not scored else ABSENT if value is None else f"{value:.2f}" for scored, value in values]
+        yield (anatomy.name, *cells)
 
 
 def _folds(found: Mapping[str, Folds]) -> list[int]:
@@ -151,17 +146,14 @@ def _published(figures: Sequence[Figure], fold: int) -> Figure | None:
 
 
 def _cell(ours: Figure | None, theirs: Figure | None) -> str:
-    text = "-" if ours is None else f"{ours[0]:.2f} ± {ours[1]:.2f}"
-    return text if theirs is None else f"{text} ({theirs[0]:.2f} ± {theirs[1]:.2f})"
+    text = NONE if ours is None else mean_text(*ours)
+    return text if theirs is None else f"{text} ({mean_text(*theirs)})"
 
 
 def _csv(found: Mapping[str, Folds]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "fold", "mean", "deviation", "published_mean", "published_deviation"])
+    rows = []
     for trainer, (method, published) in METHODS.items():
         for k in _folds(found):
             ours, theirs = _figure(found[trainer], k), _published(published, k)
-            cells = [f"{value:.6g}" for value in ours] if ours else ["", ""]
-            writer.writerow([method, k + 1, *cells, *(theirs or ("", ""))])
-    return text.getvalue()
+            rows.append([method, k + 1, *(ours or ("", "")), *(theirs or ("", ""))])
+    return csv_text(["method", "fold", "mean", "deviation", "published_mean", "published_deviation"], rows)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autospine import volumes
 from autospine.core.files import write_text
+from autospine.core.tables import Table, csv_text, markdown_page, mean_text
 from autospine.core.workspace import WorkFolder
 from autospine.inference.predict import output_scheme
 from autospine.inference.run import suffix_of
@@ -99,19 +97,15 @@ def case_scores(trainer: Trainer, folder: Path, case: str, part: Part, work: Pat
 
 
 def _csv(found: Mapping[str, AxialSummary]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = [f"{name}{end}" for name in METRICS for end in ("", "_sd")]
-    writer.writerow(["structure", "model", "slices", "one_sided", *columns])
+    rows: list[list[object]] = []
     for name, ours in found.items():
-        figures = [(_shown(ours.means, m), _shown(ours.deviations, m)) for m in METRICS]
-        cells = ["" if isnan(value) else f"{value:.6g}" for pair in figures for value in pair]
-        writer.writerow([name, "ours", ours.slices, ours.one_sided, *cells])
+        figures = [_shown(side, m) for m in METRICS for side in (ours.means, ours.deviations)]
+        rows.append([name, "ours", ours.slices, ours.one_sided, *figures])
         for model, row in PUBLISHED[name].items():
             theirs = dict(zip(PRINTED, row, strict=True))
-            cells = [f"{theirs[m][k]:g}" if m in theirs else "" for m in METRICS for k in (0, 1)]
-            writer.writerow([name, f"{model} (paper)", "", "", *cells])
-    return text.getvalue()
+            rows.append([name, f"{model} (paper)", "", "", *(x for m in METRICS for x in theirs.get(m, ("", "")))])
+    columns = [f"{name}{end}" for name in METRICS for end in ("", "_sd")]
+    return csv_text(["structure", "model", "slices", "one_sided", *columns], rows)
 
 
 def _shown(values: Mapping[str, float], metric: str) -> float:
@@ -119,22 +113,18 @@ def _shown(values: Mapping[str, float], metric: str) -> float:
 
 
 def _markdown(found: Mapping[str, AxialSummary], part: Part) -> str:
-    lines = ["# Tables 2 to 4", "", f"{part.name}: {len(part.cases)} cases", ""]
+    tables = []
     for number, (name, ours) in enumerate(found.items(), start=2):
-        lines += [f"## Table {number}: {name}, {ours.slices} slices, {ours.one_sided} of them one-sided", ""]
-        lines += ["| model | " + " | ".join(WORDS.values()) + " |", "|---|" + "---:|" * len(METRICS)]
-        cells = [_cell(_shown(ours.means, m), _shown(ours.deviations, m)) for m in METRICS]
-        lines.append("| this one | " + " | ".join(cells) + " |")
+        rows = [("model", *WORDS.values())]
+        rows.append(("this one", *(_cell(_shown(ours.means, m), _shown(ours.deviations, m)) for m in METRICS)))
         for model, row in PUBLISHED[name].items():
             theirs = dict(zip(PRINTED, row, strict=True))
-            cells = [_cell(*theirs[m]) if m in theirs else "" for m in METRICS]
-            lines.append(f"| {model} (paper) | " + " | ".join(cells) + " |")
-        lines.append("")
+            rows.append((f"{model} (paper)", *(_cell(*theirs[m]) if m in theirs else "" for m in METRICS)))
+        title = f"Table {number}: {name}, {ours.slices} slices, {ours.one_sided} of them one-sided"
+        tables.append(Table(title, tuple(rows)).as_section())
     notes = NOTES if part.slices is None else (*NOTES, f"WARNING: {LEAK}.")
-    return "\n".join([*lines, *(f"- {note}" for note in notes), "", "For research, not a medical device.", ""])
+    return markdown_page("Tables 2 to 4", [f"{part.name}: {len(part.cases)} cases", *tables], notes)
 
 
 def _cell(mean: float, deviation: float) -> str:
-    if isnan(mean):
-        return "-"
-    return f"{mean:.1f}" if isnan(deviation) else f"{mean:.1f} ± {deviation:.1f}"
+    return mean_text(mean, deviation, digits=1)

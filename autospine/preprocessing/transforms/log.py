@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from autospine.core.files import write_text
+from autospine.core.tables import csv_text
 from autospine.dataset.metadata import read_table
 from autospine.volumes.folders import natural_key
 
@@ -53,15 +52,6 @@ class SummarisedTransform(Protocol):
         """Of the rows of all cases, with the columns id, patient and sequence in front."""
 
 
-def as_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A CSV file's text."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def write_case_table(folder: Path, case: tuple[str, str, str], table: TransformTable) -> None:
     """Writes `<id>.<step>.csv`.
 
@@ -71,7 +61,7 @@ def write_case_table(folder: Path, case: tuple[str, str, str], table: TransformT
         table: Of a step.
     """
     rows = [(*case, *row) for row in table.rows]
-    write_text(_path(folder, case[0], table.name), as_csv((*CASE_COLUMNS, *table.columns), rows))
+    write_text(_path(folder, case[0], table.name), csv_text((*CASE_COLUMNS, *table.columns), rows))
 
 
 def read_case_tables(folder: Path, ids: Sequence[str], name: str) -> list[dict[str, str]]:
@@ -86,7 +76,7 @@ def write_table(folder: Path, name: str) -> None:
     paths = sorted(folder.glob(f"*{ending}"), key=natural_key)
     rows = read_case_tables(folder, [path.name.removesuffix(ending) for path in paths], name)
     if rows:
-        write_text(folder / f"{name}.csv", as_csv(list(rows[0]), [list(row.values()) for row in rows]))
+        write_text(folder / f"{name}.csv", csv_text(list(rows[0]), [list(row.values()) for row in rows]))
 
 
 def _path(folder: Path, case_id: str, name: str) -> Path:

@@ -9,21 +9,21 @@ import pytest
 
 from autospine.ensemble.comparison import compare
 from autospine.ensemble.search import alone, best, measure, pair_weightings, search_pairs
-from autospine.ensemble.table import Table, describe
+from autospine.ensemble.table import WeightReport, describe
 from autospine.evaluation.statistics import bootstrap
 
 NAMES = ("unet", "resunet", "deeplabv3")
 
 
 @pytest.fixture
-def table(made) -> Table:
+def table(made) -> WeightReport:
     images = [made(k).image for k in range(3)]
     measured = search_pairs(images, 3)
     published = {frozenset(["unet"]): (0.41, 0.67), frozenset(["resunet", "unet"]): (0.751, 0.826)}
-    return Table(NAMES, measured, best(measured), published=published, notes=("said by a test",))
+    return WeightReport(NAMES, measured, best(measured), published=published, notes=("said by a test",))
 
 
-def test_every_weight_of_every_pair_has_a_row(table: Table) -> None:
+def test_every_weight_of_every_pair_has_a_row(table: WeightReport) -> None:
     rows = list(csv.DictReader(io.StringIO(table.as_csv())))
     assert len(rows) == 3 * 21
     assert sum(int(row["chosen"]) for row in rows) == 1
@@ -33,7 +33,7 @@ def test_every_weight_of_every_pair_has_a_row(table: Table) -> None:
         assert float(row["weight_first"]) + float(row["weight_second"]) == pytest.approx(1)
 
 
-def test_blended_scores_stand_beside_the_honest_ones(table: Table) -> None:
+def test_blended_scores_stand_beside_the_honest_ones(table: WeightReport) -> None:
     """The papers' arithmetic: w times the one's score plus 1 - w times the other's."""
     rows = [r for r in csv.DictReader(io.StringIO(table.as_csv())) if r["second"] == "deeplabv3"]
     own = {name: table.measured[alone(k, 3)] for k, name in enumerate(NAMES)}
@@ -50,12 +50,12 @@ def test_blended_scores_stand_beside_the_honest_ones(table: Table) -> None:
 def test_a_blend_of_three_has_a_row_of_its_own(made) -> None:
     images, blend = [made(k).image for k in range(3)], (10, 6, 4)
     measured = {**search_pairs(images, 3), **measure(images, [blend])}
-    table = Table(NAMES, measured, blend)
+    table = WeightReport(NAMES, measured, blend)
     text = table.as_markdown()
     claim = sum(w * measured[alone(k, 3)].mean_iou for k, w in enumerate((0.5, 0.3, 0.2)))
     line = next(row for row in text.splitlines() if row.startswith("| 0.50 x unet + 0.30 x resunet + 0.20 x"))
     assert f"{measured[blend].mean_iou:.4f} ({claim:.4f})" in line
-    assert "The blend that was chosen" not in Table(NAMES, measured, best(measured)).as_markdown()
+    assert "The blend that was chosen" not in WeightReport(NAMES, measured, best(measured)).as_markdown()
     *pairs, last = csv.DictReader(io.StringIO(table.as_csv()))
     assert [row["chosen"] for row in pairs] == ["0"] * len(pairs)
     assert (last["first"], last["second"], last["chosen"]) == ("unet + resunet + deeplabv3", "", "1")
@@ -63,7 +63,7 @@ def test_a_blend_of_three_has_a_row_of_its_own(made) -> None:
     assert float(last["claimed_iou"]) == pytest.approx(claim, abs=1e-6)
 
 
-def test_the_page_shows_ours_the_claim_and_the_published_figure(table: Table) -> None:
+def test_the_page_shows_ours_the_claim_and_the_published_figure(table: WeightReport) -> None:
     text = table.as_markdown()
     each = table.best_of((0, 1))
     line = next(row for row in text.splitlines() if row.startswith("| unet + resunet |"))
@@ -77,7 +77,7 @@ def test_the_page_shows_ours_the_claim_and_the_published_figure(table: Table) ->
 
 def test_one_member_alone_is_an_answer(made) -> None:
     measured = search_pairs([made(0, members=1).image], 1)
-    table = Table(("unet",), measured, best(measured))
+    table = WeightReport(("unet",), measured, best(measured))
     assert "Chosen: unet alone." in table.as_markdown()
     assert len(table.as_csv().splitlines()) == 1
     assert describe(("a", "b"), (17, 3)) == "0.85 x a + 0.15 x b"
