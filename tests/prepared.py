@@ -6,10 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from autospine.preprocessing.transforms.base import CaseData
-from autospine.preprocessing.transforms.body import OtsuCrop
 from autospine.preprocessing.transforms.denoising import ShearletDenoise, WaveletDenoise
 from autospine.preprocessing.transforms.intensity import AdaptiveHistogram, UnitRange, ZScore
-from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
+from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, OtsuCrop, Pad, Resize
 
 FILL = np.array([-1.0, -2.0], np.float32)
 SPACING = (4.0, 0.6, 0.7)

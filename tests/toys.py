@@ -146,7 +146,7 @@ class LabelledSlices:
             return case
         return replace(case, slices=tuple(int(k) for k in np.flatnonzero(case.mask.any(axis=(1, 2)))))
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         return values
 
 

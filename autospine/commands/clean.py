@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _clean(options: argparse.Namespace) -> int:
-    from autospine.cleaning.batch import CleanRequest, clean_all
+    from autospine.cleaning.run import CleanRequest, clean_all
 
     outcome = clean_all(
         CleanRequest(

@@ -53,7 +53,7 @@ def main() -> int:
 
 def _reconstruct(options: argparse.Namespace) -> int:
     from autospine.core.machine import workers_for
-    from autospine.reconstruction.batch import ReconstructRequest, reconstruct_all, summary
+    from autospine.reconstruction.run import ReconstructRequest, reconstruct_all, summary
 
     outcome = reconstruct_all(
         ReconstructRequest(

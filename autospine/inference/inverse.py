@@ -10,7 +10,7 @@ import numpy as np
 from autospine.inference.back import PLANES, take
 from autospine.preprocessing.resampling import resample_axis, resize, source_positions
 from autospine.preprocessing.transforms.base import AppliedTransforms, Shape, Transform
-from autospine.preprocessing.transforms.spatial import Placement, SpatialTransform, Window, in_grid
+from autospine.preprocessing.transforms.spatial import CropResizePad, SpatialTransform, Window, in_grid
 
 Slabs = Iterator[tuple[int, np.ndarray]]  # (first plane, `(channels, slices, rows, columns)`), without gaps
 
@@ -30,13 +30,13 @@ class Move:
     after: Shape
 
     @property
-    def placement(self) -> Placement | None:
+    def for_shape(self) -> CropResizePad | None:
         """What the step comes to; None where it does something else."""
-        return self.step.placement(self.before) if isinstance(self.step, SpatialTransform) else None
+        return self.step.for_shape(self.before) if isinstance(self.step, SpatialTransform) else None
 
     def keeps(self, axis: int) -> bool:
         """Whether each plane along an axis is still the same one."""
-        found, size = self.placement, self.before[axis]
+        found, size = self.for_shape, self.before[axis]
         if found is None:
             return False
         part = found.window[axis]
@@ -63,7 +63,7 @@ def _stays(step: Transform, before: Shape, after: Shape) -> bool:
     if before != after:
         return False
     probe = np.broadcast_to(np.float32(0), (1, *after))
-    return step.undo(probe, before, np.zeros(1, np.float32)) is probe
+    return step.inverse(probe, before, np.zeros(1, np.float32)) is probe
 
 
 def undo_stream(moves: Sequence[Move], slabs: Slabs, axis: int, fill: np.ndarray) -> Slabs:
@@ -81,11 +81,11 @@ def undo_stream(moves: Sequence[Move], slabs: Slabs, axis: int, fill: np.ndarray
         Slabs on the grid before the first step, in order along `axis`.
     """
     for move in moves:
-        placement = move.placement
-        if placement is None:
+        for_shape = move.for_shape
+        if for_shape is None:
             slabs = _undo_whole(move, slabs, axis, fill)
         else:
-            slabs = _undo_placement(placement, move.before, slabs, axis, fill)
+            slabs = _undo_placement(for_shape, move.before, slabs, axis, fill)
     return slabs
 
 
@@ -96,20 +96,20 @@ def _undo_whole(move: Move, slabs: Slabs, axis: int, fill: np.ndarray) -> Slabs:
         take(values, axis, slice(first, first + slab.shape[axis + 1]))[:] = slab
     back = np.empty((len(fill), *move.before), np.float32)
     for k in range(len(back)):
-        back[k] = move.step.undo(values[k : k + 1], move.before, fill[k : k + 1])[0]
+        back[k] = move.step.inverse(values[k : k + 1], move.before, fill[k : k + 1])[0]
     yield 0, back
 
 
-def _undo_placement(placement: Placement, before: Shape, slabs: Slabs, axis: int, fill: np.ndarray) -> Slabs:
-    """As `Placement.undo`: the margin is cut off, the window resized, and the fill put around it."""
-    old = tuple(part.stop - part.start for part in placement.window)
-    back = _resized(_inside(placement, slabs, axis), axis, placement.size, old)
-    return back if old == before else _surrounded(back, axis, placement.window, before, fill)
+def _undo_placement(for_shape: CropResizePad, before: Shape, slabs: Slabs, axis: int, fill: np.ndarray) -> Slabs:
+    """As `CropResizePad.inverse`: the margin is cut off, the window resized, and the fill put around it."""
+    old = tuple(part.stop - part.start for part in for_shape.window)
+    back = _resized(_inside(for_shape, slabs, axis), axis, for_shape.size, old)
+    return back if old == before else _surrounded(back, axis, for_shape.window, before, fill)
 
 
-def _inside(placement: Placement, slabs: Slabs, axis: int) -> Slabs:
+def _inside(for_shape: CropResizePad, slabs: Slabs, axis: int) -> Slabs:
     """Without the margin, in slabs of a few planes."""
-    ends = [slice(o, o + n) for o, n in zip(placement.offset, placement.size, strict=True)]
+    ends = [slice(o, o + n) for o, n in zip(for_shape.offset, for_shape.size, strict=True)]
     across = [slice(None) if a == axis else part for a, part in enumerate(ends)]
     for start, values in slabs:
         low = max(ends[axis].start - start, 0)

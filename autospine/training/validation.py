@@ -25,7 +25,7 @@ from autospine.inference.sliding_window import starts
 from autospine.overlay.draw import draw_overlay
 from autospine.planning.splits import Part
 from autospine.preprocessing.storage import CaseStore
-from autospine.preprocessing.transforms.extent import shape_after
+from autospine.preprocessing.transforms.spatial import shape_after
 from autospine.training import distributed
 from autospine.training.budget import ValidationCost
 from autospine.training.job import Job

@@ -88,6 +88,6 @@ class DeriveAxial4:
         if set(labels_of(before.scheme, *bone)) & set(present):
             check_derivable(before.scheme, present, where, bone)
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Nothing to undo."""
         return values

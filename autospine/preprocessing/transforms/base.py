@@ -1,7 +1,7 @@
-"""Preprocessing steps that a recipe lists on top of its plan: applied before training, replayed by prediction.
+"""Preprocessing transforms that a recipe lists on top of its plan: applied before training, replayed by prediction.
 
-A step is a frozen dataclass with `apply` and `undo`, or with `for_case` if it must look at the case first. Its name and
-numbers stand in the recipe and in model.json.
+A transform is a frozen dataclass with `apply` and `inverse`, or with `for_case` if it must look at the case first. Its
+name and numbers stand in the recipe and in model.json.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from autospine.labels.schemes import LabelScheme
     from autospine.reconstruction.grid import SliceGrid
     from autospine.training.trainer import Trainer
+
 
 log = logging.getLogger(__name__)
 Shape = tuple[int, int, int]
@@ -104,7 +105,7 @@ class Transform(Protocol):
     def apply(self, case: CaseData) -> CaseData:
         """The case after the step."""
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Brings a network's answer back.
 
         Args:
@@ -184,7 +185,7 @@ def invert_transforms(way: AppliedTransforms, values: np.ndarray, fill: np.ndarr
         fill: `(channels,)` what stands where a step cut something off.
     """
     for step, shape in reversed(way):
-        values = step.undo(values, shape, fill)
+        values = step.inverse(values, shape, fill)
     return values
 
 
@@ -286,3 +287,23 @@ def _summarise(
         if summary.problem:
             table = folder / f"{each.name}.csv"
             raise UserError(f"step {each.name}", f"{summary.problem} ({table} lists why)", summary.hint)
+
+
+def check_count(name: str, value: float, least: int = 1) -> None:
+    """Refuses what is not a whole number from `least` on.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not float(value).is_integer() or value < least:
+        raise ValueError(f"{name} is {value:g}, not a whole number from {least} on")
+
+
+def check_flag(name: str, value: float) -> None:
+    """Refuses what is neither 0 nor 1.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if value not in (0, 1):
+        raise ValueError(f"{name} is {value:g}, neither 0 nor 1")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autospine.preprocessing.transforms.base import check_count
 from autospine.preprocessing.transforms.intensity import IntensityTransform
-from autospine.preprocessing.transforms.numbers import check_count
 from autospine.preprocessing.transforms.shearlets import denoise_shearlets
 from autospine.preprocessing.transforms.wavelets import denoise_wavelets, noise_deviation
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autospine.preprocessing.transforms.base import CaseData, Shape
-from autospine.preprocessing.transforms.numbers import check_count, check_flag
+from autospine.preprocessing.transforms.base import CaseData, Shape, check_count, check_flag
 
 FLAT = 1e-6  # a deviation below this share of the largest value is rounding
 
@@ -27,7 +26,7 @@ class IntensityTransform(ABC):
         changed = self.change(np.ascontiguousarray(slices)).astype(np.float32, copy=False)
         return replace(case, image=np.ascontiguousarray(np.moveaxis(changed, 1, axis)))
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Nothing moved."""
         return values
 

@@ -23,12 +23,14 @@ from autospine.dataset.slice_filter import (
     shown_classes,
     why_none,
 )
+from autospine.preprocessing.transforms.base import check_flag
 from autospine.preprocessing.transforms.log import Summary, TransformTable
 
 if TYPE_CHECKING:
     from autospine.preprocessing.transforms.base import CaseData, Shape
 
-NAME = "filter_slices"
+
+FILTER = "filter_slices"
 ASKED = "asked for"  # the classes that a slice had to show
 
 
@@ -55,13 +57,13 @@ class FilterSlices:
         if case.mask is None:
             return case
         if case.view_axis is None:
-            raise UserError(f"step {NAME}", "finds no slices in a plan of volumes", "use --plan 2d_sagittal")
+            raise UserError(f"step {FILTER}", "finds no slices in a plan of volumes", "use --plan 2d_sagittal")
         if case.scheme is None:
-            raise UserError(f"step {NAME}", "was not told what the mask's integers mean", "plan again")
+            raise UserError(f"step {FILTER}", "was not told what the mask's integers mean", "plan again")
         classes = shown_classes(case.scheme, case.labels)
         if not classes:
             problem = f"finds no vertebra, canal or disc among the labels of scheme {case.scheme.name}"
-            raise UserError(f"step {NAME}", problem, "plan again with the right --labels, or use another recipe")
+            raise UserError(f"step {FILTER}", problem, "plan again with the right --labels, or use another recipe")
         verdicts = judge(class_counts(case.mask, case.scheme, case.view_axis), self.max_ratio, classes)
         allowed = range(len(verdicts)) if case.slices is None else case.slices
         asked = " ".join(CLASS_NAMES[k] for k in classes)
@@ -69,10 +71,10 @@ class FilterSlices:
         return replace(
             case,
             slices=tuple(k for k in allowed if verdicts[k].kept),
-            tables=(*case.tables, TransformTable(NAME, (*VERDICT_COLUMNS, ASKED), rows)),
+            tables=(*case.tables, TransformTable(FILTER, (*VERDICT_COLUMNS, ASKED), rows)),
         )
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Nothing to undo."""
         return values
 
@@ -105,3 +107,42 @@ class FilterSlices:
         hint = "crop the images around the spine" if too_high else "add cases that do"
         problem = f"leaves no slice to train on: {why_none(verdicts, self.max_ratio, classes)}"
         return problem, f"{hint}, or take a recipe without the filter"
+
+
+ANNOTATED = "annotated_slices"
+
+
+@dataclass(frozen=True)
+class AnnotatedSlices:
+    """Trains on slices that show a label; prediction sees all.
+
+    Attributes:
+        middle: 1 keeps of each case the middle one of its annotated slices (the lower of two), 0 all of them.
+    """
+
+    middle: float = 0
+
+    def __post_init__(self) -> None:
+        check_flag("middle", self.middle)
+
+    def apply(self, case: CaseData) -> CaseData:
+        """The case with the slices that are kept; none where nothing is annotated.
+
+        Raises:
+            UserError: The plan sees volumes.
+        """
+        if case.mask is None:
+            return case
+        if case.view_axis is None:
+            raise UserError(f"step {ANNOTATED}", "finds no slices in a plan of volumes", "use --plan 2d_sagittal")
+        unlabelled = case.scheme.unlabelled if case.scheme else None
+        shown = (case.mask != 0) & (case.mask != unlabelled)
+        across = tuple(axis for axis in range(3) if axis != case.view_axis)
+        found = [int(k) for k in np.flatnonzero(shown.any(axis=across))]
+        allowed = [k for k in found if case.slices is None or k in case.slices]
+        kept = allowed[(len(allowed) - 1) // 2 :][:1] if self.middle else allowed
+        return replace(case, slices=tuple(kept))
+
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+        """Nothing to undo."""
+        return values

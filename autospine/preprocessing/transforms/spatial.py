@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from autospine.preprocessing.resampling import resize, resize_labels, source_positions
-from autospine.preprocessing.transforms.base import CaseData, Shape
-from autospine.preprocessing.transforms.numbers import check_count, check_flag
+from autospine.preprocessing.transforms.base import AnyTransform, CaseData, Shape, Transform, check_count, check_flag
 
 Window = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
-class Placement:
+class CropResizePad:
     """A window of one grid, resized, somewhere in another grid: what all of these steps come to.
 
     Attributes:
@@ -32,7 +32,7 @@ class Placement:
     shape: Shape
     zero: bool = False
 
-    def placement(self, shape: Shape) -> Placement:
+    def for_shape(self, shape: Shape) -> CropResizePad:
         """What it comes to on the grid that it was made for: itself."""
         return self
 
@@ -51,7 +51,7 @@ class Placement:
             slices=self._slices(case),
         )
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Linear inside the window, the fill around it."""
         old = tuple(part.stop - part.start for part in self.window)
         back = resize(values[(slice(None), *self._inside())], old)
@@ -82,7 +82,7 @@ class Placement:
 class SpatialTransform(Protocol):
     """What a step offers that does no more than move the case to another grid: its way back can be gone in slabs."""
 
-    def placement(self, shape: Shape) -> Placement:
+    def for_shape(self, shape: Shape) -> CropResizePad:
         """What it comes to on a grid."""
 
 
@@ -94,18 +94,18 @@ def in_grid(values: np.ndarray, shape: Shape, window: Window, fill: np.ndarray) 
     return result
 
 
-def crop(window: Window) -> Placement:
+def crop(window: Window) -> CropResizePad:
     """Keeps a window."""
     first, second, third = (part.stop - part.start for part in window)
     size = (first, second, third)
-    return Placement(window, size, (0, 0, 0), size)
+    return CropResizePad(window, size, (0, 0, 0), size)
 
 
-def centred(shape: Shape, size: Shape, target: Shape, zero: bool = False) -> Placement:
+def centred(shape: Shape, size: Shape, target: Shape, zero: bool = False) -> CropResizePad:
     """Resizes a whole grid and puts it in the middle of another."""
     first, second, third = (slice(0, n) for n in shape)
     a, b, c = ((t - n) // 2 for t, n in zip(target, size, strict=True))
-    return Placement((first, second, third), size, (a, b, c), target, zero)
+    return CropResizePad((first, second, third), size, (a, b, c), target, zero)
 
 
 @dataclass(frozen=True)
@@ -130,17 +130,17 @@ class CentreCrop:
             parts.append(slice(first, first + kept))
         return parts[0], parts[1], parts[2]
 
-    def placement(self, shape: Shape) -> Placement:
+    def for_shape(self, shape: Shape) -> CropResizePad:
         """What it comes to on a grid."""
         return crop(self.window(shape))
 
     def apply(self, case: CaseData) -> CaseData:
         """The middle of the case."""
-        return self.placement(case.shape).apply(case)
+        return self.for_shape(case.shape).apply(case)
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """The fill around the middle."""
-        return self.placement(shape).undo(values, shape, fill)
+        return self.for_shape(shape).inverse(values, shape, fill)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Counts:
 class Resize(Counts):
     """Brings the given axes to a number of voxels, each by its own factor."""
 
-    def placement(self, shape: Shape) -> Placement:
+    def for_shape(self, shape: Shape) -> CropResizePad:
         """What it comes to on a grid."""
         first, second, third = (new or old for old, new in zip(shape, self.wanted, strict=True))
         target = (first, second, third)
@@ -173,11 +173,11 @@ class Resize(Counts):
 
     def apply(self, case: CaseData) -> CaseData:
         """Linear for the image, by shares for the mask."""
-        return self.placement(case.shape).apply(case)
+        return self.for_shape(case.shape).apply(case)
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Linear."""
-        return self.placement(shape).undo(values, shape, fill)
+        return self.for_shape(shape).inverse(values, shape, fill)
 
 
 @dataclass(frozen=True)
@@ -196,18 +196,18 @@ class Pad(Counts):
         super().__post_init__()
         check_flag("zero", self.zero)
 
-    def placement(self, shape: Shape) -> Placement:
+    def for_shape(self, shape: Shape) -> CropResizePad:
         """What it comes to on a grid."""
         first, second, third = (max(old, new) for old, new in zip(shape, self.wanted, strict=True))
         return centred(shape, shape, (first, second, third), bool(self.zero))
 
     def apply(self, case: CaseData) -> CaseData:
         """The case with its margin."""
-        return self.placement(case.shape).apply(case)
+        return self.for_shape(case.shape).apply(case)
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Takes the margin off."""
-        return self.placement(shape).undo(values, shape, fill)
+        return self.for_shape(shape).inverse(values, shape, fill)
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ class Fit(Counts):
         super().__post_init__()
         check_flag("zero", self.zero)
 
-    def for_case(self, case: CaseData) -> Placement:
+    def for_case(self, case: CaseData) -> CropResizePad:
         """Depends on the case's spacing."""
         across = case.view_axis or 0
         size = list(case.shape)
@@ -246,3 +246,93 @@ class Fit(Counts):
             (target[0], target[1], target[2]),
             bool(self.zero),
         )
+
+
+BINS = 256
+CLASSES = 3  # air, muscle and bone, fat and fluid: with two, muscle and bone fall to the air
+
+
+def body_window(image: np.ndarray) -> Window:
+    """The box of the largest connected piece above the lower of Otsu's two thresholds.
+
+    Otsu, "A threshold selection method from gray-level histograms", 1979, with three classes.
+
+    Args:
+        image: `(slices, rows, columns)`.
+
+    Returns:
+        The whole grid where the image is constant.
+    """
+    if image.max() <= image.min():
+        first, second, third = (slice(0, n) for n in image.shape)
+        return first, second, third
+    import cc3d
+
+    bright = image > air_threshold(image)
+    pieces = cc3d.statistics(cc3d.connected_components(bright, connectivity=6))
+    largest = 1 + int(np.argmax(pieces["voxel_counts"][1:]))
+    first, second, third = pieces["bounding_boxes"][largest]
+    return first, second, third
+
+
+def air_threshold(image: np.ndarray) -> float:
+    """The intensity below which there is air; the image must not be constant."""
+    from skimage.filters import threshold_multiotsu
+
+    counts, edges = np.histogram(image, BINS)
+    classes = min(CLASSES, np.count_nonzero(counts))
+    centres = (edges[:-1] + edges[1:]) / 2
+    found = threshold_multiotsu(classes=classes, hist=(counts, centres))  # type: ignore[no-untyped-call]
+    return float(found[0])
+
+
+@dataclass(frozen=True)
+class OtsuCrop:
+    """Crops to the body as the first channel shows it; slices along the view axis are all kept.
+
+    Attributes:
+        margin: mm around the body's box.
+    """
+
+    margin: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.margin < 0:
+            raise ValueError(f"margin is {self.margin:g}, below 0")
+
+    def for_case(self, case: CaseData) -> CropResizePad:
+        """Depends on the case's intensities."""
+        parts = []
+        for axis, part in enumerate(body_window(case.image[0])):
+            size, more = case.shape[axis], int(np.ceil(self.margin / case.spacing[axis]))
+            low, high = max(part.start - more, 0), min(part.stop + more, size)
+            parts.append(slice(0, size) if axis == case.view_axis else slice(low, high))
+        return crop((parts[0], parts[1], parts[2]))
+
+
+Spacing = tuple[float, float, float]
+
+
+def shape_after(steps: Sequence[AnyTransform], shape: Shape, spacing: Spacing, view_axis: int | None) -> Shape:
+    """The grid after all steps; a crop to what an image shows is taken to keep all of it.
+
+    Args:
+        steps: Of a recipe.
+        shape: Of the plan's grid, (slices, rows, columns).
+        spacing: Its mm along the same axes.
+        view_axis: The plan's.
+    """
+    for each in steps:
+        blank = np.broadcast_to(np.float32(0), (1, *shape))  # one number in memory
+        case = CaseData(blank, None, spacing, view_axis=view_axis)
+        step = each if isinstance(each, Transform) else each.for_case(case)
+        if isinstance(step, SpatialTransform):
+            moved = step.for_shape(shape)
+            shape, spacing = moved.shape, _spacing_after(moved, spacing)
+    return shape
+
+
+def _spacing_after(moved: CropResizePad, spacing: Spacing) -> Spacing:
+    old = [part.stop - part.start for part in moved.window]
+    first, second, third = (s * (o / n) for s, o, n in zip(spacing, old, moved.size, strict=True))
+    return first, second, third

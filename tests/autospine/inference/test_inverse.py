@@ -45,7 +45,7 @@ class Turn:
     def apply(self, case: CaseData) -> CaseData:
         return replace(case, image=case.image[:, :, ::-1].copy())
 
-    def undo(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
+    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         return values[:, :, ::-1].copy()
 
 
@@ -111,7 +111,7 @@ def test_what_moved_is_known() -> None:
     case, way = apply_transforms([ZScore(), Resize(rows=40), Turn()], prepared((5, 30, 20)))
     turn, resize = find_moves(way, case.shape)
     assert isinstance(turn.step, Turn)
-    assert turn.placement is None
+    assert turn.for_shape is None
     assert [turn.keeps(axis) for axis in range(3)] == [False] * 3
     assert [resize.keeps(axis) for axis in range(3)] == [True, False, True]
 

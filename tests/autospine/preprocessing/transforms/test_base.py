@@ -122,7 +122,7 @@ def test_steps_are_made_from_a_recipe() -> None:
     ],
 )
 def test_what_a_step_cannot_do_is_named(name: str, numbers: dict[str, float], problem: str) -> None:
-    with pytest.raises(UserError, match=f"step {name}: {problem}"):
+    with pytest.raises(UserError, match=f"{name}: {problem}"):
         make_transforms((TransformSettings(name, numbers),))
 
 

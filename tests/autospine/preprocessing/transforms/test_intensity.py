@@ -24,7 +24,7 @@ def test_only_intensities_change_and_the_way_back_is_empty(
     start = prepared(shape, view=view)
     case = step.apply(start)
     assert (case.mask is start.mask, case.spacing, case.shape) == (True, start.spacing, start.shape)
-    assert step.undo(start.image, shape, FILL) is start.image
+    assert step.inverse(start.image, shape, FILL) is start.image
 
 
 @pytest.mark.parametrize("step", [ZScore(1), UnitRange(2, 98, 1), AdaptiveHistogram(tiles=3)])

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.preprocessing.transforms.base import CaseData, apply_transforms, invert_transforms
-from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
-from tests.prepared import FILL, counts, prepared, shapes, shares, views
+from autospine import volumes
+from autospine.phantom.case import make_case
+from autospine.phantom.series import Size
+from autospine.preprocessing.transforms.base import (
+    CaseData,
+    TransformSettings,
+    apply_transforms,
+    invert_transforms,
+    make_transforms,
+)
+from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, OtsuCrop, Pad, Resize, body_window, shape_after
+from tests.prepared import FILL, SPACING, any_step, counts, prepared, shapes, shares, views
 
 Shape = tuple[int, int, int]
 
@@ -27,7 +37,7 @@ def test_a_crop_undone_is_the_image_inside_and_the_fill_outside(
 ) -> None:
     step, start = CentreCrop(slices, rows, columns), prepared(shape)
     window = (slice(None), *step.window(shape))
-    back = step.undo(step.apply(start).image, shape, FILL)
+    back = step.inverse(step.apply(start).image, shape, FILL)
     assert np.array_equal(back[window], start.image[window])
     outside = np.ones(start.image.shape, bool)
     outside[window] = False
@@ -56,7 +66,7 @@ def test_resizing_keeps_the_extent() -> None:
 def test_a_smooth_image_survives_there_and_back() -> None:
     waves = np.sin(np.indices((4, 40, 40)).sum(axis=0) / 8).astype(np.float32)[None]
     step, case = Resize(rows=64, columns=80), CaseData(waves, None, (4.0, 1.0, 1.0))
-    back = step.undo(step.apply(case).image, (4, 40, 40), FILL[:1])
+    back = step.inverse(step.apply(case).image, (4, 40, 40), FILL[:1])
     assert back[:, :, 2:-2, 2:-2] == pytest.approx(waves[:, :, 2:-2, 2:-2], abs=0.03)
 
 
@@ -67,7 +77,7 @@ def test_a_margin_is_dark_and_unlabelled_and_comes_off_again(shape: Shape, s: in
     case = step.apply(start)
     assert case.shape == tuple(np.maximum(shape, (s, r, c)))
     assert case.spacing == start.spacing
-    assert np.array_equal(step.undo(case.image, shape, FILL), start.image)
+    assert np.array_equal(step.inverse(case.image, shape, FILL), start.image)
     first = [(new - old) // 2 for old, new in zip(shape, case.shape, strict=True)]
     widths = [(f, new - old - f) for f, old, new in zip(first, shape, case.shape, strict=True)]
     for before, after in zip(start.image, case.image, strict=True):
@@ -166,3 +176,98 @@ def test_counts_are_whole_numbers(kind: type[Pad], count: float) -> None:
 def test_zero_is_yes_or_no(kind: type[Pad]) -> None:
     with pytest.raises(ValueError, match=r"zero is 0\.5, neither 0 nor 1"):
         kind(rows=4, zero=0.5)
+
+
+BODY_SPACING = (4.0, 1.0, 2.0)
+
+
+def body() -> np.ndarray:
+    """Muscle with a bright strip of fat in noisy air, and a bright marker away from it."""
+    random = np.random.default_rng(0)
+    image = np.abs(random.normal(0, 2, (6, 60, 50))).astype(np.float32)
+    image[:, 10:50, 12:40] += 40
+    image[:, 10:50, 36:40] += 160
+    image[:, 3:6, 3:6] += 250
+    return image
+
+
+def test_the_body_is_muscle_and_fat_without_air_and_marker() -> None:
+    assert body_window(body()) == (slice(0, 6), slice(10, 50), slice(12, 40))
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"), [(0, (6, 50, 34)), (1, (6, 60, 34)), (2, (6, 50, 50)), (None, (6, 50, 34))]
+)
+def test_the_margin_is_in_mm_and_slices_of_the_view_stay(view: int | None, expected: tuple[int, ...]) -> None:
+    image = body()
+    mask = np.zeros(image.shape, np.uint8)
+    mask[2:4, 20:30, 20:30] = 7
+    case, way = apply_transforms([OtsuCrop(margin=5)], CaseData(image[None], mask, BODY_SPACING, (1, 2), view))
+    assert case.shape == expected
+    assert case.slices == (None if view is None else (1, 2))
+    assert case.mask is not None
+    assert np.count_nonzero(case.mask) == np.count_nonzero(mask)
+    back = invert_transforms(way, (case.mask == 7)[None].astype(np.float32), np.array([-1.0], np.float32))
+    assert np.array_equal(back[0] == 1, mask == 7)
+    assert np.count_nonzero(back == -1) == image.size - case.image.size
+
+
+def test_thin_images() -> None:
+    for shape in ((1, 8, 8), (1, 1, 1), (1, 1, 2)):
+        image = np.zeros(shape, np.float32)
+        assert body_window(image) == tuple(slice(0, n) for n in shape)
+        image[0, 0, -1] = 1
+        assert body_window(image)[2] == slice(shape[2] - 1 if image.min() == 0 else 0, shape[2])
+
+
+def test_nothing_labelled_is_lost_on_phantoms() -> None:
+    for index in range(3):
+        case = make_case(0, index, Size.SMALL)
+        start = CaseData(case.image[None].astype(np.float32), case.labels, (4.0, 1.6, 1.6))
+        cropped, _ = apply_transforms([OtsuCrop()], start)
+        assert cropped.mask is not None
+        assert np.count_nonzero(cropped.mask) == np.count_nonzero(case.labels)
+
+
+def test_nothing_labelled_is_lost_on_real_scans(real_data: Path) -> None:
+    share = []
+    for path in sorted(real_data.glob("*/images/*.mha")):
+        image, mask = volumes.read_image(path), volumes.read_mask(path.parents[1] / "masks" / path.name)
+        case, _ = apply_transforms([OtsuCrop()], CaseData(image.array[None], mask.array, image.spacing))
+        assert np.count_nonzero(case.mask) == np.count_nonzero(mask.array), path
+        share.append(case.image.size / image.array.size)
+    assert np.mean(share) < 0.9
+
+
+def test_a_negative_margin_is_refused() -> None:
+    with pytest.raises(ValueError, match="margin is -1"):
+        OtsuCrop(margin=-1)
+
+
+LARGE = (15, 880, 880)
+
+
+@settings(deadline=None)
+@given(shapes, st.lists(any_step, max_size=3), views)
+def test_it_is_what_the_steps_make_of_a_case(shape: tuple[int, int, int], steps: list, view: int | None) -> None:
+    constant = CaseData(np.zeros((1, *shape), np.float32), None, SPACING, view_axis=view)
+    made, _ = apply_transforms(steps, constant)
+    assert shape_after(steps, shape, SPACING, view) == made.shape
+
+
+def test_a_paper_s_steps_on_a_large_case() -> None:
+    names = ("wavelet_denoise", "otsu_crop", "z_score")
+    steps = make_transforms(
+        (
+            *map(TransformSettings, names),
+            TransformSettings("fit", {"slices": 18, "rows": 256, "columns": 128}),
+        )
+    )
+    assert shape_after(steps, LARGE, (4.0, 0.35, 0.35), None) == (18, 256, 128)
+
+
+@pytest.mark.parametrize("view", [0, None])
+def test_what_an_image_decides_is_taken_to_keep_all_of_it(view: int | None) -> None:
+    assert shape_after([OtsuCrop()], LARGE, SPACING, view) == LARGE
+    assert shape_after([], LARGE, SPACING, view) == LARGE
+    assert shape_after([OtsuCrop(), Fit(rows=40, columns=20)], LARGE, SPACING, view) == (15, 40, 20)
