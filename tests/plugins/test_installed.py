@@ -91,7 +91,7 @@ def test_an_unknown_name_lists_built_in_and_installed_ones(installed: Path, data
 
 
 IMPORTS = (
-    "import autospine, planners.sagittal_2d, trainers.unet, pathlib; from autospine import registry; "
+    "import autospine, planners.sagittal_2d, trainers.unet, pathlib; from autospine.core import registry; "
     "registry.load('planners', '2d_sagittal'); registry.load('trainers', 'unet'); "
     "print(*(pathlib.Path(m.__file__).parent.parent for m in (autospine, planners.sagittal_2d, trainers.unet)))"
 )

@@ -294,7 +294,7 @@ def test_an_interrupt_ends_with_130_and_whole_files(data: Path) -> None:
     code = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job is started without
-        "from autospine.preprocessing import preprocess; from autospine.planning import run as planning\n"
+        "from autospine.preprocessing import run as preprocess; from autospine.planning import run as planning\n"
         "first = preprocess.preprocess_case\n"
         "def slow(job): print('at', job.case.id, file=sys.stderr, flush=True); time.sleep(0.4); return first(job)\n"
         "preprocess.preprocess_case = slow\n"
