@@ -191,7 +191,7 @@ def register(part: str, options: Namespace) -> type[WGANResUNetTrainer]:
     adapted = WGANResUNetTrainer.recipes["adapted"]
     recipe = replace(
         adapted,
-        steps_per_epoch=max(options.updates // EPOCHS, 1),
+        iterations_per_epoch=max(options.updates // EPOCHS, 1),
         batch=options.batch,
         options={"adversarial": PARTS[part], "clusters": options.clusters},
     )

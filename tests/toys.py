@@ -27,9 +27,9 @@ from autospine.training.trainer import Context, Options, Trainer
 QUICK = Recipe(
     "quick",
     epochs=2,
-    steps_per_epoch=3,
+    iterations_per_epoch=3,
     optimisers={"network": OptimiserSettings("adamw", 1e-2)},
-    average=0.9,
+    ema_decay=0.9,
 )
 
 
@@ -39,7 +39,7 @@ class ToyTrainer(Trainer):
     name = "toy"
     recipes: ClassVar[dict[str, Recipe]] = {
         "quick": QUICK,
-        "best": replace(QUICK, name="best", keep="best", average=0.0, patience=1),
+        "best": replace(QUICK, name="best", checkpoint="best", ema_decay=0.0, patience=1),
     }
 
     def build(self, shape: NetworkShape) -> nn.Module:
@@ -83,7 +83,7 @@ class GanTrainer(Trainer):
     recipes: ClassVar[dict[str, Recipe]] = {
         "quick": replace(
             QUICK,
-            average=0.0,
+            ema_decay=0.0,
             learns="classes",
             optimisers={
                 "segmenter": OptimiserSettings("adam", 1e-2),
@@ -126,7 +126,7 @@ class PreparedTrainer(ToyTrainer):
         "cropped": replace(
             QUICK,
             name="cropped",
-            steps=(
+            transforms=(
                 TransformSettings("labelled_slices"),
                 TransformSettings("centre_crop", {"columns": 0.8}),
                 TransformSettings("resize", {"rows": 48, "columns": 24}),

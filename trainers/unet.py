@@ -38,13 +38,13 @@ class UNetTrainer(AxialComparator):
             "adapted",
             optimisers={"network": OptimiserSettings("adamw", 2e-3, 1e-2)},
             augmentation=AugmentationSettings(),
-            average=0.99,
+            ema_decay=0.99,
         ),
         "classification": Recipe(
             "classification",
             optimisers={"network": OptimiserSettings("adamw", 2e-3, 1e-2)},
             augmentation=AugmentationSettings(),
-            average=0.99,
+            ema_decay=0.99,
             learns="classes",
         ),
         "published": Recipe(
@@ -54,7 +54,7 @@ class UNetTrainer(AxialComparator):
             schedule=POLY,
             augmentation=AugmentationSettings(),
             learns="classes",
-            foreground=0.33,
+            foreground_oversampling=0.33,
         ),
         "safnet": COMPARED,
         "axial": replace(recipes.published(256, 4), name="axial"),
@@ -64,7 +64,7 @@ class UNetTrainer(AxialComparator):
             epochs=1000,
             schedule=POLY,
             augmentation=AugmentationSettings(mirror=False),
-            foreground=0.33,
+            foreground_oversampling=0.33,
         ),
     }
 

@@ -37,7 +37,7 @@ def resized(recipe: Recipe, plan: Plan, pixels: int) -> Recipe:
         recipe,
         name=f"{recipe.name}_size-{pixels}",
         patch=(*patch[:-2], *(_side(side, share) for side in patch[-2:])),
-        steps=tuple(_step(step, in_plane, share) for step in recipe.steps),
+        transforms=tuple(_step(step, in_plane, share) for step in recipe.transforms),
     )
 
 

@@ -35,7 +35,7 @@ class ModelGroup:
         card = models[0].card
         self.plan, self.encoding, self.patch = card.plan, card.encoding, card.patch
         self.device, self.precision, self.shares = device, precision, tuple(shares)
-        self.steps = make_transforms(card.recipe.steps)
+        self.steps = make_transforms(card.recipe.transforms)
         self.networks = [precision.arrange(model.network(device), card.plan.dimension) for model in models]
         self.batch = max(BATCH_VOXELS[device.type] // int(np.prod(self.patch)), 1)
         self.seconds = 0.0

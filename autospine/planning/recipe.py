@@ -93,44 +93,45 @@ class Recipe:
 
     Attributes:
         name: "adapted", "published" or another.
-        epochs: Passes of `steps_per_epoch` updates.
-        steps_per_epoch: Updates between two validations; None: one pass over the training slices or volumes.
+        epochs: Passes of `iterations_per_epoch` updates.
+        iterations_per_epoch: Updates between two validations; None: one pass over the training slices or volumes.
         optimisers: By the name of the network they move.
         schedule: Of the learning rate, for all optimisers.
-        learns: "chain" where the plan has one (levels by order), "classes" for one class per label.
+        learns: "levels" for instances numbered by their order where the plan has ordered labels, "classes" for one
+            class per label.
         batch: Patches per update; None takes the plan's.
         patch: Voxels along the network's axes; None takes the plan's.
-        steps: Preprocessing on top of the plan's, replayed by prediction.
+        transforms: Preprocessing on top of the plan's, replayed by prediction.
         augmentation: None trains on the data as they are.
-        foreground: Share of the patches that are drawn around a label.
+        foreground_oversampling: Share of the patches that are sampled around a label.
         patience: Epochs without a better score before training stops; 0 never.
-        keep: Whether the last or the best weights are kept.
-        score: What "better" means, to `keep`, `patience` and a plateau: mean Dice or mean IoU over classes, or the
-            share of right voxels, which the background rules; on validation patches.
+        checkpoint: Whether the last or the best weights are kept.
+        monitor: What "better" means, to `checkpoint`, `patience` and a plateau: mean Dice or mean IoU over classes, or
+            the share of right voxels, which the background rules; on validation patches.
         loss_weights: By the loss term's name.
-        smallest_updates: With --minutes, the fewest updates that a network must get to be chosen.
-        average: Decay of the running average of the weights that is kept instead of the last; 0 keeps the last.
+        min_updates: With --minutes, the fewest updates that a network must get to be chosen.
+        ema_decay: Decay of the exponential moving average of the weights, kept instead of the last; 0 keeps the last.
         options: Choices of the trainer's own, by the names of its `Options`.
         split: Who trains, validates and is tested; None takes the work folder's folds, grouped by patient.
     """
 
     name: str
     epochs: int = 200
-    steps_per_epoch: int | None = 250
+    iterations_per_epoch: int | None = 250
     optimisers: dict[str, OptimiserSettings] = field(default_factory=lambda: {"network": OptimiserSettings()})
     schedule: ScheduleSettings = ScheduleSettings()
-    learns: Literal["chain", "classes"] = "chain"
+    learns: Literal["levels", "classes"] = "levels"
     batch: int | None = None
     patch: tuple[int, ...] | None = None
-    steps: tuple[TransformSettings, ...] = ()
+    transforms: tuple[TransformSettings, ...] = ()
     augmentation: AugmentationSettings | None = None
-    foreground: float = 0.67
+    foreground_oversampling: float = 0.67
     patience: int = 0
-    keep: Literal["last", "best"] = "last"
-    score: Literal["dice", "iou", "accuracy"] = "dice"
+    checkpoint: Literal["last", "best"] = "last"
+    monitor: Literal["dice", "iou", "accuracy"] = "dice"
     loss_weights: dict[str, float] = field(default_factory=dict)
-    smallest_updates: int = 1200
-    average: float = 0.0
+    min_updates: int = 1200
+    ema_decay: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
     split: SplitSettings | None = None
 
@@ -140,7 +141,7 @@ class Recipe:
 
     def transforms_hash(self) -> str:
         """Names the folder of what the recipe's preprocessing makes."""
-        text = json.dumps(to_plain(self.steps), sort_keys=True)
+        text = json.dumps(to_plain(self.transforms), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     def to_dict(self) -> dict[str, Any]:

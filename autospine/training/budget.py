@@ -42,7 +42,7 @@ class Calibration:
         shape: Of the network.
         precision: Number format and layout.
         steps: Updates of the whole training.
-        steps_per_epoch: Updates between validations.
+        iterations_per_epoch: Updates between validations.
         seconds_per_step: Measured.
         parts: In which a batch is worked through.
     """
@@ -50,7 +50,7 @@ class Calibration:
     shape: NetworkShape
     precision: Precision
     steps: int
-    steps_per_epoch: int
+    iterations_per_epoch: int
     seconds_per_step: float
     parts: int = 1
 
@@ -123,7 +123,7 @@ def _words(precision: Precision) -> str:
 
 def epoch_length(trainer: Trainer, batches: Batches) -> int:
     """Updates per epoch: the recipe's, or one pass over the training slices or volumes."""
-    return trainer.recipe.steps_per_epoch or max(-(-batches.sampler.pass_length() // batches.size), 1)
+    return trainer.recipe.iterations_per_epoch or max(-(-batches.sampler.pass_length() // batches.size), 1)
 
 
 def _by_epochs(
@@ -169,7 +169,7 @@ def _by_minutes(
             log.info("widths %s: more than the memory holds", shape.widths)
             break
         updates, _ = length_of(took)
-        enough = updates >= trainer.recipe.smallest_updates
+        enough = updates >= trainer.recipe.min_updates
         log.info("widths %s: %.2f s a step, time for %d updates", shape.widths, took.update, max(updates, 0))
         if chosen is None or enough:
             chosen = (shape, took)
@@ -182,7 +182,7 @@ def _by_minutes(
     per_epoch, epochs = divided(max(updates, 2), epochs)
     steps = per_epoch * epochs
     log.info("%.3g minutes: widths %s, %d updates", job.minutes or 0, shape.widths, steps)
-    if steps < trainer.recipe.smallest_updates / 2:
+    if steps < trainer.recipe.min_updates / 2:
         log.warning("%d updates are few: expect rough masks, or give more --minutes", steps)
     return Calibration(shape, precision, steps, per_epoch, took.update)
 

@@ -83,7 +83,7 @@ class PatchSampler:
         scheme: The labels that are learnt; those of the stored masks are converted to it.
         encoding: Compact indices of labels.
         patch: Voxels along the network's axes.
-        foreground: Share of patches drawn around a label.
+        foreground_oversampling: Share of patches sampled around a label.
         slices: Slices along the view axis to draw from, by case id; None for all that the preprocessing left.
         stored: The labels of the stored masks; None for the data set's own.
 
@@ -99,11 +99,12 @@ class PatchSampler:
         scheme: LabelScheme,
         encoding: Encoding,
         patch: tuple[int, ...],
-        foreground: float,
+        foreground_oversampling: float,
         slices: Mapping[str, Sequence[int]] | None = None,
         stored: LabelScheme | None = None,
     ) -> None:
-        self.plan, self.encoding, self.foreground, self.slices = plan, encoding, foreground, slices
+        self.plan, self.encoding, self.slices = plan, encoding, slices
+        self.foreground_oversampling = foreground_oversampling
         stores = [CaseStore(folder, case_id) for case_id in ids]
         self.stores = [store for store in stores if self._allowed(store)]
         if stores and not self.stores:
@@ -172,7 +173,7 @@ class PatchSampler:
         index = int(generator.integers(len(self.stores)))
         labels = self.labels[index]
         wanted = None
-        if labels and generator.random() < self.foreground:
+        if labels and generator.random() < self.foreground_oversampling:
             wanted = labels[int(generator.integers(len(labels)))]
         return self.cut(index, self._start(index, wanted, generator))
 

@@ -141,7 +141,7 @@ def make_batches(
         trainer.label_scheme,
         trainer.encoding,
         trainer.patch,
-        trainer.recipe.foreground,
+        trainer.recipe.foreground_oversampling,
         slices,
         trainer.prepared.scheme,
     )
@@ -161,11 +161,11 @@ def _stored_calibration(job: Job, content: dict[str, Any] | None) -> Calibration
     stored = from_plain(Calibration, content["calibration"], str(job.checkpoint))
     if job.epochs is None or job.minutes is not None:
         return stored
-    steps = job.epochs * stored.steps_per_epoch
+    steps = job.epochs * stored.iterations_per_epoch
     if steps < content["step"]:
         raise UserError(
             f"--epochs {job.epochs}",
-            f"is less than the {content['step'] // stored.steps_per_epoch} epochs already done",
+            f"is less than the {content['step'] // stored.iterations_per_epoch} epochs already done",
             "ask for more epochs",
         )
     return replace(stored, steps=steps)
@@ -181,7 +181,7 @@ def _run(
     training: Batches,
     validation: Batches,
 ) -> None:
-    per_epoch, saved = calibration.steps_per_epoch, time.monotonic()
+    per_epoch, saved = calibration.iterations_per_epoch, time.monotonic()
     batches = training.iterate(state.step, calibration.steps)
     familiar = Batches(training.sampler, training.size, VALIDATION_SEED, training.rank)
     with _bar(job, calibration.steps, state.step) as bar:
@@ -192,7 +192,7 @@ def _run(
                 bar.update()
             score = _look(trainer, context, state, validation, VALIDATION_BATCHES)
             seen = _look(trainer, context, state, familiar, TRAINING_BATCHES)
-            watched = getattr(score, trainer.recipe.score)
+            watched = getattr(score, trainer.recipe.monitor)
             schedule.observe(watched)
             _remember(trainer, context, state, watched)
             rate = context.updater.optimisers[trainer.inference].param_groups[0]["lr"]
@@ -240,13 +240,13 @@ def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
 
 def _average(trainer: Trainer, context: Context, state: State) -> None:
     """Running average of the weights; short at first, so that early weights are forgotten."""
-    if not trainer.recipe.average:
+    if not trainer.recipe.ema_decay:
         return
     weights = context.networks[trainer.inference].state_dict()
     if not state.average:
         state.average = {name: value.clone() for name, value in weights.items()}
         return
-    decay = min(trainer.recipe.average, (1 + state.step) / (10 + state.step))
+    decay = min(trainer.recipe.ema_decay, (1 + state.step) / (10 + state.step))
     for name, value in weights.items():
         if value.is_floating_point():
             state.average[name].lerp_(value, 1 - decay)
@@ -282,7 +282,7 @@ def _weights(network: nn.Module, weights: dict[str, Tensor]) -> Iterator[None]:
 def _remember(trainer: Trainer, context: Context, state: State, score: float) -> None:
     if score > state.best:
         state.best, state.waited = score, 0
-        if trainer.recipe.keep == "best":
+        if trainer.recipe.checkpoint == "best":
             state.best_weights = copy.deepcopy(_current_weights(trainer, context, state))
     else:
         state.waited += 1
@@ -296,7 +296,7 @@ def _stops(trainer: Trainer, state: State) -> bool:
 
 
 def _kept_weights(trainer: Trainer, context: Context, state: State) -> dict[str, Tensor]:
-    if trainer.recipe.keep == "best" and state.best_weights:
+    if trainer.recipe.checkpoint == "best" and state.best_weights:
         return state.best_weights
     return _current_weights(trainer, context, state)
 

@@ -116,7 +116,7 @@ class Trainer(ABC):
             )
         self.plan, self.recipe = plan, recipe
         self.options = from_plain(self.options_type, recipe.options, f"--trainer {self.name}")
-        self.steps = make_transforms(recipe.steps)
+        self.steps = make_transforms(recipe.transforms)
         self.annotated = LabelSet(plan.scheme, plan.encoding.values)
         self.prepared = relabelling(self.steps, self.annotated)
         self.encoding = self.choose_encoding()
@@ -177,7 +177,7 @@ class Trainer(ABC):
             UserError: No label of the data set has a place in the trainer's scheme.
         """
         if self.scheme is None and self.prepared == self.annotated:
-            return self.plan.encoding if self.recipe.learns == "chain" else self.plan.encoding.plain()
+            return self.plan.encoding if self.recipe.learns == "levels" else self.plan.encoding.plain()
         change = conversion(self.prepared.scheme, self.label_scheme)
         table = change.table
         values = tuple(sorted({table[v] for v in self.prepared.shown if table.get(v)}))

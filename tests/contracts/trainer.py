@@ -58,7 +58,7 @@ class TrainerContract:
 
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         """A plan and a recipe for seconds; override where the trainer needs larger patches."""
-        return plan, replace(recipe, epochs=3, steps_per_epoch=3, batch=2, patch=None, smallest_updates=1)
+        return plan, replace(recipe, epochs=3, iterations_per_epoch=3, batch=2, patch=None, min_updates=1)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "dimension" in metafunc.fixturenames:

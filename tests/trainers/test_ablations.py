@@ -36,7 +36,7 @@ def networks(kind: type[Trainer], work: WorkFolder, variant: str, **narrow: obje
     (options,) = (each.options for each in kind.ablation.variants if each.name == variant)
     small = type(kind.__name__, (kind,), narrow)
     plan = axial_plan(work) if kind is WGANResUNetTrainer else plan_of(work, 3)
-    recipe = Recipe("test", learns="classes", steps=kind.recipe_named(None).steps, options=dict(options))
+    recipe = Recipe("test", learns="classes", transforms=kind.recipe_named(None).transforms, options=dict(options))
     trainer = small(plan, recipe)
     return trainer.build_all(trainer.shape())
 

@@ -33,8 +33,8 @@ class AxialContract(TrainerContract):
 
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         plan, recipe = super().small(plan, recipe)
-        kept = tuple(step for step in recipe.steps if step.name in ("derive_axial4", "z_score"))
-        return plan, replace(recipe, steps=kept)
+        kept = tuple(step for step in recipe.transforms if step.name in ("derive_axial4", "z_score"))
+        return plan, replace(recipe, transforms=kept)
 
 
 class TestSegNetTrainer(AxialContract):
@@ -66,7 +66,7 @@ def test_sizes_batches_and_epochs_are_those_of_table_1(name: str, recipe_name: s
     side, batch, epochs = COMPARATORS[name, recipe_name]
     recipe = registry.load("trainers", name).recipe_named(recipe_name)
     assert (recipe.epochs, recipe.batch, recipe.patch) == (epochs, batch, (side, side))
-    assert TransformSettings("fit", {"slices": side, "columns": side}) in recipe.steps
+    assert TransformSettings("fit", {"slices": side, "columns": side}) in recipe.transforms
     assert recipe.split == published(side, batch).split
 
 
@@ -100,9 +100,9 @@ def test_published_comparators_learn_bodies_foramina_and_laminae(tiny_work: Work
 
 def test_all_else_is_as_in_the_papers_own_recipe() -> None:
     ours, small = WGANResUNetTrainer.recipes["published"], published(256, 4)
-    assert [step.name for step in small.steps] == [step.name for step in ours.steps]
+    assert [step.name for step in small.transforms] == [step.name for step in ours.transforms]
     assert (small.split, small.augmentation, small.epochs) == (ours.split, ours.augmentation, ours.epochs)
-    assert published(512, 4).steps == ours.steps
+    assert published(512, 4).transforms == ours.transforms
 
 
 @pytest.mark.parametrize(("name", "recipe_name"), [("segnet", "published"), ("unet", "axial_nnunet")])
@@ -112,7 +112,9 @@ def test_the_published_recipe_trains_on_axial_slices_and_writes_tables_2_to_4(
     monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
     monkeypatch.setattr(SegNetTrainer, "widths", (4, 4, 4, 4, 4))
     kind, small = registry.load("trainers", name), published(32, 4)
-    recipe = replace(kind.recipe_named(recipe_name), patch=small.patch, steps=small.steps, steps_per_epoch=1)
+    recipe = replace(
+        kind.recipe_named(recipe_name), patch=small.patch, transforms=small.transforms, iterations_per_epoch=1
+    )
     monkeypatch.setattr(kind, "recipes", {recipe_name: recipe})
     work = planned(tmp_path)
     train(TrainRequest(work.root, name, plan="2d_axial", epochs=1, device="cpu"))

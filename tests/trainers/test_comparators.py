@@ -36,7 +36,7 @@ class TestCFNetTrainer(TrainerContract):
 
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         plan, recipe = super().small(plan, recipe)
-        return plan, replace(recipe, steps=())
+        return plan, replace(recipe, transforms=())
 
 
 def test_comparators_train_as_the_baseline_does(tiny_work: WorkFolder) -> None:

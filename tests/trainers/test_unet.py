@@ -20,8 +20,8 @@ class TestUNetTrainer(TrainerContract):
 
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         plan, recipe = super().small(plan, recipe)
-        kept = tuple(step for step in recipe.steps if step.name in ("derive_axial4", "z_score"))
-        return plan, replace(recipe, steps=kept)
+        kept = tuple(step for step in recipe.transforms if step.name in ("derive_axial4", "z_score"))
+        return plan, replace(recipe, transforms=kept)
 
 
 @pytest.mark.parametrize(("recipe", "chained"), [("adapted", True), ("classification", False)])

@@ -55,15 +55,15 @@ TRANSFORMS = (
 PUBLISHED = Recipe(
     "published",
     epochs=100,
-    steps_per_epoch=None,
+    iterations_per_epoch=None,
     optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0, clip_norm=0.0)},
     schedule=ScheduleSettings("constant", warmup=0.0),
     learns="classes",
     batch=16,
     patch=(SIDE, SIDE),
-    steps=TRANSFORMS,
-    foreground=0.0,
-    smallest_updates=1,
+    transforms=TRANSFORMS,
+    foreground_oversampling=0.0,
+    min_updates=1,
 )
 
 
@@ -84,11 +84,11 @@ class AttentionUNetTrainer(Trainer):
             batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
             augmentation=AugmentationSettings(),
             learns="classes",
-            average=0.99,
+            ema_decay=0.99,
         ),
         "published": PUBLISHED,
         "published_boxes": replace(
-            PUBLISHED, name="published_boxes", steps=(TransformSettings("box_masks"), *TRANSFORMS)
+            PUBLISHED, name="published_boxes", transforms=(TransformSettings("box_masks"), *TRANSFORMS)
         ),
     }
 

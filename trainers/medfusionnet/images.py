@@ -40,7 +40,7 @@ def with_images(trainer: MedFusionNetTrainer, job: Job) -> Fold:
         UserError: No slice to train on is annotated, or none to score.
     """
     fold = job.fold
-    middle = any(s.name == "annotated_slices" and s.settings.get("middle") for s in trainer.recipe.steps)
+    middle = any(s.name == "annotated_slices" and s.settings.get("middle") for s in trainer.recipe.transforms)
     if fold.slices is not None or not (middle or trainer.options.enlarge == "before"):
         return fold
     folder, slices = prepare_cases(trainer, job.cases, fold.every), {}

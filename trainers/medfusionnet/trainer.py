@@ -93,13 +93,13 @@ SPLIT = SplitSettings("patient", 0.70, 0.05, 0.25, folds=4)
 PUBLISHED = Recipe(
     "published",
     epochs=50,
-    steps_per_epoch=None,
+    iterations_per_epoch=None,
     optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0, clip_norm=0.0)},
     schedule=ScheduleSettings("plateau", warmup=0.0, patience=5, factor=0.1),
     learns="classes",
     batch=64,
     patch=(SIDE, SIDE),
-    steps=(
+    transforms=(
         TransformSettings("unit_range"),
         TransformSettings("resize", {"rows": SIDE, "columns": SIDE}),
         TransformSettings("annotated_slices", {"middle": 1}),
@@ -114,8 +114,8 @@ PUBLISHED = Recipe(
         brightness_probability=0.5,
         brightness=0.2,
     ),
-    foreground=0.0,
-    smallest_updates=1,
+    foreground_oversampling=0.0,
+    min_updates=1,
     split=SPLIT,
     options={"flips": "horizontal", "enlargement": ENLARGEMENT},
 )
@@ -140,8 +140,8 @@ class MedFusionNetTrainer(Trainer):
             batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
             augmentation=AugmentationSettings(),
             learns="classes",
-            steps=(TransformSettings("annotated_slices"),),
-            average=0.99,
+            transforms=(TransformSettings("annotated_slices"),),
+            ema_decay=0.99,
             split=SPLIT,
         ),
         "published": PUBLISHED,
@@ -199,12 +199,12 @@ class MedFusionNetTrainer(Trainer):
 
     def fit_statistics(self, sampler: PatchSampler) -> None:
         """An epoch is one pass over the enlarged images; dealt by copies, not all of an image's are trained on."""
-        if self.recipe.steps_per_epoch is None:
+        if self.recipe.iterations_per_epoch is None:
             images = sampler.pass_length() * self.options.enlargement
             if self.options.enlarge == "before":
                 split = self.recipe.split or SplitSettings()
                 images *= split.train / sum(split.shares)
-            self.recipe = replace(self.recipe, steps_per_epoch=max(ceil(images / self.batch), 1))
+            self.recipe = replace(self.recipe, iterations_per_epoch=max(ceil(images / self.batch), 1))
 
     # All of them.
 

@@ -27,22 +27,22 @@ AUGMENTATION = replace(  # rotation, contrast and elastic deformation; how much 
 PUBLISHED = Recipe(
     "published",
     epochs=50,
-    steps_per_epoch=None,
+    iterations_per_epoch=None,
     optimisers={"network": OptimiserSettings("adam", 1e-3, 1e-4, clip_norm=0.0)},
     schedule=ScheduleSettings("plateau", warmup=0.0, patience=10, factor=0.5),
     learns="classes",
     batch=8,
     patch=(SLICES, ROWS, COLUMNS),
-    steps=(
+    transforms=(
         TransformSettings("centre_crop", {"columns": 0.5}),
         TransformSettings("fit", {"slices": SLICES, "rows": ROWS, "columns": COLUMNS}),
         TransformSettings("z_score"),
     ),
     augmentation=AUGMENTATION,
-    foreground=0.0,
-    keep="best",
+    foreground_oversampling=0.0,
+    checkpoint="best",
     loss_weights={"dice": 0.0, "cross_entropy": 1.0},
-    smallest_updates=1,
+    min_updates=1,
     split=SPLIT,
 )
 COMPARED = replace(PUBLISHED, name="safnet")  # of the comparators: cross-entropy, Adam 1e-3, the same data

@@ -73,10 +73,12 @@ class SAFNetTrainer(Trainer):
             batch=1,  # levels are learnt by looks: that takes many updates, not many volumes in each
             augmentation=AugmentationSettings(elastic_probability=0.2),
             learns="classes",
-            average=0.99,
+            ema_decay=0.99,
         ),
         "published": PUBLISHED,
-        "published_literal": replace(PUBLISHED, name="published_literal", options={"loss": "binary"}, score="accuracy"),
+        "published_literal": replace(
+            PUBLISHED, name="published_literal", options={"loss": "binary"}, monitor="accuracy"
+        ),
     }
 
     def shape(self) -> NetworkShape:

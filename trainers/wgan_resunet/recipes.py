@@ -29,13 +29,13 @@ def published(side: int, batch: int, optimisers: dict[str, OptimiserSettings] | 
     return Recipe(
         "published",
         epochs=500,
-        steps_per_epoch=None,
+        iterations_per_epoch=None,
         optimisers=optimisers or {"network": ADAM},
         schedule=ScheduleSettings("constant", warmup=0.0),
         learns="classes",
         batch=batch,
         patch=(side, side),
-        steps=(
+        transforms=(
             DERIVATION,
             TransformSettings("wavelet_denoise"),
             TransformSettings("adaptive_histogram"),
@@ -44,12 +44,12 @@ def published(side: int, batch: int, optimisers: dict[str, OptimiserSettings] | 
             TransformSettings("z_score", {"per_slice": 1}),
         ),
         augmentation=ROTATION_AND_CROPPING,
-        foreground=0.0,
-        smallest_updates=1,
+        foreground_oversampling=0.0,
+        min_updates=1,
         split=SplitSettings("patient", 0.6, 0.1, 0.3, folds=5),
     )
 
 
 def fits_axial_slices(recipe: Recipe) -> bool:
     """Whether a recipe is of this protocol: it derives the labels and brings slices to square pixels."""
-    return bool(recipe.patch) and DERIVATION in recipe.steps
+    return bool(recipe.patch) and DERIVATION in recipe.transforms

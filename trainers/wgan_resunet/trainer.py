@@ -118,8 +118,8 @@ class WGANResUNetTrainer(Trainer):
             },
             augmentation=AugmentationSettings(),
             learns="classes",
-            steps=(DERIVATION,),
-            average=0.99,
+            transforms=(DERIVATION,),
+            ema_decay=0.99,
         ),
         "published": published(SIDE, 4, {GENERATOR: ADAM, CRITIC: ADAM}),
     }

@@ -225,18 +225,18 @@ def prepared_folder(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path
     Raises:
         UserError: A step cannot work on a case, or the steps leave nothing of these cases to train on.
     """
-    if not trainer.recipe.steps:
+    if not trainer.recipe.transforms:
         return cases
-    folder, steps = cases / trainer.recipe.transforms_hash(), make_transforms(trainer.recipe.steps)
+    folder, steps = cases / trainer.recipe.transforms_hash(), make_transforms(trainer.recipe.transforms)
     made = [_prepare(trainer, steps, CaseStore(cases, id_), CaseStore(folder, id_)) for id_ in ids]
-    _summarise(trainer.recipe.steps, steps, folder, ids, any(made))
+    _summarise(trainer.recipe.transforms, steps, folder, ids, any(made))
     return folder
 
 
 def _prepare(trainer: Trainer, steps: Sequence[AnyTransform], source: CaseStore, target: CaseStore) -> bool:
     """Makes one case, unless it is there already; says whether it did."""
     plan = trainer.plan
-    rules = [[each.name for each in trainer.recipe.steps], plan.scheme.to_dict(), plan.encoding.values]
+    rules = [[each.name for each in trainer.recipe.transforms], plan.scheme.to_dict(), plan.encoding.values]
     key = f"{source.record.key}-{hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:16]}"
     if target.done(key):
         return False

@@ -16,11 +16,11 @@ VOLUME = made_plan(chain_encoding(), 3)
 
 def test_patch_and_fitting_shrink_together() -> None:
     fit = TransformSettings("fit", {"slices": 512, "columns": 512})
-    recipe = Recipe("published", patch=(512, 512), steps=(TransformSettings("z_score"), fit))
+    recipe = Recipe("published", patch=(512, 512), transforms=(TransformSettings("z_score"), fit))
     small = resized(recipe, AXIAL, 128)
     assert small.name == "published_size-128"
     assert small.patch == (128, 128)
-    assert small.steps == (
+    assert small.transforms == (
         TransformSettings("z_score"),
         TransformSettings("fit", {"slices": 128, "columns": 128}),
     )
@@ -29,9 +29,9 @@ def test_patch_and_fitting_shrink_together() -> None:
 def test_volumes_keep_their_slices_and_crops_their_shares() -> None:
     fit = TransformSettings("fit", {"slices": 18, "rows": 256, "columns": 128})
     crop = TransformSettings("centre_crop", {"columns": 0.5})
-    small = resized(Recipe("published", patch=(18, 256, 128), steps=(crop, fit)), VOLUME, 64)
+    small = resized(Recipe("published", patch=(18, 256, 128), transforms=(crop, fit)), VOLUME, 64)
     assert small.patch == (18, 64, 32)
-    assert small.steps == (crop, TransformSettings("fit", {"slices": 18, "rows": 64, "columns": 32}))
+    assert small.transforms == (crop, TransformSettings("fit", {"slices": 18, "rows": 64, "columns": 32}))
 
 
 def test_a_recipe_without_a_patch_shrinks_the_plans() -> None:

@@ -130,7 +130,7 @@ TRANSFORMS = {
 def test_slices_that_nobody_wants_are_not_put_through_the_network(tmp_path: Path, save, name: str) -> None:
     """Unless a step moves slices; the answer of the others is the same."""
     plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)))
-    recipe = replace(BrightnessTrainer.recipes["only"], steps=TRANSFORMS[name], patch=(48, 24))
+    recipe = replace(BrightnessTrainer.recipes["only"], transforms=TRANSFORMS[name], patch=(48, 24))
     model = save(tmp_path / "model", BrightnessTrainer(plan, recipe))
     seen = []
 

@@ -145,7 +145,7 @@ def test_weighted_models_are_blended_whatever_they_see(tmp_path: Path, scan: Pat
     from tests.toys import QUICK, ToyTrainer
 
     steps = (TransformSettings("centre_crop", {"columns": 0.8}), TransformSettings("resize", {"rows": 50}))
-    recipes = [QUICK] * 3 if alike else [QUICK, replace(QUICK, patch=(40, 24)), replace(QUICK, steps=steps)]
+    recipes = [QUICK] * 3 if alike else [QUICK, replace(QUICK, patch=(40, 24)), replace(QUICK, transforms=steps)]
     plan, weights = made_plan(chain_encoding()), (0.5, 0.2, 0.3)
     singles = [save(tmp_path / str(k), ToyTrainer(plan, recipe), k) for k, recipe in enumerate(recipes)]
     blend = [replace(model, weight=2 * weight) for model, weight in zip(singles, weights, strict=True)]

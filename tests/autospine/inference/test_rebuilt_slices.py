@@ -104,7 +104,7 @@ def test_steps_of_a_recipe_are_undone_on_rebuilt_slices(tmp_path: Path, scan: Pa
     masks = []
     recipe = replace(
         BrightnessTrainer.recipes["only"],
-        steps=(
+        transforms=(
             TransformSettings("centre_crop", {"columns": 0.8}),
             TransformSettings("resize", {"rows": 50.0}),
         ),
@@ -250,7 +250,7 @@ def test_slightly_uneven_slices_are_taken_as_even(
 def test_a_trainer_learns_from_rebuilt_slices(tmp_path: Path, work: WorkFolder, toys, steps) -> None:
     """One that knows nothing of them; validated on its cases' own grids."""
     plan = shrunk(Plans.load(work.plans).get("slice_reconstruction", work.plans))
-    trainer = ToyTrainer(plan, replace(QUICK, epochs=1, steps=steps))
+    trainer = ToyTrainer(plan, replace(QUICK, epochs=1, transforms=steps))
     job = make_job(work, plan, tmp_path / "model", fold=Fold(("1_t2", "4_t2"), ("5_t2",)))
     evaluation = trainer.train(job)
     assert evaluation is not None
@@ -287,7 +287,7 @@ def test_a_39_slice_volume_at_1_mm_stays_below_its_memory(tmp_path: Path, save) 
         TransformSettings("centre_crop", {"columns": 0.9}),
         TransformSettings("resize", {"rows": 256, "columns": 256}),
     )
-    recipe = replace(UNetTrainer.recipes["adapted"], steps=steps)
+    recipe = replace(UNetTrainer.recipes["adapted"], transforms=steps)
     model = save(tmp_path / "model", UNetTrainer(plan, recipe))
     command = [sys.executable, "-c", MEMORY, str(model.folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -31,7 +31,7 @@ def test_the_mask_lies_where_it_does_without_steps(tmp_path: Path, save, chain: 
     scan = write_array(tmp_path / "1_t2.mha", spine_image(spine_mask()))
     plan, masks = made_plan(plain_encoding(get_scheme("spider"), (1, 100))), []
     for name, steps in (("plain", PLAIN), (chain, CHAINS[chain])):
-        recipe = replace(BrightnessTrainer.recipes["only"], steps=steps)
+        recipe = replace(BrightnessTrainer.recipes["only"], transforms=steps)
         save(tmp_path / name, BrightnessTrainer(plan, recipe))
         masks.append(predict(scan, tmp_path / name, device="cpu").mask > 0)
     plain, stepped = masks

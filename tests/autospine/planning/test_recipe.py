@@ -13,17 +13,17 @@ from autospine.preprocessing.transforms.base import TransformSettings
 FULL = Recipe(
     "full",
     epochs=7,
-    steps_per_epoch=None,
+    iterations_per_epoch=None,
     optimisers={"network": OptimiserSettings("sgd", 0.1), "critic": OptimiserSettings("adam")},
     schedule=ScheduleSettings("plateau", patience=3),
     learns="classes",
     batch=4,
     patch=(8, 16),
-    steps=(TransformSettings("centre_crop", {"rows": 0.5}), TransformSettings("resize", {"columns": 64})),
+    transforms=(TransformSettings("centre_crop", {"rows": 0.5}), TransformSettings("resize", {"columns": 64})),
     augmentation=AugmentationSettings(),
     loss_weights={"dice": 2.0},
-    keep="best",
-    score="iou",
+    checkpoint="best",
+    monitor="iou",
 )
 
 
@@ -55,8 +55,8 @@ def test_weights_of_loss_terms() -> None:
 def test_the_hash_follows_the_steps_alone() -> None:
     assert FULL.transforms_hash() == replace(FULL, epochs=9, name="other").transforms_hash()
     others = [
-        replace(FULL, steps=FULL.steps[::-1]),
-        replace(FULL, steps=FULL.steps[:1]),
-        replace(FULL, steps=(TransformSettings("centre_crop", {"rows": 0.6}), FULL.steps[1])),
+        replace(FULL, transforms=FULL.transforms[::-1]),
+        replace(FULL, transforms=FULL.transforms[:1]),
+        replace(FULL, transforms=(TransformSettings("centre_crop", {"rows": 0.6}), FULL.transforms[1])),
     ]
     assert len({FULL.transforms_hash(), *(other.transforms_hash() for other in others)}) == 4

@@ -26,7 +26,9 @@ from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, GanTrainer, ToyTrainer
 
 CPU = torch.device("cpu")
-RECIPE = replace(QUICK, batch=4, learns="classes", loss_weights={"dice": 0.0}, average=0.0, steps_per_epoch=1, epochs=1)
+RECIPE = replace(
+    QUICK, batch=4, learns="classes", loss_weights={"dice": 0.0}, ema_decay=0.0, iterations_per_epoch=1, epochs=1
+)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ OVERHEAD = budget.LOADING
 
 @pytest.fixture
 def trainer(tiny_work: WorkFolder) -> ToyTrainer:
-    return ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, smallest_updates=100))
+    return ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, min_updates=100))
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_the_widest_network_that_gets_enough_updates_is_taken(trainer, job, batc
     found = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
     assert found.shape.widths == (4, 8)
     assert found.steps * found.seconds_per_step * OVERHEAD <= 60
-    assert found.steps >= 100 - found.steps_per_epoch
-    assert found.steps % found.steps_per_epoch == 0
+    assert found.steps >= 100 - found.iterations_per_epoch
+    assert found.steps % found.iterations_per_epoch == 0
 
 
 def test_where_all_get_enough_it_is_the_widest_of_all(trainer, job, batches, seconds) -> None:
@@ -92,7 +92,7 @@ def test_where_none_gets_enough_it_is_the_narrowest(trainer, job, batches, secon
 def test_a_budget_that_is_spent_already_still_trains_a_little(trainer, job, batches, seconds) -> None:
     seconds.update({2: 1000.0})
     found = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
-    assert 1 <= found.steps_per_epoch <= found.steps <= 2
+    assert 1 <= found.iterations_per_epoch <= found.steps <= 2
 
 
 def test_the_validation_is_paid_for_out_of_the_budget(trainer, job, batches, seconds) -> None:
@@ -116,7 +116,7 @@ def test_the_looks_after_the_epochs_are_paid_for_and_few(trainer, job, batches, 
     """As for whole volumes, where a look at 72 of them takes many times as long as an update."""
     seconds.update({2: 0.2, 4: 99.0, "forward": forward})
     found = calibrate(trainer, batches, job, NOTHING_AFTER, 72)
-    epochs = found.steps // found.steps_per_epoch
+    epochs = found.steps // found.iterations_per_epoch
     updating, looking = found.steps * 0.2 * OVERHEAD, epochs * validation_seconds(72, forward)
     assert 0.9 * 60 < updating + looking <= 60
     few = epochs <= budget.FEW_EPOCHS
@@ -191,15 +191,15 @@ def test_the_quickest_format_is_taken_if_it_is_worth_it(
 def test_without_a_budget_the_recipe_or_the_user_says_how_long(trainer, job, batches, seconds) -> None:
     job = replace(job, minutes=None)
     found = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
-    assert (found.steps, found.steps_per_epoch) == (6, 3)
+    assert (found.steps, found.iterations_per_epoch) == (6, 3)
     assert found.shape == trainer.shape()
     assert calibrate(trainer, batches, replace(job, epochs=5), NOTHING_AFTER, 0).steps == 15
 
 
 def test_without_a_number_an_epoch_is_a_pass_over_the_slices(trainer, job, batches, seconds) -> None:
-    trainer.recipe = replace(QUICK, steps_per_epoch=None)
+    trainer.recipe = replace(QUICK, iterations_per_epoch=None)
     found = calibrate(trainer, batches, replace(job, minutes=None), NOTHING_AFTER, 0)
-    assert found.steps_per_epoch == 4 * 6 // 2  # four cases of six slices, two at once
+    assert found.iterations_per_epoch == 4 * 6 // 2  # four cases of six slices, two at once
 
 
 def test_a_calibration_survives_the_checkpoint(trainer) -> None:

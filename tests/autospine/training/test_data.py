@@ -16,11 +16,19 @@ from tests.tiny import IDS, chain_encoding, made_plan, plan_of, spine_image, spi
 SPIDER = get_scheme("spider")
 
 
-def sampler_of(work: WorkFolder, dimension: int, foreground: float = 0.67, **changes: object) -> PatchSampler:
+def sampler_of(
+    work: WorkFolder, dimension: int, foreground_oversampling: float = 0.67, **changes: object
+) -> PatchSampler:
     plan = plan_of(work, dimension)
     settings = {"patch": plan.network_patch, **changes}
     return PatchSampler(
-        work.preprocessed(plan.name), IDS[:4], plan, SPIDER, plan.encoding, foreground=foreground, **settings
+        work.preprocessed(plan.name),
+        IDS[:4],
+        plan,
+        SPIDER,
+        plan.encoding,
+        foreground_oversampling=foreground_oversampling,
+        **settings,
     )
 
 
@@ -106,10 +114,10 @@ def test_absent_labels_have_no_point(tiny_work: WorkFolder) -> None:
 
 
 def test_foreground_patches_show_a_label(tiny_work: WorkFolder) -> None:
-    sampler = sampler_of(tiny_work, 2, foreground=1.0, patch=(8, 8))
+    sampler = sampler_of(tiny_work, 2, foreground_oversampling=1.0, patch=(8, 8))
     labels = Batches(sampler, 30, 0).make(0).labels
     assert all(bool((each > 0).any()) for each in labels)
-    nowhere = Batches(sampler_of(tiny_work, 2, foreground=0.0, patch=(8, 8)), 60, 0).make(0).labels
+    nowhere = Batches(sampler_of(tiny_work, 2, foreground_oversampling=0.0, patch=(8, 8)), 60, 0).make(0).labels
     assert not all(bool((each > 0).any()) for each in nowhere)
 
 

@@ -26,7 +26,7 @@ from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, DigestTrainer
 
 work, out = WorkFolder(Path(sys.argv[1])), Path(sys.argv[2])
-recipe = replace(QUICK, keep="best", patience=2, smallest_updates=5)
+recipe = replace(QUICK, checkpoint="best", patience=2, min_updates=5)
 trainer = DigestTrainer(plan_of(work, 2), recipe)
 with process_group("cpu") as device:
     real = timing.time.perf_counter

@@ -170,7 +170,7 @@ def test_every_slice_of_the_plan_is_dealt(work: WorkFolder) -> None:
 
 
 def test_slices_that_a_filter_drops_are_in_no_part(work: WorkFolder) -> None:
-    trainer = trainer_of(work, split=SLICES, steps=(TransformSettings("labelled_slices"),))
+    trainer = trainer_of(work, split=SLICES, transforms=(TransformSettings("labelled_slices"),))
     for split in choose_splits(trainer, work, find_candidates(work), "cv").values():
         parts = split.fold.slices
         assert parts is not None
@@ -195,7 +195,7 @@ def test_volumes_have_no_slices_to_deal(work: WorkFolder) -> None:
 
 
 def test_slices_that_were_not_measured_are_not_dealt(work: WorkFolder) -> None:
-    trainer = trainer_of(work, split=SLICES, steps=(TransformSettings("resize", {"slices": 12}),))
+    trainer = trainer_of(work, split=SLICES, transforms=(TransformSettings("resize", {"slices": 12}),))
     with pytest.raises(UserError, match=r"--split slices: deals slices as they were measured"):
         choose_splits(trainer, work, find_candidates(work), "0")
 
@@ -209,7 +209,7 @@ def slice_job(work: WorkFolder, trainer: Trainer, folder: Path) -> Job:
 def test_each_part_is_drawn_from_its_own_slices(
     work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = trainer_of(work, foreground=0.0, epochs=4)
+    trainer = trainer_of(work, foreground_oversampling=0.0, epochs=4)
     drawn: dict[int, set[tuple[str, int]]] = {}
     cut = loop.PatchSampler.cut
 

@@ -200,7 +200,7 @@ def test_patience_ends_a_training_and_the_best_weights_are_kept(
     tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = scored(monkeypatch, [0.3, 0.8, 0.7, 0.6, 0.5, 0.4])
-    recipe = replace(ToyTrainer.recipes["best"], epochs=6, steps_per_epoch=2, patience=2)
+    recipe = replace(ToyTrainer.recipes["best"], epochs=6, iterations_per_epoch=2, patience=2)
     trainer = ToyTrainer(plan_of(tiny_work, 2), recipe)
     kept = load_file(fit(trainer, make_job(tiny_work, trainer.plan, tmp_path)) / "weights.safetensors")
     assert len(seen) == 4
@@ -229,7 +229,7 @@ def test_the_average_is_the_weighted_mean_of_all_weights(tiny_work: WorkFolder, 
             history.append({n: v.clone() for n, v in context.networks["network"].state_dict().items()})
             return terms
 
-    trainer = Watched(plan_of(tiny_work, 2), replace(QUICK, average=0.6))
+    trainer = Watched(plan_of(tiny_work, 2), replace(QUICK, ema_decay=0.6))
     job = make_job(tiny_work, trainer.plan, tmp_path)
     kept = load_file(fit(trainer, job) / "weights.safetensors")
     history = history[-6:]  # the first ones were the calibration's

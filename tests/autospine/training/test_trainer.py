@@ -111,7 +111,7 @@ def test_prepared_cases_are_made_once_and_apart(tiny_work: WorkFolder, tmp_path:
     stamp = CaseStore(folder, "1_t1").image_path.stat().st_mtime_ns
     assert prepared_folder(trainer, cases, ("1_t1",)) == folder
     assert CaseStore(folder, "1_t1").image_path.stat().st_mtime_ns == stamp
-    other = PreparedTrainer(trainer.plan, replace(trainer.recipe, steps=trainer.recipe.steps[:1]))
+    other = PreparedTrainer(trainer.plan, replace(trainer.recipe, transforms=trainer.recipe.transforms[:1]))
     assert prepared_folder(other, cases, ("1_t1",)) != folder
     assert prepared_folder(ToyTrainer(trainer.plan, QUICK), cases, ("1_t1",)) == cases
 

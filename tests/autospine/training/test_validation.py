@@ -59,7 +59,7 @@ def test_windows_are_counted_on_the_grid_that_the_steps_make(
     assert counted(plan, tiny_work, tmp_path, patch, ()).windows > 4 * each
 
 
-@pytest.mark.parametrize("learns", ["classes", "chain"])
+@pytest.mark.parametrize("learns", ["classes", "levels"])
 def test_of_rebuilt_slices_only_those_are_counted_that_are_predicted(
     tiny_work: WorkFolder, tmp_path: Path, learns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,13 +69,13 @@ def test_of_rebuilt_slices_only_those_are_counted_that_are_predicted(
     record = CaseStore(job.cases, IDS[0]).record
     finer = replace(record, shape=(21, *SHAPE[1:]), slice_grid=SliceGrid(SHAPE[0], 4.0, 4))
     monkeypatch.setattr(CaseStore, "record", finer)
-    assert count_windows(trainer, job.cases, IDS[:1]) == (21 if learns == "chain" else SHAPE[0])
-    fitted = replace(trainer.recipe, steps=(TransformSettings("fit", {"slices": 9}),))
+    assert count_windows(trainer, job.cases, IDS[:1]) == (21 if learns == "levels" else SHAPE[0])
+    fitted = replace(trainer.recipe, transforms=(TransformSettings("fit", {"slices": 9}),))
     assert count_windows(ToyTrainer(trainer.plan, fitted), job.cases, IDS[:1]) == 9
 
 
 def counted(
     plan: Plan, work: WorkFolder, folder: Path, patch: tuple[int, ...], steps: tuple[TransformSettings, ...]
 ) -> ValidationCost:
-    trainer = ToyTrainer(plan, replace(QUICK, patch=patch, steps=steps))
+    trainer = ToyTrainer(plan, replace(QUICK, patch=patch, transforms=steps))
     return afterwards(trainer, make_job(work, plan, folder, fold=Fold(IDS[:2], IDS[2:4], IDS[5:])))

@@ -61,11 +61,11 @@ class TestMedFusionNetTrainer(TrainerContract):
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         steps = tuple(
             replace(step, settings={"rows": 32, "columns": 24}) if step.name == "resize" else step
-            for step in recipe.steps
+            for step in recipe.transforms
         )
         patch = (32, 24) if recipe.patch else None
         small = super().small(plan, recipe)[1]
-        return plan, replace(small, steps=steps, patch=patch)
+        return plan, replace(small, transforms=steps, patch=patch)
 
 
 def made(work: WorkFolder, recipe: str = "published", **changes: object) -> MedFusionNetTrainer:
@@ -144,10 +144,10 @@ def test_an_epoch_is_one_pass_over_the_enlarged_images(tiny_work: WorkFolder, tm
     trainer = made(tiny_work)
     trainer.fit_statistics(Sampler())  # type: ignore[arg-type]
     assert round(447 * ENLARGEMENT) == 3535
-    assert trainer.recipe.steps_per_epoch == -(-3535 // 64)
+    assert trainer.recipe.iterations_per_epoch == -(-3535 // 64)
     adapted = made(tiny_work, "adapted")
     adapted.fit_statistics(Sampler())  # type: ignore[arg-type]
-    assert adapted.recipe.steps_per_epoch == MedFusionNetTrainer.recipes["adapted"].steps_per_epoch
+    assert adapted.recipe.iterations_per_epoch == MedFusionNetTrainer.recipes["adapted"].iterations_per_epoch
 
 
 def test_enlarging_before_the_split_makes_no_epoch_longer(tiny_work: WorkFolder) -> None:
@@ -160,7 +160,7 @@ def test_enlarging_before_the_split_makes_no_epoch_longer(tiny_work: WorkFolder)
     after, before = made(tiny_work), made(tiny_work, "published_enlarged_first")
     after.fit_statistics(Sampler(313))  # type: ignore[arg-type]
     before.fit_statistics(Sampler(447))  # type: ignore[arg-type]  # nearly every image has a copy on this side
-    assert after.recipe.steps_per_epoch == before.recipe.steps_per_epoch == -(-3535 * 7 // 640)
+    assert after.recipe.iterations_per_epoch == before.recipe.iterations_per_epoch == -(-3535 * 7 // 640)
 
 
 def test_where_nothing_is_split_nothing_is_enlarged_before(

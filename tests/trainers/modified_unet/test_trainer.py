@@ -39,9 +39,10 @@ class TestModifiedUNetTrainer(TrainerContract):
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         plan, recipe = super().small(plan, recipe)
         steps = tuple(
-            replace(step, settings={"rows": 64, "columns": 51}) if step.name == "fit" else step for step in recipe.steps
+            replace(step, settings={"rows": 64, "columns": 51}) if step.name == "fit" else step
+            for step in recipe.transforms
         )
-        return plan, replace(recipe, steps=steps)
+        return plan, replace(recipe, transforms=steps)
 
 
 def made(work: WorkFolder, recipe: str = "published", **changes: object) -> ModifiedUNetTrainer:
@@ -52,7 +53,7 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
     trainer = made(tiny_work)
     assert trainer.patch == (640, 512)
     assert (trainer.batch, trainer.recipe.epochs, trainer.recipe.patience) == (8, 100, 15)
-    assert (trainer.recipe.keep, trainer.recipe.score) == ("best", "iou")
+    assert (trainer.recipe.checkpoint, trainer.recipe.monitor) == ("best", "iou")
     assert trainer.recipe.split is not None
     assert trainer.recipe.split.by == "slices"
     assert trainer.shape().widths == (32, 64, 128, 256, 512)
@@ -63,15 +64,15 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
 def test_the_adapted_recipe_keeps_patients_together_and_hard_slices_in(tiny_work: WorkFolder) -> None:
     trainer = made(tiny_work, "adapted")
     assert trainer.recipe.split is None
-    assert [step.name for step in trainer.recipe.steps] == ["clean_masks"]
-    assert not trainer.recipe.steps[0].settings.get("published", 0)
+    assert [step.name for step in trainer.recipe.transforms] == ["clean_masks"]
+    assert not trainer.recipe.transforms[0].settings.get("published", 0)
     assert trainer.augmentation() is not None
     assert trainer.patch == trainer.plan.network_patch
     assert len(trainer.candidates()) == 5
 
 
 def test_classes_weigh_by_how_rare_they_are_on_the_slices_trained_on(tiny_work: WorkFolder, tmp_path: Path) -> None:
-    trainer = made(tiny_work, "adapted", steps=())
+    trainer = made(tiny_work, "adapted", transforms=())
     job = make_job(tiny_work, trainer.plan, tmp_path)
     slices = {"1_t1": (2, 3), "2_t2": (0,)}  # mid-line, and beside the spine
     trainer.fit_statistics(make_batches(trainer, job, ("1_t1", "2_t2"), 0, slices).sampler)
@@ -118,7 +119,7 @@ def test_data_without_the_canal_are_refused_unless_allowed(
     with pytest.raises(UserError, match=r"shows no spinal canal.*--allow-missing-classes"):
         train(request)
     assert not (work.root / "models").exists()
-    quick = replace(ModifiedUNetTrainer.recipes["adapted"], steps_per_epoch=2)
+    quick = replace(ModifiedUNetTrainer.recipes["adapted"], iterations_per_epoch=2)
     monkeypatch.setitem(ModifiedUNetTrainer.recipes, "adapted", quick)
     assert "validated on" in train(replace(request, allow_missing_classes=True))
     folder = work.model("modified_unet", "2d_sagittal", "adapted", "0")
@@ -135,9 +136,10 @@ def test_published_deals_the_slices_that_the_filter_leaves(
     shutil.copytree(tiny_work.root, root)
     published = ModifiedUNetTrainer.recipes["published"]
     steps = tuple(
-        replace(step, settings={"rows": 80, "columns": 64}) if step.name == "fit" else step for step in published.steps
+        replace(step, settings={"rows": 80, "columns": 64}) if step.name == "fit" else step
+        for step in published.transforms
     )
-    small = replace(published, steps=steps, patch=(80, 64), batch=2)
+    small = replace(published, transforms=steps, patch=(80, 64), batch=2)
     monkeypatch.setitem(ModifiedUNetTrainer.recipes, "published", small)
     monkeypatch.setattr(ModifiedUNetTrainer, "widths", (4, 4, 8, 8, 8))
     request = TrainRequest(

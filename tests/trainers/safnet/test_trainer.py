@@ -44,7 +44,7 @@ SMALL_FIT = TransformSettings("fit", {"slices": 6, "rows": 64, "columns": 32})
 
 def small_steps(recipe: Recipe) -> tuple[TransformSettings, ...]:
     """The recipe's steps, at a quarter of the size."""
-    return tuple(SMALL_FIT if step.name == "fit" else step for step in recipe.steps)
+    return tuple(SMALL_FIT if step.name == "fit" else step for step in recipe.transforms)
 
 
 class TestSAFNetTrainer(TrainerContract):
@@ -55,7 +55,7 @@ class TestSAFNetTrainer(TrainerContract):
 
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         plan, recipe = super().small(plan, recipe)
-        return plan, replace(recipe, steps=small_steps(recipe))
+        return plan, replace(recipe, transforms=small_steps(recipe))
 
 
 def made(work: WorkFolder, recipe: str = "published", **changes: object) -> SAFNetTrainer:
@@ -65,8 +65,8 @@ def made(work: WorkFolder, recipe: str = "published", **changes: object) -> SAFN
 def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
     trainer, recipe = made(tiny_work), PUBLISHED
     assert trainer.patch == (18, 256, 128)
-    assert (trainer.batch, recipe.epochs, recipe.steps_per_epoch) == (8, 50, None)
-    assert (recipe.keep, recipe.score, recipe.patience) == ("best", "dice", 0)
+    assert (trainer.batch, recipe.epochs, recipe.iterations_per_epoch) == (8, 50, None)
+    assert (recipe.checkpoint, recipe.monitor, recipe.patience) == ("best", "dice", 0)
     assert (recipe.schedule.kind, recipe.schedule.patience, recipe.schedule.factor) == ("plateau", 10, 0.5)
     adam = recipe.optimisers["network"]
     assert (adam.kind, adam.learning_rate, adam.weight_decay) == ("adam", 1e-3, 1e-4)
@@ -111,14 +111,14 @@ def test_the_loss_is_cross_entropy_and_equation_9_on_demand(tiny_work: WorkFolde
     assert made(tiny_work, "adapted").objective().semantic.dice == 1.0
     literal = made(tiny_work, "published_literal")
     assert isinstance(literal.objective().semantic, BinaryCrossEntropy)
-    assert literal.recipe.score == "accuracy"
+    assert literal.recipe.monitor == "accuracy"
     with pytest.raises(UserError, match="hinge"):
         made(tiny_work, options={"loss": "hinge"})
 
 
 def test_what_is_not_annotated_has_no_loss_in_either(tiny_work: WorkFolder, tmp_path: Path) -> None:
     for name in ("published", "published_literal"):
-        trainer = made(tiny_work, name, patch=None, steps=())
+        trainer = made(tiny_work, name, patch=None, transforms=())
         job = make_job(tiny_work, trainer.plan, tmp_path)
         batch = make_batches(trainer, job, job.fold.train, 0).make(0).part(0, 1)
         hidden = torch.zeros_like(batch.labels, dtype=torch.bool)
@@ -132,7 +132,7 @@ def test_what_is_not_annotated_has_no_loss_in_either(tiny_work: WorkFolder, tmp_
 
 
 def test_the_comparators_see_the_same_data_in_three_dimensions(tiny_work: WorkFolder) -> None:
-    for word in ("steps", "split", "patch", "batch", "epochs", "optimisers", "schedule", "augmentation"):
+    for word in ("transforms", "split", "patch", "batch", "epochs", "optimisers", "schedule", "augmentation"):
         assert getattr(COMPARED, word) == getattr(PUBLISHED, word)
     trainer = UNetTrainer(plan_of(tiny_work, 3), COMPARED)
     assert not trainer.encoding.chained
@@ -152,7 +152,7 @@ def test_every_volume_becomes_18_slices_and_comes_back(shape: tuple[int, int, in
     mask = np.zeros(shape, np.uint8)
     mask[:, shape[1] // 3 : shape[1] // 2, shape[2] // 2] = 3
     start = CaseData(random.normal(size=(1, *shape)).astype(np.float32), mask, (4.0, 1.0, 1.0), view_axis=None)
-    case, way = apply_transforms(make_transforms(PUBLISHED.steps), start)
+    case, way = apply_transforms(make_transforms(PUBLISHED.transforms), start)
     assert case.shape == (18, 256, 128)
     assert np.isfinite(case.image).all()
     assert case.mask is not None
@@ -191,7 +191,7 @@ def small(work: WorkFolder, **changes: object) -> SAFNetTrainer:
     kind = type("Narrow", (SAFNetTrainer,), {"widths": NARROW})
     plan = Plans.load(work.plans).plans[0]
     settings: dict = {
-        "steps": small_steps(PUBLISHED),
+        "transforms": small_steps(PUBLISHED),
         "patch": (6, 64, 32),
         "batch": 2,
         "epochs": 1,
@@ -258,7 +258,7 @@ def test_every_fold_of_a_cross_validation_joins_table_1(
     monkeypatch.setattr(SAFNetTrainer, "widths", NARROW)
     quick = replace(
         PUBLISHED,
-        steps=small_steps(PUBLISHED),
+        transforms=small_steps(PUBLISHED),
         patch=(6, 64, 32),
         batch=2,
         epochs=1,
@@ -299,7 +299,7 @@ def test_mrspineseg_is_read_and_its_17_structures_are_learnt(tmp_path: Path) -> 
     (plan,) = Plans.load(work.plans).plans
     assert plan.scheme.name == "mrspineseg"
     assert sorted(work.load_sources()) == [f"Case{number}" for number in range(1, 5)]
-    trainer = SAFNetTrainer(plan, replace(PUBLISHED, patch=(6, 210, 36), batch=1, steps=()))
+    trainer = SAFNetTrainer(plan, replace(PUBLISHED, patch=(6, 210, 36), batch=1, transforms=()))
     assert trainer.encoding.values == tuple(range(1, 18))
     job = make_job(work, plan, tmp_path / "model", fold=Fold(("Case1",), ("Case2",)))
     labels = make_batches(trainer, job, ("Case1",), 0).make(0).labels

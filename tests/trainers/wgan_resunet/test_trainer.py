@@ -84,9 +84,10 @@ def tiny_work(tmp_path_factory: pytest.TempPathFactory) -> WorkFolder:
 def narrow(plan: Plan, recipe: Recipe) -> WGANResUNetTrainer:
     """A trainer of seconds."""
     steps = tuple(
-        replace(step, settings={"slices": 16, "columns": 32}) if step.name == "fit" else step for step in recipe.steps
+        replace(step, settings={"slices": 16, "columns": 32}) if step.name == "fit" else step
+        for step in recipe.transforms
     )
-    recipe = replace(recipe, epochs=3, steps_per_epoch=3, batch=2, patch=None, smallest_updates=1, steps=steps)
+    recipe = replace(recipe, epochs=3, iterations_per_epoch=3, batch=2, patch=None, min_updates=1, transforms=steps)
     kind = type("WGANResUNetTrainer", (WGANResUNetTrainer,), {"widths": (4, 4, 8, 8, 8), "critic_width": 2})
     return kind(plan, recipe)
 
@@ -118,7 +119,7 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
     recipe = trainer.recipe
     assert (trainer.batch, recipe.epochs, trainer.patch) == (4, 500, (512, 512))
     names = ["derive_axial4", "wavelet_denoise", "adaptive_histogram", "otsu_crop", "fit", "z_score"]
-    assert [step.name for step in recipe.steps] == names
+    assert [step.name for step in recipe.transforms] == names
     assert recipe.split is not None
     assert (recipe.split.shares, recipe.split.folds) == ((0.6, 0.1, 0.3), 5)
     for optimiser in recipe.optimisers.values():
@@ -277,7 +278,7 @@ def test_a_truly_axial_series_keeps_its_slices(tmp_path: Path) -> None:
 
 
 def small_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = replace(WGANResUNetTrainer.recipes["adapted"], steps_per_epoch=2)
+    quick = replace(WGANResUNetTrainer.recipes["adapted"], iterations_per_epoch=2)
     monkeypatch.setitem(WGANResUNetTrainer.recipes, "adapted", quick)
     monkeypatch.setattr(WGANResUNetTrainer, "widths", (4, 4, 8, 8, 8))
     monkeypatch.setattr(WGANResUNetTrainer, "critic_width", 2)

@@ -88,7 +88,7 @@ def test_what_cannot_be_filtered() -> None:
 @pytest.fixture
 def trainer(tiny_work: WorkFolder) -> Trainer:
     steps = (TransformSettings("clean_masks"), TransformSettings("filter_slices"))
-    return ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, steps=steps))
+    return ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, transforms=steps))
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_no_slice_left_names_the_class_every_time(
 
 
 def test_no_slice_left_because_of_the_ratio(tiny_work: WorkFolder, cases: Path) -> None:
-    recipe = replace(QUICK, steps=(TransformSettings("filter_slices", {"max_ratio": 1.5}),))
+    recipe = replace(QUICK, transforms=(TransformSettings("filter_slices", {"max_ratio": 1.5}),))
     with pytest.raises(UserError, match=r"the lowest class weight ratio is \d+\.\d, above 1\.5"):
         prepared_folder(ToyTrainer(plan_of(tiny_work, 2), recipe), cases, IDS[:2])
 
