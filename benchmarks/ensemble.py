@@ -103,7 +103,7 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     from autospine.core.workspace import WorkFolder
     from autospine.ensemble.gather import _predict
     from autospine.ensemble.probabilities import StoredImage, reference_classes
-    from autospine.ensemble.search import every_pair, pair_weightings, search_pairs, shares
+    from autospine.ensemble.search import all_pairs, pair_grid, search_pairs, shares
     from autospine.inference.model import read_model
     from autospine.inference.predictor import Predictor
     from autospine.planning.split_strategies import Split
@@ -123,7 +123,7 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     trainer = registry.load("trainers", card.trainer)(card.plan, card.recipe)
     found = search_pairs(images, count)
     names = [image.name for image in images]
-    wanted = dict.fromkeys(each for pair in every_pair(count) for each in pair_weightings(*pair, count))
+    wanted = dict.fromkeys(each for pair in all_pairs(count) for each in pair_grid(*pair, count))
     differences = [0.0]
     for case in part.cases:
         with TemporaryDirectory() as place:

@@ -72,7 +72,7 @@ def draw(vertebrae: int = 6, discs: bool = True, pitches: Sequence[float] | None
     return Spine(labels, {int(v): np.argwhere(labels == v).mean(axis=0) for v in values})
 
 
-def evidence_of(
+def decoder_input_of(
     spine: Spine,
     encoding: Encoding,
     seed: int = 0,

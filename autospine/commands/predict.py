@@ -37,9 +37,9 @@ def main() -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from autospine.inference.run import PredictRequest, predict_all
+    from autospine.inference.run import PredictRequest, predict_scans
 
-    outcome = predict_all(
+    outcome = predict_scans(
         PredictRequest(
             inputs=tuple(options.input),
             output=options.output,

@@ -13,8 +13,8 @@ from autospine.core.files import write_json
 from autospine.core.workspace import WorkFolder
 from autospine.ensemble.comparison import compare
 from autospine.ensemble.gather import gather
-from autospine.ensemble.search import alone, best, every_pair, hill_climb, measure, search_pairs, shares
-from autospine.ensemble.table import Published, WeightReport, describe
+from autospine.ensemble.search import all_pairs, best, hill_climb, measure, search_pairs, shares, single_member
+from autospine.ensemble.table import PublishedScores, WeightReport, describe
 from autospine.inference.ensemble_card import EnsembleCard, Member
 from autospine.inference.model import Model
 from autospine.planning.splits import Part
@@ -25,7 +25,7 @@ PROBABILITIES, DIFFERENCE = "probabilities", "difference.json"
 
 
 @dataclass(frozen=True)
-class Candidates:
+class EnsembleSpec:
     """What weights are looked for.
 
     Attributes:
@@ -42,12 +42,12 @@ class Candidates:
     names: tuple[str, ...]
     validation: Part
     test: Part | None = None
-    uphill: bool = False
-    published: Published = field(default_factory=dict)
+    hill_climb: bool = False
+    published: PublishedScores = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def choose(candidates: Candidates, work: WorkFolder, folder: Path, device: torch.device) -> WeightReport:
+def choose(candidates: EnsembleSpec, work: WorkFolder, folder: Path, device: torch.device) -> WeightReport:
     """Searches, and writes weights.csv, weights.md and difference.json.
 
     Args:
@@ -58,16 +58,16 @@ def choose(candidates: Candidates, work: WorkFolder, folder: Path, device: torch
     """
     models, names, count = candidates.models, candidates.names, len(candidates.models)
     images = gather(models, candidates.validation, work, folder / PROBABILITIES / "validation", device)
-    measured = {**measure(images, [alone(k, count) for k in range(count)]), **search_pairs(images, count)}
-    if candidates.uphill and count > 2:
+    measured = {**measure(images, [single_member(k, count) for k in range(count)]), **search_pairs(images, count)}
+    if candidates.hill_climb and count > 2:
         measured = dict(hill_climb(images, measured))
     chosen = best(measured)
     table = WeightReport(names, measured, chosen, published=candidates.published, notes=candidates.notes)
     part, tested, fair = candidates.test or candidates.validation, table.measured, False
     if candidates.test is not None:
         images = gather(models, candidates.test, work, folder / PROBABILITIES / "test", device)
-        wanted = [alone(k, count) for k in range(count)]
-        wanted += [chosen, *(table.best_of(pair) for pair in every_pair(count))]
+        wanted = [single_member(k, count) for k in range(count)]
+        wanted += [chosen, *(table.best_of(pair) for pair in all_pairs(count))]
         tested, fair = measure(images, wanted), True
     comparison = compare(names, chosen, images, tested, part.name, fair)
     table = WeightReport(

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from autospine.ensemble.probabilities import StoredImage
-from autospine.ensemble.search import Measured, Weighting, alone
+from autospine.ensemble.search import ScoresByWeighting, Weighting, single_member
 from autospine.evaluation.statistics import Interval, bootstrap
 
 
 @dataclass(frozen=True)
-class Difference:
+class MemberDifference:
     """Mean IoU of the ensemble minus that of one member, image by image.
 
     Attributes:
@@ -30,7 +30,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MemberComparison:
     """The ensemble on some images.
 
     Attributes:
@@ -45,10 +45,10 @@ class Comparison:
     fair: bool
     images: int
     score: float
-    differences: tuple[Difference, ...]
+    differences: tuple[MemberDifference, ...]
 
     @property
-    def better(self) -> Difference:
+    def better(self) -> MemberDifference:
         """Against the member that is best on these very images: the hardest one to beat."""
         return self.differences[0]
 
@@ -98,10 +98,10 @@ def compare(
     names: Sequence[str],
     chosen: Weighting,
     images: Sequence[StoredImage],
-    measured: Measured,
+    measured: ScoresByWeighting,
     part: str,
     fair: bool,
-) -> Comparison:
+) -> MemberComparison:
     """Compares a weighting with each member alone.
 
     Args:
@@ -114,11 +114,11 @@ def compare(
     """
     rows = []
     for k, name in enumerate(names):
-        own = measured[alone(k, len(names))]
+        own = measured[single_member(k, len(names))]
         found = bootstrap(_by_patient(images, measured[chosen].iou - own.iou))
-        rows.append(Difference(name, own.mean_iou, found))
+        rows.append(MemberDifference(name, own.mean_iou, found))
     rows.sort(key=lambda row: -1.0 if isnan(row.score) else row.score, reverse=True)
-    return Comparison(part, fair, len(images), measured[chosen].mean_iou, tuple(rows))
+    return MemberComparison(part, fair, len(images), measured[chosen].mean_iou, tuple(rows))
 
 
 def _by_patient(images: Sequence[StoredImage], values: np.ndarray) -> Mapping[str, Sequence[float]]:

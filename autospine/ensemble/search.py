@@ -19,12 +19,12 @@ from tqdm import tqdm
 from autospine.ensemble.probabilities import StoredImage, joint_counts
 from autospine.inference.aggregator import argmax_and_max
 
-PARTS = 20  # that a weighting deals out: steps of 0.05
+GRID_STEPS = 20  # that a weighting deals out: steps of 0.05
 Weighting = tuple[int, ...]  # parts of each member; their sum is PARTS
 
 
 @dataclass(frozen=True)
-class Scores:
+class BlendScores:
     """What one weighting reaches.
 
     Attributes:
@@ -46,7 +46,7 @@ class Scores:
         return _mean(self.dice)
 
 
-Measured = Mapping[Weighting, Scores]
+ScoresByWeighting = Mapping[Weighting, BlendScores]
 
 
 def _mean(values: np.ndarray) -> float:
@@ -56,29 +56,29 @@ def _mean(values: np.ndarray) -> float:
 
 def shares(weighting: Weighting) -> tuple[float, ...]:
     """Weights of one."""
-    return tuple(parts / PARTS for parts in weighting)
+    return tuple(parts / GRID_STEPS for parts in weighting)
 
 
-def alone(member: int, count: int) -> Weighting:
+def single_member(member: int, count: int) -> Weighting:
     """One of `count` members has all the weight."""
-    return tuple(PARTS if k == member else 0 for k in range(count))
+    return tuple(GRID_STEPS if k == member else 0 for k in range(count))
 
 
-def pair_weightings(first: int, second: int, count: int) -> list[Weighting]:
+def pair_grid(first: int, second: int, count: int) -> list[Weighting]:
     """The 21 weightings of a pair, the second member alone first."""
     made = []
-    for parts in range(PARTS + 1):
-        of = {first: parts, second: PARTS - parts}
+    for parts in range(GRID_STEPS + 1):
+        of = {first: parts, second: GRID_STEPS - parts}
         made.append(tuple(of.get(k, 0) for k in range(count)))
     return made
 
 
-def every_pair(count: int) -> list[tuple[int, int]]:
+def all_pairs(count: int) -> list[tuple[int, int]]:
     """Of `count` members."""
     return list(combinations(range(count), 2))
 
 
-def measure(images: Sequence[StoredImage], weightings: Iterable[Weighting], what: str = "weights") -> Measured:
+def measure(images: Sequence[StoredImage], weightings: Iterable[Weighting], what: str = "weights") -> ScoresByWeighting:
     """Scores of each weighting on every image.
 
     Args:
@@ -90,7 +90,7 @@ def measure(images: Sequence[StoredImage], weightings: Iterable[Weighting], what
     found = np.full((2, len(wanted), len(images)), np.nan)
     for k, image in enumerate(tqdm(images, desc=what, unit="image", disable=None, leave=False)):
         found[:, :, k] = mean_scores(count_image(image, wanted))
-    return {weighting: Scores(*found[:, n]) for n, weighting in enumerate(wanted)}
+    return {weighting: BlendScores(*found[:, n]) for n, weighting in enumerate(wanted)}
 
 
 def count_image(image: StoredImage, weightings: Sequence[Weighting]) -> np.ndarray:
@@ -129,9 +129,9 @@ def count_block(values: np.ndarray, reference: np.ndarray, weightings: Sequence[
 
 def blend(values: np.ndarray, weighting: Sequence[int]) -> np.ndarray:
     """`(members, classes, ...)` probabilities as their weighted mean, `(classes, ...)` float32."""
-    total = values[0] * np.float32(weighting[0] / PARTS)
+    total = values[0] * np.float32(weighting[0] / GRID_STEPS)
     for each, parts in zip(values[1:], weighting[1:], strict=True):
-        total += each * np.float32(parts / PARTS)
+        total += each * np.float32(parts / GRID_STEPS)
     return total
 
 
@@ -161,7 +161,7 @@ def mean_scores(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.nanmean(both / (sizes - both), axis=-1), np.nanmean(2 * both / sizes, axis=-1)
 
 
-def best(measured: Measured) -> Weighting:
+def best(measured: ScoresByWeighting) -> Weighting:
     """The highest mean IoU; of equals the one with the fewest members, then the first."""
     return min(measured, key=lambda each: (-_known(measured[each].mean_iou), sum(map(bool, each))))
 
@@ -170,13 +170,13 @@ def _known(score: float) -> float:
     return -1.0 if np.isnan(score) else score
 
 
-def search_pairs(images: Sequence[StoredImage], count: int) -> Measured:
+def search_pairs(images: Sequence[StoredImage], count: int) -> ScoresByWeighting:
     """Every pair of `count` members with all of its 21 weightings; one member is measured alone."""
-    wanted = [each for pair in every_pair(count) for each in pair_weightings(*pair, count)]
-    return measure(images, wanted or [alone(0, count)])
+    wanted = [each for pair in all_pairs(count) for each in pair_grid(*pair, count)]
+    return measure(images, wanted or [single_member(0, count)])
 
 
-def hill_climb(images: Sequence[StoredImage], measured: Measured) -> Measured:
+def hill_climb(images: Sequence[StoredImage], measured: ScoresByWeighting) -> ScoresByWeighting:
     """Goes uphill from the best weighting that was measured, 0.05 from one member to another at a time.
 
     Each round measures every such move and takes the best, until none is better: a weighting that no single move

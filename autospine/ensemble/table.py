@@ -8,21 +8,21 @@ from pathlib import Path
 
 from autospine.core.files import write_text
 from autospine.core.tables import Table, csv_text, markdown_page, mean_text
-from autospine.ensemble.comparison import Comparison
+from autospine.ensemble.comparison import MemberComparison
 from autospine.ensemble.search import (
-    PARTS,
-    Measured,
-    Scores,
+    GRID_STEPS,
+    BlendScores,
+    ScoresByWeighting,
     Weighting,
-    alone,
+    all_pairs,
     best,
-    every_pair,
-    pair_weightings,
+    pair_grid,
     shares,
+    single_member,
 )
 
 FILE = "weights"
-Published = Mapping[frozenset[str], tuple[float, float]]  # IoU and Dice of a member, or of a pair
+PublishedScores = Mapping[frozenset[str], tuple[float, float]]  # IoU and Dice of a member, or of a pair
 NOTES = (
     "IoU and Dice: of each image the mean over the classes that the reference or the answer shows, without the "
     "background; then the mean over the images.",
@@ -48,11 +48,11 @@ class WeightReport:
     """
 
     names: tuple[str, ...]
-    measured: Measured
+    measured: ScoresByWeighting
     chosen: Weighting
-    tested: Measured = field(default_factory=dict)
-    comparison: Comparison | None = None
-    published: Published = field(default_factory=dict)
+    tested: ScoresByWeighting = field(default_factory=dict)
+    comparison: MemberComparison | None = None
+    published: PublishedScores = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def save(self, folder: Path) -> None:
@@ -62,22 +62,22 @@ class WeightReport:
 
     def best_of(self, pair: tuple[int, int]) -> Weighting:
         """A pair's best weighting."""
-        return best({each: self.measured[each] for each in pair_weightings(*pair, len(self.names))})
+        return best({each: self.measured[each] for each in pair_grid(*pair, len(self.names))})
 
-    def claim(self, weighting: Weighting, measured: Measured | None = None) -> tuple[float, float]:
+    def score_blend(self, weighting: Weighting, measured: ScoresByWeighting | None = None) -> tuple[float, float]:
         """IoU and Dice that the members' scores come to when they are blended instead of the probabilities."""
         found = self.measured if measured is None else measured
-        own = [(w, found[alone(k, len(self.names))]) for k, w in enumerate(shares(weighting)) if w]
+        own = [(w, found[single_member(k, len(self.names))]) for k, w in enumerate(shares(weighting)) if w]
         return sum(w * s.mean_iou for w, s in own), sum(w * s.mean_dice for w, s in own)
 
     def as_csv(self) -> str:
         """One row per pair and weight, and one for a blend of three members or more that was chosen."""
         count = len(self.names)
-        rows = [self._row(each, pair) for pair in every_pair(count) for each in pair_weightings(*pair, count)]
+        rows = [self._row(each, pair) for pair in all_pairs(count) for each in pair_grid(*pair, count)]
         if self._blended:
             rows.append(self._row(self.chosen))
         columns = ("first", "second", "weight_first", "weight_second", "iou", "dice")
-        return csv_text([*columns, "claimed_iou", "claimed_dice", "chosen"], rows)
+        return csv_text([*columns, "score_blend_iou", "score_blend_dice", "chosen"], rows)
 
     @property
     def _blended(self) -> bool:
@@ -92,7 +92,7 @@ class WeightReport:
         if pair is None:
             names, weights = [" + ".join(names), ""], [" + ".join(weights), ""]
         own = self.measured[each]
-        figures = (own.mean_iou, own.mean_dice, *self.claim(each))
+        figures = (own.mean_iou, own.mean_dice, *self.score_blend(each))
         return [*names, *weights, *figures, int(each == self.chosen)]
 
     def as_markdown(self) -> str:
@@ -107,16 +107,16 @@ class WeightReport:
     def _members(self) -> Table:
         rows = [("member", *self._heads(), "published")]
         for k, name in enumerate(self.names):
-            cells = self._cells(alone(k, len(self.names)))
+            cells = self._cells(single_member(k, len(self.names)))
             rows.append((name, *cells, _figures(self.published.get(frozenset([name])))))
         return Table("Members alone", tuple(rows))
 
     def _pairs(self) -> Iterator[Table]:
         rows = [("pair", "best weights", *self._heads(), "published")]
-        for first, second in every_pair(len(self.names)):
+        for first, second in all_pairs(len(self.names)):
             each = self.best_of((first, second))
             names = (self.names[first], self.names[second])
-            weights = f"{each[first] / PARTS:.2f} + {each[second] / PARTS:.2f}"
+            weights = f"{each[first] / GRID_STEPS:.2f} + {each[second] / GRID_STEPS:.2f}"
             cells = self._cells(each, claims=True)
             rows.append((" + ".join(names), weights, *cells, _figures(self.published.get(frozenset(names)))))
         if len(rows) > 1:
@@ -136,27 +136,27 @@ class WeightReport:
         cells = []
         for measured in (self.measured, self.tested) if self.tested else (self.measured,):
             found = measured.get(each)
-            claimed = self.claim(each, measured) if claims else None
+            claimed = self.score_blend(each, measured) if claims else None
             cells += ["-", "-"] if found is None else _both(found, claimed)
         return cells
 
     def _weights(self) -> Iterator[Table]:
         """One line per weight, one column per pair."""
-        count, pairs = len(self.names), every_pair(len(self.names))
+        count, pairs = len(self.names), all_pairs(len(self.names))
         rows = [("w of the first", *(f"{self.names[a]} + {self.names[b]}" for a, b in pairs))]
-        for parts in range(PARTS + 1):
-            blends = [pair_weightings(*pair, count)[parts] for pair in pairs]
-            cells = [_both(self.measured[each], self.claim(each))[0] for each in blends]
-            rows.append((f"{parts / PARTS:.2f}", *cells))
+        for parts in range(GRID_STEPS + 1):
+            blends = [pair_grid(*pair, count)[parts] for pair in pairs]
+            cells = [_both(self.measured[each], self.score_blend(each))[0] for each in blends]
+            rows.append((f"{parts / GRID_STEPS:.2f}", *cells))
         if pairs:
             yield Table("Mean IoU at every weight", tuple(rows))
 
 
-def _both(scores: Scores, claimed: tuple[float, float] | None) -> list[str]:
+def _both(scores: BlendScores, claimed: tuple[float, float] | None) -> list[str]:
     figures = (scores.mean_iou, scores.mean_dice)
     if claimed is None:
         return [_text(value) for value in figures]
-    return [f"{_text(value)} ({_text(claim)})" for value, claim in zip(figures, claimed, strict=True)]
+    return [f"{_text(value)} ({_text(blended)})" for value, blended in zip(figures, claimed, strict=True)]
 
 
 def _text(value: float) -> str:

@@ -36,7 +36,7 @@ class Aggregator:
         size = (shape[0], *target[1:]) if self.stacked else target
         self.semantic = np.zeros(shape, np.uint8)
         self.answer = self.semantic if self.same else np.zeros(size, np.uint8)
-        self.certainty = np.zeros(size, np.uint8)  # of the class, in 1/255
+        self.confidence = np.zeros(size, np.uint8)  # of the class, in 1/255
         self.voxels: list[np.ndarray] = []
         self.offsets: list[np.ndarray] = []
         self.levels: list[np.ndarray] = []
@@ -53,17 +53,17 @@ class Aggregator:
         """Where the input's slices lie in `answer`."""
         return self.grid.measured if self.stacked else range(self.target[0])
 
-    def run(self, slabs: Iterator[tuple[int, np.ndarray]], store: Path | None = None) -> None:
+    def run(self, chunks: Iterator[tuple[int, np.ndarray]], store: Path | None = None) -> None:
         """Reads the slabs of the wanted slices; stores the probabilities where `store` says.
 
         Raises:
             UserError: They cannot be stored.
         """
-        slabs = self._tee(slabs)
+        chunks = self._tee(chunks)
         if not self.stacked and len(self.wanted) > len(self.grid.measured):
-            slabs = pick_slices(slabs, self.axis, self.grid.measured)
+            chunks = pick_slices(chunks, self.axis, self.grid.measured)
         before = self.grid.shape if self.stacked else self.grid.resampled
-        back = resize_stream(slabs, self.axis, before, self.answer.shape)
+        back = resize_stream(chunks, self.axis, before, self.answer.shape)
         if store is None:
             self._collect(back, None)
             return
@@ -74,25 +74,25 @@ class Aggregator:
             self._collect(back, kept)
             kept.flush()
 
-    def _collect(self, slabs: Iterator[tuple[int, np.ndarray]], kept: np.ndarray | None) -> None:
-        for first, probabilities in slabs:
+    def _collect(self, chunks: Iterator[tuple[int, np.ndarray]], kept: np.ndarray | None) -> None:
+        for first, probabilities in chunks:
             where = self._planes(first, probabilities.shape[self.axis + 1])
-            self.answer[where], certainty = argmax_and_max(probabilities)
-            self.certainty[where] = np.round(certainty * 255)
+            self.answer[where], confidence = argmax_and_max(probabilities)
+            self.confidence[where] = np.round(confidence * 255)
             if kept is not None:
                 for place, values in pick_slices([(first, probabilities)], self.axis, self.measured):
                     kept[(slice(None), *self._planes(place, values.shape[self.axis + 1]))] = values
 
-    def _tee(self, slabs: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+    def _tee(self, chunks: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
         """Notes what the chains need, and passes only the classes on."""
         classes = self.encoding.semantic_channels
-        for first, values in slabs:
+        for first, values in chunks:
             if self.encoding.chained:
                 self._note(first, values, classes)
             yield first, values[:classes]
 
     def _note(self, first: int, values: np.ndarray, classes: int) -> None:
-        semantic, certainty = argmax_and_max(values[:classes])
+        semantic, confidence = argmax_and_max(values[:classes])
         self.semantic[self._planes(first, semantic.shape[self.axis])] = semantic
         chained = np.array([False, *(each.chained for each in self.encoding.classes)])
         voxels = np.argwhere(chained[semantic])  # (N, 3) in the slab
@@ -101,7 +101,7 @@ class Aggregator:
         picked = values[:, a, b, c]  # (channels, N)
         self.offsets.append((picked[classes:last].T * self.encoding.intervertebral_distance_mm).astype(np.float32))
         self.levels.append(picked[last:].T.astype(np.float16))
-        self.weights.append(certainty[a, b, c])
+        self.weights.append(confidence[a, b, c])
         voxels[:, self.axis] += first
         self.voxels.append(voxels.astype(np.int32))
 
@@ -168,7 +168,7 @@ class Aggregator:
         """Mean certainty of the class inside each label, 0 to 1."""
         inside = labels > 0
         found = labels[inside]  # (N,)
-        counts, sums = np.bincount(found), np.bincount(found, self.certainty[self.measured][inside])
+        counts, sums = np.bincount(found), np.bincount(found, self.confidence[self.measured][inside])
         return {int(v): float(sums[v] / counts[v] / 255) for v in np.flatnonzero(counts)}
 
 

@@ -30,17 +30,17 @@ def add_streams(streams: Sequence[Iterable[tuple[int, np.ndarray]]], axis: int) 
                 if following is None:
                     return
                 held[k] = following[1]
-        slabs = [values for values in held if values is not None]
-        ready = min(values.shape[axis + 1] for values in slabs)
-        total = take(slabs[0], axis, slice(ready)).copy()
-        for values in slabs[1:]:
+        chunks = [values for values in held if values is not None]
+        ready = min(values.shape[axis + 1] for values in chunks)
+        total = take(chunks[0], axis, slice(ready)).copy()
+        for values in chunks[1:]:
             total += take(values, axis, slice(ready))
         yield first, total
         first += ready
-        held = [take(v, axis, slice(ready, None)) if v.shape[axis + 1] > ready else None for v in slabs]
+        held = [take(v, axis, slice(ready, None)) if v.shape[axis + 1] > ready else None for v in chunks]
 
 
-def pick_slices(slabs: Iterable[tuple[int, np.ndarray]], axis: int, wanted: range) -> Iterator[tuple[int, np.ndarray]]:
+def pick_slices(chunks: Iterable[tuple[int, np.ndarray]], axis: int, wanted: range) -> Iterator[tuple[int, np.ndarray]]:
     """The measured slices of a volume that arrives in slabs.
 
     Args:
@@ -51,7 +51,7 @@ def pick_slices(slabs: Iterable[tuple[int, np.ndarray]], axis: int, wanted: rang
     Yields:
         (first plane, values) with these slices alone, in order along `axis`.
     """
-    for first, values in slabs:
+    for first, values in chunks:
         if axis:
             yield first, values[:, :: wanted.step]
             continue
@@ -62,7 +62,7 @@ def pick_slices(slabs: Iterable[tuple[int, np.ndarray]], axis: int, wanted: rang
 
 
 def resize_stream(
-    slabs: Iterable[tuple[int, np.ndarray]], axis: int, before: tuple[int, ...], after: tuple[int, ...]
+    chunks: Iterable[tuple[int, np.ndarray]], axis: int, before: tuple[int, ...], after: tuple[int, ...]
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Linear interpolation of a volume that arrives in slabs.
 
@@ -77,14 +77,14 @@ def resize_stream(
     """
     across = [n for a, n in enumerate(after) if a != axis]
     if before[axis] == after[axis]:
-        for first, values in slabs:
+        for first, values in chunks:
             for k in range(0, values.shape[axis + 1], PLANES):
                 part = take(values, axis, slice(k, k + PLANES))
                 yield first + k, _resize_across(part, axis, across)
         return
     positions = np.clip(source_positions(before[axis], after[axis]), 0, before[axis] - 1)
     held, start, made = None, 0, 0
-    for first, values in slabs:
+    for first, values in chunks:
         held = values if held is None else np.concatenate([held, values], axis=axis + 1)
         end = first + values.shape[axis + 1]
         ready = int(np.searchsorted(positions, end - 1, side="right"))

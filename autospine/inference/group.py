@@ -11,9 +11,9 @@ from torch import Tensor
 
 from autospine.core.precision import Precision
 from autospine.inference.back import pick_slices
-from autospine.inference.inverse import find_moves, undo_stream
+from autospine.inference.inverse import invert_stream, spatial_steps
 from autospine.inference.model import Model
-from autospine.inference.sliding_window import Slab, stream_slices, stream_volume
+from autospine.inference.sliding_window import Chunk, stream_slices, stream_volume
 from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
 
 BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000}  # windows at once
@@ -45,7 +45,7 @@ class ModelGroup:
         """Canonical axis along which slabs come."""
         return 1 if self.plan.view_axis is None else self.plan.view_axis
 
-    def slabs(
+    def chunks(
         self, moved: np.ndarray, spacing: tuple[float, float, float], wanted: range | None = None
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Blended outputs on the plan's grid, in order along `axis`.
@@ -62,17 +62,17 @@ class ModelGroup:
         """
         wanted = wanted or range(moved.shape[1])
         prepared, way = apply_transforms(self.steps, CaseData(moved, None, spacing, view_axis=self.plan.view_axis))
-        moves = find_moves(way, prepared.shape)
+        moves = spatial_steps(way, prepared.shape)
         seen_alone = self.plan.view_axis == 0 and all(move.keeps(0) for move in moves)
         windows = self._windows(
             torch.from_numpy(np.ascontiguousarray(prepared.image)), wanted.step if seen_alone else 1
         )
         fill = np.zeros(self.encoding.channels, np.float32)
         fill[0] = sum(self.shares)  # outside a crop there is background
-        back = undo_stream(moves, ((slab.first, slab.values.numpy()) for slab in windows), self.axis, fill)
+        back = invert_stream(moves, ((chunk.first, chunk.values.numpy()) for chunk in windows), self.axis, fill)
         yield from back if seen_alone else pick_slices(back, self.axis, wanted)
 
-    def _windows(self, image: Tensor, step: int) -> Iterator[Slab]:
+    def _windows(self, image: Tensor, step: int) -> Iterator[Chunk]:
         """Finished slabs; of a view along the slices, those of every `step`-th one."""
         if self.plan.view_axis is None:
             return stream_volume(image, self.patch, self.batch, self._timed)

@@ -126,8 +126,10 @@ def convert_answer(answer: Prediction, source: LabelScheme, target: LabelScheme)
         return answer
     change = conversion(source, target)
     decoded = answer.decoded
-    findings = tuple(replace(f, value=change.table[f.value]) for f in decoded.findings if change.table.get(f.value))
+    label_results = tuple(
+        replace(f, value=change.table[f.value]) for f in decoded.label_results if change.table.get(f.value)
+    )
     confidence = {change.table[v]: c for v, c in answer.confidence.items() if change.table.get(v)}
-    moved = replace(decoded, labels=change.apply(decoded.labels, "prediction"), findings=findings)
+    moved = replace(decoded, labels=change.apply(decoded.labels, "prediction"), label_results=label_results)
     stack = None if answer.stack is None else change.apply(answer.stack, "prediction")
     return replace(answer, decoded=moved, confidence=confidence, stack=stack)

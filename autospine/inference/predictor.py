@@ -73,17 +73,17 @@ class Predictor:
         moved = bring_to_grid(image, spacing, self.plan)
         grid = case_grid(self.plan.grid, image.shape[1:], spacing)
         axis, before = self.groups[0].axis, self.network_seconds
-        collector = Aggregator(self.encoding, grid, image.shape[1:], axis, stack)
-        slabs = [group.slabs(moved, grid.spacing, collector.wanted) for group in self.groups]
-        collector.run(slabs[0] if len(slabs) == 1 else add_streams(slabs, axis), probabilities)
-        evidence = collector.evidence(grid.spacing, visible_rows(moved[0]))
+        aggregator = Aggregator(self.encoding, grid, image.shape[1:], axis, stack)
+        chunks = [group.chunks(moved, grid.spacing, aggregator.wanted) for group in self.groups]
+        aggregator.run(chunks[0] if len(chunks) == 1 else add_streams(chunks, axis), probabilities)
+        evidence = aggregator.evidence(grid.spacing, visible_rows(moved[0]))
         decoded = decode(evidence, self.encoding)
-        labels = collector.on_input_grid(decoded.labels)
+        labels = aggregator.on_input_grid(decoded.labels)
         return Prediction(
-            Decoded(labels, decoded.findings, decoded.ambiguous),
-            collector.confidences(labels),
+            Decoded(labels, decoded.label_results, decoded.ambiguous),
+            aggregator.confidences(labels),
             self.network_seconds - before,
-            collector.with_rebuilt(decoded.labels, labels),
+            aggregator.with_rebuilt(decoded.labels, labels),
         )
 
     @property

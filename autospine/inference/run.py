@@ -58,7 +58,7 @@ class Scan:
 
 
 @dataclass
-class Outcome:
+class PredictResult:
     """What came of a batch.
 
     Attributes:
@@ -87,7 +87,7 @@ class Outcome:
         return "\n".join(lines)
 
 
-def predict_all(request: PredictRequest) -> Outcome:
+def predict_scans(request: PredictRequest) -> PredictResult:
     """Segments every scan of the request; one that fails is named and the others finish.
 
     Raises:
@@ -99,7 +99,7 @@ def predict_all(request: PredictRequest) -> Outcome:
         request.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise writing_error(request.output, error) from error
-    outcome = Outcome(request.output)
+    outcome = PredictResult(request.output)
     waiting = []
     for scan in scans:
         if (request.output / f"{scan.id}{scan.suffix}").exists() and not request.overwrite:
@@ -122,7 +122,7 @@ def find_scans(inputs: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
         if not place.exists():
             raise UserError(place, "does not exist", "name a scan or a folder of scans")
         if place.is_file():
-            found.append(Scan(volume_id(place), (place,), suffix_of(place)))
+            found.append(Scan(volume_id(place), (place,), mask_suffix(place)))
             continue
         images = place / "images" if (place / "images").is_dir() else place
         files = find_volumes(images) if _holds_volumes(images) else []
@@ -145,7 +145,7 @@ def _holds_volumes(folder: Path) -> bool:
 def _group(files: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
     """One scan per file, or per group of <id>_0000, <id>_0001, ... where the model takes several channels."""
     if len(channels) == 1:
-        return [Scan(volume_id(path), (path,), suffix_of(path)) for path in files]
+        return [Scan(volume_id(path), (path,), mask_suffix(path)) for path in files]
     groups: dict[str, list[Path]] = {}
     for path in files:
         groups.setdefault(volume_id(path).rpartition("_")[0] or volume_id(path), []).append(path)
@@ -156,10 +156,10 @@ def _group(files: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
                 f"has {len(group)} channel files, the model needs {len(channels)} ({', '.join(channels)})",
                 f"name them {name}_0000, {name}_0001, ...",
             )
-    return [Scan(name, tuple(sorted(group)), suffix_of(group[0])) for name, group in groups.items()]
+    return [Scan(name, tuple(sorted(group)), mask_suffix(group[0])) for name, group in groups.items()]
 
 
-def suffix_of(path: Path) -> str:
+def mask_suffix(path: Path) -> str:
     """.nii.gz as a whole; a header file's mask is one .mha."""
     name = path.name.lower()
     if name.endswith(".nii.gz"):
@@ -167,7 +167,7 @@ def suffix_of(path: Path) -> str:
     return {".mhd": ".mha", ".nhdr": ".nrrd"}.get(path.suffix.lower(), path.suffix.lower() or DICOM_SUFFIX)
 
 
-def _work(scans: list[Scan], models: list[Model], request: PredictRequest, outcome: Outcome) -> None:
+def _work(scans: list[Scan], models: list[Model], request: PredictRequest, outcome: PredictResult) -> None:
     """Reads ahead in one thread and writes behind in others, while this one computes."""
     workers = workers_for(request.workers)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(max(workers, 1)) as writers:

@@ -108,13 +108,13 @@ def report_labels(mask: Volume, answer: Prediction, scheme: LabelScheme) -> tupl
         answer: In the same scheme; its findings give level confidences and flags.
         scheme: Names.
     """
-    findings = {finding.value: finding for finding in answer.decoded.findings}
+    label_results = {label_result.value: label_result for label_result in answer.decoded.label_results}
     affine = mask.canonical_affine()
     voxel_ml = float(np.prod(mask.spacing)) / 1000
     reports = []
     for record in describe_labels(mask.array):
         anatomy = scheme.anatomies[record.value]
-        finding = findings.get(record.value)
+        label_result = label_results.get(record.value)
         place = affine @ np.array([*record.centroid, 1.0])
         reports.append(
             LabelReport(
@@ -122,8 +122,10 @@ def report_labels(mask: Volume, answer: Prediction, scheme: LabelScheme) -> tupl
                 anatomy=anatomy.key,
                 name=anatomy.name,
                 level=anatomy.level,
-                confidence=round(finding.confidence if finding else answer.confidence.get(record.value, 0.0), 4),
-                flags=finding.flags if finding else (),
+                confidence=round(
+                    label_result.confidence if label_result else answer.confidence.get(record.value, 0.0), 4
+                ),
+                flags=label_result.flags if label_result else (),
                 centroid_mm=(round(place[0], 2), round(place[1], 2), round(place[2], 2)),
                 volume_ml=round(record.voxels * voxel_ml, 3),
                 voxels=record.voxels,

@@ -43,7 +43,7 @@ def gaussian(window: tuple[int, ...]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Slab:
+class Chunk:
     """Finished planes.
 
     Attributes:
@@ -57,7 +57,7 @@ class Slab:
 
 def stream_slices(
     image: Tensor, axis: int, window: tuple[int, ...], batch: int, predict: Predict, step: int = 1
-) -> Iterator[Slab]:
+) -> Iterator[Chunk]:
     """2-D windows, slice by slice.
 
     Args:
@@ -87,7 +87,7 @@ def stream_slices(
         for k, (case, own, share) in enumerate(shares):
             answer = answers[(slice(None), k, slice(None), *own)].transpose(0, 1)
             values[(slice(None), slice(None), *case)].addcmul_(answer, share)
-        yield Slab(first, values.movedim(1, axis + 1))
+        yield Chunk(first, values.movedim(1, axis + 1))
 
 
 def _cut(plane: Tensor, place: tuple[int, ...], window: tuple[int, ...], fill: float) -> Tensor:
@@ -126,7 +126,7 @@ def blending(
     return [(case, own, weights[own] / total[case]) for case, own in parts]
 
 
-def stream_volume(image: Tensor, window: tuple[int, ...], batch: int, predict: Predict) -> Iterator[Slab]:
+def stream_volume(image: Tensor, window: tuple[int, ...], batch: int, predict: Predict) -> Iterator[Chunk]:
     """3-D windows, visited along the rows.
 
     Args:
@@ -160,7 +160,7 @@ def stream_volume(image: Tensor, window: tuple[int, ...], batch: int, predict: P
                 share[held] += weights[own]
         ready = (rows[number + 1] if number + 1 < len(rows) else reach) - done
         if total is not None and share is not None and ready > 0:
-            yield Slab(done, total[:, :, :ready] / share[:, :ready])
+            yield Chunk(done, total[:, :, :ready] / share[:, :ready])
             total = torch.cat([total[:, :, ready:], torch.zeros_like(total[:, :, :ready])], dim=2)
             share = torch.cat([share[:, ready:], torch.zeros_like(share[:, :ready])], dim=1)
             done += ready

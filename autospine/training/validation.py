@@ -20,7 +20,7 @@ from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.model import find_models
 from autospine.inference.predict import output_scheme, segment
 from autospine.inference.predictor import Predictor
-from autospine.inference.run import suffix_of
+from autospine.inference.run import mask_suffix
 from autospine.inference.sliding_window import starts
 from autospine.overlay.draw import draw_overlay
 from autospine.planning.splits import Part
@@ -96,7 +96,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
         channels = [volumes.read_image(path) for path in source.images]
         mask = volumes.read_mask(source.mask)
         found = segment(channels, predictor, models)
-        found.save(folder / f"{case_id}{suffix_of(Path(source.mask))}", folder / f"{case_id}.json")
+        found.save(folder / f"{case_id}{mask_suffix(Path(source.mask))}", folder / f"{case_id}.json")
         picture = folder / f"{case_id}.png"
         draw_overlay(channels[0].array, found.mask, mask.spacing, found.scheme, picture, title=case_id)
         annotated = reference_of(trainer, mask.array, source.mask)

@@ -12,7 +12,7 @@ from autospine.core.errors import UserError
 from autospine.core.files import writing_error
 from autospine.dataset.cases import SEQUENCES, SERIES, UNKNOWN
 from autospine.inference.predict import Segmentation, segment
-from autospine.inference.run import suffix_of
+from autospine.inference.run import mask_suffix
 from autospine.overlay.draw import draw_overlay
 from autospine.viewer.loading import Loaded
 from autospine.viewer.pictures import find_window
@@ -66,7 +66,7 @@ def examine(name: str, content: bytes, loaded: Loaded) -> Examined:
         scan = read_image(path)
         with loaded.turn:
             found = segment([scan], loaded.predictor, loaded.models, None, sequence_of(volume_id(path)))
-        return _collect(volume_id(path), scan, found, Path(folder) / "found", suffix_of(path))
+        return _collect(volume_id(path), scan, found, Path(folder) / "found", mask_suffix(path))
 
 
 def sequence_of(case_id: str) -> str:

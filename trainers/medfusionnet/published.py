@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from autospine.ensemble.table import Published
+from autospine.ensemble.table import PublishedScores
 
-PUBLISHED: Published = {
+PUBLISHED: PublishedScores = {
     frozenset(["unet"]): (0.410, 0.670),
     frozenset(["unetplusplus"]): (0.800, 0.986),
     frozenset(["resunet"]): (0.850, 0.890),

@@ -35,7 +35,7 @@ from autospine.augmentation import NO_CHANGE, AugmentationSettings
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
-from autospine.ensemble.choose import Candidates, choose, chosen_weights, save_ensemble
+from autospine.ensemble.choose import EnsembleSpec, choose, chosen_weights, save_ensemble
 from autospine.evaluation.cohort import Evaluation
 from autospine.inference.ensemble_card import PREFIX
 from autospine.inference.model import CARD, read_model
@@ -261,7 +261,7 @@ class MedFusionNetTrainer(Trainer):
             save_ensemble(job.folder, models, [1 / len(names)] * len(names), "equal: no validation cases")
             return
         notes = (note(), f"WARNING: {WARNING}.") if self.options.enlarge == "before" else (note(),)
-        candidates = Candidates(
+        candidates = EnsembleSpec(
             models=tuple(models),
             names=names,
             validation=validation,

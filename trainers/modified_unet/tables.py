@@ -12,7 +12,7 @@ from autospine.core.tables import Table, csv_text, markdown_page, mean_text
 from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.predict import output_scheme
-from autospine.inference.run import suffix_of
+from autospine.inference.run import mask_suffix
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.labels.schemes import LabelScheme
 from autospine.planning.split_strategies import LEAK
@@ -121,7 +121,7 @@ def _add(
     source = Path(work.load_sources()[case].mask)
     reference = volumes.read_mask(source)
     written = output_scheme(get_scheme(SCHEME), scheme, None)
-    found = volumes.read_mask(folder / f"{case}{suffix_of(source)}").array
+    found = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array
     ours = conversion(written, get_scheme(SCHEME)).apply(found, case)
     change = conversion(scheme, get_scheme(SCHEME))
     theirs = change.apply(reference.array, source)

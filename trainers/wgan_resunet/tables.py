@@ -11,7 +11,7 @@ from autospine.core.files import write_text
 from autospine.core.tables import Table, csv_text, markdown_page, mean_text
 from autospine.core.workspace import WorkFolder
 from autospine.inference.predict import output_scheme
-from autospine.inference.run import suffix_of
+from autospine.inference.run import mask_suffix
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.planning.split_strategies import LEAK
 from autospine.planning.splits import Part
@@ -89,7 +89,7 @@ def case_scores(trainer: Trainer, folder: Path, case: str, part: Part, work: Pat
     back = conversion(trainer.prepared.scheme, target)
     theirs = back.apply(trainer.reference(reference.array, source), source)
     written = output_scheme(trainer.label_scheme, trainer.plan.scheme, None)
-    found = volumes.read_mask(folder / f"{case}{suffix_of(source)}").array
+    found = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array
     ours = conversion(written, target).apply(found, case)
     axis = trainer.plan.view_axis or 0
     scores = score_slices(ours, theirs, reference.spacing, tuple(STRUCTURES), axis, back.target.unlabelled)

@@ -8,11 +8,11 @@ import numpy as np
 
 from autospine.inference.levels.instances import Instance, OffsetVotes, find_instances
 from autospine.inference.levels.numbering import Numbering, number, number_between
-from autospine.inference.levels.postprocess import drop_strays, without_fragments
+from autospine.inference.levels.postprocess import drop_spurious_components, without_fragments
 from autospine.inference.levels.spine import beside_the_spine, best_chain
 from autospine.labels.encoding import Encoding
 
-STUMP = 0.35  # of the usual instance
+PARTIAL = 0.35  # of the usual instance
 EDGE_MM = 2.0  # an instance this near to the image's end along the spine is cut by it
 
 
@@ -65,7 +65,7 @@ class Decoded:
     """
 
     labels: np.ndarray
-    findings: tuple[LabelResult, ...]
+    label_results: tuple[LabelResult, ...]
     ambiguous: str
 
 
@@ -81,20 +81,22 @@ def decode(evidence: DecoderInput, encoding: Encoding) -> Decoded:
     if primary is None:
         return Decoded(labels, (), "")
     spine = best_chain(found[primary], encoding.intervertebral_distance_mm)
-    spine = found[primary] = without_stumps(spine, votes[primary], evidence)
+    spine = found[primary] = without_partial_instances(spine, votes[primary], evidence)
     for each in encoding.classes:
         if not each.chained:
-            drop_strays(labels, each.values[0], spine, evidence.spacing, encoding.intervertebral_distance_mm)
+            drop_spurious_components(
+                labels, each.values[0], spine, evidence.spacing, encoding.intervertebral_distance_mm
+            )
     for k in chains:
         found[k] = [each for each in found[k] if not beside_the_spine(each, spine, encoding.intervertebral_distance_mm)]
     numbering = _number_primary(found[primary], evidence, encoding)
-    findings: list[LabelResult] = []
+    label_results: list[LabelResult] = []
     for k, instances in found.items():
         levels = numbering.levels
         if k != primary:
             levels = number_between(instances, found[primary], numbering.levels)
-        findings += _paint_chain(labels, evidence, encoding, k, votes[k], instances, levels, numbering)
-    return Decoded(labels, tuple(_unique(findings)), numbering.reason)
+        label_results += _paint_chain(labels, evidence, encoding, k, votes[k], instances, levels, numbering)
+    return Decoded(labels, tuple(_unique(label_results)), numbering.reason)
 
 
 def _paint_unchained(semantic: np.ndarray, encoding: Encoding) -> np.ndarray:
@@ -129,7 +131,7 @@ def _paint_chain(
     numbering: Numbering,
 ) -> list[LabelResult]:
     """Writes one chain's labels; an instance whose level the data set does not label is left out."""
-    findings = []
+    label_results = []
     for instance, level in zip(instances, levels, strict=True):
         value = encoding.value_at(semantic, level)
         if value is None:
@@ -137,8 +139,8 @@ def _paint_chain(
         voxels = without_fragments(votes.voxels[instance.members])
         labels[tuple(voxels.T)] = value
         flags = _flags(voxels, level, evidence, numbering)
-        findings.append(LabelResult(value, numbering.confidence * instance.weight, flags))
-    return findings
+        label_results.append(LabelResult(value, numbering.confidence * instance.weight, flags))
+    return label_results
 
 
 def is_cut(voxels: np.ndarray, evidence: DecoderInput) -> bool:
@@ -148,16 +150,16 @@ def is_cut(voxels: np.ndarray, evidence: DecoderInput) -> bool:
     return bool(voxels[:, 1].min() <= first + margin or voxels[:, 1].max() >= last - margin)
 
 
-def without_stumps(spine: list[Instance], votes: OffsetVotes, evidence: DecoderInput) -> list[Instance]:
+def without_partial_instances(spine: list[Instance], votes: OffsetVotes, evidence: DecoderInput) -> list[Instance]:
     """A spine without the small instance at an end that is not cut by the image's edge: part of a sacrum, mostly."""
     usual = float(np.median([len(each.members) for each in spine]))
 
-    def is_stump(each: Instance) -> bool:
-        return len(each.members) < STUMP * usual and not is_cut(votes.voxels[each.members], evidence)
+    def is_partial(each: Instance) -> bool:
+        return len(each.members) < PARTIAL * usual and not is_cut(votes.voxels[each.members], evidence)
 
-    while len(spine) > 2 and is_stump(spine[0]):
+    while len(spine) > 2 and is_partial(spine[0]):
         spine = spine[1:]
-    while len(spine) > 2 and is_stump(spine[-1]):
+    while len(spine) > 2 and is_partial(spine[-1]):
         spine = spine[:-1]
     return spine
 
@@ -171,10 +173,10 @@ def _flags(voxels: np.ndarray, level: int, evidence: DecoderInput, numbering: Nu
     return tuple(flags)
 
 
-def _unique(findings: list[LabelResult]) -> list[LabelResult]:
+def _unique(label_results: list[LabelResult]) -> list[LabelResult]:
     """One finding per value: pieces of one disc share a label."""
     best: dict[int, LabelResult] = {}
-    for finding in findings:
-        if finding.value not in best or finding.confidence > best[finding.value].confidence:
-            best[finding.value] = finding
+    for label_result in label_results:
+        if label_result.value not in best or label_result.confidence > best[label_result.value].confidence:
+            best[label_result.value] = label_result
     return [best[value] for value in sorted(best)]

@@ -45,11 +45,11 @@ class Instance:
 
     members: np.ndarray
     centroid: np.ndarray
-    level_evidence: np.ndarray
+    level_log_probabilities: np.ndarray
     weight: float
 
 
-def find_middles(votes: np.ndarray, weights: np.ndarray, intervertebral_distance_mm: float) -> np.ndarray:
+def find_centres(votes: np.ndarray, weights: np.ndarray, intervertebral_distance_mm: float) -> np.ndarray:
     """Peaks of the votes' density.
 
     Args:
@@ -94,7 +94,7 @@ def find_instances(
         spacing: mm along (slices, rows, columns).
         intervertebral_distance_mm: Usual distance of neighbouring instances.
     """
-    middles = find_middles(votes.votes, votes.weights, intervertebral_distance_mm)
+    middles = find_centres(votes.votes, votes.weights, intervertebral_distance_mm)
     if len(middles) == 0:
         return []
     distance, owner = cKDTree(middles).query(votes.votes)

@@ -14,12 +14,12 @@ from autospine.inference.levels.instances import Instance
 
 GAP = 1.65  # a step longer than this share of the usual one skips a level
 SHORTEST = 0.75  # of the pitch: nearer middles are those of a vertebra that the image's edge cuts, no measure of others
-SURE = 0.8  # below this confidence the numbering is called ambiguous
+MIN_CONFIDENCE = 0.8  # below this confidence the numbering is called ambiguous
 NOTHING_BELOW = 0.75  # of the pitch: with less image below the lowest middle, nothing there tells its level
 ROOM = 1.25  # of the pitch: with so much image below and nothing found in it, the lowest instance is the first
-FIRST = 0.9  # how surely
+PRIOR_STRENGTH = 0.9  # how surely
 UNKNOWN_LEVEL = -1.0  # log-probability of a level that the network has never seen
-SHARPNESS = 2.0  # instances of one chain see the same image: they count as this many independent opinions
+TEMPERATURE = 2.0  # instances of one chain see the same image: they count as this many independent opinions
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def start_probabilities(evidence: np.ndarray, weights: np.ndarray, steps: np.nda
     picked = evidence[np.arange(len(steps))[None], np.clip(starts, 0, known - 1)]  # (K + 1, N)
     picked = np.where(starts < 0, UNKNOWN_LEVEL, picked)
     picked = np.where(starts >= known, picked + UNKNOWN_LEVEL, picked)  # unlikely, not impossible
-    score = SHARPNESS * (picked * weights).sum(axis=1) / max(float(weights.sum()), 1e-6)
+    score = TEMPERATURE * (picked * weights).sum(axis=1) / max(float(weights.sum()), 1e-6)
     score = np.exp(score - score.max())
     return score / score.sum()
 
@@ -91,14 +91,14 @@ def start_prior(levels: int, room: float) -> np.ndarray:
         levels: Known ones.
         room: From the lowest instance's middle to where the image ends below, in pitches.
     """
-    sure = float(np.clip((room - NOTHING_BELOW) / (ROOM - NOTHING_BELOW), 0, 1)) * FIRST
+    sure = float(np.clip((room - NOTHING_BELOW) / (ROOM - NOTHING_BELOW), 0, 1)) * PRIOR_STRENGTH
     prior = np.full(levels + 1, (1 - sure) / (levels + 1))
     prior[1] += sure
     return prior
 
 
 def number(
-    instances: list[Instance], first_level: int, room_below_mm: float, intervertebral_distance_mm: float
+    instances: list[Instance], first_level: int, margin_mm: float, intervertebral_distance_mm: float
 ) -> Numbering:
     """Numbers one chain.
 
@@ -110,19 +110,19 @@ def number(
     """
     steps = count_steps(np.array([each.centroid for each in instances]), intervertebral_distance_mm)
     weights = np.array([each.weight for each in instances])
-    evidence = np.array([each.level_evidence for each in instances])
-    prior = start_prior(evidence.shape[1], room_below_mm / intervertebral_distance_mm)
+    evidence = np.array([each.level_log_probabilities for each in instances])
+    prior = start_prior(evidence.shape[1], margin_mm / intervertebral_distance_mm)
     probabilities = start_probabilities(evidence, weights, steps) * prior
     probabilities = probabilities / probabilities.sum()
     start = int(probabilities.argmax()) - 1
     levels = steps + start + first_level
     confidence = float(probabilities[start + 1])
-    blind = room_below_mm < NOTHING_BELOW * intervertebral_distance_mm
+    fov_truncated = margin_mm < NOTHING_BELOW * intervertebral_distance_mm
     reason = ""
-    if blind:
+    if fov_truncated:
         reason = "the image ends right below the lowest instance, so nothing shows which level it is"
         confidence = min(confidence, 0.5)
-    elif confidence < SURE:
+    elif confidence < MIN_CONFIDENCE:
         other = int(np.argsort(probabilities)[-2]) - 1 + first_level
         reason = f"the lowest could also be level {other}"
     skipped = sorted(set(range(int(levels[0]), int(levels[-1]) + 1)) - {int(v) for v in levels})

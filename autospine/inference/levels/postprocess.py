@@ -34,7 +34,7 @@ def without_fragments(voxels: np.ndarray) -> np.ndarray:
     return voxels[large[piece]] if large.any() else voxels
 
 
-def drop_strays(
+def drop_spurious_components(
     labels: np.ndarray,
     value: int,
     spine: list[Instance],

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from autospine.ensemble import probabilities
 from autospine.ensemble.search import (
-    PARTS,
-    alone,
+    GRID_STEPS,
+    all_pairs,
     best,
-    every_pair,
     hill_climb,
     mean_scores,
     measure,
     neighbours,
-    pair_weightings,
+    pair_grid,
     search_pairs,
     shares,
+    single_member,
 )
 from tests.autospine.ensemble.conftest import Made, make_image
 
@@ -58,7 +58,7 @@ def test_the_search_equals_brute_force_on_the_stored_probabilities(
         patch.setattr(probabilities, "BLOCK", block)
         images = [make_image(Path(folder), seed + k, members, classes, shape, sureness) for k in range(2)]
         found = search_pairs([each.image for each in images], members)
-        assert len(found) == len(every_pair(members)) * (PARTS - 1) + members
+        assert len(found) == len(all_pairs(members)) * (GRID_STEPS - 1) + members
         for weighting, scores in found.items():
             expected = np.array([brute_force(each, shares(weighting)) for each in images])
             np.testing.assert_allclose(scores.iou, expected[:, 0], rtol=1e-12)
@@ -72,7 +72,7 @@ def test_the_best_pair_is_the_one_of_the_highest_mean_iou(made) -> None:
     images = [made(k) for k in range(3)]
     found = search_pairs([each.image for each in images], 3)
     every = {
-        tuple(round(w * PARTS) for w in weights): np.mean([brute_force(each, weights)[0] for each in images])
+        tuple(round(w * GRID_STEPS) for w in weights): np.mean([brute_force(each, weights)[0] for each in images])
         for pair in itertools.combinations(range(3), 2)
         for weights in (tuple({pair[0]: k / 20, pair[1]: 1 - k / 20}.get(m, 0.0) for m in range(3)) for k in range(21))
     }
@@ -87,16 +87,16 @@ def test_of_equals_the_fewest_members_are_taken(made) -> None:
     twin.write([*image.paths, *image.paths], image.reference, (slice(None),) * 3, "p", ["a", "b"])
     found = search_pairs([twin], 2)
     assert len({scores.mean_iou for scores in found.values()}) == 1
-    assert best(found) in (alone(0, 2), alone(1, 2))
+    assert best(found) in (single_member(0, 2), single_member(1, 2))
 
 
 def test_weightings_deal_out_twenty_parts() -> None:
-    found = pair_weightings(0, 2, 3)
+    found = pair_grid(0, 2, 3)
     assert len(found) == 21
     assert (found[0], found[17], found[20]) == ((0, 0, 20), (17, 0, 3), (20, 0, 0))
     assert shares((17, 0, 3)) == (0.85, 0.0, 0.15)
     for weighting in (found[0], found[17]):
-        assert all(sum(each) == PARTS and min(each) >= 0 for each in neighbours(weighting))
+        assert all(sum(each) == GRID_STEPS and min(each) >= 0 for each in neighbours(weighting))
     assert len(neighbours((17, 0, 3))) == 4
     assert len(neighbours((1, 1, 18))) == 6
 
@@ -132,7 +132,7 @@ def test_memory_is_that_of_a_block_not_of_the_images(made, monkeypatch: pytest.M
     image = made(0, members=4, classes=10, shape=(12, 64, 64), sureness=0.0).image  # almost all is disputed
     stored = image.values_path.stat().st_size
     assert stored > 3_000_000
-    wanted = [each for pair in every_pair(4) for each in pair_weightings(*pair, 4)][::6]
+    wanted = [each for pair in all_pairs(4) for each in pair_grid(*pair, 4)][::6]
     tracemalloc.start()
     measure([image], wanted)
     _, peak = tracemalloc.get_traced_memory()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autospine.ensemble.comparison import compare
-from autospine.ensemble.search import alone, best, measure, pair_weightings, search_pairs
+from autospine.ensemble.search import best, measure, pair_grid, search_pairs, single_member
 from autospine.ensemble.table import WeightReport, describe
 from autospine.evaluation.statistics import bootstrap
 
@@ -36,15 +36,15 @@ def test_every_weight_of_every_pair_has_a_row(table: WeightReport) -> None:
 def test_blended_scores_stand_beside_the_honest_ones(table: WeightReport) -> None:
     """The papers' arithmetic: w times the one's score plus 1 - w times the other's."""
     rows = [r for r in csv.DictReader(io.StringIO(table.as_csv())) if r["second"] == "deeplabv3"]
-    own = {name: table.measured[alone(k, 3)] for k, name in enumerate(NAMES)}
+    own = {name: table.measured[single_member(k, 3)] for k, name in enumerate(NAMES)}
     for row in rows:
         w = float(row["weight_first"])
         for metric in ("iou", "dice"):
             first, second = (getattr(own[row[k]], f"mean_{metric}") for k in ("first", "second"))
-            claim = float(row[f"claimed_{metric}"])
-            assert claim == pytest.approx(w * first + (1 - w) * second, abs=2e-6)
-            assert min(first, second) - 1e-5 <= claim <= max(first, second) + 1e-5
-    assert any(abs(float(row["iou"]) - float(row["claimed_iou"])) > 0.01 for row in rows)
+            score_blend = float(row[f"score_blend_{metric}"])
+            assert score_blend == pytest.approx(w * first + (1 - w) * second, abs=2e-6)
+            assert min(first, second) - 1e-5 <= score_blend <= max(first, second) + 1e-5
+    assert any(abs(float(row["iou"]) - float(row["score_blend_iou"])) > 0.01 for row in rows)
 
 
 def test_a_blend_of_three_has_a_row_of_its_own(made) -> None:
@@ -52,22 +52,22 @@ def test_a_blend_of_three_has_a_row_of_its_own(made) -> None:
     measured = {**search_pairs(images, 3), **measure(images, [blend])}
     table = WeightReport(NAMES, measured, blend)
     text = table.as_markdown()
-    claim = sum(w * measured[alone(k, 3)].mean_iou for k, w in enumerate((0.5, 0.3, 0.2)))
+    score_blend = sum(w * measured[single_member(k, 3)].mean_iou for k, w in enumerate((0.5, 0.3, 0.2)))
     line = next(row for row in text.splitlines() if row.startswith("| 0.50 x unet + 0.30 x resunet + 0.20 x"))
-    assert f"{measured[blend].mean_iou:.4f} ({claim:.4f})" in line
+    assert f"{measured[blend].mean_iou:.4f} ({score_blend:.4f})" in line
     assert "The blend that was chosen" not in WeightReport(NAMES, measured, best(measured)).as_markdown()
     *pairs, last = csv.DictReader(io.StringIO(table.as_csv()))
     assert [row["chosen"] for row in pairs] == ["0"] * len(pairs)
     assert (last["first"], last["second"], last["chosen"]) == ("unet + resunet + deeplabv3", "", "1")
     assert (last["weight_first"], last["weight_second"]) == ("0.50 + 0.30 + 0.20", "")
-    assert float(last["claimed_iou"]) == pytest.approx(claim, abs=1e-6)
+    assert float(last["score_blend_iou"]) == pytest.approx(score_blend, abs=1e-6)
 
 
 def test_the_page_shows_ours_the_claim_and_the_published_figure(table: WeightReport) -> None:
     text = table.as_markdown()
     each = table.best_of((0, 1))
     line = next(row for row in text.splitlines() if row.startswith("| unet + resunet |"))
-    assert f"{table.measured[each].mean_iou:.4f} ({table.claim(each)[0]:.4f})" in line
+    assert f"{table.measured[each].mean_iou:.4f} ({table.score_blend(each)[0]:.4f})" in line
     assert line.endswith("| 0.751 / 0.826 |")
     assert "| unet | " in text and "| 0.410 / 0.670 |" in text
     assert "- said by a test" in text
@@ -86,19 +86,19 @@ def test_one_member_alone_is_an_answer(made) -> None:
 def test_the_difference_to_the_best_member_comes_with_its_interval_negative_or_not(made) -> None:
     """Patients are drawn, with all of their images."""
     images = [made(k, patient=f"p{k // 2}").image for k in range(6)]
-    chosen = pair_weightings(0, 1, 3)[10]
-    measured = measure(images, [chosen, *(alone(k, 3) for k in range(3))])
+    chosen = pair_grid(0, 1, 3)[10]
+    measured = measure(images, [chosen, *(single_member(k, 3) for k in range(3))])
     found = compare(NAMES, chosen, images, measured, "test", True)
-    scores = {name: measured[alone(k, 3)].mean_iou for k, name in enumerate(NAMES)}
+    scores = {name: measured[single_member(k, 3)].mean_iou for k, name in enumerate(NAMES)}
     assert found.better.member == max(scores, key=lambda name: scores[name])
     place = NAMES.index(found.better.member)
-    gap = measured[chosen].iou - measured[alone(place, 3)].iou
+    gap = measured[chosen].iou - measured[single_member(place, 3)].iou
     expected = bootstrap({f"p{k}": gap[2 * k : 2 * k + 2].tolist() for k in range(3)})
     assert found.better.interval == expected
     assert found.better.interval.mean == pytest.approx(gap.mean())
     assert f"{gap.mean():+.4f} (95 % interval" in found.line()
     worst = min(scores, key=lambda name: scores[name])
-    alone_again = compare(NAMES, alone(NAMES.index(worst), 3), images, measured, "test", True)
+    alone_again = compare(NAMES, single_member(NAMES.index(worst), 3), images, measured, "test", True)
     assert alone_again.better.interval.mean < 0
     assert "-0." in alone_again.line()
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["members"].keys() == set(NAMES)
@@ -106,8 +106,8 @@ def test_the_difference_to_the_best_member_comes_with_its_interval_negative_or_n
 
 def test_scores_on_the_images_that_chose_are_said_to_be_too_good(made) -> None:
     images = [made(0).image]
-    measured = measure(images, [alone(k, 3) for k in range(3)])
-    found = compare(NAMES, alone(0, 3), images, measured, "validation", False)
+    measured = measure(images, [single_member(k, 3) for k in range(3)])
+    found = compare(NAMES, single_member(0, 3), images, measured, "validation", False)
     assert "too good" in found.line()
     assert "one patient: no interval" in found.line()
     assert found.to_dict()["members"]["unet"]["low"] is None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from autospine.core.precision import Precision
 from autospine.inference.back import PLANES
 from autospine.inference.group import ModelGroup
-from autospine.inference.inverse import find_moves, undo_stream
+from autospine.inference.inverse import invert_stream, spatial_steps
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
 from autospine.preprocessing.transforms.base import (
@@ -28,7 +28,7 @@ from autospine.preprocessing.transforms.base import (
 )
 from autospine.preprocessing.transforms.intensity import ZScore
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
-from tests.autospine.inference.test_back import joined, slabs_of
+from tests.autospine.inference.test_back import chunks_of, joined
 from tests.prepared import any_step, prepared, views
 from tests.tiny import made_plan, spine_image, spine_mask
 from tests.toys import BrightnessTrainer
@@ -65,8 +65,8 @@ def test_slabs_go_back_as_the_whole_case_does_to_the_last_bit(
 ) -> None:
     case, way = apply_transforms(chain, prepared(shape, view=view))
     values = np.random.default_rng(seed).random((2, *case.shape), np.float32)
-    slabs = slabs_of(values, axis, cuts)
-    found = joined(undo_stream(find_moves(way, case.shape), iter(slabs), axis, FILL), axis)
+    chunks = chunks_of(values, axis, cuts)
+    found = joined(invert_stream(spatial_steps(way, case.shape), iter(chunks), axis, FILL), axis)
     np.testing.assert_array_equal(found, invert_transforms(way, values, FILL))
 
 
@@ -77,13 +77,13 @@ def test_a_long_way_back_holds_a_few_planes(chain: list[AnyTransform], axis: int
     taken: list[int] = []
     case, way = apply_transforms(chain, prepared((60, 60, 4)))
 
-    def slabs():
+    def chunks():
         for first in range(0, case.shape[axis], 2):
             taken.append(first)
             shape = [2 if a == axis else n for a, n in enumerate(case.shape)]
             yield first, np.zeros((2, *shape), np.float32)
 
-    stream = undo_stream(find_moves(way, case.shape), slabs(), axis, FILL)
+    stream = invert_stream(spatial_steps(way, case.shape), chunks(), axis, FILL)
     thickest = 0
     for first, values in stream:
         thickest = max(thickest, values.shape[axis + 1])
@@ -99,7 +99,9 @@ def test_no_array_of_all_classes_is_held() -> None:
     values = np.random.default_rng(0).random((18, *case.shape), np.float32)
     tracemalloc.start()
     try:
-        whole = sum(slab.nbytes for _, slab in undo_stream(find_moves(way, case.shape), iter([(0, values)]), 1, fill))
+        whole = sum(
+            chunk.nbytes for _, chunk in invert_stream(spatial_steps(way, case.shape), iter([(0, values)]), 1, fill)
+        )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -109,7 +111,7 @@ def test_no_array_of_all_classes_is_held() -> None:
 
 def test_what_moved_is_known() -> None:
     case, way = apply_transforms([ZScore(), Resize(rows=40), Turn()], prepared((5, 30, 20)))
-    turn, resize = find_moves(way, case.shape)
+    turn, resize = spatial_steps(way, case.shape)
     assert isinstance(turn.step, Turn)
     assert turn.for_shape is None
     assert [turn.keeps(axis) for axis in range(3)] == [False] * 3
@@ -143,7 +145,7 @@ def test_slices_that_nobody_wants_are_not_put_through_the_network(tmp_path: Path
             return forward(windows)
 
         group._forward = counted  # type: ignore[method-assign]
-        answer = joined(group.slabs(SPINE[None], (4.0, 3.0, 3.0), wanted), 0)
+        answer = joined(group.chunks(SPINE[None], (4.0, 3.0, 3.0), wanted), 0)
         seen.append(count[0])
         return answer
 

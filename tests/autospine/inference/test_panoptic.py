@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from autospine.inference.panoptic import panoptic
-from autospine.inference.run import PredictRequest, predict_all
+from autospine.inference.run import PredictRequest, predict_scans
 from autospine.labels.schemes import SCHEMES
 from autospine.volumes import Volume, read_mask
 from tests.tiny import SPACING, spine_image, spine_mask, write_array
@@ -75,7 +75,7 @@ def test_objects_are_the_connected_parts_of_each_label(tmp_path_factory, seed: i
 def test_predict_writes_them_beside_the_masks(tmp_path: Path, bright) -> None:
     scan = write_array(tmp_path / "scans" / "7_t2.mha", spine_image(spine_mask()))
     model = bright(tmp_path / "model").folder
-    outcome = predict_all(PredictRequest((scan,), tmp_path / "out", (model,), device="cpu", workers=1, panoptic=True))
+    outcome = predict_scans(PredictRequest((scan,), tmp_path / "out", (model,), device="cpu", workers=1, panoptic=True))
     assert outcome.failures == []
     mask, numbers = (
         read_mask(tmp_path / "out" / "7_t2.mha"),

@@ -136,11 +136,11 @@ def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) 
             centre = (middle[axis] + 0.5) * own[axis] - 0.5 * grid.spacing[axis]
             values[encoding.semantic_channels + channel][mine] = (centre - here) / encoding.intervertebral_distance_mm
     values[-len(encoding.levels) :] = 1 / len(encoding.levels)
-    collector = Aggregator(encoding, grid, spine.labels.shape, 0)
-    collector.run((k, values[:, k : k + 3]) for k in range(0, grid.shape[0], 3))
-    decoded = decode(collector.evidence(grid.spacing, (0, grid.shape[1] - 1)), encoding)
+    aggregator = Aggregator(encoding, grid, spine.labels.shape, 0)
+    aggregator.run((k, values[:, k : k + 3]) for k in range(0, grid.shape[0], 3))
+    decoded = decode(aggregator.evidence(grid.spacing, (0, grid.shape[1] - 1)), encoding)
     assert decoded.labels.shape == grid.shape
-    answer = collector.on_input_grid(decoded.labels)
+    answer = aggregator.on_input_grid(decoded.labels)
     if spacing == OWN:
         np.testing.assert_array_equal(answer, spine.labels)
     else:

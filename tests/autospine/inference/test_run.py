@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.inference.run import Outcome, PredictRequest, _line, find_scans, predict_all, suffix_of
+from autospine.inference.run import PredictRequest, PredictResult, _line, find_scans, mask_suffix, predict_scans
 from autospine.volumes import read_image, read_mask
 from tests.tiny import spine_image, spine_mask, write_array
 
@@ -28,9 +28,9 @@ def model(tmp_path: Path, bright) -> Path:
     return bright(tmp_path / "model").folder
 
 
-def run(tmp_path: Path, model: Path, *inputs: Path, **changes: object) -> Outcome:
+def run(tmp_path: Path, model: Path, *inputs: Path, **changes: object) -> PredictResult:
     settings: dict = {"device": "cpu", "workers": 1, **changes}
-    return predict_all(PredictRequest(inputs, tmp_path / "out", (model,), **settings))
+    return predict_scans(PredictRequest(inputs, tmp_path / "out", (model,), **settings))
 
 
 def names(folder: Path) -> list[str]:
@@ -164,7 +164,7 @@ def test_channels_are_grouped_by_name(tmp_path) -> None:
     [("a.nii.gz", ".nii.gz"), ("a.MHA", ".mha"), ("a.mhd", ".mha"), ("a.nhdr", ".nrrd"), ("a", ".nii.gz")],
 )
 def test_suffixes(name: str, suffix: str) -> None:
-    assert suffix_of(Path(name)) == suffix
+    assert mask_suffix(Path(name)) == suffix
 
 
 def test_warnings_are_told_and_written(tmp_path, scans, bright, caplog: pytest.LogCaptureFixture) -> None:

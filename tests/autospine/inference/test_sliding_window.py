@@ -67,12 +67,12 @@ def blended(image: Tensor, window: tuple[int, ...]) -> Tensor:
     return (total / share)[(slice(None), *inside)]
 
 
-def joined(slabs, axis: int) -> Tensor:
+def joined(chunks, axis: int) -> Tensor:
     parts, expected = [], 0
-    for slab in slabs:
-        assert slab.first == expected
-        expected += slab.values.shape[axis + 1]
-        parts.append(slab.values)
+    for chunk in chunks:
+        assert chunk.first == expected
+        expected += chunk.values.shape[axis + 1]
+        parts.append(chunk.values)
     return torch.cat(parts, axis + 1)
 
 

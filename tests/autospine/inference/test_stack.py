@@ -14,7 +14,7 @@ from autospine.inference.model import Model
 from autospine.inference.panoptic import panoptic
 from autospine.inference.predict import segment
 from autospine.inference.predictor import Predictor
-from autospine.inference.run import PredictRequest, predict_all
+from autospine.inference.run import PredictRequest, predict_scans
 from autospine.labels.schemes import SCHEMES
 from autospine.planning.plan import Plan
 from autospine.preprocessing.grid import Grid, Rebuild
@@ -167,7 +167,7 @@ def saved(folder: Path, save) -> Model:
 def test_predict_joins_objects_across_rebuilt_slices(tmp_path: Path, save) -> None:
     scan = write_array(tmp_path / "7_t2.mha", bridged())
     model = saved(tmp_path / "model", save)
-    outcome = predict_all(
+    outcome = predict_scans(
         PredictRequest((scan,), tmp_path / "out", (model.folder,), device="cpu", workers=1, panoptic=True)
     )
     assert outcome.failures == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autospine.inference.levels.decode import decode
 from autospine.inference.levels.postprocess import without_fragments
-from tests.spines import BELOW, PITCH_ROWS, Spine, draw, encoding_for, evidence_of
+from tests.spines import BELOW, PITCH_ROWS, Spine, decoder_input_of, draw, encoding_for
 
 CUT = "cut by the field of view"
 
@@ -25,13 +25,13 @@ def vertebrae_of(labels: np.ndarray) -> list[int]:
 @pytest.mark.parametrize("vertebrae", range(4, 10))
 def test_an_ideal_spine_comes_back_voxel_by_voxel(vertebrae: int, discs: bool, offset_axes: tuple) -> None:
     encoding, spine = encoding_for(offset_axes=offset_axes), draw(vertebrae, discs)
-    decoded = decode(evidence_of(spine, encoding), encoding)
+    decoded = decode(decoder_input_of(spine, encoding), encoding)
     np.testing.assert_array_equal(decoded.labels, spine.labels)
     assert decoded.ambiguous == ""
     chained = [int(v) for v in np.unique(spine.labels) if v not in (0, 100)]
-    assert [finding.value for finding in decoded.findings] == chained
-    assert all(finding.flags == () for finding in decoded.findings)
-    assert all(0.7 < finding.confidence <= 1 for finding in decoded.findings)
+    assert [label_result.value for label_result in decoded.label_results] == chained
+    assert all(label_result.flags == () for label_result in decoded.label_results)
+    assert all(0.7 < label_result.confidence <= 1 for label_result in decoded.label_results)
 
 
 @pytest.mark.parametrize("vertebrae", [5, 7])
@@ -40,7 +40,7 @@ def test_cropping_the_top_shifts_no_level(vertebrae: int) -> None:
     encoding, spine = encoding_for(), draw(vertebrae)
     for first in range(0, spine.bottom(4), 3):
         cropped = spine.rows(first)
-        decoded = decode(evidence_of(cropped, encoding), encoding)
+        decoded = decode(decoder_input_of(cropped, encoding), encoding)
         wrong = (decoded.labels != cropped.labels) & (decoded.labels > 0)
         assert not wrong.any(), f"{first} rows cut off"
         lost = set(vertebrae_of(cropped.labels)) - set(vertebrae_of(decoded.labels))
@@ -50,8 +50,8 @@ def test_cropping_the_top_shifts_no_level(vertebrae: int) -> None:
 
 def test_a_vertebra_cut_by_the_upper_edge_is_flagged() -> None:
     encoding, spine = encoding_for(), draw(5)
-    decoded = decode(evidence_of(spine.rows(spine.top(5) + 3), encoding), encoding)
-    flags = {finding.value: finding.flags for finding in decoded.findings}
+    decoded = decode(decoder_input_of(spine.rows(spine.top(5) + 3), encoding), encoding)
+    flags = {label_result.value: label_result.flags for label_result in decoded.label_results}
     assert flags[5] == (CUT,)
     assert flags[4] == flags[3] == ()
 
@@ -61,16 +61,16 @@ def test_without_l5_and_sacrum_the_levels_are_ambiguous(lowest: int) -> None:
     """Nothing below tells which vertebra is the lowest: the opinions number it, and the answer says so."""
     encoding, spine = encoding_for(), draw(6)
     cropped = spine.rows(0, spine.bottom(lowest) + 2)
-    decoded = decode(evidence_of(cropped, encoding), encoding)
+    decoded = decode(decoder_input_of(cropped, encoding), encoding)
     assert decoded.ambiguous
-    assert all("ambiguous" in finding.flags for finding in decoded.findings)
-    assert all(finding.confidence <= 0.5 for finding in decoded.findings)
+    assert all("ambiguous" in label_result.flags for label_result in decoded.label_results)
+    assert all(label_result.confidence <= 0.5 for label_result in decoded.label_results)
     assert vertebrae_of(decoded.labels) == list(range(lowest, 7))
 
 
 def test_undecided_opinions_with_room_below_count_from_the_first_level() -> None:
     encoding, spine = encoding_for(), draw(5)
-    decoded = decode(evidence_of(spine, encoding, doubt=1.0), encoding)
+    decoded = decode(decoder_input_of(spine, encoding, doubt=1.0), encoding)
     np.testing.assert_array_equal(decoded.labels, spine.labels)
 
 
@@ -78,22 +78,24 @@ def test_undecided_opinions_with_room_below_count_from_the_first_level() -> None
 def test_a_missing_vertebra_is_skipped_and_its_neighbours_keep_their_levels(missing: int) -> None:
     encoding, spine = encoding_for(), draw(6).without(*range(200, 210))
     gap = spine.without(missing)
-    decoded = decode(evidence_of(gap, encoding), encoding)
+    decoded = decode(decoder_input_of(gap, encoding), encoding)
     np.testing.assert_array_equal(decoded.labels, gap.labels)
-    flagged = [finding.value for finding in decoded.findings if "neighbour missing" in finding.flags]
+    flagged = [
+        label_result.value for label_result in decoded.label_results if "neighbour missing" in label_result.flags
+    ]
     assert flagged == [missing - 1, missing + 1]
 
 
 def test_discs_around_a_missing_vertebra_keep_their_levels() -> None:
     encoding, gap = encoding_for(), draw(6).without(3)
-    decoded = decode(evidence_of(gap, encoding), encoding)
+    decoded = decode(decoder_input_of(gap, encoding), encoding)
     np.testing.assert_array_equal(decoded.labels, gap.labels)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_noise_in_the_votes(seed: int) -> None:
     encoding, spine = encoding_for(), draw(6)
-    decoded = decode(evidence_of(spine, encoding, seed, vote_noise_mm=5.0), encoding)
+    decoded = decode(decoder_input_of(spine, encoding, seed, vote_noise_mm=5.0), encoding)
     found = decoded.labels[spine.labels > 0] == spine.labels[spine.labels > 0]
     assert found.mean() > 0.95
     assert vertebrae_of(decoded.labels) == [1, 2, 3, 4, 5, 6]
@@ -102,14 +104,14 @@ def test_noise_in_the_votes(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_wrong_opinions_of_single_levels_are_outvoted(seed: int) -> None:
     encoding, spine = encoding_for(), draw(7)
-    decoded = decode(evidence_of(spine, encoding, seed, doubt=0.5, wrong=0.35), encoding)
+    decoded = decode(decoder_input_of(spine, encoding, seed, doubt=0.5, wrong=0.35), encoding)
     np.testing.assert_array_equal(decoded.labels, spine.labels)
 
 
 def test_every_opinion_off_by_one_does_not_move_what_the_image_shows() -> None:
     """All say one level too high, unsurely, yet two pitches of image lie below without another vertebra."""
     encoding, spine = encoding_for(), draw(5)
-    evidence = evidence_of(spine, encoding, doubt=0.9)
+    evidence = decoder_input_of(spine, encoding, doubt=0.9)
     moved = replace(evidence, levels=np.roll(evidence.levels, 1, axis=1))
     np.testing.assert_array_equal(decode(moved, encoding).labels, spine.labels)
 
@@ -125,9 +127,9 @@ def test_two_pieces_of_a_disc_share_its_label() -> None:
     labels[piece] = 0
     broken = Spine(labels, spine.middles)
     for middles in (broken, _own_middles(broken, 203, middle)):
-        decoded = decode(evidence_of(middles, encoding), encoding)
+        decoded = decode(decoder_input_of(middles, encoding), encoding)
         np.testing.assert_array_equal(decoded.labels, labels)
-        assert sum(finding.value == 203 for finding in decoded.findings) == 1
+        assert sum(label_result.value == 203 for label_result in decoded.label_results) == 1
 
 
 def _own_middles(spine: Spine, value: int, column: int) -> Spine:
@@ -140,7 +142,7 @@ def _own_middles(spine: Spine, value: int, column: int) -> Spine:
 def test_a_level_that_the_data_set_does_not_label_is_left_out() -> None:
     encoding, spine = encoding_for(4), draw(4)
     taller = draw(6)
-    evidence = evidence_of(taller, encoding_for(6))
+    evidence = decoder_input_of(taller, encoding_for(6))
     known = replace(evidence, levels=evidence.levels[:, :4])
     decoded = decode(known, encoding)
     assert vertebrae_of(decoded.labels) == vertebrae_of(spine.labels)
@@ -153,36 +155,36 @@ def test_something_far_from_the_spine_is_no_vertebra() -> None:
     labels = np.pad(spine.labels, [(0, 0), (0, 0), (0, 120)])
     labels[2:4, rows // 2 : rows // 2 + 8, 150:160] = 9
     stray = Spine(labels, {**spine.middles, 9: np.argwhere(labels == 9).mean(axis=0)})
-    decoded = decode(evidence_of(stray, encoding), encoding)
+    decoded = decode(decoder_input_of(stray, encoding), encoding)
     np.testing.assert_array_equal(decoded.labels, np.where(labels == 9, 0, labels))
 
 
 def test_nothing_found_is_an_empty_answer() -> None:
     encoding = encoding_for()
     empty = Spine(np.zeros((3, 20, 20), np.uint8), {})
-    decoded = decode(evidence_of(empty, encoding), encoding)
+    decoded = decode(decoder_input_of(empty, encoding), encoding)
     assert not decoded.labels.any()
-    assert decoded.findings == ()
+    assert decoded.label_results == ()
     canal = Spine(np.where(np.arange(20) > 15, 100, 0)[None, None].repeat(3, 0).repeat(20, 1), {})
-    np.testing.assert_array_equal(decode(evidence_of(canal, encoding), encoding).labels, canal.labels)
+    np.testing.assert_array_equal(decode(decoder_input_of(canal, encoding), encoding).labels, canal.labels)
 
 
 def test_a_single_vertebra() -> None:
     encoding, spine = encoding_for(), draw(1)
-    np.testing.assert_array_equal(decode(evidence_of(spine, encoding), encoding).labels, spine.labels)
+    np.testing.assert_array_equal(decode(decoder_input_of(spine, encoding), encoding).labels, spine.labels)
 
 
 def test_discs_alone_are_numbered_too() -> None:
     encoding, spine = encoding_for(), draw(5).without(1, 2, 3, 4, 5)
-    np.testing.assert_array_equal(decode(evidence_of(spine, encoding), encoding).labels, spine.labels)
+    np.testing.assert_array_equal(decode(decoder_input_of(spine, encoding), encoding).labels, spine.labels)
 
 
 def test_a_plain_encoding_paints_classes() -> None:
     encoding = encoding_for().plain()
     spine = draw(5)
-    decoded = decode(evidence_of(spine, encoding), encoding)
+    decoded = decode(decoder_input_of(spine, encoding), encoding)
     np.testing.assert_array_equal(decoded.labels, spine.labels)
-    assert decoded.findings == ()
+    assert decoded.label_results == ()
 
 
 def test_fragments_go_and_larger_pieces_stay() -> None:
@@ -218,7 +220,7 @@ def test_levels_are_unique_and_consecutive_whatever_the_network_says(
     encoding = encoding_for()
     spine = draw(vertebrae, pitches=[round(PITCH_ROWS * share) for share in stretch])
     cropped = spine.rows(first, spine.labels.shape[1] - last)
-    evidence = evidence_of(cropped, encoding, seed, noise, doubt, wrong)
+    evidence = decoder_input_of(cropped, encoding, seed, noise, doubt, wrong)
     decoded = decode(evidence, encoding)
     found = vertebrae_of(decoded.labels)
     if found:
@@ -228,6 +230,6 @@ def test_levels_are_unique_and_consecutive_whatever_the_network_says(
     for value in found:  # one drawn vertebra makes up nearly all of each label
         drawn = cropped.labels[decoded.labels == value]
         assert np.bincount(drawn).max() >= 0.8 * len(drawn)
-    values = [finding.value for finding in decoded.findings]
+    values = [label_result.value for label_result in decoded.label_results]
     assert values == sorted(set(values))
     assert set(values) == set(np.unique(decoded.labels)) - {0, 100}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autospine.inference.levels.instances import OffsetVotes, find_instances, find_middles
+from autospine.inference.levels.instances import OffsetVotes, find_centres, find_instances
 
 PITCH = 32.0
 
@@ -24,14 +24,14 @@ MIDDLES = np.array([[200.0, 60.0], [168.0, 64.0], [136.0, 66.0], [104.0, 66.0]])
 @pytest.mark.parametrize("noise", [0.0, 2.0, 5.0])
 def test_middles_are_found_where_the_votes_point(noise: float) -> None:
     votes = votes_for(MIDDLES, 400, noise)
-    found = find_middles(votes.votes, votes.weights, PITCH)
+    found = find_centres(votes.votes, votes.weights, PITCH)
     found = found[np.argsort(-found[:, 0])]
     assert found.shape == MIDDLES.shape
     assert np.abs(found - MIDDLES).max() < 2.5
 
 
 def test_nobody_votes() -> None:
-    assert find_middles(np.zeros((0, 2)), np.zeros(0), PITCH).shape == (0, 2)
+    assert find_centres(np.zeros((0, 2)), np.zeros(0), PITCH).shape == (0, 2)
 
 
 def test_instances_come_from_the_lowest_up_with_their_own_voxels() -> None:
@@ -42,7 +42,7 @@ def test_instances_come_from_the_lowest_up_with_their_own_voxels() -> None:
         assert set(each.members // 300) == {number}
         expected = votes.voxels[each.members].mean(axis=0) * [4, 2, 2]
         np.testing.assert_allclose(each.centroid, expected, rtol=1e-6)
-        np.testing.assert_allclose(each.level_evidence, np.log(1 / 3), rtol=1e-6)
+        np.testing.assert_allclose(each.level_log_probabilities, np.log(1 / 3), rtol=1e-6)
 
 
 def test_a_few_stray_voxels_are_no_instance() -> None:
