@@ -1,4 +1,4 @@
-"""What networks say of a case, taken slab by slab and turned into labels on the input's own grid."""
+"""What networks say of a case, taken chunk by chunk and turned into labels on the input's own grid."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Aggregator:
         return self.grid.measured if self.stacked else range(self.target[0])
 
     def run(self, chunks: Iterator[tuple[int, np.ndarray]], store: Path | None = None) -> None:
-        """Reads the slabs of the wanted slices; stores the probabilities where `store` says.
+        """Reads the chunks of the wanted slices; stores the probabilities where `store` says.
 
         Raises:
             UserError: They cannot be stored.
@@ -95,7 +95,7 @@ class Aggregator:
         semantic, confidence = argmax_and_max(values[:classes])
         self.semantic[self._planes(first, semantic.shape[self.axis])] = semantic
         chained = np.array([False, *(each.chained for each in self.encoding.classes)])
-        voxels = np.argwhere(chained[semantic])  # (N, 3) in the slab
+        voxels = np.argwhere(chained[semantic])  # (N, 3) in the chunk
         a, b, c = voxels.T
         last = classes + len(self.encoding.offset_axes)
         picked = values[:, a, b, c]  # (channels, N)

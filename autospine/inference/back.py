@@ -12,14 +12,14 @@ PLANES = 8  # resized at once
 
 
 def add_streams(streams: Sequence[Iterable[tuple[int, np.ndarray]]], axis: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Sums volumes of one grid that arrive in slabs of different thickness.
+    """Sums volumes of one grid that arrive in chunks of different thickness.
 
     Args:
         streams: Each (first plane, `(channels, slices, rows, columns)`) in order along `axis`, without gaps.
         axis: Streamed axis, 0 to 2.
 
     Yields:
-        (first plane, sums), as thick as the thinnest slab at hand.
+        (first plane, sums), as thick as the thinnest chunk at hand.
     """
     waiting, first = [iter(stream) for stream in streams], 0
     held: list[np.ndarray | None] = [None] * len(waiting)
@@ -41,10 +41,10 @@ def add_streams(streams: Sequence[Iterable[tuple[int, np.ndarray]]], axis: int) 
 
 
 def pick_slices(chunks: Iterable[tuple[int, np.ndarray]], axis: int, wanted: range) -> Iterator[tuple[int, np.ndarray]]:
-    """The measured slices of a volume that arrives in slabs.
+    """The measured slices of a volume that arrives in chunks.
 
     Args:
-        slabs: (first plane, `(channels, slices, rows, columns)`) in order along `axis`, without gaps.
+        chunks: (first plane, `(channels, slices, rows, columns)`) in order along `axis`, without gaps.
         axis: Streamed axis, 0 to 2.
         wanted: Slices to keep, at even distances from slice 0 on.
 
@@ -55,7 +55,7 @@ def pick_slices(chunks: Iterable[tuple[int, np.ndarray]], axis: int, wanted: ran
         if axis:
             yield first, values[:, :: wanted.step]
             continue
-        number = -(-first // wanted.step)  # of the first wanted slice at or behind the slab's first
+        number = -(-first // wanted.step)  # of the first wanted slice at or behind the chunk's first
         picked = values[:, number * wanted.step - first :: wanted.step]
         if picked.shape[1]:
             yield number, picked
@@ -64,10 +64,10 @@ def pick_slices(chunks: Iterable[tuple[int, np.ndarray]], axis: int, wanted: ran
 def resize_stream(
     chunks: Iterable[tuple[int, np.ndarray]], axis: int, before: tuple[int, ...], after: tuple[int, ...]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Linear interpolation of a volume that arrives in slabs.
+    """Linear interpolation of a volume that arrives in chunks.
 
     Args:
-        slabs: (first plane, `(channels, slices, rows, columns)`) in order along `axis`, without gaps.
+        chunks: (first plane, `(channels, slices, rows, columns)`) in order along `axis`, without gaps.
         axis: Streamed axis, 0 to 2.
         before: Voxels of the whole grid that arrives.
         after: Voxels of the grid that is wanted.

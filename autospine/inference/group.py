@@ -42,7 +42,7 @@ class ModelGroup:
 
     @property
     def axis(self) -> int:
-        """Canonical axis along which slabs come."""
+        """Canonical axis along which chunks come."""
         return 1 if self.plan.view_axis is None else self.plan.view_axis
 
     def chunks(
@@ -73,7 +73,7 @@ class ModelGroup:
         yield from back if seen_alone else pick_slices(back, self.axis, wanted)
 
     def _windows(self, image: Tensor, step: int) -> Iterator[Chunk]:
-        """Finished slabs; of a view along the slices, those of every `step`-th one."""
+        """Finished chunks; of a view along the slices, those of every `step`-th one."""
         if self.plan.view_axis is None:
             return stream_volume(image, self.patch, self.batch, self._timed)
         return stream_slices(image, self.plan.view_axis, self.patch, self.batch, self._timed, step)

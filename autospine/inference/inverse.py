@@ -73,12 +73,12 @@ def invert_stream(moves: Sequence[Move], chunks: Chunks, axis: int, fill: np.nda
 
     Args:
         moves: Of `spatial_steps`.
-        slabs: In order along `axis`.
+        chunks: In order along `axis`.
         axis: Streamed axis, 0 to 2.
         fill: `(channels,)` what stands where a step cut something off.
 
     Returns:
-        Slabs on the grid before the first step, in order along `axis`.
+        Chunks on the grid before the first step, in order along `axis`.
     """
     for move in moves:
         for_shape = move.for_shape
@@ -108,7 +108,7 @@ def _undo_placement(for_shape: CropResizePad, before: Shape, chunks: Chunks, axi
 
 
 def _inside(for_shape: CropResizePad, chunks: Chunks, axis: int) -> Chunks:
-    """Without the margin, in slabs of a few planes."""
+    """Without the margin, in chunks of a few planes."""
     ends = [slice(o, o + n) for o, n in zip(for_shape.offset, for_shape.size, strict=True)]
     across = [slice(None) if a == axis else part for a, part in enumerate(ends)]
     for start, values in chunks:

@@ -69,7 +69,7 @@ def stream_slices(
         step: 1 for every slice, 2 for every second from the first on, and so forth.
 
     Yields:
-        Slabs of one or more whole slices along `axis`, counted among those that are seen.
+        Chunks of one or more whole slices along `axis`, counted among those that are seen.
     """
     planes = image.movedim(axis + 1, 0)[::step]  # (planes, channels, a, b)
     size = tuple(planes.shape[2:])
@@ -136,7 +136,7 @@ def stream_volume(image: Tensor, window: tuple[int, ...], batch: int, predict: P
         predict: `(B, channels, *window)` to `(B, outputs, *window)` float32.
 
     Yields:
-        Slabs along the rows (axis 1).
+        Chunks along the rows (axis 1).
     """
     size = (image.shape[1], image.shape[2], image.shape[3])
     rows = starts(size[1], window[1])

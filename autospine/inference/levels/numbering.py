@@ -105,7 +105,7 @@ def number(
     Args:
         instances: Lowest first, at least one.
         first_level: The level that index 0 of the evidence stands for.
-        room_below_mm: From the lowest instance's middle to where the image ends below.
+        margin_mm: From the lowest instance's middle to where the image ends below.
         intervertebral_distance_mm: Usual distance of neighbours.
     """
     steps = count_steps(np.array([each.centroid for each in instances]), intervertebral_distance_mm)

@@ -10,7 +10,7 @@ from autospine.preprocessing.resampling import resize, source_positions
 
 
 def chunks_of(array: np.ndarray, axis: int, cuts: list[int]) -> list[tuple[int, np.ndarray]]:
-    """The array in uneven slabs."""
+    """The array in uneven chunks."""
     edges = sorted({0, array.shape[axis + 1], *(c % array.shape[axis + 1] for c in cuts)})
     parts = np.split(array, edges[1:-1], axis=axis + 1)
     return list(zip(edges, parts, strict=False))

@@ -1,4 +1,4 @@
-"""The way back in slabs is the way back of the whole case, and holds a few planes."""
+"""The way back in chunks is the way back of the whole case, and holds a few planes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_slabs_go_back_as_the_whole_case_does_to_the_last_bit(
 @pytest.mark.parametrize("chain", [[Resize(rows=40)], [Pad(rows=90)], [CentreCrop(rows=0.5)], [ZScore()]])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_a_long_way_back_holds_a_few_planes(chain: list[AnyTransform], axis: int) -> None:
-    """Every slab is thin, and the first ones come before the last are there."""
+    """Every chunk is thin, and the first ones come before the last are there."""
     taken: list[int] = []
     case, way = apply_transforms(chain, prepared((60, 60, 4)))
 

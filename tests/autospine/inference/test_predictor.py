@@ -139,7 +139,7 @@ def test_several_models_are_averaged(tmp_path: Path, scan: Path, random_model) -
 
 @pytest.mark.parametrize("alike", [True, False])
 def test_weighted_models_are_blended_whatever_they_see(tmp_path: Path, scan: Path, save, alike: bool) -> None:
-    """Of one patch and preprocessing in one pass, of different ones on the plan's grid, slab by slab."""
+    """Of one patch and preprocessing in one pass, of different ones on the plan's grid, chunk by chunk."""
     from autospine.preprocessing.transforms.base import TransformSettings
     from tests.tiny import chain_encoding
     from tests.toys import QUICK, ToyTrainer
