@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from autospine.training.losses.multitask import MultiTaskLoss
 
 
-def masks_of(objective: MultiTaskLoss, logits: Tensor, labels: Tensor, smallest_side: int) -> tuple[Tensor, Tensor]:
+def discriminator_inputs(objective: MultiTaskLoss, logits: Tensor, labels: Tensor, smallest_side: int) -> tuple[Tensor, Tensor]:
     """Both masks, 0 where nothing is annotated.
 
     Sides below the smallest one are made longer by repeating pixels.

@@ -20,7 +20,7 @@ from autospine.networks.spine_gan import SMALLEST_SIDE, Discriminator, SpineGene
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.training.data import Batch, PatchSampler
-from autospine.training.judged_masks import masks_of
+from autospine.training.judged_masks import discriminator_inputs
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.focal import inverse_root_weights
 from autospine.training.losses.multitask import MultiTaskLoss
@@ -85,7 +85,7 @@ class SpineGANTrainer(SliceComparator):
         with context.precision.autocast(context.device):
             logits = context.networks[NETWORK](batch.images)
         classes = logits[:, : self.encoding.semantic_channels]
-        annotated, segmented = masks_of(context.objective, classes, batch.labels, SMALLEST_SIDE)
+        annotated, segmented = discriminator_inputs(context.objective, classes, batch.labels, SMALLEST_SIDE)
         with context.precision.autocast(context.device):
             real, invented = judge(annotated).float(), judge(segmented.detach()).float()  # (B,)
         told_apart = F.softplus(-real).mean() + F.softplus(invented).mean()

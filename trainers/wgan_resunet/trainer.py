@@ -35,7 +35,7 @@ from autospine.networks.wgan_resunet import CRITIC_LAYERS, Critic, GeneratorPart
 from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.planning.splits import Part
 from autospine.training.data import Batch
-from autospine.training.judged_masks import masks_of
+from autospine.training.judged_masks import discriminator_inputs
 from autospine.training.losses.adversarial import Constraint, CriticTraining, Kind
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
@@ -151,10 +151,10 @@ class WGANResUNetTrainer(Trainer):
         adversary, critic = self.options.adversary, context.networks[CRITIC]
         with context.precision.autocast(context.device):
             logits = context.networks[GENERATOR](batch.images)
-        real, fake = masks_of(context.objective, logits, batch.labels, SMALLEST_SIDE)
+        real, fake = discriminator_inputs(context.objective, logits, batch.labels, SMALLEST_SIDE)
         judged = adversary.train(context.updater, CRITIC, real, fake.detach())
         semantic = context.objective(logits, batch)["loss"]
-        adversarial = adversary.persuade(critic, fake)
+        adversarial = adversary.generator_loss(critic, fake)
         loss = semantic + self.options.alpha * adversarial
         context.updater.update(GENERATOR, loss)
         ours = {"loss": loss, "semantic": semantic, "adversarial": adversarial}

@@ -86,7 +86,7 @@ class CriticTraining:
                 "penalty": penalty,
             }
 
-    def persuade(self, critic: nn.Module, fake: Tensor) -> Tensor:
+    def generator_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
         """The segmentation network's term: small where the critic takes its masks for annotated ones.
 
         Minus the mean score; for cross-entropy, whose scores have no bound, the cross-entropy towards "annotated".

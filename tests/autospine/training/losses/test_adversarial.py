@@ -76,7 +76,7 @@ def test_the_wasserstein_loss_is_the_difference_of_means() -> None:
     assert torch.allclose(terms["wasserstein"], difference)
     penalised = CriticTraining(penalty=7.0).losses(critic, real, fake)
     assert torch.allclose(penalised["critic"], -difference + 7 * penalised["penalty"])
-    assert torch.allclose(CriticTraining().persuade(critic, fake), -critic(fake).mean())
+    assert torch.allclose(CriticTraining().generator_loss(critic, fake), -critic(fake).mean())
 
 
 def test_cross_entropy_is_pytorchs_on_the_scores() -> None:
@@ -86,7 +86,7 @@ def test_cross_entropy_is_pytorchs_on_the_scores() -> None:
     bce = F.binary_cross_entropy_with_logits
     expected = bce(critic(real), ones) + bce(critic(fake), zeros)
     assert torch.allclose(adversary.losses(critic, real, fake)["critic"], expected)
-    assert torch.allclose(adversary.persuade(critic, fake), bce(critic(fake), ones))
+    assert torch.allclose(adversary.generator_loss(critic, fake), bce(critic(fake), ones))
 
 
 def updater_of(critic: nn.Module) -> OptimizerStep:
@@ -138,7 +138,7 @@ def test_a_clipped_critic_still_tells_the_masks_apart() -> None:
         adversary.train(updater, "critic", real, fake)
     annotated, predicted = critic(real), critic(fake.requires_grad_())
     assert annotated.min() > predicted.max()
-    (gradient,) = torch.autograd.grad(adversary.persuade(critic, fake), fake)
+    (gradient,) = torch.autograd.grad(adversary.generator_loss(critic, fake), fake)
     assert gradient.norm() > 1e-3
 
 
