@@ -104,13 +104,13 @@ class GanTrainer(Trainer):
     def training_step(self, context: Context, batch: Batch) -> dict[str, Tensor]:
         critic = context.networks["critic"]
         logits = context.networks["segmenter"](batch.images)
-        classes = context.objective.class_of[batch.labels.long()].clamp(min=0)
+        classes = context.loss.class_of[batch.labels.long()].clamp(min=0)
         truth = F.one_hot(classes, logits.shape[1]).movedim(-1, 1).float()
         real = critic(torch.cat([batch.images, truth], 1))
         false = critic(torch.cat([batch.images, logits.detach().softmax(1)], 1))
         critic_loss = F.softplus(-real).mean() + F.softplus(false).mean()
         context.updater.update("critic", critic_loss)
-        terms = context.objective(logits, batch)
+        terms = context.loss(logits, batch)
         judged = critic(torch.cat([batch.images, logits.softmax(1)], 1))
         adversarial = F.softplus(-judged).mean()
         loss = terms["loss"] + self.recipe.weight("adversarial") * adversarial

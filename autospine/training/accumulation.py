@@ -102,7 +102,7 @@ def kept_bytes(trainer: Trainer, context: Context, batch: Batch) -> int:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         with context.precision.autocast(context.device):
             outputs = network(batch.images)
-        loss = context.objective(outputs, batch)["loss"]
+        loss = context.loss(outputs, batch)["loss"]
     total = sum(size for place, size in kept.items() if place not in known)
     del loss, outputs
     return total

@@ -24,4 +24,4 @@ def prepare(
         precision.arrange(network.to(device), shape.dimension).train()
     clips = {name: trainer.recipe.optimisers[name].clip_norm for name in networks}
     updater = OptimizerStep(networks, trainer.optimisers(networks), clips, precision)
-    return Context(networks, trainer.objective().to(device), updater, precision, device, step, parts)
+    return Context(networks, trainer.loss().to(device), updater, precision, device, step, parts)

@@ -28,7 +28,7 @@ def patch_scores(network: nn.Module, encoding: Encoding, context: Context, batch
         with context.precision.autocast(context.device):
             logits = network(moved.images.contiguous(memory_format=_layout(context, moved.images)))
         predicted = logits[:, :classes].argmax(dim=1)  # (B, *spatial)
-        reference = context.objective.class_of[moved.labels.long()]
+        reference = context.loss.class_of[moved.labels.long()]
         known = reference >= 0
         pairs = reference[known] * classes + predicted[known]
         confusion += torch.bincount(pairs, minlength=classes * classes)

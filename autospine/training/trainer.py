@@ -56,7 +56,7 @@ class Context:
 
     Attributes:
         networks: By name.
-        objective: The loss.
+        loss: The loss.
         updater: Moves the networks.
         precision: Number format and layout.
         device: Where.
@@ -65,7 +65,7 @@ class Context:
     """
 
     networks: dict[str, nn.Module]
-    objective: MultiTaskLoss
+    loss: MultiTaskLoss
     updater: OptimizerStep
     precision: Precision
     device: torch.device
@@ -254,7 +254,7 @@ class Trainer(ABC):
     def fit_statistics(self, sampler: PatchSampler) -> None:  # noqa: B027
         """Takes figures such as class frequencies from the training cases before the loss is made; none by default."""
 
-    def objective(self) -> MultiTaskLoss:
+    def loss(self) -> MultiTaskLoss:
         """The loss: Dice and cross-entropy on classes, plus the chain's terms where there is one."""
         semantic = DiceCrossEntropy(self.recipe.weight("dice"), self.recipe.weight("cross_entropy"))
         return MultiTaskLoss(
@@ -277,7 +277,7 @@ class Trainer(ABC):
             for part in batch.parts(context.parts):
                 with context.precision.autocast(context.device):
                     outputs = context.networks[self.inference](part.images)
-                terms = context.objective(outputs, part)
+                terms = context.loss(outputs, part)
                 share = len(part.images) / len(batch.images)
                 found.append({name: share * term.detach() for name, term in terms.items()})
                 yield share * terms["loss"]

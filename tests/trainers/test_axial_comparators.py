@@ -193,5 +193,5 @@ def test_rare_classes_weigh_more(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer.fit_statistics(make_batches(trainer, job, job.fold.train, 0).sampler)
     assert trainer.class_weights is not None
     assert trainer.class_weights[0] == min(trainer.class_weights)
-    assert trainer.objective().semantic.class_weights.tolist() == pytest.approx(trainer.class_weights)
+    assert trainer.loss().semantic.class_weights.tolist() == pytest.approx(trainer.class_weights)
     assert set(trainer.build_all(trainer.shape())) == {"network", DISCRIMINATOR}

@@ -100,6 +100,6 @@ class AttentionUNetTrainer(Trainer):
         """Gates on the skips, and in the encoder if asked for."""
         return AttentionUNet(shape, self.options.attend_encoder)
 
-    def objective(self) -> MultiTaskLoss:
+    def loss(self) -> MultiTaskLoss:
         """Weighs both terms: alpha * cross-entropy + (1 - alpha) * instance term."""
         return MultiTaskLoss(self.encoding, self.plan.network_axes, InstanceCrossEntropy(self.options.alpha))

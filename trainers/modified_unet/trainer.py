@@ -121,7 +121,7 @@ class ModifiedUNetTrainer(Trainer):
         """Weighs classes by how rare they are on the slices that are trained on."""
         self.class_weights = inverse_root_weights(sampler.class_counts())
 
-    def objective(self) -> MultiTaskLoss:
+    def loss(self) -> MultiTaskLoss:
         """0.6 * focal + 0.4 * Dice."""
         loss = FocalDice(self.options.alpha, self.options.gamma, class_weights=self.class_weights)
         return MultiTaskLoss(self.encoding, self.plan.network_axes, loss)

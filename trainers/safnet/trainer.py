@@ -102,10 +102,10 @@ class SAFNetTrainer(Trainer):
         """Of the network."""
         return SAFNetParts(self.options.pyramid, self.options.fusion, self.options.attention)
 
-    def objective(self) -> MultiTaskLoss:
+    def loss(self) -> MultiTaskLoss:
         """Cross-entropy, with Dice beside it where the recipe weighs that; or equation 9."""
         if self.options.loss == "cross_entropy":
-            return super().objective()
+            return super().loss()
         return MultiTaskLoss(self.encoding, self.plan.network_axes, BinaryCrossEntropy())
 
     def write_tables(self, folder: Path, part: Part, work: Path) -> None:

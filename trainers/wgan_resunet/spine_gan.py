@@ -20,7 +20,7 @@ from autospine.networks.spine_gan import SMALLEST_SIDE, Discriminator, SpineGene
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.training.data import Batch, PatchSampler
-from autospine.training.judged_masks import discriminator_inputs
+from autospine.training.losses.adversarial import discriminator_inputs
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.focal import inverse_root_weights
 from autospine.training.losses.multitask import MultiTaskLoss
@@ -71,9 +71,9 @@ class SpineGANTrainer(SliceComparator):
         """Weighs classes by how rare they are on the slices that are trained on."""
         self.class_weights = inverse_root_weights(sampler.class_counts())
 
-    def objective(self) -> MultiTaskLoss:
+    def loss(self) -> MultiTaskLoss:
         """Weighted cross-entropy and Dice; the chain's terms where the plan has one."""
-        made = super().objective()
+        made = super().loss()
         made.semantic = DiceCrossEntropy(
             self.recipe.weight("dice"), self.recipe.weight("cross_entropy"), class_weights=self.class_weights
         )
@@ -85,14 +85,14 @@ class SpineGANTrainer(SliceComparator):
         with context.precision.autocast(context.device):
             logits = context.networks[NETWORK](batch.images)
         classes = logits[:, : self.encoding.semantic_channels]
-        annotated, segmented = discriminator_inputs(context.objective, classes, batch.labels, SMALLEST_SIDE)
+        annotated, segmented = discriminator_inputs(context.loss, classes, batch.labels, SMALLEST_SIDE)
         with context.precision.autocast(context.device):
             real, invented = judge(annotated).float(), judge(segmented.detach()).float()  # (B,)
         told_apart = F.softplus(-real).mean() + F.softplus(invented).mean()
         context.updater.update(DISCRIMINATOR, told_apart)
         with context.precision.autocast(context.device):
             adversarial = F.softplus(-judge(segmented).float()).mean()
-        terms = context.objective(logits, batch)
+        terms = context.loss(logits, batch)
         terms["loss"] = terms["loss"] + self.recipe.weight("adversarial") * adversarial
         context.updater.update(NETWORK, terms["loss"])
         terms |= {"adversarial": adversarial, "discriminator": told_apart}

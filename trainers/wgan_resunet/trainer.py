@@ -35,7 +35,7 @@ from autospine.networks.wgan_resunet import CRITIC_LAYERS, Critic, GeneratorPart
 from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.planning.splits import Part
 from autospine.training.data import Batch
-from autospine.training.judged_masks import discriminator_inputs
+from autospine.training.losses.adversarial import discriminator_inputs
 from autospine.training.losses.adversarial import Constraint, CriticTraining, Kind
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
@@ -139,7 +139,7 @@ class WGANResUNetTrainer(Trainer):
             networks[CRITIC] = Critic(shape.out_channels, self.critic_width)
         return networks
 
-    def objective(self) -> MultiTaskLoss:
+    def loss(self) -> MultiTaskLoss:
         """Cross-entropy and Dice (equations 3 and 4)."""
         loss = DiceCrossEntropy(self.options.gamma, self.options.beta)
         return MultiTaskLoss(self.encoding, self.plan.network_axes, loss)
@@ -151,9 +151,9 @@ class WGANResUNetTrainer(Trainer):
         adversary, critic = self.options.adversary, context.networks[CRITIC]
         with context.precision.autocast(context.device):
             logits = context.networks[GENERATOR](batch.images)
-        real, fake = discriminator_inputs(context.objective, logits, batch.labels, SMALLEST_SIDE)
+        real, fake = discriminator_inputs(context.loss, logits, batch.labels, SMALLEST_SIDE)
         judged = adversary.train(context.updater, CRITIC, real, fake.detach())
-        semantic = context.objective(logits, batch)["loss"]
+        semantic = context.loss(logits, batch)["loss"]
         adversarial = adversary.generator_loss(critic, fake)
         loss = semantic + self.options.alpha * adversarial
         context.updater.update(GENERATOR, loss)

@@ -5,6 +5,11 @@ The critic's numbers stay in float32 outside of autocast, since its gradient pen
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from autospine.training.losses.multitask import MultiTaskLoss
+
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +19,7 @@ from torch.nn import functional as F
 
 from autospine.networks.blocks import InstanceNorm
 from autospine.training.optimisation import OptimizerStep
+
 
 Kind = Literal["wasserstein", "cross_entropy"]
 Constraint = Literal["penalty", "clipping", "none"]
@@ -128,3 +134,28 @@ def clip_weights(critic: nn.Module, limit: float) -> None:
         bound = 1.0 if isinstance(module, InstanceNorm) else limit
         for weight in module.parameters(recurse=False):
             weight.clamp_(-bound, bound)
+
+
+def discriminator_inputs(loss: MultiTaskLoss, logits: Tensor, labels: Tensor, smallest_side: int) -> tuple[Tensor, Tensor]:
+    """Both masks, 0 where nothing is annotated.
+
+    Sides below the smallest one are made longer by repeating pixels.
+
+    Args:
+        loss: Knows the class of each label.
+        logits: `(B, classes, H, W)` of any floating type.
+        labels: `(B, H, W)` compact indices.
+        smallest_side: Of the masks, pixels: who judges them halves them, and something must be left.
+
+    Returns:
+        Annotated (one-hot) and predicted (soft-max) masks, `(B, classes, H', W')` float32.
+    """
+    classes = loss.class_of[labels.long()]  # (B, H, W), -1 where not annotated
+    counts = (classes >= 0)[:, None].float()  # (B, 1, H, W)
+    real = F.one_hot(classes.clamp(min=0), logits.shape[1]).movedim(-1, 1).float() * counts
+    fake = logits.float().softmax(1) * counts
+    for axis in (2, 3):
+        times = -(-smallest_side // real.shape[axis])
+        if times > 1:
+            real, fake = (torch.repeat_interleave(masks, times, axis) for masks in (real, fake))
+    return real, fake

@@ -61,8 +61,8 @@ def test_patches_count_together_and_voxels_without_annotation_do_not() -> None:
     logits = torch.randn((2, encoding.channels, 9, 7), generator=generator)
     logits[:, encoding.semantic_channels :] += 100  # offsets and levels are no classes
     network = Fixed(logits)
-    objective = MultiTaskLoss(encoding, (1, 2), DiceCrossEntropy())
-    context = Context({}, objective, OptimizerStep({}, {}, {}, Precision()), Precision(), torch.device("cpu"), 0)
+    loss = MultiTaskLoss(encoding, (1, 2), DiceCrossEntropy())
+    context = Context({}, loss, OptimizerStep({}, {}, {}, Precision()), Precision(), torch.device("cpu"), 0)
     nothing = torch.zeros(2, 1)
     batch = Batch(torch.zeros(2, 1, 9, 7), labels, nothing, nothing, nothing)
     scores = patch_scores(network, encoding, context, [batch, batch])
@@ -95,8 +95,8 @@ def test_a_batch_too_large_for_the_memory_is_scored_in_parts() -> None:
     nothing = torch.zeros(5, 1)
     batch = Batch(torch.randn((5, 1, 9, 7), generator=generator), labels, nothing, nothing, nothing)
     network = Pointwise(encoding.channels)
-    objective = MultiTaskLoss(encoding, (1, 2), DiceCrossEntropy())
-    context = Context({}, objective, OptimizerStep({}, {}, {}, Precision()), Precision(), torch.device("cpu"), 0)
+    loss = MultiTaskLoss(encoding, (1, 2), DiceCrossEntropy())
+    context = Context({}, loss, OptimizerStep({}, {}, {}, Precision()), Precision(), torch.device("cpu"), 0)
     with torch.inference_mode():
         whole = patch_scores(network, encoding, context, [batch])
         divided = patch_scores(network, encoding, replace(context, parts=3), [batch])

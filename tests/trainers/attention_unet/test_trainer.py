@@ -54,7 +54,7 @@ def test_alpha_moves_the_loss_from_pixels_to_instances(tiny_work: WorkFolder) ->
     plan, losses = plan_of(tiny_work, 2), []
     for alpha in (0.0, 0.6, 1.0):
         recipe = replace(AttentionUNetTrainer.recipes["adapted"], options={"alpha": alpha})
-        semantic = AttentionUNetTrainer(plan, recipe).objective().semantic
+        semantic = AttentionUNetTrainer(plan, recipe).loss().semantic
         logits = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
         labels = torch.zeros(1, 16, 16, dtype=torch.long)
         labels[0, 4:8, 4:8] = 3

@@ -81,13 +81,13 @@ def test_classes_weigh_by_how_rare_they_are_on_the_slices_trained_on(tiny_work: 
     classes[list(kind)] = list(kind.values())
     seen = np.concatenate([classes[spine_mask(0)[2:4]].ravel(), classes[spine_mask(1)[:1]].ravel()])
     assert trainer.class_weights == pytest.approx(inverse_root_weights(np.bincount(seen, minlength=4)))
-    assert trainer.objective().semantic.class_weights.tolist() == pytest.approx(trainer.class_weights)
+    assert trainer.loss().semantic.class_weights.tolist() == pytest.approx(trainer.class_weights)
 
 
 def test_gamma_and_alpha_are_the_recipes(tiny_work: WorkFolder) -> None:
-    loss = made(tiny_work, options={"gamma": 0.4, "alpha": 0.5}).objective().semantic
+    loss = made(tiny_work, options={"gamma": 0.4, "alpha": 0.5}).loss().semantic
     assert (loss.gamma, loss.cross_entropy, loss.dice) == (0.4, 0.5, 0.5)
-    loss = made(tiny_work).objective().semantic
+    loss = made(tiny_work).loss().semantic
     assert (loss.gamma, loss.cross_entropy, loss.dice) == (4.0, 0.6, pytest.approx(0.4))
 
 

@@ -105,12 +105,12 @@ def test_each_part_of_the_ablation_can_be_left_out(tiny_work: WorkFolder) -> Non
 
 
 def test_the_loss_is_cross_entropy_and_equation_9_on_demand(tiny_work: WorkFolder) -> None:
-    plain = made(tiny_work).objective().semantic
+    plain = made(tiny_work).loss().semantic
     assert isinstance(plain, DiceCrossEntropy)
     assert (plain.dice, plain.cross_entropy) == (0.0, 1.0)
-    assert made(tiny_work, "adapted").objective().semantic.dice == 1.0
+    assert made(tiny_work, "adapted").loss().semantic.dice == 1.0
     literal = made(tiny_work, "published_literal")
-    assert isinstance(literal.objective().semantic, BinaryCrossEntropy)
+    assert isinstance(literal.loss().semantic, BinaryCrossEntropy)
     assert literal.recipe.monitor == "accuracy"
     with pytest.raises(UserError, match="hinge"):
         made(tiny_work, options={"loss": "hinge"})
@@ -125,7 +125,7 @@ def test_what_is_not_annotated_has_no_loss_in_either(tiny_work: WorkFolder, tmp_
         hidden[:, :, 40:] = True
         batch = replace(batch, labels=batch.labels.masked_fill(hidden, trainer.encoding.ignored))
         logits = torch.randn(1, trainer.encoding.channels, *batch.labels.shape[1:], requires_grad=True)
-        trainer.objective()(logits, batch)["loss"].backward()
+        trainer.loss()(logits, batch)["loss"].backward()
         assert logits.grad is not None
         assert not logits.grad[:, :, :, 40:].any()
         assert logits.grad[:, :, :, :40].any()

@@ -23,7 +23,7 @@ from autospine.planning.splits import Part
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training import budget
-from autospine.training.judged_masks import discriminator_inputs
+from autospine.training.losses.adversarial import discriminator_inputs
 from autospine.training.loop import make_batches
 from autospine.training.preparation import prepare
 from autospine.training.run import TrainRequest, train
@@ -197,11 +197,11 @@ def test_the_critic_gets_five_updates_for_one_of_the_generator(tiny_work: WorkFo
 
 
 def test_the_critic_is_blind_where_nothing_is_annotated(tiny_work: WorkFolder) -> None:
-    objective = made(tiny_work).objective()
+    loss = made(tiny_work).loss()
     logits = torch.randn(2, 4, 70, 70)
     labels = torch.randint(4, (2, 70, 70))
     labels[:, :30] = 4  # the encoding's ignored index
-    real, fake = discriminator_inputs(objective, logits, labels, SMALLEST_SIDE)
+    real, fake = discriminator_inputs(loss, logits, labels, SMALLEST_SIDE)
     assert not real[:, :, :30].any()
     assert not fake[:, :, :30].any()
     assert torch.allclose(fake[:, :, 30:].sum(1), torch.ones(2, 40, 70))
@@ -209,9 +209,9 @@ def test_the_critic_is_blind_where_nothing_is_annotated(tiny_work: WorkFolder) -
 
 
 def test_small_slices_are_enlarged_for_the_critic(tiny_work: WorkFolder) -> None:
-    objective = made(tiny_work).objective()
+    loss = made(tiny_work).loss()
     logits, labels = torch.randn(1, 4, 15, 100), torch.zeros(1, 15, 100, dtype=torch.long)
-    real, fake = discriminator_inputs(objective, logits, labels, SMALLEST_SIDE)
+    real, fake = discriminator_inputs(loss, logits, labels, SMALLEST_SIDE)
     assert real.shape == fake.shape == (1, 4, 75, 100)
 
 

@@ -57,12 +57,12 @@ def test_offsets_lead_exactly_to_the_centroids(view_axis: int | None, offset_axe
             np.testing.assert_allclose(reached[values == value], middle[axis] * SPACING[axis], atol=1e-3)
 
 
-def perfect_output(batch: Batch, objective: MultiTaskLoss) -> Tensor:
+def perfect_output(batch: Batch, loss: MultiTaskLoss) -> Tensor:
     """Logits that say exactly what the labels say."""
-    encoding, labels = objective.encoding, batch.labels.long()
-    classes = F.one_hot(objective.class_of[labels].clamp(min=0), encoding.semantic_channels)
-    levels = F.one_hot(objective.level_of[labels].clamp(min=0), len(encoding.levels))
-    offsets = objective.offsets(labels, batch).nan_to_num()
+    encoding, labels = loss.encoding, batch.labels.long()
+    classes = F.one_hot(loss.class_of[labels].clamp(min=0), encoding.semantic_channels)
+    levels = F.one_hot(loss.level_of[labels].clamp(min=0), len(encoding.levels))
+    offsets = loss.offsets(labels, batch).nan_to_num()
     parts = (40.0 * classes.movedim(-1, 1), offsets, 40.0 * levels.movedim(-1, 1))
     return torch.cat([part.float() for part in parts], dim=1)
 
@@ -72,8 +72,8 @@ def test_a_perfect_answer_costs_nothing(view_axis: int | None) -> None:
     encoding = chain_encoding(intervertebral_distance_mm=30)
     batch = batch_of(spine_mask(), encoding, view_axis, 2)
     axes = tuple(axis for axis in range(3) if axis != view_axis)
-    objective = MultiTaskLoss(encoding, axes, DiceCrossEntropy())
-    terms = objective(perfect_output(batch, objective), batch)
+    loss = MultiTaskLoss(encoding, axes, DiceCrossEntropy())
+    terms = loss(perfect_output(batch, loss), batch)
     assert set(terms) == {"loss", "semantic", "offset", "level"}
     assert all(float(value) == pytest.approx(0, abs=1e-4) for value in terms.values())
 
@@ -92,8 +92,8 @@ def small() -> tuple[Encoding, Batch, Tensor]:
 
 def test_every_term_against_a_hand_computation() -> None:
     encoding, batch, output = small()
-    objective = MultiTaskLoss(encoding, (1, 2), mean_semantic, offset_weight=2.0, level_weight=0.5)
-    terms = objective(output, batch)
+    loss = MultiTaskLoss(encoding, (1, 2), mean_semantic, offset_weight=2.0, level_weight=0.5)
+    terms = loss(output, batch)
     semantic = np.mean(
         [
             -float(output[0, :2, 0, place].log_softmax(0)[wanted])
@@ -145,13 +145,13 @@ def test_a_plain_encoding_has_classes_only() -> None:
 def test_coarser_outputs_count_by_halves() -> None:
     encoding = chain_encoding()
     batch = batch_of(spine_mask(), encoding, 0, 2)
-    objective = MultiTaskLoss(encoding, (1, 2), mean_semantic)
+    loss = MultiTaskLoss(encoding, (1, 2), mean_semantic)
     generator = torch.Generator().manual_seed(0)
     fine = torch.randn((1, encoding.channels, 72, 36), generator=generator)
     coarse = torch.randn((1, encoding.channels, 36, 18), generator=generator)
-    both, alone = objective([fine, coarse], batch), objective(fine, batch)
+    both, alone = loss([fine, coarse], batch), loss(fine, batch)
     shrunken = replace(batch, labels=batch.labels[:, 1::2, 1::2])
-    second = objective(coarse, shrunken)
+    second = loss(coarse, shrunken)
     expected = (2 * float(alone["semantic"]) + float(second["semantic"])) / 3
     assert float(both["semantic"]) == pytest.approx(expected, abs=1e-5)
     assert float(both["offset"]) == pytest.approx(float(alone["offset"]))
