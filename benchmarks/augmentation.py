@@ -17,11 +17,11 @@ def milliseconds(shape: tuple[int, ...], settings: AugmentationSettings, repeats
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(shape, generator=generator)
     labels = torch.randint(0, 20, (shape[0], *shape[2:]), generator=generator, dtype=torch.uint8)
-    points = torch.rand(shape[0], 20, len(shape) - 2, generator=generator) * 100
+    centres = torch.rand(shape[0], 20, len(shape) - 2, generator=generator) * 100
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        apply(images, labels, sample(generator, shape, settings), points, outside=255)
+        apply(images, labels, sample(generator, shape, settings), centres, outside=255)
         times.append(1e3 * (time.perf_counter() - start))
     return times[2:]
 

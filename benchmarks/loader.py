@@ -19,7 +19,7 @@ from autospine.core.precision import quick_precision
 from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plans
 from autospine.training.data import Batches
-from autospine.training.folds import find_candidates
+from autospine.training.folds import read_case_pool
 from autospine.training.job import Job
 from autospine.training.loop import augmented, make_batches
 from autospine.training.preparation import prepare
@@ -76,7 +76,7 @@ def prepared(work: Path, plan: str, share: float) -> tuple[Trainer, Context, Bat
     chosen = Plans.load(place.plans).get(plan, place.plans)
     kind = registry.load("trainers", "unet")
     trainer = kind(chosen, kind.recipe_named(None))
-    fold = find_candidates(place).folds[0]
+    fold = read_case_pool(place).folds[0]
     threads = max(min(cores() - 1, 8), 1)
     job = Job(work, work / "model", place.preprocessed(plan), fold, "0", device, threads=threads)
     batches: Batches = make_batches(trainer, job, fold.train, 0)

@@ -39,7 +39,7 @@ class OneWidth(ModifiedUNetTrainer):
 
     name = NAME
 
-    def candidates(self) -> Sequence[NetworkShape]:
+    def width_options(self) -> Sequence[NetworkShape]:
         """One."""
         return (self.shape(),)
 

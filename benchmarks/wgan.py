@@ -199,7 +199,7 @@ def register(part: str, options: Namespace) -> type[WGANResUNetTrainer]:
         "name": name,
         "recipes": {"adapted": recipe},
         "widths": tuple(max(int(width * options.width) // 4 * 4, 4) for width in WGANResUNetTrainer.widths),
-        "candidates": lambda self: (self.shape(),),
+        "width_options": lambda self: (self.shape(),),
         "__doc__": WGANResUNetTrainer.__doc__,
     }
     made = type(f"With{part}", (WGANResUNetTrainer,), kind)

@@ -45,7 +45,7 @@ class ToyTrainer(Trainer):
     def build(self, shape: NetworkShape) -> nn.Module:
         return UNet(shape)
 
-    def candidates(self) -> Sequence[NetworkShape]:
+    def width_options(self) -> Sequence[NetworkShape]:
         return tuple(replace(self.shape(), widths=(width, 2 * width)) for width in (2, 4, 8))
 
 
@@ -214,5 +214,5 @@ class AblatedTrainer(ToyTrainer):
     def build(self, shape: NetworkShape) -> nn.Module:
         return UNet(replace(shape, deep_supervision=self.options.deep))
 
-    def candidates(self) -> Sequence[NetworkShape]:
+    def width_options(self) -> Sequence[NetworkShape]:
         return (self.shape(),)

@@ -28,7 +28,7 @@ from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import Split
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.choosing import choose_plan
-from autospine.training.folds import choose_splits, find_candidates
+from autospine.training.folds import choose_splits, read_case_pool
 from autospine.training.run import TrainRequest, train
 from autospine.training.trainer import Trainer
 
@@ -165,7 +165,7 @@ def _check_fold(trainer: Trainer, work: WorkFolder, fold: str) -> None:
     """Refuses a fold that is not there; one of slices is dealt by the training, which first prepares every case."""
     split = trainer.recipe.split
     if split is None or split.by != "slices":
-        choose_splits(trainer, work, find_candidates(work), fold)
+        choose_splits(trainer, work, read_case_pool(work), fold)
 
 
 def _train(task: Task, request: AblateRequest, terms: AblationBudget, title: str) -> None:
@@ -214,7 +214,7 @@ def _precision(folder: Path) -> str:
     path = folder / CHECKPOINT
     if not path.exists():
         return "-"
-    return str(load_checkpoint(path, torch.device("cpu"))["calibration"]["precision"]["dtype"])
+    return str(load_checkpoint(path, torch.device("cpu"))["budget"]["precision"]["dtype"])
 
 
 def _patients(work: WorkFolder) -> Mapping[str, str]:

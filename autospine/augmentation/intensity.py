@@ -12,18 +12,18 @@ from autospine.augmentation.parameters import KNOTS, NODES, Parameters
 TABLE = 256  # entries of a tone curve
 
 
-def bend_tones(images: Tensor, parameters: Parameters) -> None:
+def shift_histogram(images: Tensor, parameters: Parameters) -> None:
     """Gamma, monotone remap and inversion, joined in one tone curve per sample. Mean and deviation stay.
 
     Shape:
         (B, C, [D,] H, W).
     """
-    straight = parameters.remap.new_tensor([k / (KNOTS - 1) for k in range(KNOTS)])
-    bent = ((parameters.remap - straight).abs() > 1e-6).any(1)
+    straight = parameters.histogram_shift.new_tensor([k / (KNOTS - 1) for k in range(KNOTS)])
+    bent = ((parameters.histogram_shift - straight).abs() > 1e-6).any(1)
     chosen = ((parameters.gamma != 1) | parameters.inverted | bent).nonzero()[:, 0]
     if len(chosen):
         curves = tone_curves(parameters)[chosen].to(images.device)
-        _rework(images, chosen, lambda tones: _look_up(tones, curves))
+        _keeping_mean_and_deviation(images, chosen, lambda tones: _look_up(tones, curves))
 
 
 def tone_curves(parameters: Parameters) -> Tensor:
@@ -31,7 +31,7 @@ def tone_curves(parameters: Parameters) -> Tensor:
     tones = torch.linspace(0, 1, TABLE) ** parameters.gamma[:, None]
     place = tones * (KNOTS - 1)
     knot = place.long().clamp(max=KNOTS - 2)
-    low, high = parameters.remap.gather(1, knot), parameters.remap.gather(1, knot + 1)
+    low, high = parameters.histogram_shift.gather(1, knot), parameters.histogram_shift.gather(1, knot + 1)
     tones = low + (place - knot) * (high - low)
     return torch.where(parameters.inverted[:, None], 1 - tones, tones)
 
@@ -47,19 +47,19 @@ def _look_up(tones: Tensor, curves: Tensor) -> Tensor:
     return low.addcmul_(share, step)
 
 
-def shade(images: Tensor, parameters: Parameters) -> None:
+def apply_bias_field(images: Tensor, parameters: Parameters) -> None:
     """Multiplies by a smooth field, counted from the darkest value. Mean and deviation stay.
 
     Shape:
         (B, C, [D,] H, W).
     """
-    chosen = (parameters.bias != 0).flatten(1).any(1).nonzero()[:, 0]
+    chosen = (parameters.bias_field != 0).flatten(1).any(1).nonzero()[:, 0]
     if not len(chosen):
         return
     rows, columns = (_node_weights(n).to(images.device) for n in images.shape[-2:])
-    field = (rows @ parameters.bias[chosen].to(images.device) @ columns.T).exp_()  # (b, H, W)
+    field = (rows @ parameters.bias_field[chosen].to(images.device) @ columns.T).exp_()  # (b, H, W)
     repeats = images[0].numel() // field[0].numel()
-    _rework(images, chosen, lambda tones: tones * field.flatten(1).repeat(1, repeats))
+    _keeping_mean_and_deviation(images, chosen, lambda tones: tones * field.flatten(1).repeat(1, repeats))
 
 
 def _node_weights(size: int) -> Tensor:
@@ -69,7 +69,7 @@ def _node_weights(size: int) -> Tensor:
     return (-distance.square()).softmax(1)
 
 
-def _rework(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
+def _keeping_mean_and_deviation(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
     """Lets `change` see samples scaled to 0..1, (b, N), and gives its result their old mean and deviation."""
     chosen = chosen.to(images.device)
     values = images[chosen].flatten(1)  # (b, N)
@@ -82,7 +82,7 @@ def _rework(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) 
     images[chosen] = values.mul_(factor).add_(mean).view(-1, *images.shape[1:])
 
 
-def stretch(images: Tensor, parameters: Parameters) -> None:
+def adjust_contrast(images: Tensor, parameters: Parameters) -> None:
     """Contrast about the sample's mean, and brightness.
 
     Shape:

@@ -28,9 +28,9 @@ class Parameters:
         mirrored_slices: Whether the slices change their order. (B,)
         visible_rows: First row kept and first row cut off again; 0 and H where all stay. (B, 2)
         gamma: Exponent. (B,)
-        remap: Heights of the monotone curve at equal steps of 0..1, from 0 to 1. (B, KNOTS)
+        histogram_shift: Heights of the monotone curve at equal steps of 0..1, from 0 to 1. (B, KNOTS)
         inverted: Whether bright and dark change places. (B,)
-        bias: Logarithm of the bias field at its nodes. (B, NODES, NODES)
+        bias_field: Logarithm of the bias field at its nodes. (B, NODES, NODES)
         contrast: Factor about the mean. (B,)
         brightness: Constant added. (B,)
         blur: Standard deviation, voxels; 0 for none. (B,)
@@ -45,9 +45,9 @@ class Parameters:
     mirrored_slices: Tensor
     visible_rows: Tensor
     gamma: Tensor
-    remap: Tensor
+    histogram_shift: Tensor
     inverted: Tensor
-    bias: Tensor
+    bias_field: Tensor
     contrast: Tensor
     brightness: Tensor
     blur: Tensor
@@ -67,9 +67,9 @@ class Parameters:
             mirrored_slices=zeros.bool(),
             visible_rows=torch.tensor([0, rows]).repeat(batch, 1),
             gamma=ones,
-            remap=torch.linspace(0, 1, KNOTS).repeat(batch, 1),
+            histogram_shift=torch.linspace(0, 1, KNOTS).repeat(batch, 1),
             inverted=zeros.bool(),
-            bias=torch.zeros(batch, NODES, NODES),
+            bias_field=torch.zeros(batch, NODES, NODES),
             contrast=ones,
             brightness=zeros,
             blur=zeros,
@@ -157,24 +157,24 @@ def _elastic(draws: _Draws, size: Sequence[int], settings: AugmentationSettings)
 
 
 def _visible_rows(draws: _Draws, rows: int, settings: AugmentationSettings) -> Tensor:
-    cut = (draws.uniform(0, settings.cut_share) * rows).round().long()
-    cut = cut * draws.chosen(settings.cut_probability)
+    cut = (draws.uniform(0, settings.fov_crop_share) * rows).round().long()
+    cut = cut * draws.chosen(settings.fov_crop_probability)
     above = draws.chosen(0.5)
     return torch.stack([cut * above, rows - cut * ~above], 1)  # (B, 2)
 
 
 def _sample_intensity(draws: _Draws, identity: Parameters, settings: AugmentationSettings) -> Parameters:
-    slopes = (settings.remap_strength * draws.normal(KNOTS - 1)).exp()
+    slopes = (settings.histogram_shift_strength * draws.normal(KNOTS - 1)).exp()
     heights = torch.cat([torch.zeros(draws.batch, 1), slopes.cumsum(1)], 1)  # (B, KNOTS)
-    remapped = draws.chosen(settings.remap_probability)[:, None]
-    strength = draws.sometimes(settings.bias_probability, *settings.bias_strength, 0.0)
+    remapped = draws.chosen(settings.histogram_shift_probability)[:, None]
+    strength = draws.sometimes(settings.bias_field_probability, *settings.bias_field_strength, 0.0)
     shades = settings.brightness
     return replace(
         identity,
         gamma=draws.sometimes(settings.gamma_probability, *settings.gamma, 1.0),
-        remap=(heights / heights[:, -1:]).where(remapped, identity.remap),
+        histogram_shift=(heights / heights[:, -1:]).where(remapped, identity.histogram_shift),
         inverted=draws.chosen(settings.inversion_probability),
-        bias=strength[:, None, None] * draws.normal(NODES, NODES),
+        bias_field=strength[:, None, None] * draws.normal(NODES, NODES),
         contrast=draws.sometimes(settings.contrast_probability, *settings.contrast, 1.0),
         brightness=draws.sometimes(settings.brightness_probability, -shades, shades, 0.0),
         blur=draws.sometimes(settings.blur_probability, *settings.blur, 0.0),

@@ -32,15 +32,15 @@ class AugmentationSettings:
         mirror: A recipe's word on whether what the plan allows to be mirrored is mirrored.
         mirror_axes: Axes that are mirrored with probability 1/2: -3 slices, -2 rows, -1 columns. None by
             default: levels and sides must stay distinguishable. -3 is passed over in two dimensions.
-        cut_probability: Of a shorter field of view: the rows above or below a random one become padding.
-        cut_share: Largest share of rows cut.
+        fov_crop_probability: Of a shorter field of view: the rows above or below a random one become padding.
+        fov_crop_share: Largest share of rows cut.
         gamma_probability: Of an exponent on the intensities scaled to 0..1.
         gamma: Its range.
-        remap_probability: Of a random monotone curve on the intensities, as another contrast would give.
-        remap_strength: Standard deviation of the logarithm of the curve's slopes.
+        histogram_shift_probability: Of a random monotone curve on the intensities, as another contrast would give.
+        histogram_shift_strength: Standard deviation of the logarithm of the curve's slopes.
         inversion_probability: Of bright and dark changing places, for contrasts not trained on.
-        bias_probability: Of a smooth multiplicative field, as from surface coils.
-        bias_strength: Standard deviation of the field's logarithm, its range.
+        bias_field_probability: Of a smooth multiplicative field, as from surface coils.
+        bias_field_strength: Standard deviation of the field's logarithm, its range.
         contrast_probability: Of stretching the intensities about their mean.
         contrast: The factor.
         brightness_probability: Of an added constant.
@@ -67,15 +67,15 @@ class AugmentationSettings:
     elastic_smoothness_mm: float = 24.0
     mirror: bool = True
     mirror_axes: tuple[int, ...] = ()
-    cut_probability: float = 0.1
-    cut_share: float = 0.4
+    fov_crop_probability: float = 0.1
+    fov_crop_share: float = 0.4
     gamma_probability: float = 0.3
     gamma: Range = (0.6, 1.7)
-    remap_probability: float = 0.2
-    remap_strength: float = 0.6
+    histogram_shift_probability: float = 0.2
+    histogram_shift_strength: float = 0.6
     inversion_probability: float = 0.1
-    bias_probability: float = 0.3
-    bias_strength: Range = (0.1, 0.5)
+    bias_field_probability: float = 0.3
+    bias_field_strength: Range = (0.1, 0.5)
     contrast_probability: float = 0.2
     contrast: Range = (0.7, 1.4)
     brightness_probability: float = 0.2
@@ -107,11 +107,11 @@ class AugmentationSettings:
 NO_CHANGE = AugmentationSettings(  # what papers build on, who name the few changes that they make
     affine_probability=0.0,
     mirror=False,
-    cut_probability=0.0,
+    fov_crop_probability=0.0,
     gamma_probability=0.0,
-    remap_probability=0.0,
+    histogram_shift_probability=0.0,
     inversion_probability=0.0,
-    bias_probability=0.0,
+    bias_field_probability=0.0,
     contrast_probability=0.0,
     brightness_probability=0.0,
     blur_probability=0.0,

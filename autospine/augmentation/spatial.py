@@ -1,4 +1,4 @@
-"""Affine maps, elastic displacement, mirrored slices and shorter fields of view, of images, labels and points alike."""
+"""Affine maps, elastic displacement, mirrored slices and shorter fields of view, of images, labels and centres."""
 
 from __future__ import annotations
 
@@ -72,25 +72,25 @@ def _bending(matrix: Tensor, elastic: Tensor, size: Sequence[int]) -> Tensor:
     return (source * (2 / torch.tensor(size, dtype=torch.float32))).flip(-1)
 
 
-def move_points(points: Tensor, parameters: Parameters, size: Sequence[int]) -> Tensor:
-    """Where points of the old image are in the moved one.
+def move_centres(centres: Tensor, parameters: Parameters, size: Sequence[int]) -> Tensor:
+    """Return where centres of the old image are in the moved one.
 
     Shape:
         (B, N, 2 or 3) voxel coordinates, `size` ([D,] H, W); result the same.
     """
-    middle = (points.new_tensor(size[-2:]) - 1) / 2
-    matrix, shift = parameters.matrix.to(points), parameters.shift.to(points)
-    in_plane = (points[..., -2:] - middle) @ matrix.transpose(1, 2) + shift[:, None] + middle
+    middle = (centres.new_tensor(size[-2:]) - 1) / 2
+    matrix, shift = parameters.matrix.to(centres), parameters.shift.to(centres)
+    in_plane = (centres[..., -2:] - middle) @ matrix.transpose(1, 2) + shift[:, None] + middle
     if parameters.elastic.any():
-        in_plane = invert(parameters.elastic.to(points), size[-2:], in_plane)
-    if points.shape[-1] == 2:
+        in_plane = invert(parameters.elastic.to(centres), size[-2:], in_plane)
+    if centres.shape[-1] == 2:
         return in_plane
-    slices = points[..., :1]
-    mirrored = parameters.mirrored_slices.to(points.device)[:, None, None]
+    slices = centres[..., :1]
+    mirrored = parameters.mirrored_slices.to(centres.device)[:, None, None]
     return torch.cat([torch.where(mirrored, size[0] - 1 - slices, slices), in_plane], -1)
 
 
-def cut_field_of_view(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
+def crop_field_of_view(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
     """Makes the rows that are not visible dark and labels them `outside`, in place.
 
     Shape:

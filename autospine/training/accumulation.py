@@ -1,8 +1,7 @@
-"""Batches that the memory does not hold at once: how many parts they are worked through in.
+"""Gradient accumulation: into how many micro-batches a batch is divided that the memory does not hold at once.
 
-The gradients of the parts are added up, weighed by their number of patches, so the update is the whole batch's. Only
-what looks at a batch as a whole differs: batch normalisation sees the patches of a part, and so do a Dice that is
-summed over the batch and a mean over the annotated voxels.
+The gradients are added up, weighted by the number of patches, so the update is the whole batch's. Only what takes a
+batch as a whole differs: batch normalisation, a Dice summed over the batch, a mean over the annotated voxels.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class TooLargeError(UserError):
     """One patch alone needs more memory than there is."""
 
 
-def parts_that_fit(trainer: Trainer, context: Context, shape: NetworkShape, batch: Batch) -> int:
+def micro_batches_that_fit(trainer: Trainer, context: Context, shape: NetworkShape, batch: Batch) -> int:
     """Parts of a batch, so that each fits into the memory that training may use; the same in every process.
 
     The planner has fitted its own batch and patch to the memory of its U-Net already; whatever else is trained is
@@ -53,25 +52,25 @@ def parts_that_fit(trainer: Trainer, context: Context, shape: NetworkShape, batc
     fixed = FIXED_GIB + weights * BYTES_PER_PARAMETER / GIB
     memory = find_machine(context.device.type, None).memory_gib
     room = memory - fixed
-    each = ON_THE_WAY_BACK * kept_bytes(trainer, context, batch.part(0, 1)) / GIB
+    each = ON_THE_WAY_BACK * kept_bytes(trainer, context, batch.patches(0, 1)) / GIB
     total = len(batch.images)
-    parts = math.ceil(total / max(int(room / max(each, 1e-9)), 1))
-    needed = (min(parts, total), fixed + each, memory / SHARE_OF_MEMORY)
+    count = math.ceil(total / max(int(room / max(each, 1e-9)), 1))
+    needed = (min(count, total), fixed + each, memory / SHARE_OF_MEMORY)
     agreed, least, there = distributed.of_the_main(needed, context.device)
     if least > there:
         raise _too_large(trainer, shape, least, there)
-    parts = int(agreed)
-    if parts > 1:
+    count = int(agreed)
+    if count > 1:
         log.info(
-            "a batch of %d at widths %s needs %.1f GiB, %.1f are there: it is worked through in %d parts; batch "
-            "normalisation sees the patches of a part",
+            "a batch of %d at widths %s needs %.1f GiB, %.1f are there: it is divided into %d micro-batches, whose "
+            "patches are all that batch normalisation sees at once",
             total,
             shape.widths,
             total * each,
             room,
-            parts,
+            count,
         )
-    return parts
+    return count
 
 
 def _planned(trainer: Trainer, context: Context) -> bool:

@@ -13,7 +13,7 @@ from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.networks.shape import NetworkShape
 from autospine.training import distributed
-from autospine.training.accumulation import TooLargeError, parts_that_fit
+from autospine.training.accumulation import TooLargeError, micro_batches_that_fit
 from autospine.training.data import Batch, Batches
 from autospine.training.looks import AROUND_FORWARD, validation_seconds
 from autospine.training.preparation import prepare
@@ -35,7 +35,7 @@ WORTH = 0.97  # a layout or format must be this much faster to be taken
 
 
 @dataclass(frozen=True)
-class Calibration:
+class TrainingBudget:
     """What was measured and chosen; stored, so that a continued training does the same.
 
     Attributes:
@@ -44,7 +44,7 @@ class Calibration:
         steps: Updates of the whole training.
         iterations_per_epoch: Updates between validations.
         seconds_per_step: Measured.
-        parts: In which a batch is worked through.
+        micro_batches: Into which a batch is divided.
     """
 
     shape: NetworkShape
@@ -52,7 +52,7 @@ class Calibration:
     steps: int
     iterations_per_epoch: int
     seconds_per_step: float
-    parts: int = 1
+    micro_batches: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,26 +80,26 @@ def precisions(device: torch.device) -> Iterable[Precision]:
     return (Precision("float32"), Precision("bfloat16"), Precision("bfloat16", True))
 
 
-def calibrate(trainer: Trainer, batches: Batches, job: Job, after: ValidationCost, look: int) -> Calibration:
+def choose_budget(trainer: Trainer, batches: Batches, job: Job, after: ValidationCost, look: int) -> TrainingBudget:
     """Measures and chooses.
 
     Args:
-        trainer: With its candidates.
+        trainer: With its widths.
         batches: Of the training.
         job: With the budget, if there is one.
         after: The validation that follows the training.
         look: Patches that are scored after each epoch.
     """
     batch = batches.make(0).to(job.device)
-    candidates = list(trainer.candidates()) if job.minutes is not None else [trainer.shape()]
-    precision = _fastest_precision(trainer, candidates[len(candidates) // 3], batch, job.device)
+    width_options = list(trainer.width_options()) if job.minutes is not None else [trainer.shape()]
+    precision = _fastest_precision(trainer, width_options[len(width_options) // 3], batch, job.device)
     if job.minutes is None:
-        took = time_step(trainer, candidates[0], precision, batch, job.device)
-        found = _by_epochs(trainer, candidates[0], precision, took, batches, job, look)
+        took = time_step(trainer, width_options[0], precision, batch, job.device)
+        found = _by_epochs(trainer, width_options[0], precision, took, batches, job, look)
     else:
-        found = _by_minutes(trainer, candidates, precision, batch, job, after, look)
+        found = _by_minutes(trainer, width_options, precision, batch, job, after, look)
     context = prepare(trainer, found.shape, precision, job.device)
-    return replace(found, parts=parts_that_fit(trainer, context, found.shape, batch))
+    return replace(found, micro_batches=micro_batches_that_fit(trainer, context, found.shape, batch))
 
 
 def _fastest_precision(trainer: Trainer, shape: NetworkShape, batch: Batch, device: torch.device) -> Precision:
@@ -134,25 +134,25 @@ def _by_epochs(
     batches: Batches,
     job: Job,
     look: int,
-) -> Calibration:
+) -> TrainingBudget:
     per_epoch = epoch_length(trainer, batches)
     epochs = job.epochs or trainer.recipe.epochs
     total = epochs * (per_epoch * took.update * LOADING + validation_seconds(look, took.forward))
     log.info("%d epochs of %d updates, %.2f s each: about %s", epochs, per_epoch, took.update, duration(total))
     if total > LONG and job.epochs is None:
         log.info("(--minutes M fits the network and its schedule to a time)")
-    return Calibration(shape, precision, epochs * per_epoch, per_epoch, took.update)
+    return TrainingBudget(shape, precision, epochs * per_epoch, per_epoch, took.update)
 
 
 def _by_minutes(
     trainer: Trainer,
-    candidates: list[NetworkShape],
+    width_options: list[NetworkShape],
     precision: Precision,
     batch: Batch,
     job: Job,
     after: ValidationCost,
     look: int,
-) -> Calibration:
+) -> TrainingBudget:
     """The widest network that gets enough updates in the time that is left."""
     chosen: tuple[NetworkShape, StepTime] | None = None
 
@@ -160,7 +160,7 @@ def _by_minutes(
         seconds = _seconds_left(job) - after.seconds(took.forward)
         return length_within(seconds, took.update * LOADING, validation_seconds(look, took.forward))
 
-    for shape in candidates:
+    for shape in width_options:
         try:
             took = time_step(trainer, shape, precision, batch, job.device)
         except TooLargeError:
@@ -176,7 +176,7 @@ def _by_minutes(
         if not enough:
             break
     if chosen is None:
-        raise UserError(f"--trainer {trainer.name}", "offers no network to calibrate", "use another trainer")
+        raise UserError(f"--trainer {trainer.name}", "offers no network to choose from", "use another trainer")
     shape, took = chosen
     updates, epochs = length_of(took)
     per_epoch, epochs = divided(max(updates, 2), epochs)
@@ -184,7 +184,7 @@ def _by_minutes(
     log.info("%.3g minutes: widths %s, %d updates", job.minutes or 0, shape.widths, steps)
     if steps < trainer.recipe.min_updates / 2:
         log.warning("%d updates are few: expect rough masks, or give more --minutes", steps)
-    return Calibration(shape, precision, steps, per_epoch, took.update)
+    return TrainingBudget(shape, precision, steps, per_epoch, took.update)
 
 
 def length_within(seconds: float, update: float, look: float) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import torch
 from autospine.core.errors import UserError
 from autospine.core.files import write_with
 
-VERSION = 1
+VERSION = 2
 # What damaged bytes make torch's restricted unpickler raise.
 DAMAGED = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
@@ -29,7 +29,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """Reads a checkpoint without unpickling code.
 
     Raises:
-        UserError: It is missing, cut short, damaged or from a newer version.
+        UserError: It is missing, cut short, damaged or from another version.
     """
     if not path.exists():
         raise UserError(path, "does not exist", "train without --continue")
@@ -39,6 +39,6 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         content = torch.load(path, map_location=device, weights_only=True)
     except DAMAGED as error:
         raise UserError(path, "is damaged or cut short", "delete it and train this fold again") from error
-    if not isinstance(content, dict) or content.get("version", 0) > VERSION:
+    if not isinstance(content, dict) or content.get("version") != VERSION:
         raise UserError(path, "was written by another AutoSpine", "update AutoSpine, or train again")
     return content

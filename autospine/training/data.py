@@ -20,7 +20,7 @@ from autospine.labels.schemes import LabelScheme
 from autospine.planning.plan import Plan
 from autospine.preprocessing.storage import CaseStore, LabelRecord
 
-FIELDS = ("images", "labels", "points", "through", "spacing")  # of a batch
+FIELDS = ("images", "labels", "centres", "through_plane_offset_mm", "spacing")  # of a batch
 
 
 @dataclass(frozen=True)
@@ -30,36 +30,36 @@ class Batch:
     Attributes:
         images: `(B, channels, *patch)` float32.
         labels: `(B, *patch)` uint8 or int16 compact indices of the encoding.
-        points: `(B, values + 2, dims)` float32, middle of each label's instance in voxels of the patch, NaN if absent.
-        through: `(B, values + 2)` float32, mm from the slice to the instance's middle along the view axis; 0 in 3-D.
+        centres: `(B, values + 2, dims)` float32, centroid of each label in voxels of the patch, NaN if absent.
+        through_plane_offset_mm: `(B, values + 2)` float32, slice to centroid along the view axis, 0 in 3-D.
         spacing: `(B, dims)` float32, mm.
     """
 
     images: Tensor
     labels: Tensor
-    points: Tensor
-    through: Tensor
+    centres: Tensor
+    through_plane_offset_mm: Tensor
     spacing: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """On another device."""
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in FIELDS))
 
-    def part(self, first: int, last: int) -> Batch:
+    def patches(self, first: int, last: int) -> Batch:
         """The patches `first` to `last - 1`."""
         return Batch(*(getattr(self, name)[first:last] for name in FIELDS))
 
-    def parts(self, count: int) -> Iterator[Batch]:
+    def split(self, count: int) -> Iterator[Batch]:
         """In order and as even as can be; none is empty."""
         total = len(self.images)
         edges = [total * k // count for k in range(count + 1)]
         for first, last in pairwise(edges):
             if first < last:
-                yield self.part(first, last)
+                yield self.patches(first, last)
 
-    def with_images(self, images: Tensor, labels: Tensor, points: Tensor) -> Batch:
+    def with_images(self, images: Tensor, labels: Tensor, centres: Tensor) -> Batch:
         """After augmentation."""
-        return replace(self, images=images, labels=labels, points=points)
+        return replace(self, images=images, labels=labels, centres=centres)
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Sample:
 
     image: np.ndarray
     labels: np.ndarray
-    points: np.ndarray
-    through: np.ndarray
+    centres: np.ndarray
+    through_plane_offset_mm: np.ndarray
     spacing: np.ndarray
 
 
@@ -137,12 +137,12 @@ class PatchSampler:
         record = store.record
         return record.slices if record.slices is not None else range(record.shape[self.plan.view_axis])
 
-    def unseen(self) -> tuple[int, ...]:
+    def absent_classes(self) -> tuple[int, ...]:
         """Labels to be learnt that no case shows."""
         seen = {record.value for labels in self.labels for record in labels}
         return tuple(value for value in self.encoding.values if value not in seen)
 
-    def bare(self) -> tuple[str, ...]:
+    def unlabelled_cases(self) -> tuple[str, ...]:
         """Cases that show none of the labels to be learnt."""
         return tuple(store.id for store, labels in zip(self.stores, self.labels, strict=True) if not labels)
 
@@ -168,14 +168,14 @@ class PatchSampler:
             mask = self.conversion.apply(mask, where)
         return self.encoding.compact(mask, where)
 
-    def draw(self, generator: np.random.Generator) -> Sample:
+    def sample_patch(self, generator: np.random.Generator) -> Sample:
         """One patch."""
         index = int(generator.integers(len(self.stores)))
         labels = self.labels[index]
         wanted = None
         if labels and generator.random() < self.foreground_oversampling:
             wanted = labels[int(generator.integers(len(labels)))]
-        return self.cut(index, self._start(index, wanted, generator))
+        return self.extract_patch(index, self._start(index, wanted, generator))
 
     def _start(self, index: int, wanted: LabelRecord | None, generator: np.random.Generator) -> tuple[int, int, int]:
         """First voxel of the patch; may lie outside where the patch is larger than the case."""
@@ -208,15 +208,15 @@ class PatchSampler:
         sizes = self.size.items()
         return all(store.record.shape[axis] <= size for store in self.stores for axis, size in sizes)
 
-    def whole(self, index: int, number: int) -> Sample:
+    def centre_patch(self, index: int, number: int) -> Sample:
         """The patch about the middle of one slice of a case; of a volume, whose number is 0."""
         shape = self.stores[index].record.shape
         first, second, third = (
             (shape[axis] - self.size[axis]) // 2 if axis in self.size else number for axis in range(3)
         )
-        return self.cut(index, (first, second, third))
+        return self.extract_patch(index, (first, second, third))
 
-    def cut(self, index: int, start: tuple[int, int, int]) -> Sample:
+    def extract_patch(self, index: int, start: tuple[int, int, int]) -> Sample:
         """The patch that begins at `start`, padded where it leaves the case."""
         store = self.stores[index]
         shape = store.record.shape
@@ -237,9 +237,9 @@ class PatchSampler:
             labels = np.pad(labels, pads, constant_values=self.encoding.ignored)
         if self.plan.view_axis is not None:
             image, labels = image.squeeze(self.plan.view_axis + 1), labels.squeeze(self.plan.view_axis)
-        points, through = self._points(index, start)
+        centres, through_plane_offset_mm = self._centres(index, start)
         spacing = np.array([store.record.spacing[axis] for axis in self.axes], np.float32)
-        return Sample(image, labels, points, through, spacing)
+        return Sample(image, labels, centres, through_plane_offset_mm, spacing)
 
     def _open_above(self, labels: np.ndarray, index: int, first_row: int) -> None:
         """Marks what lies above the topmost label as not annotated."""
@@ -250,18 +250,18 @@ class PatchSampler:
             above = labels[:, :top]
             above[above == 0] = self.encoding.ignored
 
-    def _points(self, index: int, start: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-        points = np.full((len(self.encoding.values) + 2, len(self.axes)), np.nan, np.float32)
-        through = np.zeros(len(self.encoding.values) + 2, np.float32)
+    def _centres(self, index: int, start: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        centres = np.full((len(self.encoding.values) + 2, len(self.axes)), np.nan, np.float32)
+        through_plane_offset_mm = np.zeros(len(self.encoding.values) + 2, np.float32)
         places = {value: k for k, value in enumerate(self.encoding.values, start=1)}
         spacing = self.stores[index].record.spacing
         for record in self.labels[index]:
             k = places[record.value]
-            points[k] = [record.centroid[axis] - start[axis] for axis in self.axes]
+            centres[k] = [record.centroid[axis] - start[axis] for axis in self.axes]
             if self.plan.view_axis is not None:
                 axis = self.plan.view_axis
-                through[k] = (record.centroid[axis] - start[axis]) * spacing[axis]
-        return points, through
+                through_plane_offset_mm[k] = (record.centroid[axis] - start[axis]) * spacing[axis]
+        return centres, through_plane_offset_mm
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -270,7 +270,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     def stack(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples]))
 
-    return Batch(stack("image"), stack("labels"), stack("points"), stack("through"), stack("spacing"))
+    return Batch(stack("image"), stack("labels"), stack("centres"), stack("through_plane_offset_mm"), stack("spacing"))
 
 
 class Batches:
@@ -290,7 +290,7 @@ class Batches:
     def make(self, step: int) -> Batch:
         """The batch of a step."""
         generator = np.random.default_rng([self.seed, step, self.rank])
-        return collate([self.sampler.draw(generator) for _ in range(self.size)])
+        return collate([self.sampler.sample_patch(generator) for _ in range(self.size)])
 
     def iterate(self, first: int, last: int) -> Iterator[Batch]:
         """Batches of the steps `first` to `last - 1`."""

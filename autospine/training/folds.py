@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Candidates:
+class CasePool:
     """The cases that a training may take from.
 
     Attributes:
@@ -42,7 +42,7 @@ class Candidates:
     given: bool = False
 
 
-def find_candidates(work: WorkFolder, sequence: str | None = None) -> Candidates:
+def read_case_pool(work: WorkFolder, sequence: str | None = None) -> CasePool:
     """Reads the work folder's folds.
 
     Args:
@@ -62,7 +62,7 @@ def find_candidates(work: WorkFolder, sequence: str | None = None) -> Candidates
     if not training:
         there = sorted({case.sequence for case in Fingerprint.load(work.fingerprint).training})
         raise UserError(f"--sequence {sequence}", "has no case to train on", f"the data set has {', '.join(there)}")
-    return Candidates(splits.folds, training, splits.held_out, splits.reason, splits.given)
+    return CasePool(splits.folds, training, splits.held_out, splits.reason, splits.given)
 
 
 def _restricted(splits: Splits, kept: set[str]) -> Splits:
@@ -86,16 +86,16 @@ def sequence_named(asked: str | None) -> str | None:
     return SEQUENCES[asked.lower()]
 
 
-def choose_splits(trainer: Trainer, work: WorkFolder, candidates: Candidates, asked: str) -> dict[str, Split]:
+def choose_splits(trainer: Trainer, work: WorkFolder, pool: CasePool, asked: str) -> dict[str, Split]:
     """The splits of --fold by their names: a number, "cv" for each, "all" for every training case.
 
     Raises:
         UserError: There is no such fold, or nothing in it to train on or to score.
     """
     if asked == "all":
-        everyone = tuple(case.id for case in candidates.training)
+        everyone = tuple(case.id for case in pool.training)
         return {"all": Split("folds", Fold(everyone, ()), "every training case")}
-    numbered = {str(k): split for k, split in enumerate(deal(trainer, work, candidates))}
+    numbered = {str(k): split for k, split in enumerate(deal(trainer, work, pool))}
     if asked != "cv" and asked not in numbered:
         raise UserError(f"--fold {asked}", "does not exist", f"choose from {', '.join(numbered)}, cv, all")
     chosen = numbered if asked == "cv" else {asked: numbered[asked]}
@@ -106,23 +106,23 @@ def choose_splits(trainer: Trainer, work: WorkFolder, candidates: Candidates, as
     return chosen
 
 
-def deal(trainer: Trainer, work: WorkFolder, candidates: Candidates) -> tuple[Split, ...]:
+def deal(trainer: Trainer, work: WorkFolder, pool: CasePool) -> tuple[Split, ...]:
     """Every fold as the recipe deals it: the work folder's, by patient, or by slices.
 
     The user's own folds come before a recipe's dealing of patients. Dealing slices they cannot guide: that is said.
     """
     settings = trainer.recipe.split
-    if settings is None or (candidates.given and settings.by == "patient"):
-        return tuple(Split("folds", fold, candidates.reason) for fold in candidates.folds)
+    if settings is None or (pool.given and settings.by == "patient"):
+        return tuple(Split("folds", fold, pool.reason) for fold in pool.folds)
     if settings.by == "patient":
-        return patient_splits(candidates.training, settings)
-    if candidates.given and distributed.is_main():
+        return patient_splits(pool.training, settings)
+    if pool.given and distributed.is_main():
         log.warning(
             "WARNING: the work folder's folds (%s) are not used: slices are dealt one by one, so that cases to be "
             "scored are trained on, too; --split patient takes the folds",
-            candidates.reason,
+            pool.reason,
         )
-    slices = allowed_slices(trainer, work.preprocessed(trainer.plan.name), candidates.training)
+    slices = allowed_slices(trainer, work.preprocessed(trainer.plan.name), pool.training)
     bare = [case for case, own in slices.items() if not own]
     if bare and distributed.is_main():
         log.warning("no slice of %s is left by the recipe's steps: in no part, and not scored", listed(bare, 20))

@@ -28,7 +28,7 @@ def fixed_batches(batches: Batches, count: int) -> Iterator[Batch]:
     if not images:
         yield from (batches.make(k) for k in range(count))
     for first in range(0, len(images), batches.size):
-        yield collate([batches.sampler.whole(*image) for image in images[first : first + batches.size]])
+        yield collate([batches.sampler.centre_patch(*image) for image in images[first : first + batches.size]])
 
 
 def _images(batches: Batches, count: int) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ from autospine.core.serial import from_plain, to_plain
 from autospine.dataset.cases import listed
 from autospine.inference.model import save_model
 from autospine.training import distributed
-from autospine.training.budget import Calibration, ValidationCost, calibrate
+from autospine.training.budget import TrainingBudget, ValidationCost, choose_budget
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
 from autospine.training.data import Batch, Batches, PatchSampler
 from autospine.training.folds import prepare_cases
@@ -75,27 +75,27 @@ def fit(trainer: Trainer, job: Job, after: ValidationCost | None = None) -> Path
     if content is not None:
         job = replace(job, seed=content["seed"])
     training, validation = _sides(trainer, job)
-    _warn_of_the_unseen(trainer, training.sampler, job)
+    _warn_of_absent_classes(trainer, training.sampler, job)
     trainer.fit_statistics(training.sampler)
-    calibration = _stored_calibration(job, content)
-    if calibration is None:
+    budget = _stored_budget(job, content)
+    if budget is None:
         look = validation_patches(training, validation)
-        calibration = calibrate(trainer, training, job, after or _validation_after(trainer, job), look)
+        budget = choose_budget(trainer, training, job, after or _validation_after(trainer, job), look)
     seed_everything(job.seed, 0, 0)
-    context = prepare(trainer, calibration.shape, calibration.precision, job.device, parts=calibration.parts)
-    schedule = Schedule(trainer.recipe.schedule, calibration.steps)
+    context = prepare(trainer, budget.shape, budget.precision, job.device, micro_batches=budget.micro_batches)
+    schedule = Schedule(trainer.recipe.schedule, budget.steps)
     state = State()
     if content is not None:
         _restore(content, context, schedule, state)
     elif distributed.is_main():
-        _save(job, context, schedule, state, calibration)
+        _save(job, context, schedule, state, budget)
     if job.compile:
         for network in context.networks.values():
             network.compile()
-    _run(trainer, job, context, schedule, state, calibration, training, validation)
+    _run(trainer, job, context, schedule, state, budget, training, validation)
     if distributed.is_main():
         weights = _kept_weights(trainer, context, state)
-        save_model(job.folder, trainer.model_card(calibration.shape, job), weights)
+        save_model(job.folder, trainer.model_card(budget.shape, job), weights)
     distributed.wait_for_all()
     return job.folder
 
@@ -110,18 +110,18 @@ def _sides(trainer: Trainer, job: Job) -> tuple[Batches, Batches]:
     return training, make_batches(trainer, job, fold.validation, VALIDATION_SEED, seen)
 
 
-def _warn_of_the_unseen(trainer: Trainer, sampler: PatchSampler, job: Job) -> None:
+def _warn_of_absent_classes(trainer: Trainer, sampler: PatchSampler, job: Job) -> None:
     """Names what cannot be learnt, since no training case shows it, and cases that show nothing."""
     anatomies = trainer.label_scheme.anatomies
-    unseen = [anatomies[value].name for value in sampler.unseen()]
-    if unseen:
-        names = listed(unseen, len(anatomies))
+    absent_classes = [anatomies[value].name for value in sampler.absent_classes()]
+    if absent_classes:
+        names = listed(absent_classes, len(anatomies))
         log.warning("no training case of fold %s shows %s: not learnt", job.fold_name, names)
-    if sampler.bare():
+    if sampler.unlabelled_cases():
         log.warning(
             "fold %s: nothing to learn is left in %s once cropped and prepared",
             job.fold_name,
-            listed(sampler.bare(), 20),
+            listed(sampler.unlabelled_cases(), 20),
         )
 
 
@@ -154,11 +154,11 @@ def _validation_after(trainer: Trainer, job: Job) -> ValidationCost:
     return afterwards(trainer, job)
 
 
-def _stored_calibration(job: Job, content: dict[str, Any] | None) -> Calibration | None:
+def _stored_budget(job: Job, content: dict[str, Any] | None) -> TrainingBudget | None:
     """When continuing, that of the training so far, its length moved by --epochs."""
     if content is None:
         return None
-    stored = from_plain(Calibration, content["calibration"], str(job.checkpoint))
+    stored = from_plain(TrainingBudget, content["budget"], str(job.checkpoint))
     if job.epochs is None or job.minutes is not None:
         return stored
     steps = job.epochs * stored.iterations_per_epoch
@@ -177,15 +177,15 @@ def _run(
     context: Context,
     schedule: Schedule,
     state: State,
-    calibration: Calibration,
+    budget: TrainingBudget,
     training: Batches,
     validation: Batches,
 ) -> None:
-    per_epoch, saved = calibration.iterations_per_epoch, time.monotonic()
-    batches = training.iterate(state.step, calibration.steps)
+    per_epoch, saved = budget.iterations_per_epoch, time.monotonic()
+    batches = training.iterate(state.step, budget.steps)
     familiar = Batches(training.sampler, training.size, VALIDATION_SEED, training.rank)
-    with _bar(job, calibration.steps, state.step) as bar:
-        while state.step < calibration.steps:
+    with _bar(job, budget.steps, state.step) as bar:
+        while state.step < budget.steps:
             started, terms = time.monotonic(), []
             for _ in range(per_epoch):
                 terms.append(_step(trainer, job, context, schedule, state, next(batches)))
@@ -199,11 +199,11 @@ def _run(
             seconds = time.monotonic() - started
             state.history.add(Epoch(state.step, rate, _means(terms), score, round(seconds, 2), seen))
             bar.set_postfix(loss=f"{state.history.last.terms['loss']:.3f}", dice=f"{score.dice:.3f}")
-            done = state.step >= calibration.steps or _stops(trainer, state)
+            done = state.step >= budget.steps or _stops(trainer, state)
             if distributed.is_main():
                 state.history.save(job.folder, job.tensorboard)
                 if done or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    _save(job, context, schedule, state, calibration)
+                    _save(job, context, schedule, state, budget)
                     saved = time.monotonic()
             if done:
                 break
@@ -227,15 +227,15 @@ def _step(
 def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
     """The batch as the recipe's augmentation and the memory layout make it."""
     settings = trainer.augmentation()
-    images, labels, points = batch.images, batch.labels, batch.points
+    images, labels, centres = batch.images, batch.labels, batch.centres
     if settings is not None:
         rows, columns = batch.spacing[:, -2:].mean(0).tolist()
         settings = replace(settings, pixel_spacing=(rows, columns))
         generator = torch.Generator().manual_seed(torch.initial_seed())
         drawn = sample(generator, images.shape, settings)
-        images, labels, points = apply(images, labels, drawn, points, trainer.encoding.ignored)
+        images, labels, centres = apply(images, labels, drawn, centres, trainer.encoding.ignored)
     layout = context.precision.layout(trainer.plan.dimension)
-    return batch.with_images(images.contiguous(memory_format=layout), labels, points)
+    return batch.with_images(images.contiguous(memory_format=layout), labels, centres)
 
 
 def _average(trainer: Trainer, context: Context, state: State) -> None:
@@ -315,7 +315,7 @@ def _bar(job: Job, steps: int, done: int) -> Any:
     return tqdm(total=steps, initial=done, desc=f"fold {job.fold_name}", unit="update", disable=hidden, leave=False)
 
 
-def _save(job: Job, context: Context, schedule: Schedule, state: State, calibration: Calibration) -> None:
+def _save(job: Job, context: Context, schedule: Schedule, state: State, budget: TrainingBudget) -> None:
     save_checkpoint(
         job.checkpoint,
         {
@@ -329,7 +329,7 @@ def _save(job: Job, context: Context, schedule: Schedule, state: State, calibrat
             "waited": state.waited,
             "average": state.average,
             "history": state.history.to_list(),
-            "calibration": to_plain(calibration),
+            "budget": to_plain(budget),
             "seed": job.seed,
         },
     )

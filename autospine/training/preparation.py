@@ -16,7 +16,7 @@ def prepare(
     precision: Precision,
     device: torch.device,
     step: int = 0,
-    parts: int = 1,
+    micro_batches: int = 1,
 ) -> Context:
     """Fresh networks with their optimisers."""
     networks = trainer.build_all(shape)
@@ -24,4 +24,4 @@ def prepare(
         precision.arrange(network.to(device), shape.dimension).train()
     clips = {name: trainer.recipe.optimisers[name].clip_norm for name in networks}
     updater = OptimizerStep(networks, trainer.optimisers(networks), clips, precision)
-    return Context(networks, trainer.loss().to(device), updater, precision, device, step, parts)
+    return Context(networks, trainer.loss().to(device), updater, precision, device, step, micro_batches)

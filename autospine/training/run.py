@@ -26,10 +26,10 @@ from autospine.planning.splits import Fold, Part
 from autospine.training import distributed
 from autospine.training.choosing import choose_plan
 from autospine.training.folds import (
-    Candidates,
+    CasePool,
     choose_splits,
-    find_candidates,
     kept_split,
+    read_case_pool,
     sequence_named,
 )
 from autospine.training.job import Job
@@ -82,11 +82,11 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
     sequence = sequence_named(request.sequence)
     trainer: Trainer = kind(plan, _recipe(kind, request, sequence, recipe))
     _check_classes(trainer, request.allow_missing_classes)
-    candidates = find_candidates(work, sequence)
-    held_out = _held_out(candidates) if request.held_out else ()
+    pool = read_case_pool(work, sequence)
+    held_out = _held_out(pool) if request.held_out else ()
     machine = find_machine(request.device, None)
     with distributed.process_group(machine.device) as device:
-        splits = choose_splits(trainer, work, candidates, request.fold)
+        splits = choose_splits(trainer, work, pool, request.fold)
         jobs = []
         for name, split in splits.items():
             job = _job(request, trainer, work, name, split.fold, device)
@@ -176,15 +176,15 @@ def _job(request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, f
     )
 
 
-def _held_out(candidates: Candidates) -> tuple[str, ...]:
+def _held_out(pool: CasePool) -> tuple[str, ...]:
     """The validation subset of the data set.
 
     Raises:
         UserError: It has none.
     """
-    if not candidates.held_out:
+    if not pool.held_out:
         raise UserError("--held-out", "finds no validation subset in the data set", "leave it out")
-    return candidates.held_out
+    return pool.held_out
 
 
 def _check_numbers(request: TrainRequest) -> None:

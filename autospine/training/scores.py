@@ -19,12 +19,14 @@ def patch_scores(network: nn.Module, encoding: Encoding, context: Context, batch
     Args:
         network: In evaluation mode.
         encoding: Which channels are classes.
-        context: Device and precision, and in how many parts a batch is worked through.
+        context: Device and precision, and into how many micro-batches a batch is divided.
         batches: Of validation patches.
     """
     classes = encoding.semantic_channels
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=context.device)
-    for moved in (part for batch in batches for part in batch.to(context.device).parts(context.parts)):
+    for moved in (
+        micro_batch for batch in batches for micro_batch in batch.to(context.device).split(context.micro_batches)
+    ):
         with context.precision.autocast(context.device):
             logits = network(moved.images.contiguous(memory_format=_layout(context, moved.images)))
         predicted = logits[:, :classes].argmax(dim=1)  # (B, *spatial)

@@ -12,7 +12,7 @@ import torch
 from autospine.core.precision import Precision
 from autospine.networks.shape import NetworkShape
 from autospine.training import distributed
-from autospine.training.accumulation import parts_that_fit
+from autospine.training.accumulation import micro_batches_that_fit
 from autospine.training.data import Batch
 from autospine.training.preparation import prepare
 from autospine.training.trainer import Trainer
@@ -47,9 +47,9 @@ class StepTimer:
     ) -> None:
         self.trainer, self.device = trainer, device
         context = prepare(trainer, shape, precision, device)
-        self.context = replace(context, parts=parts_that_fit(trainer, context, shape, batch))
+        self.context = replace(context, micro_batches=micro_batches_that_fit(trainer, context, shape, batch))
         images = batch.images.to(memory_format=precision.layout(shape.dimension))
-        self.batch = batch.with_images(images, batch.labels, batch.points)
+        self.batch = batch.with_images(images, batch.labels, batch.centres)
 
     def seconds(self) -> float:
         """One step: forward, backward, update."""
@@ -65,8 +65,8 @@ class StepTimer:
         _wait(self.device)
         start = time.perf_counter()
         with torch.inference_mode(), self.context.precision.autocast(self.device):
-            for part in self.batch.parts(self.context.parts):
-                network(part.images)  # (B / parts, channels, *patch)
+            for micro_batch in self.batch.split(self.context.micro_batches):
+                network(micro_batch.images)  # (B / micro_batches, channels, *patch)
         _wait(self.device)
         network.train()
         return (time.perf_counter() - start) / len(self.batch.images)

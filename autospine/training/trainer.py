@@ -61,7 +61,7 @@ class Context:
         precision: Number format and layout.
         device: Where.
         step: Updates done.
-        parts: In which a batch is worked through, where the memory does not hold it.
+        micro_batches: Into which a batch is divided, where the memory does not hold it.
     """
 
     networks: dict[str, nn.Module]
@@ -70,7 +70,7 @@ class Context:
     precision: Precision
     device: torch.device
     step: int
-    parts: int = 1
+    micro_batches: int = 1
 
 
 class Trainer(ABC):
@@ -193,7 +193,7 @@ class Trainer(ABC):
         """The network's shape on this plan."""
         return replace(self.plan.network, out_channels=self.encoding.channels)
 
-    def candidates(self) -> Sequence[NetworkShape]:
+    def width_options(self) -> Sequence[NetworkShape]:
         """Shapes from the narrowest to the widest, among which --minutes chooses.
 
         A recipe that fixes the patch is a paper's: its network is taken as it is.
@@ -238,7 +238,7 @@ class Trainer(ABC):
         return replace(
             settings,
             mirror_axes=mirrored if settings.mirror else (),
-            cut_probability=settings.cut_probability if axes[-2] == 1 else 0.0,
+            fov_crop_probability=settings.fov_crop_probability if axes[-2] == 1 else 0.0,
         )
 
     # Networks and their updates.
@@ -274,11 +274,11 @@ class Trainer(ABC):
         found: list[dict[str, Tensor]] = []
 
         def losses() -> Iterator[Tensor]:
-            for part in batch.parts(context.parts):
+            for micro_batch in batch.split(context.micro_batches):
                 with context.precision.autocast(context.device):
-                    outputs = context.networks[self.inference](part.images)
-                terms = context.loss(outputs, part)
-                share = len(part.images) / len(batch.images)
+                    outputs = context.networks[self.inference](micro_batch.images)
+                terms = context.loss(outputs, micro_batch)
+                share = len(micro_batch.images) / len(batch.images)
                 found.append({name: share * term.detach() for name, term in terms.items()})
                 yield share * terms["loss"]
 

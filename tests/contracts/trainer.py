@@ -120,13 +120,13 @@ class TrainerContract:
             assert self.kind.inference in networks
             assert set(networks) <= set(trainer.recipe.optimisers)
 
-    def test_candidates_go_from_narrow_to_wide_up_to_the_plans(self, tiny_work: WorkFolder, dimension: int) -> None:
+    def test_width_options_go_from_narrow_to_wide_up_to_the_plans(self, tiny_work: WorkFolder, dimension: int) -> None:
         trainer = self.make(tiny_work, dimension)
         sizes = []
-        for shape in trainer.candidates():
+        for shape in trainer.width_options():
             sizes.append(sum(p.numel() for p in trainer.build(shape).parameters()))
         assert sizes == sorted(sizes)
-        assert all(s.out_channels == trainer.encoding.channels for s in trainer.candidates())
+        assert all(s.out_channels == trainer.encoding.channels for s in trainer.width_options())
 
     # One update, and thirty.
 

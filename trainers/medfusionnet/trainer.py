@@ -182,9 +182,9 @@ class MedFusionNetTrainer(Trainer):
         """As the member's own trainer has it, for the labels learnt here."""
         return replace(self._network_trainer().shape(), out_channels=self.encoding.channels)
 
-    def candidates(self) -> Sequence[NetworkShape]:
+    def width_options(self) -> Sequence[NetworkShape]:
         """Those of the member's own trainer."""
-        found = self._network_trainer().candidates()
+        found = self._network_trainer().width_options()
         return tuple(replace(shape, out_channels=self.encoding.channels) for shape in found)
 
     def build(self, shape: NetworkShape) -> nn.Module:

@@ -85,7 +85,7 @@ class SAFNetTrainer(Trainer):
         """Halved in-plane four times, never across slices, whatever the plan."""
         return super().shape().with_stages(self.widths, STRIDES)
 
-    def candidates(self) -> Sequence[NetworkShape]:
+    def width_options(self) -> Sequence[NetworkShape]:
         """A quarter to all of the width where the recipe is free; the paper's alone where it is not."""
         full = self.shape()
         if self.recipe.patch:

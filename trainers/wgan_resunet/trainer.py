@@ -35,8 +35,7 @@ from autospine.networks.wgan_resunet import CRITIC_LAYERS, Critic, GeneratorPart
 from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.planning.splits import Part
 from autospine.training.data import Batch
-from autospine.training.losses.adversarial import discriminator_inputs
-from autospine.training.losses.adversarial import Constraint, CriticTraining, Kind
+from autospine.training.losses.adversarial import Constraint, CriticTraining, Kind, discriminator_inputs
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import Context, Options, Trainer

@@ -5,11 +5,6 @@ The critic's numbers stay in float32 outside of autocast, since its gradient pen
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-from autospine.training.losses.multitask import MultiTaskLoss
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autospine.networks.blocks import InstanceNorm
+from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.optimisation import OptimizerStep
-
 
 Kind = Literal["wasserstein", "cross_entropy"]
 Constraint = Literal["penalty", "clipping", "none"]
@@ -136,7 +131,9 @@ def clip_weights(critic: nn.Module, limit: float) -> None:
             weight.clamp_(-bound, bound)
 
 
-def discriminator_inputs(loss: MultiTaskLoss, logits: Tensor, labels: Tensor, smallest_side: int) -> tuple[Tensor, Tensor]:
+def discriminator_inputs(
+    loss: MultiTaskLoss, logits: Tensor, labels: Tensor, smallest_side: int
+) -> tuple[Tensor, Tensor]:
     """Both masks, 0 where nothing is annotated.
 
     Sides below the smallest one are made longer by repeating pixels.

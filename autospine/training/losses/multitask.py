@@ -86,13 +86,13 @@ class MultiTaskLoss(nn.Module):
         parts = []
         for axis in self.encoding.offset_axes:
             if axis not in self.axes:
-                way = batch.through.gather(1, flat).view(labels.shape)
+                way = batch.through_plane_offset_mm.gather(1, flat).view(labels.shape)
                 parts.append(way / self.encoding.intervertebral_distance_mm)
                 continue
             k = self.axes.index(axis)
             place = torch.arange(size[k], device=labels.device, dtype=torch.float32)
             place = place.view([-1 if a == k else 1 for a in range(len(size))])
-            middle = batch.points[..., k].gather(1, flat).view(labels.shape)
+            middle = batch.centres[..., k].gather(1, flat).view(labels.shape)
             spacing = batch.spacing[:, k].view(-1, *[1] * len(size))
             parts.append((middle - place) * spacing / self.encoding.intervertebral_distance_mm)
         return torch.stack(parts, dim=1)

@@ -48,7 +48,7 @@ def test_variants_are_trained_alike_and_tabled(work: WorkFolder) -> None:
         assert words in text
     place = work.root / "ablations" / "ablated" / "2d_sagittal" / "quick" / "fold_0"
     checkpoint = folder(work, "plain") / "checkpoint.pt"
-    saved = torch.load(checkpoint, weights_only=True)["calibration"]["precision"]["dtype"]
+    saved = torch.load(checkpoint, weights_only=True)["budget"]["precision"]["dtype"]
     assert next(line for line in text.splitlines() if line.startswith("| ")).endswith("| number format |")
     assert f"| {saved} |" in text
     checkpoint.unlink()

@@ -30,16 +30,16 @@ def batch(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
     spatial = shape[2:]
     images = torch.randn(shape, generator=seeded())
     labels = torch.randint(0, 5, (shape[0], *spatial), generator=seeded(), dtype=torch.uint8)
-    points = torch.rand(shape[0], 7, len(spatial), generator=seeded()) * torch.tensor(spatial)
-    return images, labels, points
+    centres = torch.rand(shape[0], 7, len(spatial), generator=seeded()) * torch.tensor(spatial)
+    return images, labels, centres
 
 
 def test_identity_changes_nothing(shape: tuple[int, ...]) -> None:
-    images, labels, points = batch(shape)
-    same_images, same_labels, same_points = apply(images, labels, Parameters.identity(shape), points)
+    images, labels, centres = batch(shape)
+    same_images, same_labels, same_centres = apply(images, labels, Parameters.identity(shape), centres)
     assert torch.equal(images, same_images)
     assert torch.equal(labels, same_labels)
-    torch.testing.assert_close(points, same_points)
+    torch.testing.assert_close(centres, same_centres)
 
 
 def test_zero_probabilities_give_the_identity(shape: tuple[int, ...]) -> None:
@@ -52,23 +52,23 @@ def test_zero_probabilities_give_the_identity(shape: tuple[int, ...]) -> None:
 
 
 def test_same_generator_same_result_and_the_input_stays(shape: tuple[int, ...]) -> None:
-    images, labels, points = batch(shape)
+    images, labels, centres = batch(shape)
     first, second, other = (
-        apply(images, labels, sample(seeded(seed), shape, everything()), points) for seed in (3, 3, 4)
+        apply(images, labels, sample(seeded(seed), shape, everything()), centres) for seed in (3, 3, 4)
     )
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0], other[0])
-    assert all(torch.equal(a, b) for a, b in zip(batch(shape), (images, labels, points), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(batch(shape), (images, labels, centres), strict=True))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_results_are_finite_and_labels_keep_their_set(shape: tuple[int, ...], seed: int) -> None:
-    images, labels, points = batch(shape)
+    images, labels, centres = batch(shape)
     settings = everything(mirror_axes=(-3, -2, -1))
-    images, new_labels, points = apply(images, labels, sample(seeded(seed), shape, settings), points, IGNORE)
+    images, new_labels, centres = apply(images, labels, sample(seeded(seed), shape, settings), centres, IGNORE)
     assert images.dtype == torch.float32
     assert images.isfinite().all()
-    assert points.isfinite().all()
+    assert centres.isfinite().all()
     assert new_labels.dtype == labels.dtype
     assert set(new_labels.unique().tolist()) <= {0, 1, 2, 3, 4, IGNORE}
 
@@ -106,9 +106,9 @@ def test_only_the_chosen_samples_change() -> None:
 
 
 def test_autocast_outside_does_not_reach_inside() -> None:
-    images, labels, points = batch(SHAPES["2d"])
+    images, labels, centres = batch(SHAPES["2d"])
     parameters = sample(seeded(), SHAPES["2d"], everything())
-    expected = apply(images, labels, parameters, points)
+    expected = apply(images, labels, parameters, centres)
     with torch.autocast("cpu", torch.bfloat16):
-        result = apply(images, labels, parameters, points)
+        result = apply(images, labels, parameters, centres)
     assert all(torch.equal(a, b) for a, b in zip(expected, result, strict=True))

@@ -38,13 +38,13 @@ def nodes_of(generator: torch.Generator, share: float, counts: tuple[int, int] =
 def determinants(nodes: Tensor) -> Tensor:
     """Of the map pixel + displacement, by central differences on a lattice finer than pixels."""
     rows, columns = (torch.linspace(0, size - 1, 3 * size, dtype=torch.float64) for size in SIZE)
-    points = torch.cartesian_prod(rows, columns)[None]  # (1, N, 2)
+    centres = torch.cartesian_prod(rows, columns)[None]  # (1, N, 2)
     step, nodes = 1e-3, nodes.double()
     slopes = []
     for axis in range(2):
         aside = torch.zeros(2, dtype=torch.float64)
         aside[axis] = step
-        before, after = (displacement_at(nodes, SIZE, points + sign * aside) for sign in (-1, 1))
+        before, after = (displacement_at(nodes, SIZE, centres + sign * aside) for sign in (-1, 1))
         slopes.append((after - before) / (2 * step))
     jacobian = torch.eye(2, dtype=torch.float64) + torch.stack(slopes, -1)  # (1, N, 2, 2)
     return torch.linalg.det(jacobian)
@@ -99,32 +99,32 @@ def test_a_small_image_is_bent_less() -> None:
 def test_the_inverse_is_one(share: float, within: float) -> None:
     generator = torch.Generator().manual_seed(0)
     nodes = nodes_of(generator, share)
-    points = torch.rand(1, 400, 2, generator=generator) * torch.tensor(SIZE)
-    found = invert(nodes, SIZE, points)
-    assert (found + displacement_at(nodes, SIZE, found) - points).abs().max() < within
+    centres = torch.rand(1, 400, 2, generator=generator) * torch.tensor(SIZE)
+    found = invert(nodes, SIZE, centres)
+    assert (found + displacement_at(nodes, SIZE, found) - centres).abs().max() < within
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("affine", [0.0, 1.0])
 def test_points_follow_the_labels(dimension: int, affine: float) -> None:
     """So the offsets that a chain learns still end in the middle of each instance."""
-    images, labels, points = blobs(dimension, 4)
+    images, labels, centres = blobs(dimension, 4)
     asked = replace(ELASTIC, affine_probability=affine, mirror_axes=(-3, -2, -1), pixel_spacing=(1.0, 0.7))
     parameters = sample(torch.Generator().manual_seed(1), images.shape, asked)
-    _, new_labels, new_points = apply(images, labels, parameters, points)
-    assert new_points is not None
-    assert (centroids(new_labels) - new_points).norm(dim=-1).max() < 0.7
+    _, new_labels, new_centres = apply(images, labels, parameters, centres)
+    assert new_centres is not None
+    assert (centroids(new_labels) - new_centres).norm(dim=-1).max() < 0.7
     straight = replace(parameters, elastic=torch.zeros_like(parameters.elastic))
-    _, unbent, unbent_points = apply(images, labels, straight, points)
-    assert unbent_points is not None
-    assert (new_points - unbent_points).norm(dim=-1).max() > 1
+    _, unbent, unbent_centres = apply(images, labels, straight, centres)
+    assert unbent_centres is not None
+    assert (new_centres - unbent_centres).norm(dim=-1).max() > 1
     assert not torch.equal(unbent, new_labels)
 
 
 def test_absent_points_stay_absent() -> None:
-    images, labels, points = blobs(2, 2)
-    points[:, 1] = torch.nan
-    _, _, moved = apply(images, labels, sample(torch.Generator().manual_seed(0), images.shape, ELASTIC), points)
+    images, labels, centres = blobs(2, 2)
+    centres[:, 1] = torch.nan
+    _, _, moved = apply(images, labels, sample(torch.Generator().manual_seed(0), images.shape, ELASTIC), centres)
     assert moved is not None
     assert moved[:, 1].isnan().all()
     assert moved[:, [0, 2]].isfinite().all()
@@ -171,6 +171,6 @@ def test_without_it_the_same_is_drawn_as_ever() -> None:
 
 def test_centres_lie_where_the_blobs_are() -> None:
     """What the test of points relies on."""
-    _, labels, points = blobs(2, 1)
-    assert torch.allclose(points[0], torch.tensor(CENTRES[2]), atol=0.5)
+    _, labels, centres = blobs(2, 1)
+    assert torch.allclose(centres[0], torch.tensor(CENTRES[2]), atol=0.5)
     assert len(labels.unique()) == 4

@@ -26,10 +26,10 @@ def images() -> Tensor:
     "changes",
     [
         {"gamma": torch.tensor([0.5, 2.0])},
-        {"remap": torch.tensor([[0.0, 0.1, 0.2, 0.7, 0.8, 1.0]] * 2)},
+        {"histogram_shift": torch.tensor([[0.0, 0.1, 0.2, 0.7, 0.8, 1.0]] * 2)},
         {"inverted": torch.tensor([True, True])},
     ],
-    ids=["gamma", "remap", "inversion"],
+    ids=["gamma", "histogram_shift", "inversion"],
 )
 def test_tone_changes_keep_mean_deviation_and_order(changes: dict[str, Tensor]) -> None:
     before, after = images(), changed(images(), **changes)
@@ -59,7 +59,7 @@ def test_inversion_turns_the_image_over() -> None:
 
 
 def test_drawn_tone_curves_are_monotone() -> None:
-    settings = AugmentationSettings(gamma_probability=1.0, remap_probability=1.0, inversion_probability=0.0)
+    settings = AugmentationSettings(gamma_probability=1.0, histogram_shift_probability=1.0, inversion_probability=0.0)
     curves = tone_curves(sample(torch.Generator().manual_seed(0), (50, 1, 9, 9), settings))
     assert (curves.diff(dim=1) >= -1e-6).all()
     assert curves.min() >= 0
@@ -70,7 +70,7 @@ def test_bias_field_is_smooth_and_multiplies() -> None:
     generator = torch.Generator().manual_seed(1)
     before = 1 + torch.rand(SHAPE, generator=generator)
     before[..., 0, 0] = 0  # the darkest value, from which the field counts
-    after = changed(before, bias=0.4 * torch.randn(2, 4, 4, generator=generator))
+    after = changed(before, bias_field=0.4 * torch.randn(2, 4, 4, generator=generator))
     ratio = (after - after[..., :1, :1]) / before  # up to one factor per sample
     ratio = (ratio / ratio[..., 1:, 1:].mean((1, 2, 3), keepdim=True))[..., 1:, 1:]
     assert ratio.std() > 0.05

@@ -25,12 +25,12 @@ def blobs(dimension: int, samples: int) -> tuple[Tensor, Tensor, Tensor]:
         offset = grid - torch.tensor(centre)
         inside = offset[..., -2:].norm(dim=-1) < 8
         labels[inside & (offset[..., 0].abs() < 0.5) if dimension == 3 else inside] = value
-    points = torch.stack([(labels == value).nonzero().float().mean(0) for value in (1, 2, 3)])
+    centres = torch.stack([(labels == value).nonzero().float().mean(0) for value in (1, 2, 3)])
     images = (labels > 0).float()[None]
     return (
         images.repeat(samples, *[1] * images.ndim),
         labels.repeat(samples, *[1] * labels.ndim),
-        points.repeat(samples, 1, 1),
+        centres.repeat(samples, 1, 1),
     )
 
 
@@ -43,12 +43,12 @@ def centroids(labels: Tensor) -> Tensor:
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("seed", range(4))
 def test_points_follow_the_labels(dimension: int, seed: int) -> None:
-    images, labels, points = blobs(dimension, 3)
+    images, labels, centres = blobs(dimension, 3)
     settings = replace(ONLY_SPACE, mirror_axes=(-3, -2, -1), pixel_spacing=(1.0, 0.7))
     parameters = sample(torch.Generator().manual_seed(seed), images.shape, settings)
-    moved, new_labels, new_points = apply(images, labels, parameters, points)
-    assert new_points is not None
-    assert (centroids(new_labels) - new_points).norm(dim=-1).max() < 0.6
+    moved, new_labels, new_centres = apply(images, labels, parameters, centres)
+    assert new_centres is not None
+    assert (centroids(new_labels) - new_centres).norm(dim=-1).max() < 0.6
     assert not torch.equal(new_labels, labels)
     outlines_only = ((moved[:, 0] > 0.5) != (new_labels > 0)).float().mean()
     assert outlines_only < 0.005
@@ -61,11 +61,11 @@ def test_mirroring_is_exact() -> None:
     mirrored = replace(
         identity, matrix=identity.matrix * torch.tensor([1.0, -1.0]), mirrored_slices=torch.tensor([True])
     )
-    points = torch.tensor([[[0.0, 2.0, 1.0]]])
-    new_images, new_labels, new_points = apply(images, labels, mirrored, points)
+    centres = torch.tensor([[[0.0, 2.0, 1.0]]])
+    new_images, new_labels, new_centres = apply(images, labels, mirrored, centres)
     torch.testing.assert_close(new_images, images.flip(-1, -3), atol=1e-5, rtol=0)
     assert torch.equal(new_labels, labels.flip(-1, -3))
-    torch.testing.assert_close(new_points, torch.tensor([[[3.0, 2.0, 3.0]]]))
+    torch.testing.assert_close(new_centres, torch.tensor([[[3.0, 2.0, 3.0]]]))
 
 
 def test_a_whole_voxel_shift_moves_rows_and_darkens_what_comes_in() -> None:
@@ -100,7 +100,7 @@ def test_default_ranges_hold_and_rows_never_turn_over() -> None:
 
 def test_cut_field_of_view_is_dark_ignored_and_recorded() -> None:
     shape = (40, 1, 50, 12)
-    settings = replace(ONLY_SPACE, affine_probability=0.0, cut_probability=0.5)
+    settings = replace(ONLY_SPACE, affine_probability=0.0, fov_crop_probability=0.5)
     parameters = sample(torch.Generator().manual_seed(0), shape, settings)
     images, labels = torch.randn(shape), torch.ones(40, 50, 12, dtype=torch.uint8)
     cut, cut_labels, _ = apply(images, labels, parameters, outside=255)

@@ -16,7 +16,7 @@ from autospine.networks.shape import NetworkShape
 from autospine.networks.unetplusplus import UNetPlusPlus
 from autospine.planning.memory import FIXED_GIB
 from autospine.training import accumulation, budget
-from autospine.training.accumulation import ON_THE_WAY_BACK, TooLargeError, kept_bytes, parts_that_fit
+from autospine.training.accumulation import ON_THE_WAY_BACK, TooLargeError, kept_bytes, micro_batches_that_fit
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.data import Batch
 from autospine.training.loop import fit, make_batches
@@ -42,9 +42,9 @@ def batch(tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path) -> Batch:
     return make_batches(trainer, job, job.fold.train, 0).make(0)
 
 
-def fresh(trainer: Trainer, parts: int = 1) -> Context:
+def fresh(trainer: Trainer, count: int = 1) -> Context:
     torch.manual_seed(0)
-    return prepare(trainer, trainer.shape(), Precision(), CPU, parts=parts)
+    return prepare(trainer, trainer.shape(), Precision(), CPU, micro_batches=count)
 
 
 def room_for(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
@@ -56,19 +56,19 @@ def room_for(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
 def test_parts_are_the_batch_in_order_and_even(total: int, count: int) -> None:
     numbers = torch.arange(total)
     batch = Batch(*(numbers.view(-1, *[1] * dims) for dims in (3, 2, 2, 1, 1)))
-    parts = list(batch.parts(count))
-    assert torch.cat([part.images for part in parts]).ravel().tolist() == numbers.tolist()
-    assert torch.cat([part.spacing for part in parts]).ravel().tolist() == numbers.tolist()
-    sizes = [len(part.labels) for part in parts]
+    micro_batches = list(batch.split(count))
+    assert torch.cat([micro_batch.images for micro_batch in micro_batches]).ravel().tolist() == numbers.tolist()
+    assert torch.cat([micro_batch.spacing for micro_batch in micro_batches]).ravel().tolist() == numbers.tolist()
+    sizes = [len(micro_batch.labels) for micro_batch in micro_batches]
     assert min(sizes) >= 1
     assert max(sizes) - min(sizes) <= 1
-    assert len(parts) == min(count, total)
+    assert len(micro_batches) == min(count, total)
 
 
-@pytest.mark.parametrize("parts", [2, 3, 4])
-def test_the_update_is_the_whole_batchs(trainer: ToyTrainer, batch: Batch, parts: int) -> None:
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_update_is_the_whole_batchs(trainer: ToyTrainer, batch: Batch, count: int) -> None:
     """Where nothing looks at the batch as a whole: instance norm, cross-entropy."""
-    contexts = [fresh(trainer), fresh(trainer, parts)]
+    contexts = [fresh(trainer), fresh(trainer, count)]
     terms = [trainer.training_step(context, batch) for context in contexts]
     torch.testing.assert_close(terms[0]["loss"], terms[1]["loss"])
     whole, divided = (context.networks["network"] for context in contexts)
@@ -91,12 +91,12 @@ def test_only_one_part_is_held_at_a_time(trainer: ToyTrainer, batch: Batch) -> N
 
 def test_kept_bytes_grow_with_the_batch_and_not_with_the_weights(trainer: ToyTrainer, batch: Batch) -> None:
     context = fresh(trainer)
-    one, two = (kept_bytes(trainer, context, batch.part(0, count)) for count in (1, 2))
+    one, two = (kept_bytes(trainer, context, batch.patches(0, count)) for count in (1, 2))
     assert two == pytest.approx(2 * one, rel=0.1)
     wide = replace(trainer.shape(), widths=tuple(2 * width for width in trainer.shape().widths))
-    wider = kept_bytes(trainer, prepare(trainer, wide, Precision(), CPU), batch.part(0, 1))
+    wider = kept_bytes(trainer, prepare(trainer, wide, Precision(), CPU), batch.patches(0, 1))
     assert one < wider < 2.2 * one
-    assert one > batch.part(0, 1).images.numel() * 4 * (trainer.shape().widths[0] + trainer.encoding.channels)
+    assert one > batch.patches(0, 1).images.numel() * 4 * (trainer.shape().widths[0] + trainer.encoding.channels)
 
 
 def test_as_many_parts_as_the_memory_asks_for(
@@ -104,12 +104,12 @@ def test_as_many_parts_as_the_memory_asks_for(
 ) -> None:
     context = fresh(trainer)
     weights = 20 * sum(p.numel() for p in context.networks["network"].parameters())
-    each = ON_THE_WAY_BACK * kept_bytes(trainer, context, batch.part(0, 1))
+    each = ON_THE_WAY_BACK * kept_bytes(trainer, context, batch.patches(0, 1))
     caplog.set_level("INFO")
-    for patches, parts in ((4.01, 1), (3.99, 2), (2.01, 2), (1.99, 4), (0.1, 4)):
+    for patches, expected in ((4.01, 1), (3.99, 2), (2.01, 2), (1.99, 4), (0.1, 4)):
         room_for(monkeypatch, (patches * each + weights) / 2**30)
-        assert parts_that_fit(trainer, context, trainer.shape(), batch) == parts
-    assert "worked through in 4 parts; batch normalisation sees the patches of a part" in caplog.text
+        assert micro_batches_that_fit(trainer, context, trainer.shape(), batch) == expected
+    assert "divided into 4 micro-batches, whose patches are all that batch normalisation sees at once" in caplog.text
 
 
 def test_the_planners_batch_and_steps_of_ones_own_are_left_alone(
@@ -118,9 +118,9 @@ def test_the_planners_batch_and_steps_of_ones_own_are_left_alone(
     room_for(monkeypatch, 0.0)
     gan = GanTrainer(trainer.plan, replace(GanTrainer.recipes["quick"], batch=4))
     planned = ToyTrainer(trainer.plan, replace(RECIPE, batch=None))
-    assert parts_that_fit(trainer, fresh(trainer), trainer.shape(), batch) == 4
-    assert parts_that_fit(gan, fresh(gan), gan.shape(), batch) == 1
-    assert parts_that_fit(planned, fresh(planned), planned.shape(), batch) == 1
+    assert micro_batches_that_fit(trainer, fresh(trainer), trainer.shape(), batch) == 4
+    assert micro_batches_that_fit(gan, fresh(gan), gan.shape(), batch) == 1
+    assert micro_batches_that_fit(planned, fresh(planned), planned.shape(), batch) == 1
 
 
 class NestedTrainer(ToyTrainer):
@@ -136,13 +136,13 @@ def test_the_planners_batch_is_divided_where_the_network_is_another(
     room_for(monkeypatch, 0.0)
     nested = NestedTrainer(trainer.plan, replace(RECIPE, batch=None))
     patched = ToyTrainer(trainer.plan, replace(RECIPE, batch=None, patch=trainer.plan.network_patch))
-    assert parts_that_fit(nested, fresh(nested), nested.shape(), batch) == 4
-    assert parts_that_fit(patched, fresh(patched), patched.shape(), batch) == 4
+    assert micro_batches_that_fit(nested, fresh(nested), nested.shape(), batch) == 4
+    assert micro_batches_that_fit(patched, fresh(patched), patched.shape(), batch) == 4
     room_for(monkeypatch, 100.0)
-    assert parts_that_fit(nested, fresh(nested), nested.shape(), batch) == 1
+    assert micro_batches_that_fit(nested, fresh(nested), nested.shape(), batch) == 1
 
 
-def test_a_calibration_divides_the_planners_batch_too(
+def test_a_budget_divides_the_planners_batch_too(
     tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
@@ -150,7 +150,7 @@ def test_a_calibration_divides_the_planners_batch_too(
     nested = NestedTrainer(trainer.plan, replace(RECIPE, batch=None))
     job = make_job(tiny_work, nested.plan, tmp_path)
     batches = make_batches(nested, job, job.fold.train, 0)
-    assert budget.calibrate(nested, batches, job, budget.ValidationCost(0, 0), 0).parts == 2
+    assert budget.choose_budget(nested, batches, job, budget.ValidationCost(0, 0), 0).micro_batches == 2
 
 
 def test_one_patch_that_the_device_does_not_hold_is_refused(
@@ -164,10 +164,10 @@ def test_one_patch_that_the_device_does_not_hold_is_refused(
         kept = (gib - FIXED_GIB) / ON_THE_WAY_BACK * 2**30
         monkeypatch.setattr(accumulation, "kept_bytes", lambda *asked, kept=kept: int(kept))
         if fits:
-            assert parts_that_fit(trainer, context, trainer.shape(), batch) == 4
+            assert micro_batches_that_fit(trainer, context, trainer.shape(), batch) == 4
             continue
         with pytest.raises(TooLargeError, match=r"toy: needs 100\.0 GiB at widths .*has 100\.0; plan again"):
-            parts_that_fit(trainer, context, trainer.shape(), batch)
+            micro_batches_that_fit(trainer, context, trainer.shape(), batch)
 
 
 def test_a_training_in_parts_goes_on_in_parts(
@@ -178,13 +178,13 @@ def test_a_training_in_parts_goes_on_in_parts(
     room_for(monkeypatch, 0.0)
     job = make_job(tiny_work, trainer.plan, tmp_path)
     fit(trainer, job)
-    assert load_checkpoint(job.checkpoint, CPU)["calibration"]["parts"] == 4
+    assert load_checkpoint(job.checkpoint, CPU)["budget"]["micro_batches"] == 4
     room_for(monkeypatch, 100.0)
     seen: list[int] = []
 
     class Watched(ToyTrainer):
         def training_step(self, context, batch):
-            seen.append(context.parts)
+            seen.append(context.micro_batches)
             return super().training_step(context, batch)
 
     fit(Watched(trainer.plan, RECIPE), replace(job, resume=True, epochs=2))

@@ -12,9 +12,9 @@ from autospine.networks.shape import NetworkShape
 from autospine.training import budget, looks
 from autospine.training.accumulation import TooLargeError
 from autospine.training.budget import (
-    Calibration,
+    TrainingBudget,
     ValidationCost,
-    calibrate,
+    choose_budget,
     divided,
     duration,
     length_within,
@@ -65,7 +65,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[object, float]:
 def test_the_widest_network_that_gets_enough_updates_is_taken(trainer, job, batches, seconds) -> None:
     enough = 60 / 100 / OVERHEAD
     seconds.update({2: enough / 9, 4: enough * 0.99, 8: enough * 1.01})
-    found = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
+    found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
     assert found.shape.widths == (4, 8)
     assert found.steps * found.seconds_per_step * OVERHEAD <= 60
     assert found.steps >= 100 - found.iterations_per_epoch
@@ -73,41 +73,41 @@ def test_the_widest_network_that_gets_enough_updates_is_taken(trainer, job, batc
 
 
 def test_where_all_get_enough_it_is_the_widest_of_all(trainer, job, batches, seconds) -> None:
-    assert calibrate(trainer, batches, job, NOTHING_AFTER, 0).shape.widths == (8, 16)
+    assert choose_budget(trainer, batches, job, NOTHING_AFTER, 0).shape.widths == (8, 16)
 
 
 def test_few_updates_are_warned_about(trainer, job, batches, seconds, caplog) -> None:
     seconds[2] = 60 / 40 / OVERHEAD
-    steps = calibrate(trainer, batches, job, NOTHING_AFTER, 0).steps
+    steps = choose_budget(trainer, batches, job, NOTHING_AFTER, 0).steps
     assert f"{steps} updates are few: expect rough masks, or give more --minutes" in caplog.text
 
 
 def test_where_none_gets_enough_it_is_the_narrowest(trainer, job, batches, seconds) -> None:
     seconds.update({2: 10.0, 4: 20.0, 8: 30.0})
-    found = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
+    found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
     assert found.shape.widths == (2, 4)
     assert found.steps == 5
 
 
 def test_a_budget_that_is_spent_already_still_trains_a_little(trainer, job, batches, seconds) -> None:
     seconds.update({2: 1000.0})
-    found = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
+    found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
     assert 1 <= found.iterations_per_epoch <= found.steps <= 2
 
 
 def test_the_validation_is_paid_for_out_of_the_budget(trainer, job, batches, seconds) -> None:
-    alone = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
-    with_cases = calibrate(trainer, batches, job, ValidationCost(0, 20), 0)
+    alone = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
+    with_cases = choose_budget(trainer, batches, job, ValidationCost(0, 20), 0)
     spent = 20 * budget.SECONDS_PER_CASE
     assert with_cases.steps == pytest.approx(alone.steps * (60 - spent) / 60, rel=0.05)
 
 
 def test_windows_are_paid_for_by_what_a_forward_pass_takes(trainer, job, batches, seconds) -> None:
     """However long an update takes: that of a GAN is many times as long as its generator's forward pass."""
-    alone = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
+    alone = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
     seconds["forward"] = 0.05
     spent = 300 * 0.05 * budget.AROUND_FORWARD
-    found = calibrate(trainer, batches, job, ValidationCost(300, 0), 0)
+    found = choose_budget(trainer, batches, job, ValidationCost(300, 0), 0)
     assert found.steps == pytest.approx(alone.steps * (60 - spent) / 60, rel=0.05)
 
 
@@ -115,7 +115,7 @@ def test_windows_are_paid_for_by_what_a_forward_pass_takes(trainer, job, batches
 def test_the_looks_after_the_epochs_are_paid_for_and_few(trainer, job, batches, seconds, forward: float) -> None:
     """As for whole volumes, where a look at 72 of them takes many times as long as an update."""
     seconds.update({2: 0.2, 4: 99.0, "forward": forward})
-    found = calibrate(trainer, batches, job, NOTHING_AFTER, 72)
+    found = choose_budget(trainer, batches, job, NOTHING_AFTER, 72)
     epochs = found.steps // found.iterations_per_epoch
     updating, looking = found.steps * 0.2 * OVERHEAD, epochs * validation_seconds(72, forward)
     assert 0.9 * 60 < updating + looking <= 60
@@ -127,7 +127,7 @@ def test_the_looks_after_the_epochs_are_paid_for_and_few(trainer, job, batches, 
 def test_the_looks_are_part_of_what_epochs_are_said_to_take(trainer, job, batches, seconds, caplog) -> None:
     seconds.update({4: 2.0, "forward": 1.0})
     caplog.set_level("INFO")
-    calibrate(trainer, batches, replace(job, minutes=None, epochs=1), NOTHING_AFTER, 72)
+    choose_budget(trainer, batches, replace(job, minutes=None, epochs=1), NOTHING_AFTER, 72)
     total = 3 * 2 * budget.LOADING + validation_seconds(72, 1.0)
     assert f"1 epochs of 3 updates, 2.00 s each: about {duration(total)}" in caplog.text
 
@@ -166,11 +166,11 @@ def test_a_network_that_the_memory_does_not_hold_is_not_taken(
 
     caplog.set_level("INFO")
     monkeypatch.setattr(budget, "time_step", time_step)
-    assert calibrate(trainer, batches, job, NOTHING_AFTER, 0).shape.widths == (4, 8)
+    assert choose_budget(trainer, batches, job, NOTHING_AFTER, 0).shape.widths == (4, 8)
     assert "widths (8, 16): more than the memory holds" in caplog.text
     largest = 1
     with pytest.raises(TooLargeError):
-        calibrate(trainer, batches, job, NOTHING_AFTER, 0)
+        choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
 
 
 def test_the_quickest_format_is_taken_if_it_is_worth_it(
@@ -184,29 +184,29 @@ def test_the_quickest_format_is_taken_if_it_is_worth_it(
         ({plain: 1.0, half: 0.99, last: 1.2}, plain),
     ):
         monkeypatch.setattr(budget.StepTimer, "seconds", lambda self, times=times: times[self.context.precision])
-        found = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
+        found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
         assert found.precision == expected
 
 
 def test_without_a_budget_the_recipe_or_the_user_says_how_long(trainer, job, batches, seconds) -> None:
     job = replace(job, minutes=None)
-    found = calibrate(trainer, batches, job, NOTHING_AFTER, 0)
+    found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
     assert (found.steps, found.iterations_per_epoch) == (6, 3)
     assert found.shape == trainer.shape()
-    assert calibrate(trainer, batches, replace(job, epochs=5), NOTHING_AFTER, 0).steps == 15
+    assert choose_budget(trainer, batches, replace(job, epochs=5), NOTHING_AFTER, 0).steps == 15
 
 
 def test_without_a_number_an_epoch_is_a_pass_over_the_slices(trainer, job, batches, seconds) -> None:
     trainer.recipe = replace(QUICK, iterations_per_epoch=None)
-    found = calibrate(trainer, batches, replace(job, minutes=None), NOTHING_AFTER, 0)
+    found = choose_budget(trainer, batches, replace(job, minutes=None), NOTHING_AFTER, 0)
     assert found.iterations_per_epoch == 4 * 6 // 2  # four cases of six slices, two at once
 
 
-def test_a_calibration_survives_the_checkpoint(trainer) -> None:
+def test_a_budget_survives_the_checkpoint(trainer) -> None:
     from autospine.core.serial import from_plain, to_plain
 
-    made = Calibration(trainer.shape(), Precision("bfloat16", True), 40, 2, 0.25)
-    assert from_plain(Calibration, to_plain(made), "checkpoint.pt") == made
+    made = TrainingBudget(trainer.shape(), Precision("bfloat16", True), 40, 2, 0.25)
+    assert from_plain(TrainingBudget, to_plain(made), "checkpoint.pt") == made
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def sampler_of(
 
 
 def same(first: Batch, second: Batch) -> bool:
-    names = ("images", "labels", "points", "through", "spacing")
+    names = ("images", "labels", "centres", "through_plane_offset_mm", "spacing")
     return all(torch.equal(getattr(first, n).nan_to_num(), getattr(second, n).nan_to_num()) for n in names)
 
 
@@ -65,8 +65,8 @@ def test_shapes_and_types(tiny_work: WorkFolder, dimension: int) -> None:
     assert batch.images.shape == (3, 1, *patch)
     assert batch.images.dtype == torch.float32
     assert batch.labels.shape == (3, *patch)
-    assert batch.points.shape == (3, places, dimension)
-    assert batch.through.shape == (3, places)
+    assert batch.centres.shape == (3, places, dimension)
+    assert batch.through_plane_offset_mm.shape == (3, places)
     assert batch.spacing.shape == (3, dimension)
 
 
@@ -78,10 +78,10 @@ def test_points_are_the_centroids_of_the_labels_in_the_patch(tiny_work: WorkFold
     sampler = sampler_of(tiny_work, dimension, patch=tuple(shape[axis] for axis in plan.network_axes))
     for step in range(4):
         batch = Batches(sampler, 2, seed=3).make(step)
-        for labels, points in zip(batch.labels.numpy(), batch.points.numpy(), strict=True):
+        for labels, centres in zip(batch.labels.numpy(), batch.centres.numpy(), strict=True):
             for k in np.unique(labels[(labels > 0) & (labels < sampler.encoding.ignored)]):
                 measured = np.argwhere(labels == k).mean(axis=0)
-                np.testing.assert_allclose(points[k], measured, atol=1e-3)
+                np.testing.assert_allclose(centres[k], measured, atol=1e-3)
 
 
 def test_points_move_with_a_smaller_patch(tiny_work: WorkFolder) -> None:
@@ -90,8 +90,8 @@ def test_points_move_with_a_smaller_patch(tiny_work: WorkFolder) -> None:
     record = sampler.labels[0][0]
     k = sampler.encoding.values.index(record.value) + 1
     for start in ((0, 0, 0), (2, 30, 11), (3, 50, -4)):
-        sample = sampler.cut(0, start)
-        np.testing.assert_allclose(sample.points[k] + start, record.centroid, atol=1e-4)
+        sample = sampler.extract_patch(0, start)
+        np.testing.assert_allclose(sample.centres[k] + start, record.centroid, atol=1e-4)
 
 
 def test_through_is_the_way_from_the_slice_to_the_middle_in_mm(tiny_work: WorkFolder) -> None:
@@ -99,18 +99,18 @@ def test_through_is_the_way_from_the_slice_to_the_middle_in_mm(tiny_work: WorkFo
     record = sampler.labels[0][0]
     k = sampler.encoding.values.index(record.value) + 1
     for row in range(6):
-        sample = sampler.cut(0, (row, 0, 0))
-        assert sample.through[k] == pytest.approx((record.centroid[0] - row) * 4.0, abs=1e-4)
+        sample = sampler.extract_patch(0, (row, 0, 0))
+        assert sample.through_plane_offset_mm[k] == pytest.approx((record.centroid[0] - row) * 4.0, abs=1e-4)
 
 
 def test_absent_labels_have_no_point(tiny_work: WorkFolder) -> None:
     sampler = sampler_of(tiny_work, 2)
     sampler.labels[0] = sampler.labels[0][1:]
-    points = sampler.cut(0, (2, 0, 0)).points
-    assert np.isnan(points[0]).all()
-    assert np.isnan(points[1]).all()
-    assert np.isnan(points[-1]).all()
-    assert np.isfinite(points[2:-1]).all()
+    centres = sampler.extract_patch(0, (2, 0, 0)).centres
+    assert np.isnan(centres[0]).all()
+    assert np.isnan(centres[1]).all()
+    assert np.isnan(centres[-1]).all()
+    assert np.isfinite(centres[2:-1]).all()
 
 
 def test_foreground_patches_show_a_label(tiny_work: WorkFolder) -> None:
@@ -123,7 +123,7 @@ def test_foreground_patches_show_a_label(tiny_work: WorkFolder) -> None:
 
 def test_what_lies_outside_the_case_is_ignored_and_as_dark_as_the_case(tiny_work: WorkFolder) -> None:
     sampler = sampler_of(tiny_work, 2, patch=(100, 50))
-    sample = sampler.cut(0, (2, -10, -4))
+    sample = sampler.extract_patch(0, (2, -10, -4))
     assert sample.labels.shape == (100, 50)
     outside = np.ones((100, 50), bool)
     outside[10:82, 4:40] = False
@@ -144,7 +144,7 @@ def test_rows_above_the_topmost_label_are_ignored_where_annotation_ends_early(tm
     mask = spine_mask(levels=3)
     mask[mask == 100] = 0
     sampler = stored(tmp_path, made_plan(encoding, patch=(1, 72, 36)), mask)
-    labels = sampler.cut(0, (2, 0, 0)).labels
+    labels = sampler.extract_patch(0, (2, 0, 0)).labels
     top = int(np.argwhere(mask)[:, 1].min())
     assert (labels[:top] == encoding.ignored).all()
     assert not (labels[top:] == encoding.ignored).any()
@@ -155,7 +155,7 @@ def test_unlabelled_voxels_are_ignored(tmp_path) -> None:
     mask = spine_mask()
     mask[:, :5] = 150
     sampler = stored(tmp_path, made_plan(encoding, patch=(1, 72, 36)), mask)
-    labels = sampler.cut(0, (2, 0, 0)).labels
+    labels = sampler.extract_patch(0, (2, 0, 0)).labels
     np.testing.assert_array_equal(labels == encoding.ignored, mask[2] == 150)
     assert 150 not in [record.value for record in sampler.labels[0]]
 
@@ -175,7 +175,7 @@ def test_axial_and_sagittal_slices_are_those_of_the_case(tmp_path) -> None:
     sampler = stored(tmp_path, plan, mask)
     compact = plan.encoding.compact(mask, "mask")
     for row in (3, 30, 55):
-        np.testing.assert_array_equal(sampler.cut(0, (0, row, 0)).labels, compact[:, row])
+        np.testing.assert_array_equal(sampler.extract_patch(0, (0, row, 0)).labels, compact[:, row])
 
 
 def test_labels_of_another_scheme_are_converted(tmp_path) -> None:
@@ -188,7 +188,7 @@ def test_labels_of_another_scheme_are_converted(tmp_path) -> None:
     CaseStore(tmp_path, "case").write(spine_image(mask)[None], mask, record, 0)
     encoding = plain_encoding(semantic, values)
     sampler = PatchSampler(tmp_path, ["case"], plan, semantic, encoding, (72, 36), 0.5)
-    labels = sampler.cut(0, (2, 0, 0)).labels
+    labels = sampler.extract_patch(0, (2, 0, 0)).labels
     for part in ((mask[2] > 0) & (mask[2] < 100), mask[2] == 100, mask[2] > 200):
         assert len(np.unique(labels[part])) == 1
     assert len(np.unique(labels)) == 4

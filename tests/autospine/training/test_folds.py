@@ -23,8 +23,8 @@ from autospine.training import loop
 from autospine.training.folds import (
     allowed_slices,
     choose_splits,
-    find_candidates,
     kept_split,
+    read_case_pool,
     sequence_named,
 )
 from autospine.training.job import Job
@@ -68,12 +68,12 @@ def hold_out(work: WorkFolder, case_id: str) -> None:
 
 
 def test_folds_by_number_all_and_cv(work: WorkFolder) -> None:
-    trainer, candidates = trainer_of(work), find_candidates(work)
-    folds = choose_splits(trainer, work, candidates, "cv")
+    trainer, pool = trainer_of(work), read_case_pool(work)
+    folds = choose_splits(trainer, work, pool, "cv")
     assert list(folds) == ["0", "1", "2"]
     assert sorted(i for split in folds.values() for i in split.fold.validation) == sorted(IDS)
-    assert choose_splits(trainer, work, candidates, "1") == {"1": folds["1"]}
-    everyone = choose_splits(trainer, work, candidates, "all")["all"].fold
+    assert choose_splits(trainer, work, pool, "1") == {"1": folds["1"]}
+    everyone = choose_splits(trainer, work, pool, "all")["all"].fold
     assert sorted(everyone.train) == sorted(IDS)
     assert everyone.validation == everyone.test == ()
 
@@ -81,16 +81,16 @@ def test_folds_by_number_all_and_cv(work: WorkFolder) -> None:
 @pytest.mark.parametrize("fold", ["3", "-1", "", "x"])
 def test_a_fold_that_does_not_exist(work: WorkFolder, fold: str) -> None:
     with pytest.raises(UserError, match="choose from 0, 1, 2, cv, all"):
-        choose_splits(trainer_of(work), work, find_candidates(work), fold)
+        choose_splits(trainer_of(work), work, read_case_pool(work), fold)
 
 
 @pytest.mark.parametrize("settings", [None, SplitSettings(), SLICES])
 @pytest.mark.parametrize("asked", ["cv", "all"])
 def test_the_validation_subset_is_in_no_part(work: WorkFolder, settings: SplitSettings | None, asked: str) -> None:
     hold_out(work, "4_t2")
-    candidates = find_candidates(work)
-    assert candidates.held_out == ("4_t2",)
-    for split in choose_splits(trainer_of(work, split=settings), work, candidates, asked).values():
+    pool = read_case_pool(work)
+    assert pool.held_out == ("4_t2",)
+    for split in choose_splits(trainer_of(work, split=settings), work, pool, asked).values():
         assert "4_t2" not in split.fold.every
         assert len(split.fold.every) == 5
 
@@ -113,9 +113,9 @@ def find_splits(work: WorkFolder) -> Splits:
 @pytest.mark.parametrize("settings", [None, SplitSettings("patient", 0.7, 0.05, 0.25, folds=4)])
 def test_the_users_folds_come_before_a_recipes_dealing(work: WorkFolder, settings: SplitSettings | None) -> None:
     trainer, folds = trainer_of(work, split=settings), give(work)
-    chosen = choose_splits(trainer, work, find_candidates(work), "cv")
+    chosen = choose_splits(trainer, work, read_case_pool(work), "cv")
     assert chosen == {str(k): Split("folds", fold, "given by mine.json") for k, fold in enumerate(folds)}
-    only = choose_splits(trainer, work, find_candidates(work, "t2"), "0")["0"].fold
+    only = choose_splits(trainer, work, read_case_pool(work, "t2"), "0")["0"].fold
     assert only == Fold(IDS[1:3:2], IDS[3:4], IDS[5:])
 
 
@@ -123,10 +123,10 @@ def test_slices_are_dealt_without_the_users_folds_which_is_said(
     work: WorkFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     trainer = trainer_of(work, split=SLICES)
-    choose_splits(trainer, work, find_candidates(work), "0")
+    choose_splits(trainer, work, read_case_pool(work), "0")
     assert "not used" not in caplog.text
     give(work)
-    split = choose_splits(trainer, work, find_candidates(work), "0")["0"]
+    split = choose_splits(trainer, work, read_case_pool(work), "0")["0"]
     assert split.protocol == "slices"
     assert set(split.fold.train) == set(IDS)
     assert "the work folder's folds (given by mine.json) are not used" in caplog.text
@@ -137,9 +137,9 @@ def test_slices_are_dealt_without_the_users_folds_which_is_said(
 
 @pytest.mark.parametrize("settings", [None, SplitSettings("patient", 1, 1, 1), SLICES])
 def test_a_sequence_leaves_the_others_out(work: WorkFolder, settings: SplitSettings | None) -> None:
-    candidates = find_candidates(work, "t1")
+    pool = read_case_pool(work, "t1")
     trainer = trainer_of(work, split=settings)
-    for split in choose_splits(trainer, work, candidates, "cv").values():
+    for split in choose_splits(trainer, work, pool, "cv").values():
         assert {id_.split("_")[1] for id_ in split.fold.every} == {"t1"}
 
 
@@ -149,7 +149,7 @@ def test_a_sequence_that_is_not_there_or_unknown(work: WorkFolder) -> None:
     with pytest.raises(UserError, match=r"--sequence flair: is unknown.*t1, t2, t2_SPACE"):
         sequence_named("flair")
     with pytest.raises(UserError, match=r"t2_SPACE: has no case.*has t1, t2"):
-        find_candidates(work, "t2_SPACE")
+        read_case_pool(work, "t2_SPACE")
 
 
 def test_a_fold_without_the_sequence_is_said(work: WorkFolder) -> None:
@@ -157,21 +157,21 @@ def test_a_fold_without_the_sequence_is_said(work: WorkFolder) -> None:
     splits["folds"] = [{"train": list(IDS[1:]), "validation": list(IDS[:1])}]  # 1_t1 validates
     work.splits.write_text(json.dumps(splits))
     with pytest.raises(UserError, match="fold 0: has no case to score"):
-        choose_splits(trainer_of(work), work, find_candidates(work, "t2"), "0")
+        choose_splits(trainer_of(work), work, read_case_pool(work, "t2"), "0")
 
 
 # Slices.
 
 
 def test_every_slice_of_the_plan_is_dealt(work: WorkFolder) -> None:
-    candidates = find_candidates(work)
-    slices = allowed_slices(trainer_of(work, split=SLICES), work.preprocessed("2d_sagittal"), candidates.training)
+    pool = read_case_pool(work)
+    slices = allowed_slices(trainer_of(work, split=SLICES), work.preprocessed("2d_sagittal"), pool.training)
     assert slices == dict.fromkeys(sorted(IDS), tuple(range(SHAPE[0])))
 
 
 def test_slices_that_a_filter_drops_are_in_no_part(work: WorkFolder) -> None:
     trainer = trainer_of(work, split=SLICES, transforms=(TransformSettings("labelled_slices"),))
-    for split in choose_splits(trainer, work, find_candidates(work), "cv").values():
+    for split in choose_splits(trainer, work, read_case_pool(work), "cv").values():
         parts = split.fold.slices
         assert parts is not None
         every = [k for part in (parts.train, parts.validation, parts.test) for v in part.values() for k in v]
@@ -184,20 +184,20 @@ def test_cases_of_which_no_slice_is_left_are_named(
 ) -> None:
     slices = {**dict.fromkeys(IDS[1:], (1, 2)), IDS[0]: ()}
     monkeypatch.setattr("autospine.training.folds.allowed_slices", lambda *asked: slices)
-    choose_splits(trainer_of(work, split=SLICES), work, find_candidates(work), "0")
+    choose_splits(trainer_of(work, split=SLICES), work, read_case_pool(work), "0")
     assert "no slice of 1_t1 is left by the recipe's steps" in caplog.text
 
 
 def test_volumes_have_no_slices_to_deal(work: WorkFolder) -> None:
     trainer = trainer_of(work, 3, split=SLICES)
     with pytest.raises(UserError, match=r"cannot deal 3d_volume.*--split patient"):
-        choose_splits(trainer, work, find_candidates(work), "0")
+        choose_splits(trainer, work, read_case_pool(work), "0")
 
 
 def test_slices_that_were_not_measured_are_not_dealt(work: WorkFolder) -> None:
     trainer = trainer_of(work, split=SLICES, transforms=(TransformSettings("resize", {"slices": 12}),))
     with pytest.raises(UserError, match=r"--split slices: deals slices as they were measured"):
-        choose_splits(trainer, work, find_candidates(work), "0")
+        choose_splits(trainer, work, read_case_pool(work), "0")
 
 
 def slice_job(work: WorkFolder, trainer: Trainer, folder: Path) -> Job:
@@ -211,13 +211,13 @@ def test_each_part_is_drawn_from_its_own_slices(
 ) -> None:
     trainer = trainer_of(work, foreground_oversampling=0.0, epochs=4)
     drawn: dict[int, set[tuple[str, int]]] = {}
-    cut = loop.PatchSampler.cut
+    cut = loop.PatchSampler.extract_patch
 
     def noting(self, index, start):
         drawn.setdefault(id(self), set()).add((self.stores[index].id, start[0]))
         return cut(self, index, start)
 
-    monkeypatch.setattr(loop.PatchSampler, "cut", noting)
+    monkeypatch.setattr(loop.PatchSampler, "extract_patch", noting)
     fit(trainer, slice_job(work, trainer, tmp_path / "model"))
     train, validation = {("1_t1", 0), ("1_t1", 2), ("1_t1", 3), ("2_t2", 1)}, {("1_t1", 1), ("2_t2", 5)}
     assert list(drawn.values()) == [train, validation]

@@ -16,7 +16,7 @@ from autospine.core.workspace import WorkFolder
 from autospine.inference.model import read_model
 from autospine.training import loop
 from autospine.training.checkpoint import load_checkpoint
-from autospine.training.folds import find_candidates
+from autospine.training.folds import read_case_pool
 from autospine.training.history import Scores
 from autospine.training.loop import fit
 from autospine.training.run import TrainRequest, train
@@ -79,7 +79,7 @@ def test_a_fold_leaves_a_model_scores_masks_and_curves(work: WorkFolder) -> None
         *("split.json", "validation"),
     }
     card = read_model(folder).card
-    fold = find_candidates(work).folds[0]
+    fold = read_case_pool(work).folds[0]
     assert (card.trainer, card.fold, card.trained_on) == ("toy", "0", fold.train)
     masks = {path.name for path in (folder / "validation").glob("*.mha")}
     assert masks == {f"{case}.mha" for case in fold.validation}
@@ -232,7 +232,7 @@ def test_the_average_is_the_weighted_mean_of_all_weights(tiny_work: WorkFolder, 
     trainer = Watched(plan_of(tiny_work, 2), replace(QUICK, ema_decay=0.6))
     job = make_job(tiny_work, trainer.plan, tmp_path)
     kept = load_file(fit(trainer, job) / "weights.safetensors")
-    history = history[-6:]  # the first ones were the calibration's
+    history = history[-6:]  # the first ones were the measurement of speed
     for name, value in kept.items():
         expected = history[0][name]
         for step, weights in enumerate(history[1:], start=2):

@@ -99,6 +99,6 @@ def test_a_batch_too_large_for_the_memory_is_scored_in_parts() -> None:
     context = Context({}, loss, OptimizerStep({}, {}, {}, Precision()), Precision(), torch.device("cpu"), 0)
     with torch.inference_mode():
         whole = patch_scores(network, encoding, context, [batch])
-        divided = patch_scores(network, encoding, replace(context, parts=3), [batch])
+        divided = patch_scores(network, encoding, replace(context, micro_batches=3), [batch])
     assert network.seen == [5, 1, 2, 2]
     assert divided == whole

@@ -44,7 +44,7 @@ def test_an_option_that_it_has_not_is_refused(tiny_work: WorkFolder) -> None:
 
 def test_the_published_network_has_six_poolings_and_eight_classes(tiny_work: WorkFolder) -> None:
     trainer = AttentionUNetTrainer(plan_of(tiny_work, 2), AttentionUNetTrainer.recipes["published"])
-    assert trainer.candidates() == (trainer.shape(),)
+    assert trainer.width_options() == (trainer.shape(),)
     assert trainer.shape().scale_factor == (64, 64)
     assert trainer.patch == (256, 256)
     assert trainer.label_scheme.name == "lumbar7"

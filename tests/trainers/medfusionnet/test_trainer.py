@@ -100,7 +100,7 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
     assert (recipe.split.by, *recipe.split.shares) == ("patient", 0.70, 0.05, 0.25)
     assert trainer.options.members == MEMBERS
     assert trainer.shape().widths == (32, 64, 128, 256, 512)
-    assert trainer.candidates() == (trainer.shape(),)
+    assert trainer.width_options() == (trainer.shape(),)
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -126,7 +126,7 @@ def test_images_are_grey_from_0_to_1_on_the_middle_annotated_slice(tiny_work: Wo
     trainer = made(tiny_work)
     batches = make_batches(trainer, job(tiny_work, tmp_path), IDS[:2], 0)
     assert [list(batches.sampler.slices_of(k)) for k in range(2)] == [[2], [2]]  # labels on slices 1 to 4
-    image = batches.sampler.cut(0, (2, 0, 0)).image
+    image = batches.sampler.extract_patch(0, (2, 0, 0)).image
     assert image.shape == (1, 128, 128)
     assert 0 <= image.min() < 0.1
     assert 0.9 < image.max() <= 1

@@ -57,7 +57,7 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
     assert trainer.recipe.split is not None
     assert trainer.recipe.split.by == "slices"
     assert trainer.shape().widths == (32, 64, 128, 256, 512)
-    assert trainer.candidates() == (trainer.shape(),)
+    assert trainer.width_options() == (trainer.shape(),)
     assert [each.name for each in trainer.encoding.classes] == ["vertebra", "spinal canal", "disc"]
 
 
@@ -68,7 +68,7 @@ def test_the_adapted_recipe_keeps_patients_together_and_hard_slices_in(tiny_work
     assert not trainer.recipe.transforms[0].settings.get("published", 0)
     assert trainer.augmentation() is not None
     assert trainer.patch == trainer.plan.network_patch
-    assert len(trainer.candidates()) == 5
+    assert len(trainer.width_options()) == 5
 
 
 def test_classes_weigh_by_how_rare_they_are_on_the_slices_trained_on(tiny_work: WorkFolder, tmp_path: Path) -> None:

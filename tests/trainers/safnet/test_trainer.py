@@ -73,7 +73,7 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
     assert part_sizes(172, SPLIT.shares) == (138, 4, 30)
     assert trainer.label_scheme.name == "mrspineseg18"
     assert trainer.shape().widths[2:] == (128, 128, 128)
-    assert trainer.candidates() == (trainer.shape(),)
+    assert trainer.width_options() == (trainer.shape(),)
 
 
 def test_only_rotation_contrast_and_elastic_displacement_augment(tiny_work: WorkFolder) -> None:
@@ -87,10 +87,10 @@ def test_only_rotation_contrast_and_elastic_displacement_augment(tiny_work: Work
 
 def test_the_adapted_recipe_is_free_to_choose_a_width(tiny_work: WorkFolder) -> None:
     trainer = made(tiny_work, "adapted")
-    assert [shape.widths[-1] for shape in trainer.candidates()] == [32, 48, 64, 96, 128]
+    assert [shape.widths[-1] for shape in trainer.width_options()] == [32, 48, 64, 96, 128]
     assert (trainer.patch, trainer.batch) == (trainer.plan.network_patch, 1)
     assert trainer.recipe.split is None
-    for shape in trainer.candidates()[:2]:
+    for shape in trainer.width_options()[:2]:
         assert trainer.build(shape)(torch.zeros(1, 1, 2, 32, 16)).shape[1] == trainer.encoding.channels
 
 

@@ -23,8 +23,8 @@ from autospine.planning.splits import Part
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training import budget
-from autospine.training.losses.adversarial import discriminator_inputs
 from autospine.training.loop import make_batches
+from autospine.training.losses.adversarial import discriminator_inputs
 from autospine.training.preparation import prepare
 from autospine.training.run import TrainRequest, train
 from tests.contracts.trainer import CPU, TrainerContract
@@ -128,7 +128,7 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
     assert trainer.options.critic_steps == 5
     assert (trainer.options.alpha, trainer.options.beta, trainer.options.gamma) == (0.01, 1, 1)
     assert trainer.shape().widths == (32, 64, 128, 256, 512)
-    assert trainer.candidates() == (trainer.shape(),)
+    assert trainer.width_options() == (trainer.shape(),)
     settings = trainer.augmentation()
     assert settings is not None
     assert settings.mirror_axes == ()

@@ -21,16 +21,16 @@ def batch_of(mask: np.ndarray, encoding: Encoding, view_axis: int | None = None,
     """One whole case, or its slice `at`, with points measured in the mask."""
     axes = [axis for axis in range(3) if axis != view_axis]
     compact = encoding.compact(mask, "mask")
-    points = np.full((len(encoding.values) + 2, len(axes)), np.nan, np.float32)
-    through = np.zeros(len(points), np.float32)
+    centres = np.full((len(encoding.values) + 2, len(axes)), np.nan, np.float32)
+    through = np.zeros(len(centres), np.float32)
     for k in range(1, len(encoding.values) + 1):
         if (compact == k).any():
             middle = np.argwhere(compact == k).mean(axis=0)
-            points[k] = middle[axes]
+            centres[k] = middle[axes]
             if view_axis is not None:
                 through[k] = (middle[view_axis] - at) * SPACING[view_axis]
     labels = compact if view_axis is None else compact.take(at, axis=view_axis)
-    arrays = (np.zeros((1, *labels.shape), np.float32), labels, points, through)
+    arrays = (np.zeros((1, *labels.shape), np.float32), labels, centres, through)
     spacing = torch.tensor([[SPACING[axis] for axis in axes]])
     return Batch(*(torch.from_numpy(array)[None] for array in arrays), spacing)
 
@@ -82,10 +82,10 @@ def small() -> tuple[Encoding, Batch, Tensor]:
     """Four voxels in a row: background, level 1, level 2, not annotated."""
     chain = SemanticClass("vertebra", (1, 2), (1, 2))
     encoding = Encoding((chain,), (1, 2), (1, 2), intervertebral_distance_mm=10.0)
-    points = torch.full((1, 4, 2), torch.nan)
-    points[0, 1], points[0, 2] = torch.tensor([0.0, 2.0]), torch.tensor([3.0, 2.0])
+    centres = torch.full((1, 4, 2), torch.nan)
+    centres[0, 1], centres[0, 2] = torch.tensor([0.0, 2.0]), torch.tensor([3.0, 2.0])
     labels = torch.tensor([[[0, 1, 2, 3]]])
-    batch = Batch(torch.zeros(1, 1, 1, 4), labels, points, torch.zeros(1, 4), torch.tensor([[2.0, 5.0]]))
+    batch = Batch(torch.zeros(1, 1, 1, 4), labels, centres, torch.zeros(1, 4), torch.tensor([[2.0, 5.0]]))
     output = torch.randn((1, 6, 1, 4), generator=torch.Generator().manual_seed(0))
     return encoding, batch, output
 
@@ -123,7 +123,7 @@ def test_voxels_without_annotation_have_no_gradient() -> None:
 
 def test_a_batch_without_instances_is_finite_and_can_be_learnt_from() -> None:
     encoding, batch, output = small()
-    batch = replace(batch, labels=torch.tensor([[[0, 0, 3, 3]]]), points=torch.full((1, 4, 2), torch.nan))
+    batch = replace(batch, labels=torch.tensor([[[0, 0, 3, 3]]]), centres=torch.full((1, 4, 2), torch.nan))
     output.requires_grad_()
     terms = MultiTaskLoss(encoding, (1, 2), DiceCrossEntropy())(output, batch)
     terms["loss"].backward()
