@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autospine.commands.shared import add_workers, parser, run
+from autospine.commands.shared import (
+    add_input,
+    add_mask_labels,
+    add_output,
+    add_workers,
+    make_parser,
+    make_request,
+    run,
+)
 
 DESCRIPTION = (
     "Cleans masks on their own grids: integers that the scheme lacks and isolated pixels take the most common "
@@ -18,40 +26,26 @@ EXAMPLES = """  autospine_clean -i spider/masks -o cleaned --report changes.csv
 
 
 def main() -> int:
-    """Entry point."""
-    made = parser(DESCRIPTION, EXAMPLES)
-    made.add_argument("-i", "--input", required=True, type=Path, help="a mask, or a folder of masks")
-    made.add_argument("-o", "--output", required=True, type=Path, help="folder for the clean masks")
-    made.add_argument(
+    """Run the command."""
+    parser = make_parser(DESCRIPTION, EXAMPLES)
+    add_input(parser, "masks", "a mask, or a folder of masks")
+    add_output(parser, "folder for the clean masks")
+    parser.add_argument(
         "--rules", choices=("adapted", "published"), default="adapted", help="which rules (default: adapted)"
     )
-    made.add_argument(
-        "--labels",
-        metavar="SCHEME",
-        help="what the masks' integers mean (default: what dataset.json says, else spider)",
-    )
-    made.add_argument(
+    add_mask_labels(parser, "--labels")
+    parser.add_argument(
         "--keep-labels", action="store_true", help="keep the masks' own integers: vertebra 3 stays vertebra 3"
     )
-    made.add_argument("--report", type=Path, metavar="CSV", help="pixels that each rule changed, slice by slice")
-    add_workers(made)
-    return run(made, _clean)
+    parser.add_argument("--report", type=Path, metavar="CSV", help="pixels that each rule changed, slice by slice")
+    add_workers(parser)
+    return run(parser, _clean)
 
 
 def _clean(options: argparse.Namespace) -> int:
     from autospine.cleaning.run import CleanRequest, clean_all
 
-    outcome = clean_all(
-        CleanRequest(
-            masks=options.input,
-            output=options.output,
-            rules=options.rules,
-            labels=options.labels,
-            keep_labels=options.keep_labels,
-            report=options.report,
-            workers=options.workers,
-        )
-    )
+    outcome = clean_all(make_request(CleanRequest, options))
     print(outcome.describe())
     return 2 if outcome.failures else 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autospine.commands.shared import add_device, parser, run
+from autospine.commands.shared import add_device, add_models, add_output, make_parser, make_request, run
 
 DESCRIPTION = (
     "Combines models of one plan, one label scheme and one fold into an ensemble that autospine_predict takes like a "
@@ -18,36 +18,27 @@ EXAMPLES = """  autospine_ensemble -m work/models/unetplusplus/2d_sagittal/adapt
 
 
 def main() -> int:
-    """Entry point."""
-    made = parser(DESCRIPTION, EXAMPLES)
-    made.add_argument("-m", "--model", nargs="+", required=True, type=Path, help="model folders, two or more")
-    made.add_argument("-o", "--output", required=True, type=Path, help="folder for the ensemble")
-    how = made.add_mutually_exclusive_group()
-    how.add_argument("--weights", nargs="+", type=float, metavar="W", help="one per model; their sum is 1")
-    how.add_argument("--search", action="store_true", help="choose the weights by mean IoU on validation cases")
-    made.add_argument("--work", type=Path, metavar="WORK", help="of --search: the models' work folder")
-    made.add_argument(
+    """Run the command."""
+    parser = make_parser(DESCRIPTION, EXAMPLES)
+    add_models(parser, "model folders, two or more")
+    add_output(parser, "folder for the ensemble")
+    weighting = parser.add_mutually_exclusive_group()
+    weighting.add_argument("--weights", nargs="+", type=float, metavar="W", help="one per model; their sum is 1")
+    weighting.add_argument("--search", action="store_true", help="choose the weights by mean IoU on validation cases")
+    parser.add_argument("--work", type=Path, metavar="WORK", help="of --search: the models' work folder")
+    parser.add_argument(
         "--fold",
         metavar="K",
         help="of --search: a fold of WORK (default: the split that the first model was trained by)",
     )
-    add_device(made)
-    return run(made, _make)
+    add_device(parser)
+    return run(parser, _ensemble)
 
 
-def _make(options: argparse.Namespace) -> int:
+def _ensemble(options: argparse.Namespace) -> int:
     from autospine.ensemble.run import EnsembleRequest, make_ensemble
 
-    request = EnsembleRequest(
-        models=tuple(options.model),
-        output=options.output,
-        weights=None if options.weights is None else tuple(options.weights),
-        search=options.search,
-        work=options.work,
-        fold=options.fold,
-        device=options.device,
-    )
-    print(make_ensemble(request))
+    print(make_ensemble(make_request(EnsembleRequest, options)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`autospine_evaluate`: scores predictions against references."""
+"""autospine_evaluate: scores predictions against references."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from autospine.commands.shared import add_workers, parser, run
+from autospine.commands.shared import add_workers, make_parser, run
 
 EXAMPLES = """  autospine_evaluate predictions masks
   autospine_evaluate predictions dataset -o scores --by vendor
@@ -17,16 +17,16 @@ EXAMPLES = """  autospine_evaluate predictions masks
 
 
 def main() -> int:
-    """Entry point."""
-    made = parser("Scores predicted masks against reference masks, structure by structure.", EXAMPLES)
-    made.add_argument("prediction", metavar="PRED", type=Path, help="predicted mask, or a folder of them")
-    made.add_argument(
+    """Run the command."""
+    parser = make_parser("Scores predicted masks against reference masks, structure by structure.", EXAMPLES)
+    parser.add_argument("prediction", metavar="PRED", type=Path, help="predicted mask, or a folder of them")
+    parser.add_argument(
         "reference",
         metavar="REF",
         type=Path,
         help="reference mask, a folder of them, or a data set (cases pair by name)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--against",
         metavar="PRED",
         type=Path,
@@ -35,26 +35,26 @@ def main() -> int:
         help="folders of other systems to test PRED against",
     )
     scheme = "a scheme's name, a scheme file or a dataset.json (default: the folder's own, else found out)"
-    made.add_argument("--pred-labels", metavar="SCHEME", help=f"labels of PRED: {scheme}")
-    made.add_argument("--ref-labels", metavar="SCHEME", help="labels of REF: the same")
-    made.add_argument("--protocol", choices=("spider",), help="the figures of SPIDER's own script, too, beside these")
-    made.add_argument(
+    parser.add_argument("--pred-labels", metavar="SCHEME", help=f"labels of PRED: {scheme}")
+    parser.add_argument("--ref-labels", metavar="SCHEME", help="labels of REF: the same")
+    parser.add_argument("--protocol", choices=("spider",), help="the figures of SPIDER's own script, too, beside these")
+    parser.add_argument(
         "--by",
         metavar="COLUMN",
         action="append",
         help="group cases by sequence, vendor or a column of overview.csv; may be repeated "
         "(default: by sequence if there are several)",
     )
-    made.add_argument("--tolerance", metavar="MM", type=float, default=1.0, help="of NSD, in mm (default: 1)")
-    made.add_argument("--images", metavar="DIR", type=Path, help="scans for the pictures (default: the data set's)")
-    made.add_argument(
+    parser.add_argument("--tolerance", metavar="MM", type=float, default=1.0, help="of NSD, in mm (default: 1)")
+    parser.add_argument("--images", metavar="DIR", type=Path, help="scans for the pictures (default: the data set's)")
+    parser.add_argument(
         "-o", "--output", metavar="OUT", type=Path, help="write report.html, tables and summary.json here"
     )
-    add_workers(made)
-    return run(made, evaluate)
+    add_workers(parser)
+    return run(parser, _evaluate)
 
 
-def evaluate(options: argparse.Namespace) -> int:
+def _evaluate(options: argparse.Namespace) -> int:
     """Prints the scores; 2 if a case could not be scored."""
     from autospine.core.files import check_writable
     from autospine.core.machine import workers_for
@@ -89,4 +89,4 @@ def _width() -> int | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

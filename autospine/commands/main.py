@@ -13,14 +13,14 @@ COMMANDS = {
     "autospine_predict -i IN -o OUT -m MODEL": "segment scans on their own grids",
     "autospine_view -m MODEL": "a page in the browser: give it a scan, see its segmentation",
     "autospine_evaluate PRED REF": "score masks: Dice, distances, per level and case",
-    "autospine_reconstruct -i IN -o OUT": "rebuild scans and masks on a finer slice grid",
-    "autospine_clean -i MASKS -o OUT": "clean masks: strays, or all rules of a paper",
-    "autospine_slices -i DATASET -o OUT": "cut scans into PNG pairs of one size",
+    "autospine_reconstruct -i IN -o OUT": "interpolate slices of scans and masks",
+    "autospine_clean -i MASKS -o OUT": "clean masks: what is plainly wrong, or all rules of a paper",
+    "autospine_slices -i DATASET -o OUT": "scans as PNG pairs of one size, slice by slice",
 }
 
 
 def main() -> int:
-    """Entry point."""
+    """Print the table of commands."""
     width = max(map(len, COMMANDS))
     lines = ["AutoSpine: segmentation of lumbar-spine MRI that configures itself.", ""]
     lines += [f"  {command:<{width}}  {what}" for command, what in COMMANDS.items()]

@@ -6,31 +6,29 @@ import argparse
 import os
 import sys
 
-from autospine.commands.shared import add_workers, parser, run
+from autospine.commands.shared import add_workers, make_parser, run
 
 EXAMPLES = """  autospine_phantom data --cases 12 --seed 1
   autospine_phantom data/small --cases 8 --seed 1 --size small"""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command's options."""
-    made = parser("Write synthetic lumbar MRI with masks, in SPIDER's folder layout.", EXAMPLES)
-    made.prog = "autospine_phantom"
-    made.add_argument("out", metavar="OUT", help="new or empty folder")
-    made.add_argument("--cases", type=int, required=True, metavar="N", help="how many series to make")
-    made.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same files (default: 0)")
-    made.add_argument(
+def main() -> int:
+    """Run the command."""
+    parser = make_parser("Write synthetic lumbar MRI with masks, in SPIDER's folder layout.", EXAMPLES)
+    parser.add_argument("out", metavar="OUT", help="new or empty folder")
+    parser.add_argument("--cases", type=int, required=True, metavar="N", help="how many series to make")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same files (default: 0)")
+    parser.add_argument(
         "--size",
         choices=("small", "full"),
         default="full",
         help="full: clinical grids; small: coarse ones for tests and demonstrations (default: full)",
     )
-    add_workers(made)
-    return made
+    add_workers(parser)
+    return run(parser, _phantom)
 
 
-def action(options: argparse.Namespace) -> int:
-    """Writes the set."""
+def _phantom(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from autospine.phantom.series import Size
@@ -46,10 +44,5 @@ def action(options: argparse.Namespace) -> int:
     return 0
 
 
-def main() -> int:
-    """Entry point."""
-    return run(make_parser(), action)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

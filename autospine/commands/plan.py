@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autospine.commands.shared import add_device, add_workers, parser, run
+from autospine.commands.shared import add_device, add_workers, make_parser, make_request, run
 
 DESCRIPTION = (
     "Verifies a data set, writes its fingerprint, plans with their reasons and patient-grouped splits into "
@@ -19,56 +19,60 @@ EXAMPLES = """  autospine_plan spider work
 
 
 def main() -> int:
-    """Entry point."""
-    made = parser(DESCRIPTION, EXAMPLES)
-    made.add_argument("dataset", metavar="DATASET", type=Path, help="folder with images/ and masks/")
-    made.add_argument("work", metavar="WORK", type=Path, help="folder that gets everything that is made")
-    made.add_argument(
-        "--plans",
-        nargs="+",
-        metavar="PLAN",
-        default=["2d_sagittal"],
-        help="2d_sagittal (default), 2d_axial, 3d_volume, slice_reconstruction, or an installed planner's name",
-    )
-    made.add_argument(
-        "--pixel-spacing",
-        type=float,
-        metavar="MM",
-        help="in-plane (default: as the data suggest); coarser trains faster, and its masks are rougher",
-    )
-    _add_reconstruction(made)
-    made.add_argument(
+    """Run the command."""
+    parser = make_parser(DESCRIPTION, EXAMPLES)
+    parser.add_argument("dataset", metavar="DATASET", type=Path, help="folder with images/ and masks/")
+    parser.add_argument("work", metavar="WORK", type=Path, help="folder that gets everything that is made")
+    parser.add_argument(
         "--labels",
         metavar="SCHEME",
         help="what the masks' integers mean: a scheme's name or file (default: found out)",
     )
-    add_device(made)
-    made.add_argument(
-        "--memory", type=float, metavar="GiB", help="that training may use (default: 60 %% of what there is)"
+    _add_grid(parser)
+    add_device(parser)
+    parser.add_argument(
+        "--memory",
+        dest="memory_gib",
+        type=float,
+        metavar="GiB",
+        help="that training may use (default: 60 %% of what there is)",
     )
-    made.add_argument("--minutes", type=float, metavar="M", help="say what a training of M minutes would do")
-    made.add_argument(
+    parser.add_argument("--minutes", type=float, metavar="M", help="say what a training of M minutes would do")
+    parser.add_argument(
         "--folds",
         type=int,
         default=5,
         metavar="N",
         help="by patient; fewer if there are fewer patients (default: 5)",
     )
-    made.add_argument("--splits", type=Path, metavar="FILE", help="your own folds (JSON)")
-    add_workers(made)
-    made.add_argument("--explain", action="store_true", help="show the figures behind each decision")
-    made.add_argument("--dry-run", action="store_true", help="say what would be done, and how long it takes")
-    return run(made, _plan)
+    parser.add_argument("--splits", type=Path, metavar="FILE", help="your own folds (JSON)")
+    add_workers(parser)
+    parser.add_argument("--explain", action="store_true", help="show the figures behind each decision")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and how long it takes")
+    return run(parser, _plan)
 
 
-def _add_reconstruction(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plans",
+        nargs="+",
+        metavar="PLAN",
+        default=["2d_sagittal"],
+        help="2d_sagittal (default), 2d_axial, 3d_volume, slice_reconstruction, or an installed planner's name",
+    )
+    parser.add_argument(
+        "--pixel-spacing",
+        type=float,
+        metavar="MM",
+        help="in-plane (default: as the data suggest); coarser trains faster, and its masks are rougher",
+    )
+    parser.add_argument(
         "--slice-spacing",
         type=float,
         metavar="MM",
-        help="of slice_reconstruction: slices are rebuilt this far apart (default: 1)",
+        help="of slice_reconstruction: slices are interpolated this far apart (default: 1)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--slice-method",
         choices=("linear", "cubic", "registration"),
         help="of slice_reconstruction: how the image between slices is made (default: linear)",
@@ -78,22 +82,10 @@ def _add_reconstruction(made: argparse.ArgumentParser) -> None:
 def _plan(options: argparse.Namespace) -> int:
     from autospine.planning.run import PlanRequest, make_plans
 
-    request = PlanRequest(
-        dataset=options.dataset,
-        work=options.work,
-        plans=tuple(dict.fromkeys(options.plans)),
-        pixel_spacing=options.pixel_spacing,
-        slice_spacing=options.slice_spacing,
-        slice_method=options.slice_method,
-        labels=options.labels,
-        device=options.device,
-        memory_gib=options.memory,
-        minutes=options.minutes,
-        folds=options.folds,
-        splits=options.splits,
-        workers=options.workers,
-        dry_run=options.dry_run,
-    )
-    outcome = make_plans(request)
-    print(outcome.describe(options.explain))
+    options.plans = list(dict.fromkeys(options.plans))
+    print(make_plans(make_request(PlanRequest, options)).describe(options.explain))
     return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,4 +1,4 @@
-"""What every command shares: logging, errors as one line, exit status."""
+"""What every command shares: options, requests, logging, errors as one line, exit status."""
 
 from __future__ import annotations
 
@@ -7,36 +7,82 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
 from textwrap import fill
+from typing import Any, TypeVar
 
+Request = TypeVar("Request")
 RESEARCH_ONLY = "For research, not a medical device."
 
 
-def parser(description: str, examples: str) -> argparse.ArgumentParser:
-    """An argument parser with examples below the options and the flags that all commands share."""
-    made = argparse.ArgumentParser(
+def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
+    """Return an argument parser with examples below the options and the flags that all commands share."""
+    parser = argparse.ArgumentParser(
         description=fill(description, 100),
         epilog=f"examples:\n{examples}\n\n{RESEARCH_ONLY}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
-    return made
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
+    return parser
 
 
-def add_device(made: argparse.ArgumentParser) -> None:
-    """Adds --device."""
-    made.add_argument(
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute (default: auto)"
     )
 
 
-def add_workers(made: argparse.ArgumentParser) -> None:
-    """Adds --workers."""
-    made.add_argument("--workers", type=int, default=0, metavar="N", help="processes at once (default: one per core)")
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add --workers."""
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes at once (default: one per core)")
+
+
+def add_input(parser: argparse.ArgumentParser, dest: str, text: str, several: bool = False) -> None:
+    """Add -i, --input: one path or several."""
+    parser.add_argument(
+        "-i", "--input", dest=dest, required=True, type=Path, nargs="+" if several else None, metavar="IN", help=text
+    )
+
+
+def add_output(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add -o, --output."""
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help=text)
+
+
+def add_models(parser: argparse.ArgumentParser, text: str = "model folder(s)") -> None:
+    """Add -m, --model: one folder or several."""
+    parser.add_argument(
+        "-m", "--model", dest="models", nargs="+", required=True, type=Path, metavar="MODEL", help=text
+    )
+
+
+def add_mask_labels(parser: argparse.ArgumentParser, option: str) -> None:
+    """Add the option that names the label scheme of the masks that are read."""
+    parser.add_argument(
+        option, metavar="SCHEME", help="what the masks' integers mean (default: what dataset.json says, else spider)"
+    )
+
+
+def add_training(parser: argparse.ArgumentParser, unit: str) -> None:
+    """Add how long to train, from which seed, where, and whether to go on; `unit` is a "fold" or a "variant"."""
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and patches (default: 0)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, metavar="N", help=f"of each {unit} (default: the recipe's)")
+    length.add_argument("--minutes", type=float, metavar="M", help=f"for each {unit}, validation included")
+    add_device(parser)
+    parser.add_argument("--continue", dest="resume", action="store_true", help="go on where a training stopped")
+
+
+def make_request(kind: Callable[..., Request], options: argparse.Namespace) -> Request:
+    """Return a request filled from the options that bear its fields' names; lists become tuples."""
+    values: dict[str, Any] = {field.name: getattr(options, field.name) for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def start_logging(debug: bool) -> None:
-    """Messages to standard error, plain."""
+    """Send messages to standard error, plain."""
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr, force=True
     )
@@ -44,9 +90,9 @@ def start_logging(debug: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def run(made: argparse.ArgumentParser, action: Callable[[argparse.Namespace], int]) -> int:
-    """Parses, runs and answers the exit status: 0 well, 2 a user's mistake, 130 interrupted."""
-    options = made.parse_args()
+def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], int]) -> int:
+    """Parse, act and return the exit status: 0 well, 2 a user's mistake, 130 interrupted."""
+    options = parser.parse_args()
     start_logging(options.debug)
     from autospine.core.errors import UserError
 
@@ -55,10 +101,10 @@ def run(made: argparse.ArgumentParser, action: Callable[[argparse.Namespace], in
     except UserError as error:
         if options.debug:
             raise
-        sys.stderr.write(f"{made.prog}: error: {error}\n")
+        sys.stderr.write(f"{parser.prog}: error: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"{made.prog}: interrupted; run the same command again to continue\n")
+        sys.stderr.write(f"{parser.prog}: interrupted; run the same command again to continue\n")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from autospine.commands.shared import add_workers, parser, run
+from autospine.commands.shared import (
+    add_input,
+    add_mask_labels,
+    add_output,
+    add_workers,
+    make_parser,
+    make_request,
+    run,
+)
 
 DESCRIPTION = (
-    "Cuts every annotated scan into slices, 8-bit PNG pairs of one size: OUT/images/<id>_<slice>.png and the labels "
-    "as grey values in OUT/masks/. Slices stand upright whatever the header, keep their aspect, and are black around. "
-    "OUT/slices.csv lists every slice with its classes and its class weight ratio."
+    "Extracts the slices of every annotated scan, 8-bit PNG pairs of one size: OUT/images/<id>_<slice>.png and the "
+    "labels as grey values in OUT/masks/. Slices stand upright whatever the header, keep their aspect, and are black "
+    "around. OUT/slices.csv lists every slice with its classes and its class weight ratio."
 )
 EXAMPLES = """  autospine_slices -i spider -o spider_png
   autospine_slices -i spider -o spider_png --clean published --filter
@@ -18,61 +25,48 @@ EXAMPLES = """  autospine_slices -i spider -o spider_png
 
 
 def main() -> int:
-    """Entry point."""
-    made = parser(DESCRIPTION, EXAMPLES)
-    made.add_argument("-i", "--input", required=True, type=Path, help="folder with images/ and masks/")
-    made.add_argument("-o", "--output", required=True, type=Path, help="folder for images/ and masks/")
-    made.add_argument(
+    """Run the command."""
+    parser = make_parser(DESCRIPTION, EXAMPLES)
+    add_input(parser, "dataset", "folder with images/ and masks/")
+    add_output(parser, "folder for images/ and masks/")
+    parser.add_argument(
         "--size",
         nargs=2,
         type=int,
-        default=(512, 640),
+        default=[512, 640],
         metavar=("WIDTH", "HEIGHT"),
         help="of the pictures (default: 512 640)",
     )
-    made.add_argument("--labels", default="semantic4", metavar="SCHEME", help="of the PNG masks (default: semantic4)")
-    made.add_argument(
-        "--mask-labels",
-        metavar="SCHEME",
-        help="what the scans' masks mean (default: what dataset.json says, else spider)",
-    )
-    made.add_argument(
+    parser.add_argument("--labels", default="semantic4", metavar="SCHEME", help="of the PNG masks (default: semantic4)")
+    add_mask_labels(parser, "--mask-labels")
+    parser.add_argument(
         "--plane", choices=("sagittal", "axial", "coronal"), default="sagittal", help="(default: sagittal)"
     )
-    made.add_argument(
-        "--clean", choices=("adapted", "published"), help="clean the masks first, as autospine_clean does"
+    parser.add_argument(
+        "--clean", dest="rules", choices=("adapted", "published"), help="clean the masks first, as autospine_clean does"
     )
-    made.add_argument("--filter", action="store_true", help="leave out slices without a class, or with a high ratio")
-    made.add_argument(
+    parser.add_argument(
+        "--filter",
+        dest="filtered",
+        action="store_true",
+        help="leave out slices without a class, or with a high ratio",
+    )
+    parser.add_argument(
         "--max-ratio",
         type=float,
         default=55.0,
         metavar="R",
         help="of the filter: largest class over smallest (default: 55)",
     )
-    made.add_argument("--colours", action="store_true", help="coloured previews in OUT/colours")
-    add_workers(made)
-    return run(made, _slices)
+    parser.add_argument("--colours", action="store_true", help="coloured previews in OUT/colours")
+    add_workers(parser)
+    return run(parser, _slices)
 
 
 def _slices(options: argparse.Namespace) -> int:
     from autospine.slices.batch import SlicesRequest, cut_all
 
-    outcome = cut_all(
-        SlicesRequest(
-            dataset=options.input,
-            output=options.output,
-            size=tuple(options.size),
-            labels=options.labels,
-            mask_labels=options.mask_labels,
-            plane=options.plane,
-            rules=options.clean,
-            filtered=options.filter,
-            max_ratio=options.max_ratio,
-            colours=options.colours,
-            workers=options.workers,
-        )
-    )
+    outcome = cut_all(make_request(SlicesRequest, options))
     print(outcome.describe())
     return 2 if outcome.failures else 0
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from autospine.commands.shared import RESEARCH_ONLY, add_device, parser, run
+from autospine.commands.shared import RESEARCH_ONLY, add_device, add_models, make_parser, make_request, run
 
 DESCRIPTION = (
     "Serves a page on this machine only: give it a scan and see its segmentation, slice by slice, with levels, "
@@ -16,18 +15,18 @@ EXAMPLES = """  autospine_view -m work/models/unet/2d_sagittal/adapted/fold_0
 
 
 def main() -> int:
-    """Entry point."""
-    made = parser(DESCRIPTION, EXAMPLES)
-    made.add_argument("-m", "--model", nargs="+", required=True, type=Path, help="model folder(s)")
-    made.add_argument("--port", type=int, default=8501, metavar="N", help="of the page (default: 8501)")
-    add_device(made)
-    return run(made, _view)
+    """Run the command."""
+    parser = make_parser(DESCRIPTION, EXAMPLES)
+    add_models(parser)
+    parser.add_argument("--port", type=int, default=8501, metavar="N", help="of the page (default: 8501)")
+    add_device(parser)
+    return run(parser, _view)
 
 
 def _view(options: argparse.Namespace) -> int:
     from autospine.viewer.server import ViewRequest, prepare
 
-    request = ViewRequest(tuple(options.model), options.port, options.device)
+    request = make_request(ViewRequest, options)
     serve = prepare(request)
     print(f"the page: {request.address} (Ctrl-C ends it). {RESEARCH_ONLY}", flush=True)
     serve()

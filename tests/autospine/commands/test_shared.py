@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from autospine.commands.shared import RESEARCH_ONLY, add_device, add_workers, parser, run
+from autospine.commands.shared import RESEARCH_ONLY, add_device, add_workers, make_parser, run
 from autospine.core.errors import UserError
 from tests.paths import ROOT
 
@@ -31,10 +31,10 @@ COMMANDS = (
 
 def acting(action: Callable[[argparse.Namespace], int]) -> Callable[[], int]:
     def main() -> int:
-        made = parser("Does something.", "  autospine_test")
-        add_device(made)
-        add_workers(made)
-        return run(made, action)
+        parser = make_parser("Does something.", "  autospine_test")
+        add_device(parser)
+        add_workers(parser)
+        return run(parser, action)
 
     return main
 
@@ -99,9 +99,9 @@ def test_help_imports_nothing_heavy(module: str) -> None:
 @pytest.mark.slow
 def test_a_closed_pipe_is_no_error() -> None:
     code = (
-        "import sys; from autospine.commands.shared import parser, run\n"
+        "import sys; from autospine.commands.shared import make_parser, run\n"
         "def talk(_):\n  for n in range(100000): print('line', n)\n  return 0\n"
-        "sys.exit(run(parser('x', 'x'), talk))"
+        "sys.exit(run(make_parser('x', 'x'), talk))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     talking = subprocess.Popen(
