@@ -53,9 +53,7 @@ def add_output(parser: argparse.ArgumentParser, text: str) -> None:
 
 def add_models(parser: argparse.ArgumentParser, text: str = "model folder(s)") -> None:
     """Add -m, --model: one folder or several."""
-    parser.add_argument(
-        "-m", "--model", dest="models", nargs="+", required=True, type=Path, metavar="MODEL", help=text
-    )
+    parser.add_argument("-m", "--model", dest="models", nargs="+", required=True, type=Path, metavar="MODEL", help=text)
 
 
 def add_mask_labels(parser: argparse.ArgumentParser, option: str) -> None:
