@@ -220,7 +220,7 @@ def real(model: Path, options: Namespace) -> Scores:
 
 
 def scored(found: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> list[AxialScore]:
-    return score_slices(found, reference, spacing, tuple(STRUCTURES), unlabelled=255)
+    return score_slices(found, reference, spacing, tuple(STRUCTURES), ignore_label=255)
 
 
 # What is printed.

@@ -9,7 +9,7 @@ import numpy as np
 
 from autospine.inference.levels.decode import DecoderInput
 from autospine.labels.encoding import Encoding
-from tests.tiny import chain_encoding
+from tests.tiny import ordered_encoding
 
 SPACING = (4.0, 2.0, 2.0)
 PITCH_ROWS = 16
@@ -91,9 +91,9 @@ def decoder_input_of(
         wrong: Share of the instances whose level opinion is off by one.
     """
     generator = np.random.default_rng(seed)
-    compact = encoding.compact(spine.labels, "spine")
-    semantic = encoding.semantic_of_compact()[compact].clip(0).astype(np.uint8)
-    level = encoding.level_of_compact()[compact]
+    train_ids = encoding.train_ids(spine.labels, "spine")
+    semantic = encoding.class_of_index()[train_ids].clip(0).astype(np.uint8)
+    level = encoding.level_of_index()[train_ids]
     voxels = np.argwhere(level >= 0)
     values = spine.labels[tuple(voxels.T)]
     axes, spacing = list(encoding.offset_axes), np.array(SPACING)
@@ -119,4 +119,4 @@ def decoder_input_of(
 
 
 def encoding_for(levels: int = 9, offset_axes: tuple[int, ...] = (1, 2)) -> Encoding:
-    return chain_encoding(levels, offset_axes, PITCH_MM)
+    return ordered_encoding(levels, offset_axes, PITCH_MM)

@@ -112,7 +112,7 @@ def make_job(work: WorkFolder, plan: Plan, folder: Path, **changes: object) -> J
     return Job(**settings)
 
 
-def chain_encoding(
+def ordered_encoding(
     levels: int = 5, offset_axes: tuple[int, ...] = (1, 2), intervertebral_distance_mm: float = 30
 ) -> Encoding:
     """Vertebrae and discs as chains, the canal as a class."""

@@ -13,9 +13,9 @@ from autospine.cleaning.rules import (
     CANAL,
     CLASSES,
     DISC,
+    IGNORE_LABEL,
     RULES,
     UNKNOWN,
-    UNLABELLED,
     VERTEBRA,
     neighbour_counts,
 )
@@ -80,7 +80,7 @@ def clean_classes(
     """Applies the rules to a map of classes.
 
     Args:
-        classes: `(slices, rows, columns)` uint8: 0 to 3 as in semantic4, `UNKNOWN`, `UNLABELLED`.
+        classes: `(slices, rows, columns)` uint8: 0 to 3 as in semantic4, `UNKNOWN`, `IGNORE_LABEL`.
         rules: "adapted" leaves a map alone that has neither unknown nor isolated pixels. "published": the paper's.
         annotated: Classes that the data set annotates; a rule that needs another one changes nothing.
 
@@ -131,9 +131,9 @@ def clean_mask(
     target = conversion(scheme, SEMANTIC4).target
     classes = to_classes(mask, scheme, where)
     cleaned, report = clean_classes(classes, rules)
-    if target.unlabelled is not None:
-        cleaned = cleaned.astype(np.min_scalar_type(max(target.unlabelled, CLASSES)), copy=True)
-        cleaned[classes == UNLABELLED] = target.unlabelled
+    if target.ignore_label is not None:
+        cleaned = cleaned.astype(np.min_scalar_type(max(target.ignore_label, CLASSES)), copy=True)
+        cleaned[classes == IGNORE_LABEL] = target.ignore_label
     mapped = np.count_nonzero((mask != classes) & (classes < CLASSES), axis=(1, 2)).tolist()
     pixels = tuple((count, *row) for count, row in zip(mapped, report.pixels, strict=True))
     return Cleaned(cleaned, target, CleaningReport((MAPPED, *report.rules), pixels))
@@ -183,7 +183,7 @@ def to_classes(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask"
         where: The file that an error names.
 
     Returns:
-        uint8 of the same shape: 0 to 3 as in semantic4, `UNKNOWN` where the scheme lacks the integer, `UNLABELLED`.
+        uint8 of the same shape: 0 to 3 as in semantic4, `UNKNOWN` where the scheme lacks the integer, `IGNORE_LABEL`.
 
     Raises:
         UserError: The scheme has none of the classes, or lacks most of the mask's labels.
@@ -193,8 +193,8 @@ def to_classes(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask"
     if not any(table.values()):
         problem = f"is in the scheme {scheme.name}, which has no vertebra, canal or disc"
         raise UserError(where, problem, "name the mask's own scheme with --labels")
-    if scheme.unlabelled is not None:
-        table[scheme.unlabelled] = UNLABELLED
+    if scheme.ignore_label is not None:
+        table[scheme.ignore_label] = IGNORE_LABEL
     codes = np.array([table.get(label, UNKNOWN) for label in present], np.uint8)
     if not present or present == (0,):
         return np.zeros(mask.shape, np.uint8)

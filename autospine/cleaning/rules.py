@@ -6,7 +6,7 @@ the text) pixels whose adjacent pixels differ; 7 singletons; 8 green and blue wi
 
 The paper leaves open what a neighbour is, and ties. Here the neighbours of a pixel are the eight around it in its
 slice; a pixel whose own class is among the most common keeps it, else the smallest integer wins. A rule sees the slice
-as the rule before has left it, and changes all of its pixels at one time. `UNLABELLED` and `UNKNOWN` pixels are
+as the rule before has left it, and changes all of its pixels at one time. `IGNORE_LABEL` and `UNKNOWN` pixels are
 nobody's neighbours.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 
 VERTEBRA, CANAL, DISC = 1, 2, 3  # of the scheme semantic4; 0 is background
 CLASSES = 4
-UNKNOWN, UNLABELLED = 254, 255  # an integer that the scheme lacks; a voxel that nobody annotated
+UNKNOWN, IGNORE_LABEL = 254, 255  # an integer that the scheme lacks; a voxel that nobody annotated
 BITS = 4  # a pixel and its neighbours are at most nine: a count takes four bits
 COUNT = (1 << BITS) - 1
 

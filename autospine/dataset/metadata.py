@@ -25,7 +25,7 @@ SUBSETS = {
     "test": VALIDATION,
     "testing": VALIDATION,
 }
-OWN_KEYS = ("channels", "labels", "unlabelled")
+OWN_KEYS = ("channels", "labels", "ignore_label")
 # What nnU-Net and the Medical Segmentation Decathlon write; only the first has a use here.
 FOREIGN_KEYS = (
     *("channel_names", "labels", "numTraining", "file_ending", "modality", "numTest", "training", "test"),
@@ -129,7 +129,7 @@ def read_declaration(path: Path) -> Declaration:
     """Reads dataset.json; a missing file declares one channel and no scheme.
 
     Ours: `{"channels": ["T1", "T2"] or {"0": "T1", ...}, "labels": {"1": "vertebra:1", ...},
-    "unlabelled": 255}`, every key optional. nnU-Net's file is understood too: its `channel_names`,
+    "ignore_label": 255}`, every key optional. nnU-Net's file is understood too: its `channel_names`,
     and its `labels` (name to integer, "ignore" meaning unlabelled) where the names are anatomies.
 
     Raises:
@@ -170,16 +170,16 @@ def _channels(path: Path, channels: Any) -> tuple[str, ...]:
 
 
 def _scheme(path: Path, data: Mapping[str, Any]) -> LabelScheme | None:
-    labels, unlabelled = data.get("labels"), data.get("unlabelled")
+    labels, ignore_label = data.get("labels"), data.get("ignore_label")
     if labels is None:
-        if unlabelled is not None:
-            raise UserError(path, "has unlabelled but no labels", "list the labels too")
+        if ignore_label is not None:
+            raise UserError(path, 'has "ignore_label" but no labels', "list the labels too")
         return None
     if isinstance(labels, Mapping) and any(isinstance(value, (int, list)) for value in labels.values()):
         return _foreign_scheme(path, labels)
     if isinstance(labels, Mapping):
         labels = {key: value for key, value in labels.items() if (key, value) != ("0", "background")}
-    return LabelScheme.from_dict({"name": "dataset", "labels": labels, "unlabelled": unlabelled}, path)
+    return LabelScheme.from_dict({"name": "dataset", "labels": labels, "ignore_label": ignore_label}, path)
 
 
 def _foreign_scheme(path: Path, labels: Mapping[str, Any]) -> LabelScheme:
@@ -187,11 +187,11 @@ def _foreign_scheme(path: Path, labels: Mapping[str, Any]) -> LabelScheme:
     for name, value in labels.items():
         if not isinstance(value, int) or isinstance(value, bool):
             raise UserError(path, f"gives {name} the value {value!r}", "give one integer per label, no regions")
-    ignored = labels.get("ignore")
+    ignore_label = labels.get("ignore")
     named = {value: name for name, value in labels.items() if value != 0 and name != "ignore"}
     try:
         anatomies = {value: Anatomy.parse(name) for value, name in named.items()}
     except UserError:
         guess = infer_scheme(named).anatomies
         anatomies = {value: guess[value] for value in named}
-    return LabelScheme("dataset", anatomies, ignored)
+    return LabelScheme("dataset", anatomies, ignore_label)

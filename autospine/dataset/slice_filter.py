@@ -128,7 +128,7 @@ def counts_of_figures(figures: Mapping[int, LabelFigures], shape: tuple[int, ...
         first = found.box[0]
         part = counts[first : first + len(found.per_slice)]
         part[:, 0] -= found.per_slice
-        if label != scheme.unlabelled:
+        if label != scheme.ignore_label:
             part[:, table.get(label, 0)] += found.per_slice
     return counts
 

@@ -85,7 +85,7 @@ def case_problems(case: Case, voxels: Mapping[int, int], scheme: LabelScheme | N
     """
     if scheme is None or case.mask is None:
         return []
-    known = {BACKGROUND, scheme.unlabelled, *scheme.anatomies}
+    known = {BACKGROUND, scheme.ignore_label, *scheme.anatomies}
     strays = [f"{label} ({count} voxels)" for label, count in sorted(voxels.items()) if label not in known]
     if not strays:
         return []

@@ -174,11 +174,11 @@ def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path) -> 
         UserError: The mask holds a label that the plan does not know.
     """
     labels, source = trainer.reference(mask, where), trainer.prepared.scheme
-    unlabelled = np.zeros(labels.shape, bool) if source.unlabelled is None else labels == source.unlabelled
-    labels = np.where(unlabelled, 0, labels).astype(labels.dtype)
+    ignored = np.zeros(labels.shape, bool) if source.ignore_label is None else labels == source.ignore_label
+    labels = np.where(ignored, 0, labels).astype(labels.dtype)
     if source != trainer.label_scheme:
         labels = conversion(source, trainer.label_scheme).apply(labels, where)
     encoding = trainer.encoding
-    classes = encoding.semantic_of_compact().astype(np.int16)[encoding.compact(labels, str(where))]
-    classes[unlabelled] = IGNORED
+    classes = encoding.class_of_index().astype(np.int16)[encoding.train_ids(labels, str(where))]
+    classes[ignored] = IGNORED
     return classes

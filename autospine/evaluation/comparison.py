@@ -85,6 +85,6 @@ def _conversion(
     source: LabelScheme, anatomies: dict[int, Anatomy], table: dict[int, int], lost: set[Anatomy]
 ) -> Conversion:
     """Unlabelled voxels get the value above all rows."""
-    target = LabelScheme("comparison", anatomies, unlabelled=len(anatomies) + 1)
-    marked = {} if source.unlabelled is None else {source.unlabelled: len(anatomies) + 1}
+    target = LabelScheme("comparison", anatomies, ignore_label=len(anatomies) + 1)
+    marked = {} if source.ignore_label is None else {source.ignore_label: len(anatomies) + 1}
     return Conversion(source, target, {BACKGROUND: BACKGROUND, **table, **marked}, tuple(sorted(lost)))

@@ -91,9 +91,9 @@ def find_overlaps(
     kinds = common_kinds(*schemes)
     there, back = (_to_rows(scheme, kinds) for scheme in schemes)
     rows = there.apply(prediction[box], subjects[0]), back.apply(reference[box], subjects[1])
-    unlabelled = (rows[0] == there.target.unlabelled) | (rows[1] == back.target.unlabelled)
+    ignored = (rows[0] == there.target.ignore_label) | (rows[1] == back.target.ignore_label)
     for side in rows:
-        side[unlabelled] = BACKGROUND
+        side[ignored] = BACKGROUND
     ours = _split(rows[0], tuple(there.target.anatomies.values()))
     theirs = _split(rows[1], tuple(back.target.anatomies.values()))
     first = [side.start or 0 for side in box]
@@ -104,10 +104,10 @@ def _to_rows(scheme: LabelScheme, kinds: Sequence[Kind]) -> Conversion:
     """From a scheme's integers to rows 1, 2, ...: one per anatomy of these kinds."""
     things = {anatomy for anatomy in scheme.anatomies.values() if family(anatomy.kind) in kinds}
     places = {anatomy: row for row, anatomy in enumerate(sorted(things), start=1)}
-    unlabelled = len(places) + 1
+    ignore_label = len(places) + 1
     table = {value: places.get(anatomy, BACKGROUND) for value, anatomy in scheme.anatomies.items()}
-    marked = {} if scheme.unlabelled is None else {scheme.unlabelled: unlabelled}
-    target = LabelScheme("instances", {row: one for one, row in places.items()}, unlabelled)
+    marked = {} if scheme.ignore_label is None else {scheme.ignore_label: ignore_label}
+    target = LabelScheme("instances", {row: one for one, row in places.items()}, ignore_label)
     return Conversion(scheme, target, {BACKGROUND: BACKGROUND, **table, **marked}, ())
 
 

@@ -208,7 +208,7 @@ def _schemes(
     if ref_scheme is None:
         ref_scheme = infer_scheme(ours | theirs)
     if pred_scheme is None:
-        fits = ours - {0, ref_scheme.unlabelled} <= set(ref_scheme.anatomies)
+        fits = ours - {0, ref_scheme.ignore_label} <= set(ref_scheme.anatomies)
         pred_scheme = ref_scheme if fits else infer_scheme(ours)
     return pred_scheme, ref_scheme
 

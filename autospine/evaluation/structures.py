@@ -163,7 +163,7 @@ def score_masks(
     box = surface.bounding_box(np.logical_or(prediction, reference))
     if box is None:
         return []
-    open_voxels = 0 if source.unlabelled is None else np.count_nonzero(reference == source.unlabelled)
+    open_voxels = 0 if source.ignore_label is None else np.count_nonzero(reference == source.ignore_label)
     far = surface.diagonal(reference.shape, spacing)
     image = _Image(tuple(spacing), far, reference.size - int(open_voxels), tolerance_mm, losses)
     box = _widened(box, reference.shape)  # keeps volumes of several slices from looking like one slice
@@ -219,7 +219,7 @@ def _score_rows(
     """
     prediction = there.apply(masks.prediction, masks.subjects[0])
     reference = back.apply(masks.reference, masks.subjects[1])
-    _take_out(prediction, reference, back.target.unlabelled)
+    _take_out(prediction, reference, back.target.ignore_label)
     boxes = _boxes(prediction, reference, len(back.target.anatomies))
     scores = []
     for row in rows:
@@ -231,10 +231,10 @@ def _score_rows(
     return scores
 
 
-def _take_out(prediction: np.ndarray, reference: np.ndarray, unlabelled: int | None) -> None:
+def _take_out(prediction: np.ndarray, reference: np.ndarray, ignore_label: int | None) -> None:
     """Makes background of what is not annotated, and of what the prediction itself leaves open."""
-    prediction[(reference == unlabelled) | (prediction == unlabelled)] = 0
-    reference[reference == unlabelled] = 0
+    prediction[(reference == ignore_label) | (prediction == ignore_label)] = 0
+    reference[reference == ignore_label] = 0
 
 
 def _widened(box: tuple[slice, ...], shape: Sequence[int]) -> tuple[slice, ...]:

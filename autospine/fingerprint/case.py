@@ -44,7 +44,7 @@ class CaseFingerprint:
         clipped_share: Share of voxels at exactly the minimum or maximum, if both pile up as if clipped.
         intensity: Of the first channel, whole image.
         foreground: Of the first channel where a label is, or None without any.
-        voxels: Voxel count per label, 0 and the unlabelled value included.
+        voxels: Voxel count per label, 0 and the ignore label included.
         slices: Sagittal slices that show each label.
         centroids: Mean voxel index of each label.
         boxes: First and last index of each label, inclusive: s0, r0, c0, s1, r1, c1.
@@ -107,7 +107,7 @@ def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFinge
 
 
 def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: LabelScheme | None) -> CaseFingerprint:
-    first, unlabelled, weights = images[0], scheme.unlabelled if scheme else None, None
+    first, ignore_label, weights = images[0], scheme.ignore_label if scheme else None, None
     intensity = intensity_statistics(first.array)
     figures: Mapping[int, LabelFigures] = {}
     foreground, voxels, mask_sum = None, {}, None
@@ -115,13 +115,13 @@ def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: Labe
         if int(mask.array.min()) < 0:
             raise UserError(str(case.mask), f"holds the label {int(mask.array.min())}", "use labels from 0 up")
         figures = label_figures(mask.array)
-        foreground = _foreground(first.array, mask.array, unlabelled)
+        foreground = _foreground(first.array, mask.array, ignore_label)
         voxels = {0: mask.array.size - sum(one.voxels for one in figures.values())}
         voxels.update((label, one.voxels) for label, one in figures.items())
         mask_sum = checksum(mask.array)
         counts = counts_of_figures(figures, mask.array.shape, scheme or infer_scheme(figures))
         weights = class_weights(judge(counts))
-    placed = {label: one for label, one in figures.items() if label != unlabelled}
+    placed = {label: one for label, one in figures.items() if label != ignore_label}
     spacing = first.spacing
     return CaseFingerprint(
         id=case.id,
@@ -151,9 +151,9 @@ def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return int(shape[0]), int(shape[1]), int(shape[2])
 
 
-def _foreground(image: np.ndarray, mask: np.ndarray, unlabelled: int | None) -> IntensityStatistics | None:
+def _foreground(image: np.ndarray, mask: np.ndarray, ignore_label: int | None) -> IntensityStatistics | None:
     inside = mask > 0
-    if unlabelled is not None:
-        inside &= mask != unlabelled
+    if ignore_label is not None:
+        inside &= mask != ignore_label
     values = image[inside]  # (foreground voxels,)
     return intensity_statistics(values) if values.size else None

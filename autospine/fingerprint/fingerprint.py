@@ -38,7 +38,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2  # 2: ordered_labels
 MEASURED = 2  # raised when more is measured: cached figures of before are made again
 PERCENTILES = (0, 10, 25, 50, 75, 90, 100)
 
@@ -62,7 +62,7 @@ class Fingerprint:
     scheme: LabelScheme
     channels: tuple[str, ...]
     cases: tuple[CaseFingerprint, ...]
-    chains: tuple[OrderedLabels, ...]
+    ordered_labels: tuple[OrderedLabels, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -96,8 +96,8 @@ class Fingerprint:
         counts: Counter[int] = Counter()
         for case in self.training:
             counts.update(case.voxels)
-        if self.scheme.unlabelled is not None:
-            counts.pop(self.scheme.unlabelled, None)
+        if self.scheme.ignore_label is not None:
+            counts.pop(self.scheme.ignore_label, None)
         total = sum(counts.values())
         return {label: count / total for label, count in sorted(counts.items())} if total else {}
 
@@ -176,11 +176,11 @@ def make_fingerprint(
     training = [case for case in found if case.subset == TRAINING]
     scheme = scheme or infer_scheme({value for case in found for value in case.voxels})
     verify.raise_together(verify.annotation_problems(training, scheme))
-    chains = find_ordered_labels(training, scheme)
-    warnings = dataset_warnings(training, chains, scheme)
+    ordered_labels = find_ordered_labels(training, scheme)
+    warnings = dataset_warnings(training, ordered_labels, scheme)
     for line in warnings:
         log.debug("%s: %s", dataset.root, line)  # the planning report says them
-    return Fingerprint(VERSION, scheme, dataset.channels, tuple(found), chains, warnings)
+    return Fingerprint(VERSION, scheme, dataset.channels, tuple(found), ordered_labels, warnings)
 
 
 @dataclass(frozen=True)

@@ -151,12 +151,12 @@ def _plain_chains(cases: Sequence[CaseFingerprint], values: Sequence[int]) -> li
     """Longest chains first, each label in one chain at most."""
     order = sorted(values, key=lambda value: _height(cases, value))
     above = {(a, b): _follows(cases, a, b) for a, b in combinations(order, 2)}
-    chains: list[tuple[int, ...]] = []
+    ordered_labels: list[tuple[int, ...]] = []
     while True:
         chain = _longest_path(order, above)
         if len(chain) < SHORTEST[True]:
-            return chains
-        chains.append(chain)
+            return ordered_labels
+        ordered_labels.append(chain)
         order = [value for value in order if value not in chain]
 
 

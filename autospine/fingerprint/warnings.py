@@ -25,12 +25,12 @@ EARLY_STOP = 1.5  # room above the highest annotated label, in distances of neig
 Cases = Sequence["CaseFingerprint"]
 
 
-def dataset_warnings(cases: Cases, chains: Sequence[OrderedLabels], scheme: LabelScheme) -> tuple[str, ...]:
+def dataset_warnings(cases: Cases, ordered_labels: Sequence[OrderedLabels], scheme: LabelScheme) -> tuple[str, ...]:
     """Every warning about the training cases.
 
     Args:
         cases: Fingerprints of the cases that will be trained on.
-        chains: Their chains.
+        ordered_labels: Their labels that are ordered along the spine.
         scheme: Their label scheme.
 
     Returns:
@@ -40,9 +40,9 @@ def dataset_warnings(cases: Cases, chains: Sequence[OrderedLabels], scheme: Labe
         _duplicates(cases),
         _empty(cases),
         _patients(cases),
-        _out_of_order(cases, chains),
+        _out_of_order(cases, ordered_labels),
         _rare(cases, scheme),
-        _stops_early(chains),
+        _stops_early(ordered_labels),
         _intensities(cases),
         _grids(cases),
         _sequences(cases),
@@ -91,8 +91,8 @@ def _patients(cases: Cases) -> Iterable[str]:
         yield f"only {count} patient{'s' if count > 1 else ''}: scores will be uncertain"
 
 
-def _out_of_order(cases: Cases, chains: Sequence[OrderedLabels]) -> Iterable[str]:
-    for chain in chains:
+def _out_of_order(cases: Cases, ordered_labels: Sequence[OrderedLabels]) -> Iterable[str]:
+    for chain in ordered_labels:
         ranks = {value: rank for rank, value in enumerate(chain.values)}
         wrong = [case.id for case in cases if agreement([case], ranks) < 1]
         if wrong:
@@ -115,8 +115,8 @@ def _rare(cases: Cases, scheme: LabelScheme) -> Iterable[str]:
         yield f"labels that few of the {len(patients)} patients show: {listed(rare, 10)}"
 
 
-def _stops_early(chains: Sequence[OrderedLabels]) -> Iterable[str]:
-    for chain in chains:
+def _stops_early(ordered_labels: Sequence[OrderedLabels]) -> Iterable[str]:
+    for chain in ordered_labels:
         if chain.room_above_mm > EARLY_STOP * chain.intervertebral_distance_mm > 0:
             yield (
                 f"the highest {chain.kind.value} label lies {chain.room_above_mm:.0f} mm under the image's"

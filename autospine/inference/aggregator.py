@@ -45,7 +45,7 @@ class Aggregator:
     @property
     def wanted(self) -> range:
         """Slices of the plan's grid that `run` has to be given: rebuilt ones only where they count."""
-        every = self.stacked or self.encoding.chained
+        every = self.stacked or self.encoding.ordered
         return range(self.grid.shape[0]) if every else self.grid.measured
 
     @property
@@ -87,15 +87,15 @@ class Aggregator:
         """Notes what the chains need, and passes only the classes on."""
         classes = self.encoding.semantic_channels
         for first, values in chunks:
-            if self.encoding.chained:
+            if self.encoding.ordered:
                 self._note(first, values, classes)
             yield first, values[:classes]
 
     def _note(self, first: int, values: np.ndarray, classes: int) -> None:
         semantic, confidence = argmax_and_max(values[:classes])
         self.semantic[self._planes(first, semantic.shape[self.axis])] = semantic
-        chained = np.array([False, *(each.chained for each in self.encoding.classes)])
-        voxels = np.argwhere(chained[semantic])  # (N, 3) in the chunk
+        ordered = np.array([False, *(each.ordered for each in self.encoding.classes)])
+        voxels = np.argwhere(ordered[semantic])  # (N, 3) in the chunk
         a, b, c = voxels.T
         last = classes + len(self.encoding.offset_axes)
         picked = values[:, a, b, c]  # (channels, N)
@@ -114,7 +114,7 @@ class Aggregator:
         def joined(parts: list[np.ndarray], width: int) -> np.ndarray:
             return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
 
-        semantic = self.semantic if self.encoding.chained or self.same else np.zeros(self.grid.shape, np.uint8)
+        semantic = self.semantic if self.encoding.ordered or self.same else np.zeros(self.grid.shape, np.uint8)
         weights = np.concatenate(self.weights) if self.weights else np.zeros(0, np.float32)
         return DecoderInput(
             semantic=semantic,
@@ -153,12 +153,12 @@ class Aggregator:
 
     def _painted(self, labels: np.ndarray, answer: np.ndarray) -> np.ndarray:
         """Each class of `answer` in its label, chains in the nearest of `labels`, which may lie on a coarser grid."""
-        if self.encoding.chained and labels.shape == answer.shape:
+        if self.encoding.ordered and labels.shape == answer.shape:
             return labels
         result = np.zeros(answer.shape, labels.dtype)
         for k, each in enumerate(self.encoding.classes, start=1):
             mine = answer == k
-            if not each.chained:
+            if not each.ordered:
                 result[mine] = each.values[0]
             elif mine.any():
                 result[mine] = _nearest_level(labels, mine, each.values)

@@ -100,7 +100,7 @@ class ModelGroup:
         classes = self.encoding.semantic_channels
         levels = classes + len(self.encoding.offset_axes)
         answer[:, :classes] = answer[:, :classes].softmax(dim=1)
-        if self.encoding.chained:
+        if self.encoding.ordered:
             answer[:, levels:] = answer[:, levels:].softmax(dim=1)
         return answer if self.shares[k] == 1 else answer.mul_(self.shares[k])
 

@@ -225,5 +225,5 @@ def check_alike(first: Model, other: Model) -> None:
 
 
 def _labels(card: ModelCard) -> str:
-    how = "levels by order" if card.encoding.chained else f"{card.encoding.semantic_channels} classes"
+    how = "levels by order" if card.encoding.ordered else f"{card.encoding.semantic_channels} classes"
     return f"{card.scheme.name}, {how}"

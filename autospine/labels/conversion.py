@@ -41,7 +41,7 @@ class Conversion:
         source: The scheme of the masks given.
         target: The scheme of the masks made. If the source marks unlabelled voxels and the scheme
             asked for had no value for them, this is that scheme with such a value added.
-        table: New integer of every integer of the source, background and unlabelled included.
+        table: New integer of every integer of the source, background and ignore label included.
         lost: Anatomies of the source without a place in the target; their voxels become background.
     """
 
@@ -68,7 +68,7 @@ class Conversion:
 
         present = present_labels(mask, where)
         check_labels(present, self.source, where)
-        dtype = _smallest_type([*self.table.values(), *self.target.anatomies, self.target.unlabelled or 0])
+        dtype = _smallest_type([*self.table.values(), *self.target.anatomies, self.target.ignore_label or 0])
         if not present:
             return np.zeros(mask.shape, dtype)
         keys = np.array(present)  # (labels,), ascending
@@ -106,7 +106,7 @@ def check_labels(present: Iterable[int], scheme: LabelScheme, where: str | Path)
         UserError: It does not; the message names the first such value.
     """
     for value in sorted(present):
-        if value not in (BACKGROUND, scheme.unlabelled) and value not in scheme.anatomies:
+        if value not in (BACKGROUND, scheme.ignore_label) and value not in scheme.anatomies:
             raise UserError(
                 where,
                 f"holds the label {value}, which the scheme {scheme.name} lacks",
@@ -144,8 +144,8 @@ def conversion(source: LabelScheme, target: LabelScheme) -> Conversion:
     Unlabelled voxels stay unlabelled: with the target's value, else with the source's if it is free
     in the target, else with 255 or the next free value above.
     """
-    if source.unlabelled is not None and target.unlabelled is None:
-        target = replace(target, unlabelled=_free_value(source.unlabelled, target))
+    if source.ignore_label is not None and target.ignore_label is None:
+        target = replace(target, ignore_label=_free_value(source.ignore_label, target))
     table, lost = {BACKGROUND: BACKGROUND}, []
     for value, anatomy in source.anatomies.items():
         places = [target.value_of(wider) for wider in generalisations(anatomy)]
@@ -153,8 +153,8 @@ def conversion(source: LabelScheme, target: LabelScheme) -> Conversion:
         table[value] = found[0] if found else BACKGROUND
         if not found and anatomy not in lost:
             lost.append(anatomy)
-    if source.unlabelled is not None and target.unlabelled is not None:
-        table[source.unlabelled] = target.unlabelled
+    if source.ignore_label is not None and target.ignore_label is not None:
+        table[source.ignore_label] = target.ignore_label
     return Conversion(source, target, table, tuple(sorted(lost)))
 
 
@@ -183,7 +183,7 @@ def get_scheme(name_or_path: str) -> LabelScheme:
         raise UserError(name_or_path, "is neither a label scheme nor a file", f"choose from {known}")
     data = read_json(path, SCHEME_FORM)
     if path.name == "dataset.json" and isinstance(data, Mapping):
-        data = {key: data[key] for key in ("name", "labels", "unlabelled") if key in data}
+        data = {key: data[key] for key in ("name", "labels", "ignore_label") if key in data}
     return LabelScheme.from_dict(data, path)
 
 

@@ -32,7 +32,7 @@ class SemanticClass:
     levels: tuple[int, ...] = ()
 
     @property
-    def chained(self) -> bool:
+    def ordered(self) -> bool:
         """Whether its labels are instances numbered along the spine."""
         return bool(self.levels)
 
@@ -52,7 +52,7 @@ class Encoding:
         intervertebral_distance_mm: Distance of neighbouring instances; offsets are learnt in units of it.
         partial_annotation_above: The annotation stops before the image does: what lies above the topmost instance of
             a case is neither background nor anything else.
-        unlabelled: The label that marks voxels without annotation.
+        ignore_label: The label that marks voxels without annotation.
     """
 
     classes: tuple[SemanticClass, ...]
@@ -60,10 +60,10 @@ class Encoding:
     offset_axes: tuple[int, ...] = ()
     intervertebral_distance_mm: float = 1.0
     partial_annotation_above: bool = False
-    unlabelled: int | None = None
+    ignore_label: int | None = None
 
     @property
-    def chained(self) -> bool:
+    def ordered(self) -> bool:
         """Whether levels are numbered by their order rather than by their looks."""
         return bool(self.levels)
 
@@ -79,40 +79,40 @@ class Encoding:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """All labels, class by class: compact index k stands for `values[k - 1]`."""
+        """All labels, class by class: train id k stands for `values[k - 1]`."""
         return tuple(value for each in self.classes for value in each.values)
 
     @property
-    def ignored(self) -> int:
-        """The compact index of voxels that are not annotated."""
+    def ignore_index(self) -> int:
+        """The train id of voxels that are not annotated."""
         return len(self.values) + 1
 
-    def semantic_of_compact(self) -> np.ndarray:
-        """Class of each compact index, `(values + 2,)` int64; ignored voxels have -1."""
+    def class_of_index(self) -> np.ndarray:
+        """Class of each train id, `(values + 2,)` int64; ignored voxels have -1."""
         classes = [k for k, each in enumerate(self.classes, start=1) for _ in each.values]
         return np.array([BACKGROUND, *classes, -1], dtype=np.int64)
 
-    def level_of_compact(self) -> np.ndarray:
-        """Index into `levels` of each compact index, `(values + 2,)` int64; -1 where there is none."""
+    def level_of_index(self) -> np.ndarray:
+        """Index into `levels` of each train id, `(values + 2,)` int64; -1 where there is none."""
         found = [self.levels.index(v) if v else -1 for each in self.classes for v in _levels(each)]
         return np.array([-1, *found, -1], dtype=np.int64)
 
-    def compact(self, mask: np.ndarray, where: str) -> np.ndarray:
-        """Labels as compact indices, uint8 or int16, of the mask's shape.
+    def train_ids(self, mask: np.ndarray, where: str) -> np.ndarray:
+        """Labels as train ids, uint8 or int16, of the mask's shape.
 
         Raises:
             UserError: The mask holds a label that the plan does not know.
         """
-        table = np.full(max([*self.values, self.unlabelled or 0, int(mask.max(initial=0))]) + 1, -1, np.int16)
+        table = np.full(max([*self.values, self.ignore_label or 0, int(mask.max(initial=0))]) + 1, -1, np.int16)
         table[BACKGROUND] = 0
         table[list(self.values)] = np.arange(1, len(self.values) + 1)
-        if self.unlabelled is not None:
-            table[self.unlabelled] = self.ignored
-        compact = table[mask]
-        if compact.min(initial=0) < 0:
-            stray = int(mask[compact < 0].min())
+        if self.ignore_label is not None:
+            table[self.ignore_label] = self.ignore_index
+        ids = table[mask]
+        if ids.min(initial=0) < 0:
+            stray = int(mask[ids < 0].min())
             raise UserError(where, f"holds label {stray}, which the plan does not know", "plan again")
-        return compact.astype(np.uint8) if self.ignored < 256 else compact
+        return ids.astype(np.uint8) if self.ignore_index < 256 else ids
 
     def value_at(self, semantic: int, level: int) -> int | None:
         """The label of a class (1-based) at a level, or None where the data set has none."""
@@ -126,10 +126,10 @@ class Encoding:
 
 
 def _levels(each: SemanticClass) -> tuple[int, ...]:
-    return each.levels if each.chained else (0,) * len(each.values)
+    return each.levels if each.ordered else (0,) * len(each.values)
 
 
 def plain_encoding(scheme: LabelScheme, values: tuple[int, ...]) -> Encoding:
     """One class for each of the labels that the data show."""
     classes = tuple(SemanticClass(scheme.anatomies[value].name, (value,)) for value in values)
-    return Encoding(classes, unlabelled=scheme.unlabelled)
+    return Encoding(classes, ignore_label=scheme.ignore_label)

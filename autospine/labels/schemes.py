@@ -20,7 +20,7 @@ from autospine.core.errors import UserError
 from autospine.labels.anatomy import Anatomy, Kind
 
 BACKGROUND = 0
-SCHEME_FORM = 'write {"name": ..., "labels": {"1": "vertebra:1", ...}, "unlabelled": 255 or null}'
+SCHEME_FORM = 'write {"name": ..., "labels": {"1": "vertebra:1", ...}, "ignore_label": 255 or null}'
 VERTEBRAE_TO_C1 = 24  # five lumbar, twelve thoracic, seven cervical
 
 
@@ -31,19 +31,19 @@ class LabelScheme:
     Attributes:
         name: What `--labels` calls it.
         anatomies: The anatomy of each integer. Several integers may share one anatomy.
-        unlabelled: Voxels with this value are not annotated: no loss, no score.
+        ignore_label: Voxels with this value are not annotated: no loss, no score.
     """
 
     name: str
     anatomies: Mapping[int, Anatomy]
-    unlabelled: int | None = None
+    ignore_label: int | None = None
 
     def __post_init__(self) -> None:
-        for value, what in ((BACKGROUND, "background"), (self.unlabelled, "unlabelled voxels")):
+        for value, what in ((BACKGROUND, "background"), (self.ignore_label, "unlabelled voxels")):
             if value in self.anatomies:
                 raise UserError(f"label scheme {self.name}", f"uses {value}, which means {what}", "take another value")
-        if self.unlabelled == BACKGROUND:
-            raise UserError(f"label scheme {self.name}", "marks 0 as unlabelled", "0 is background")
+        if self.ignore_label == BACKGROUND:
+            raise UserError(f"label scheme {self.name}", "has the ignore label 0", "0 is background")
 
     def value_of(self, anatomy: Anatomy) -> int | None:
         """The integer of exactly this anatomy (the smallest if several), or None."""
@@ -54,16 +54,16 @@ class LabelScheme:
         return {self.anatomies[value]: value for value in sorted(self.anatomies, reverse=True)}
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values: name, labels (integer to anatomy key), unlabelled."""
+        """As JSON values: name, labels (integer to anatomy key), ignore_label."""
         labels = {str(value): anatomy.key for value, anatomy in self.anatomies.items()}
-        return {"name": self.name, "labels": labels, "unlabelled": self.unlabelled}
+        return {"name": self.name, "labels": labels, "ignore_label": self.ignore_label}
 
     @classmethod
     def from_dict(cls, data: Any, where: str | Path = "label scheme") -> LabelScheme:
         """Reads what `to_dict` gave, or what a person wrote that way.
 
         Args:
-            data: A mapping with "labels" and, if wanted, "name" and "unlabelled".
+            data: A mapping with "labels" and, if wanted, "name" and "ignore_label".
             where: The file that an error names.
 
         Raises:
@@ -71,19 +71,19 @@ class LabelScheme:
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("labels"), Mapping):
             raise UserError(where, 'holds no object "labels"', SCHEME_FORM)
-        unknown = sorted(set(data) - {"name", "labels", "unlabelled"})
+        unknown = sorted(set(data) - {"name", "labels", "ignore_label"})
         if unknown:
             raise UserError(where, f"has the unknown key {unknown[0]!r}", SCHEME_FORM)
-        unlabelled = data.get("unlabelled")
-        if unlabelled is not None and (not isinstance(unlabelled, int) or isinstance(unlabelled, bool)):
-            raise UserError(where, f'"unlabelled" is {unlabelled!r}, no integer', SCHEME_FORM)
+        ignore_label = data.get("ignore_label")
+        if ignore_label is not None and (not isinstance(ignore_label, int) or isinstance(ignore_label, bool)):
+            raise UserError(where, f'"ignore_label" is {ignore_label!r}, no integer', SCHEME_FORM)
         anatomies: dict[int, Anatomy] = {}
         for text, key in data["labels"].items():
             value = _integer(text, where)
             if value in anatomies:
                 raise UserError(where, f"lists the label {value} twice", SCHEME_FORM)
             anatomies[value] = Anatomy.parse(str(key), str(where))
-        return cls(str(data.get("name", Path(where).stem)), anatomies, unlabelled)
+        return cls(str(data.get("name", Path(where).stem)), anatomies, ignore_label)
 
 
 def _integer(text: Any, where: str | Path) -> int:

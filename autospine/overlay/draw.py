@@ -56,9 +56,9 @@ def draw_overlay(
     if image.shape != mask.shape:
         raise UserError(path, f"image {image.shape} and mask {mask.shape} differ in shape", "use one grid")
     check_labels(present_labels(mask, path), scheme, path)
-    if scheme.unlabelled is not None:
+    if scheme.ignore_label is not None:
         mask = mask.copy()
-        mask[mask == scheme.unlabelled] = BACKGROUND
+        mask[mask == scheme.ignore_label] = BACKGROUND
     figure = make_figure(find_views(image, mask, spacing), scheme, title)
     write_with(path, lambda place: figure.savefig(place, format="png", dpi=DPI, facecolor=PAPER, pil_kwargs=PNG))
 

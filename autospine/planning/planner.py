@@ -27,7 +27,7 @@ from autospine.preprocessing.normalisation import Normalisation
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
 CONTEXT_MM = 40.0  # seen around the labelled column
 OPEN_ABOVE = 1.5  # of the pitch: with more image above the topmost label, labelling stopped early
-CHAINED_KINDS = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.STRUCTURE)
+ORDERED_KINDS = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.STRUCTURE)
 CLASS_NAMES = {Kind.VERTEBRA: "vertebra", Kind.DISC: "disc", Kind.BODY: "vertebral body"}
 
 
@@ -178,38 +178,38 @@ class Planner(ABC):
     def choose_encoding(self) -> Encoding:
         """Chains where labels follow one another along the spine, plain classes elsewhere."""
         scheme = self.fingerprint.scheme
-        values = tuple(sorted({v for case in self.cases for v in case.voxels if v and v != scheme.unlabelled}))
+        values = tuple(sorted({v for case in self.cases for v in case.voxels if v and v != scheme.ignore_label}))
         # A pitch of 0: no case shows two neighbours, so there is nothing to count along.
-        chains = [
+        ordered_labels = [
             c
-            for c in self.fingerprint.chains
-            if c.kind in CHAINED_KINDS and len(c.values) > 1 and c.intervertebral_distance_mm > 0
+            for c in self.fingerprint.ordered_labels
+            if c.kind in ORDERED_KINDS and len(c.values) > 1 and c.intervertebral_distance_mm > 0
         ]
-        if not chains:
+        if not ordered_labels:
             self.reason("levels are told by their looks", "no labels form a chain along the spine")
             return plain_encoding(scheme, values)
-        chains.sort(key=lambda chain: CHAINED_KINDS.index(chain.kind))
-        chained = {v for chain in chains for v in chain.values}
-        classes = [_chain_class(chain) for chain in chains]
-        classes += [SemanticClass(scheme.anatomies[v].name, (v,)) for v in values if v not in chained]
-        levels = [level for chain in chains for level in chain.levels]
-        pitch = float(np.median([chain.intervertebral_distance_mm for chain in chains]))
-        room = min(chain.room_above_mm for chain in chains)
+        ordered_labels.sort(key=lambda chain: ORDERED_KINDS.index(chain.kind))
+        ordered = {v for chain in ordered_labels for v in chain.values}
+        classes = [_chain_class(chain) for chain in ordered_labels]
+        classes += [SemanticClass(scheme.anatomies[v].name, (v,)) for v in values if v not in ordered]
+        levels = [level for chain in ordered_labels for level in chain.levels]
+        pitch = float(np.median([chain.intervertebral_distance_mm for chain in ordered_labels]))
+        room = min(chain.room_above_mm for chain in ordered_labels)
         partial_annotation_above = room > OPEN_ABOVE * pitch
-        self._explain_chains(chains, room, pitch, partial_annotation_above)
+        self._explain_chains(ordered_labels, room, pitch, partial_annotation_above)
         return Encoding(
             classes=tuple(classes),
             levels=tuple(range(min(levels), max(levels) + 1)),
             offset_axes=self.offset_axes(),
             intervertebral_distance_mm=round(pitch, 1),
             partial_annotation_above=partial_annotation_above,
-            unlabelled=scheme.unlabelled,
+            ignore_label=scheme.ignore_label,
         )
 
     def _explain_chains(
-        self, chains: list[OrderedLabels], room: float, pitch: float, partial_annotation_above: bool
+        self, ordered_labels: list[OrderedLabels], room: float, pitch: float, partial_annotation_above: bool
     ) -> None:
-        counts = ", ".join(f"{len(chain.values)} {chain.kind.value} labels" for chain in chains)
+        counts = ", ".join(f"{len(chain.values)} {chain.kind.value} labels" for chain in ordered_labels)
         self.reason(
             "levels are numbered by their order along the spine",
             "neighbouring levels look alike, so the network learns what the instances are and where each has its "

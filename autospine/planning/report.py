@@ -39,7 +39,7 @@ def _dataset(outcome: PlanOutcome) -> list[str]:
         f"{found.scheme.name}",
         f"median {shape} voxels (slices x rows x columns) of {spacing} mm",
     ]
-    for chain in found.chains:
+    for chain in found.ordered_labels:
         lines.append(
             f"{len(chain.values)} {chain.kind.value} labels are ordered along the spine, "
             f"{chain.intervertebral_distance_mm:.1f} mm apart"

@@ -109,12 +109,12 @@ class CaseGrid:
 
         return rebuild_image(image, self.slices, self.method, self.resampled_spacing[1:])
 
-    def bring_mask(self, mask: np.ndarray, unlabelled: int | None) -> np.ndarray:
+    def bring_mask(self, mask: np.ndarray, ignore_label: int | None) -> np.ndarray:
         """A mask on the plan's grid.
 
         Args:
             mask: `(slices, rows, columns)` labels as read.
-            unlabelled: Marks voxels that nobody annotated, or None.
+            ignore_label: Marks voxels that nobody annotated, or None.
 
         Returns:
             `(slices, rows, columns)`, same integer type.
@@ -122,7 +122,7 @@ class CaseGrid:
         moved = resize_labels(mask, self.resampled)
         if self.slices is None:
             return moved
-        return rebuild_labels(moved, self.slices, self.resampled_spacing, unlabelled)
+        return rebuild_labels(moved, self.slices, self.resampled_spacing, ignore_label)
 
 
 def case_grid(grid: Grid, shape: tuple[int, ...], spacing: Spacing) -> CaseGrid:
@@ -143,7 +143,7 @@ def case_grid(grid: Grid, shape: tuple[int, ...], spacing: Spacing) -> CaseGrid:
 
 
 def rebuild_labels(
-    mask: np.ndarray, slices: SliceGrid, spacing: Spacing, unlabelled: int | None, rule: Rule = "aligned"
+    mask: np.ndarray, slices: SliceGrid, spacing: Spacing, ignore_label: int | None, rule: Rule = "aligned"
 ) -> np.ndarray:
     """Finer slices of a mask that may have voxels which nobody annotated.
 
@@ -151,8 +151,8 @@ def rebuild_labels(
         mask: `(slices, rows, columns)` labels, measured slices.
         slices: The finer grid.
         spacing: mm of `mask` along its axes.
-        unlabelled: Marks voxels without annotation. A rebuilt voxel has it where a measured neighbour has it, unless a
-            label reaches there; a slice without any annotation is filled in like a rebuilt one.
+        ignore_label: Marks voxels without annotation. A rebuilt voxel has it where a measured neighbour has it, unless
+            a label reaches there; a slice without any annotation is filled in like a rebuilt one.
         rule: Of `autospine.reconstruction.rebuild_mask`.
 
     Returns:
@@ -160,11 +160,11 @@ def rebuild_labels(
     """
     from autospine.reconstruction.masks import rebuild_mask
 
-    unknown = mask == unlabelled if unlabelled is not None else np.zeros(mask.shape, bool)
+    unknown = mask == ignore_label if ignore_label is not None else np.zeros(mask.shape, bool)
     if not unknown.any():
         return rebuild_mask(mask, slices, spacing, rule)
     result = rebuild_mask(np.where(unknown, mask.dtype.type(0), mask), slices, spacing, rule)
     place = np.arange(slices.count)
     before, behind = place // slices.parts, -(-place // slices.parts)
-    result[(unknown[before] | unknown[behind]) & (result == 0)] = unlabelled
+    result[(unknown[before] | unknown[behind]) & (result == 0)] = ignore_label
     return result

@@ -48,7 +48,7 @@ def preprocessing_key(case: Case, plan: Plan) -> str:
     """Changes with the case's files and with every rule that shapes the stored arrays."""
     files = [path for path in (*case.images, case.mask) if path is not None]
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    rules = [to_plain(plan.grid), to_plain(plan.normalisation), plan.view_axis, plan.scheme.unlabelled, FORM]
+    rules = [to_plain(plan.grid), to_plain(plan.normalisation), plan.view_axis, plan.scheme.ignore_label, FORM]
     text = json.dumps([stamps, rules, [case.patient, case.sequence]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -121,7 +121,7 @@ def _store(
     spacing: tuple[float, float, float],
 ) -> None:
     grid = case_grid(plan.grid, mask.shape, spacing)
-    labels = grid.bring_mask(mask, plan.scheme.unlabelled)
+    labels = grid.bring_mask(mask, plan.scheme.ignore_label)
     record = CaseRecord(
         id=case.id,
         patient=case.patient,

@@ -18,7 +18,7 @@ from autospine.reconstruction.grid import SliceGrid, plan_slices
 from autospine.reconstruction.images import Method, rebuild_image
 from autospine.reconstruction.masks import Rule
 from autospine.reconstruction.measurements import Measurement, measure, write_measurements
-from autospine.reconstruction.tables import check_copies, copy_files, small_files, unlabelled_of
+from autospine.reconstruction.tables import check_copies, copy_files, ignore_label_of, small_files
 from autospine.volumes import Volume, find_volumes, read_image, read_mask, volume_id, write_volume
 from autospine.volumes.folders import volume_suffix
 from autospine.volumes.geometry import triple
@@ -51,14 +51,14 @@ class Job:
         image: Its file or DICOM folder.
         mask: Its mask, if there is one.
         request: What was asked.
-        unlabelled: Marks voxels of the mask that nobody annotated, or None.
+        ignore_label: Marks voxels of the mask that nobody annotated, or None.
     """
 
     id: str
     image: Path
     mask: Path | None
     request: ReconstructRequest
-    unlabelled: int | None = None
+    ignore_label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _find_jobs(request: ReconstructRequest, files: Sequence[Path]) -> list[Job]:
     masks = {volume_id(path): path for path in found}
     if request.input.is_file() and len(found) == 1:
         masks = {volume_id(request.input): found[0]}
-    mark = unlabelled_of(files)
+    mark = ignore_label_of(files)
     jobs = [Job(volume_id(path), path, masks.get(volume_id(path)), request, mark) for path in images]
     inputs = {path.resolve() for path in (*images, *found, *files)}
     targets = [target for job in jobs for target in _targets(job)]
@@ -205,13 +205,13 @@ def _rebuild_case(job: Job) -> Rebuilt:
     if job.mask is not None:
         mask = _read_mask_of(job.mask, image)
         labels = np.moveaxis(mask.array, axis, 0)
-        annotated = annotated_slices(_known(labels, job.unlabelled))
+        annotated = annotated_slices(_known(labels, job.ignore_label))
         said += _describe_skipped(grid.measured - len(annotated))
         spacing = (grid.gap_mm, rows, columns)
-        labels = rebuild_labels(labels, grid, spacing, job.unlabelled, request.mask_rule)
+        labels = rebuild_labels(labels, grid, spacing, job.ignore_label, request.mask_rule)
         if request.table is not None:
             spacing, places = (grid.spacing_mm, rows, columns), (annotated * grid.parts).tolist()
-            measurements = measure(_known(labels, job.unlabelled), spacing, places)
+            measurements = measure(_known(labels, job.ignore_label), spacing, places)
         mask = on_slice_grid(mask, np.moveaxis(labels, 0, axis), grid, axis)
     rebuilt = rebuild_image(slices[None], grid, request.method, (rows, columns))[0]
     write_volume(on_slice_grid(image, np.moveaxis(rebuilt, 0, axis), grid, axis), targets[0])
@@ -245,9 +245,9 @@ def describe(grid: SliceGrid, axis: int) -> str:
     return f"{measured}, {grid.rebuilt} rebuilt: {grid.count} every {grid.spacing_mm:.4g} mm"
 
 
-def _known(labels: np.ndarray, unlabelled: int | None) -> np.ndarray:
+def _known(labels: np.ndarray, ignore_label: int | None) -> np.ndarray:
     """`(slices, rows, columns)` without the mark of voxels that nobody annotated."""
-    return labels if unlabelled is None else np.where(labels == unlabelled, labels.dtype.type(0), labels)
+    return labels if ignore_label is None else np.where(labels == ignore_label, labels.dtype.type(0), labels)
 
 
 def _describe_skipped(skipped: int) -> str:

@@ -28,7 +28,7 @@ def small_files(scans: Path, masks: Path) -> tuple[Path, ...]:
     return (*(path for path in tables if path.is_file()), *declared[:1])
 
 
-def unlabelled_of(files: Sequence[Path]) -> int | None:
+def ignore_label_of(files: Sequence[Path]) -> int | None:
     """What marks voxels that nobody annotated, if a dataset.json among the files says.
 
     Raises:
@@ -37,7 +37,7 @@ def unlabelled_of(files: Sequence[Path]) -> int | None:
     for path in files:
         if path.name == DECLARATION:
             scheme = read_declaration(path).scheme
-            return None if scheme is None else scheme.unlabelled
+            return None if scheme is None else scheme.ignore_label
     return None
 
 

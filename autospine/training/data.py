@@ -29,7 +29,7 @@ class Batch:
 
     Attributes:
         images: `(B, channels, *patch)` float32.
-        labels: `(B, *patch)` uint8 or int16 compact indices of the encoding.
+        labels: `(B, *patch)` uint8 or int16 train ids of the encoding.
         centres: `(B, values + 2, dims)` float32, centroid of each label in voxels of the patch, NaN if absent.
         through_plane_offset_mm: `(B, values + 2)` float32, slice to centroid along the view axis, 0 in 3-D.
         spacing: `(B, dims)` float32, mm.
@@ -81,7 +81,7 @@ class PatchSampler:
         ids: Which of them.
         plan: View and channels.
         scheme: The labels that are learnt; those of the stored masks are converted to it.
-        encoding: Compact indices of labels.
+        encoding: Train ids of labels.
         patch: Voxels along the network's axes.
         foreground_oversampling: Share of patches sampled around a label.
         slices: Slices along the view axis to draw from, by case id; None for all that the preprocessing left.
@@ -152,21 +152,21 @@ class PatchSampler:
 
     def class_counts(self) -> np.ndarray:
         """`(classes,)` voxels of each class of the encoding, background first, on all slices that may be drawn."""
-        class_of = self.encoding.semantic_of_compact()
+        class_of = self.encoding.class_of_index()
         counts = np.zeros(self.encoding.semantic_channels, np.int64)
         for index, store in enumerate(self.stores):
             mask = np.asarray(store.mask[:])
             if self.plan.view_axis is not None:
                 mask = mask.take(self.slices_of(index), axis=self.plan.view_axis)
-            found = np.bincount(self._compact(mask, store.id).ravel(), minlength=len(class_of))
+            found = np.bincount(self._train_ids(mask, store.id).ravel(), minlength=len(class_of))
             np.add.at(counts, class_of[class_of >= 0], found[class_of >= 0])
         return counts
 
-    def _compact(self, mask: np.ndarray, where: str) -> np.ndarray:
-        """Labels of the stored mask as compact indices of what is learnt."""
+    def _train_ids(self, mask: np.ndarray, where: str) -> np.ndarray:
+        """Labels of the stored mask as train ids of what is learnt."""
         if self.conversion:
             mask = self.conversion.apply(mask, where)
-        return self.encoding.compact(mask, where)
+        return self.encoding.train_ids(mask, where)
 
     def sample_patch(self, generator: np.random.Generator) -> Sample:
         """One patch."""
@@ -229,12 +229,12 @@ class PatchSampler:
             after.append(start[axis] + size - high)
         image = np.asarray(store.image[(slice(None), *inside)], dtype=np.float32)
         mask = np.asarray(store.mask[tuple(inside)])
-        labels = self._compact(mask, store.id)
+        labels = self._train_ids(mask, store.id)
         self._open_above(labels, index, inside[1].start)
         pads = list(zip(before, after, strict=True))
         if any(before) or any(after):
             image = np.pad(image, [(0, 0), *pads], constant_values=float(image.min()))
-            labels = np.pad(labels, pads, constant_values=self.encoding.ignored)
+            labels = np.pad(labels, pads, constant_values=self.encoding.ignore_index)
         if self.plan.view_axis is not None:
             image, labels = image.squeeze(self.plan.view_axis + 1), labels.squeeze(self.plan.view_axis)
         centres, through_plane_offset_mm = self._centres(index, start)
@@ -248,7 +248,7 @@ class PatchSampler:
         top = min(record.low[1] for record in self.labels[index]) - first_row
         if top > 0:
             above = labels[:, :top]
-            above[above == 0] = self.encoding.ignored
+            above[above == 0] = self.encoding.ignore_index
 
     def _centres(self, index: int, start: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
         centres = np.full((len(self.encoding.values) + 2, len(self.axes)), np.nan, np.float32)

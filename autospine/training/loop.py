@@ -233,7 +233,7 @@ def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
         settings = replace(settings, pixel_spacing=(rows, columns))
         generator = torch.Generator().manual_seed(torch.initial_seed())
         drawn = sample(generator, images.shape, settings)
-        images, labels, centres = apply(images, labels, drawn, centres, trainer.encoding.ignored)
+        images, labels, centres = apply(images, labels, drawn, centres, trainer.encoding.ignore_index)
     layout = context.precision.layout(trainer.plan.dimension)
     return batch.with_images(images.contiguous(memory_format=layout), labels, centres)
 

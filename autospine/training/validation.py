@@ -55,7 +55,7 @@ def count_windows(trainer: Trainer, cases: Path, ids: Sequence[str]) -> int:
         record = CaseStore(cases, case_id).record
         shape = shape_after(trainer.steps, record.shape, record.spacing, view)
         count = 1 if view is None else shape[view]
-        if record.slice_grid and view == 0 and shape[0] == record.shape[0] and not trainer.encoding.chained:
+        if record.slice_grid and view == 0 and shape[0] == record.shape[0] and not trainer.encoding.ordered:
             count = record.slice_grid.measured  # those rebuilt between stay out of the network
         for axis, size in zip(trainer.plan.network_axes, trainer.patch, strict=True):
             count *= len(starts(shape[axis], size))
@@ -126,8 +126,8 @@ def reference_of(trainer: Trainer, mask: np.ndarray, path: str) -> np.ndarray:
         The same grid, in the labels that the steps derive.
     """
     annotated = trainer.reference(mask, path)
-    unlabelled = trainer.prepared.scheme.unlabelled
-    if unlabelled is not None and mask.any() and not np.isin(annotated, (0, unlabelled), invert=True).any():
+    ignore_label = trainer.prepared.scheme.ignore_label
+    if ignore_label is not None and mask.any() and not np.isin(annotated, (0, ignore_label), invert=True).any():
         log.warning("%s: nothing of the trainer's labels can be derived from it; it is not scored", path)
     return annotated
 

@@ -68,7 +68,7 @@ def draw_slice(
     scan = np.repeat(grey[..., None], 3, axis=2)
     mask = np.round(scan * DIMMED).astype(np.uint8)
     for label in map(int, np.unique(labels)):
-        if label not in (BACKGROUND, scheme.unlabelled):
+        if label not in (BACKGROUND, scheme.ignore_label):
             inside = _resized((labels == label).astype(np.uint8), size, smooth=False) > 0
             mask[inside] = np.round(np.array(colour_of(scheme.anatomies[label])) * 255)
     return SlicePictures(scan, mask)

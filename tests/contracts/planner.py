@@ -290,23 +290,23 @@ class PlannerContract:
     @pytest.mark.parametrize("labels", [VERTEBRAE, DISCS], ids=["vertebrae", "discs"])
     def test_partly_labelled_sets_are_numbered_by_their_order(self, labels: tuple[int, ...]) -> None:
         encoding = self.plan(*some_cases(labels=labels)).encoding
-        assert encoding.chained
+        assert encoding.ordered
         assert [each.values for each in encoding.classes] == [labels]
         assert encoding.levels == (1, 2, 3, 4, 5, 6, 7)
 
     def test_labels_without_order_are_plain_classes(self) -> None:
         encoding = self.plan(*some_cases(labels=(100,))).encoding
-        assert not encoding.chained
+        assert not encoding.ordered
         assert encoding.values == (100,)
         assert encoding.channels == 2
 
     def test_levels_with_a_gap_have_a_pitch(self) -> None:
         encoding = self.plan(*some_cases(labels=(1, 3, 5))).encoding
-        assert not encoding.chained or 10 < encoding.intervertebral_distance_mm < 100
+        assert not encoding.ordered or 10 < encoding.intervertebral_distance_mm < 100
 
     def test_levels_never_seen_together_are_still_planned(self) -> None:
         encoding = self.plan(case("1_t2", labels=(1,)), case("2_t2", labels=(2,))).encoding
-        assert not encoding.chained or encoding.intervertebral_distance_mm > 1
+        assert not encoding.ordered or encoding.intervertebral_distance_mm > 1
 
     def test_tiny_volumes_can_be_planned(self) -> None:
         plan = self.plan(*some_cases(shape=(6, 48, 16), spacing=(4.0, 1.5, 1.5)))

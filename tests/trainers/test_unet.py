@@ -24,9 +24,9 @@ class TestUNetTrainer(TrainerContract):
         return plan, replace(recipe, transforms=kept)
 
 
-@pytest.mark.parametrize(("recipe", "chained"), [("adapted", True), ("classification", False)])
+@pytest.mark.parametrize(("recipe", "ordered"), [("adapted", True), ("classification", False)])
 def test_the_adapted_recipe_counts_levels_and_the_others_look(
-    tiny_work: WorkFolder, recipe: str, chained: bool
+    tiny_work: WorkFolder, recipe: str, ordered: bool
 ) -> None:
     trainer = UNetTrainer(plan_of(tiny_work, 2), UNetTrainer.recipe_named(recipe))
-    assert trainer.encoding.chained == chained
+    assert trainer.encoding.ordered == ordered

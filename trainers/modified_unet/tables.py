@@ -125,9 +125,9 @@ def _add(
     ours = conversion(written, get_scheme(SCHEME)).apply(found, case)
     change = conversion(scheme, get_scheme(SCHEME))
     theirs = change.apply(reference.array, source)
-    if change.target.unlabelled is not None:
-        unlabelled = theirs == change.target.unlabelled
-        ours[unlabelled] = theirs[unlabelled] = 0
+    if change.target.ignore_label is not None:
+        ignored = theirs == change.target.ignore_label
+        ours[ignored] = theirs[ignored] = 0
     spacing = [mm for axis, mm in enumerate(reference.spacing) if axis != view_axis]
     every = range(reference.array.shape[view_axis])
     for k in part.slices[case] if part.slices is not None else every:

@@ -9,7 +9,7 @@ import numpy as np
 
 from autospine.labels.anatomy import Kind
 from autospine.labels.conversion import LabelScheme, check_labels, present_labels
-from trainers.wgan_resunet.labels import BODY, FORAMEN, LAMINA, UNLABELLED, canal_of, labels_of
+from trainers.wgan_resunet.labels import BODY, FORAMEN, IGNORE_LABEL, LAMINA, canal_of, labels_of
 
 NAMED = (Kind.BODY, Kind.LAMINA)
 
@@ -45,7 +45,7 @@ def derive_foramen(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "m
     canal = canal_of(mask, scheme)
     derived[canal & rows[:, None]] = FORAMEN
     if not canal.any():
-        derived[:, rows] = UNLABELLED
-    if scheme.unlabelled is not None:
-        derived[mask == scheme.unlabelled] = UNLABELLED
+        derived[:, rows] = IGNORE_LABEL
+    if scheme.ignore_label is not None:
+        derived[mask == scheme.ignore_label] = IGNORE_LABEL
     return derived

@@ -26,8 +26,8 @@ from autospine.core.errors import UserError
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import SCHEMES, LabelScheme, check_labels, present_labels
 
-UNLABELLED = 255
-AXIAL4 = replace(SCHEMES["axial4"], unlabelled=UNLABELLED)
+IGNORE_LABEL = 255
+AXIAL4 = replace(SCHEMES["axial4"], ignore_label=IGNORE_LABEL)
 STRUCTURES = BODY, FORAMEN, LAMINA = tuple(AXIAL4.anatomies)
 WHOLE = (Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA)
 HINT = "annotate it, or use masks in the scheme axial4"
@@ -96,9 +96,9 @@ def derive_axial4(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "ma
         derived[whole & front] = BODY
         derived[whole & ~front] = LAMINA
     derived[canal & divided[:, None]] = FORAMEN
-    derived[(derived == 0) & undivided[:, None]] = UNLABELLED
-    if scheme.unlabelled is not None:
-        derived[mask == scheme.unlabelled] = UNLABELLED
+    derived[(derived == 0) & undivided[:, None]] = IGNORE_LABEL
+    if scheme.ignore_label is not None:
+        derived[mask == scheme.ignore_label] = IGNORE_LABEL
     return derived
 
 

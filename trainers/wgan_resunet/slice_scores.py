@@ -46,7 +46,7 @@ def score_slices(
     spacing: Sequence[float],
     labels: Sequence[int],
     axis: int = 1,
-    unlabelled: int | None = None,
+    ignore_label: int | None = None,
 ) -> list[AxialScore]:
     """Scores every slice of a case.
 
@@ -56,15 +56,15 @@ def score_slices(
         spacing: mm along each axis.
         labels: Structures to score.
         axis: Across the slices; 1 for axial ones.
-        unlabelled: The reference's value of voxels that are not annotated.
+        ignore_label: The reference's value of voxels that are not annotated.
 
     Returns:
         Slice by slice; nothing for slices on which neither mask shows a structure, and nothing at all where the
         reference could not be derived: it shows none, and what is not annotated.
     """
-    if unlabelled is not None and set(np.unique(reference)) - {0} == {unlabelled}:
+    if ignore_label is not None and set(np.unique(reference)) - {0} == {ignore_label}:
         return []
-    open_ = np.zeros(reference.shape, bool) if unlabelled is None else reference == unlabelled
+    open_ = np.zeros(reference.shape, bool) if ignore_label is None else reference == ignore_label
     in_plane = [mm for k, mm in enumerate(spacing) if k != axis]
     found = []
     for k in range(reference.shape[axis]):

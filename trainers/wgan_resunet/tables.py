@@ -92,7 +92,7 @@ def case_scores(trainer: Trainer, folder: Path, case: str, part: Part, work: Pat
     found = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array
     ours = conversion(written, target).apply(found, case)
     axis = trainer.plan.view_axis or 0
-    scores = score_slices(ours, theirs, reference.spacing, tuple(STRUCTURES), axis, back.target.unlabelled)
+    scores = score_slices(ours, theirs, reference.spacing, tuple(STRUCTURES), axis, back.target.ignore_label)
     return scores if part.slices is None else [each for each in scores if each.slice in part.slices[case]]
 
 

@@ -72,22 +72,22 @@ class Decoded:
 def decode(evidence: DecoderInput, encoding: Encoding) -> Decoded:
     """Numbers the chained classes and paints every class with its label."""
     labels = _paint_unchained(evidence.semantic, encoding)
-    chains = {k: each for k, each in enumerate(encoding.classes, start=1) if each.chained}
-    if not chains or len(evidence.voxels) == 0:
+    ordered_labels = {k: each for k, each in enumerate(encoding.classes, start=1) if each.ordered}
+    if not ordered_labels or len(evidence.voxels) == 0:
         return Decoded(labels, (), "")
-    votes = {k: _votes_of(evidence, encoding, k) for k in chains}
-    found = {k: find_instances(votes[k], evidence.spacing, encoding.intervertebral_distance_mm) for k in chains}
-    primary = next((k for k in chains if found[k]), None)
+    votes = {k: _votes_of(evidence, encoding, k) for k in ordered_labels}
+    found = {k: find_instances(votes[k], evidence.spacing, encoding.intervertebral_distance_mm) for k in ordered_labels}
+    primary = next((k for k in ordered_labels if found[k]), None)
     if primary is None:
         return Decoded(labels, (), "")
     spine = best_chain(found[primary], encoding.intervertebral_distance_mm)
     spine = found[primary] = without_partial_instances(spine, votes[primary], evidence)
     for each in encoding.classes:
-        if not each.chained:
+        if not each.ordered:
             drop_spurious_components(
                 labels, each.values[0], spine, evidence.spacing, encoding.intervertebral_distance_mm
             )
-    for k in chains:
+    for k in ordered_labels:
         found[k] = [each for each in found[k] if not beside_the_spine(each, spine, encoding.intervertebral_distance_mm)]
     numbering = _number_primary(found[primary], evidence, encoding)
     label_results: list[LabelResult] = []
@@ -103,7 +103,7 @@ def _paint_unchained(semantic: np.ndarray, encoding: Encoding) -> np.ndarray:
     """Labels of the classes that are one structure each."""
     table = np.zeros(encoding.semantic_channels, np.int32)
     for k, each in enumerate(encoding.classes, start=1):
-        table[k] = 0 if each.chained else each.values[0]
+        table[k] = 0 if each.ordered else each.values[0]
     return table[semantic]
 
 

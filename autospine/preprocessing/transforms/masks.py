@@ -41,8 +41,8 @@ class BoxMasks:
             raise UserError("step box_masks", "finds other slices than the plan has made", "list it first")
         spacing = (slices.gap_mm, *case.spacing[1:])
         measured = measured_planes(case.mask, slices, axis=0)  # (measured, rows, columns)
-        unlabelled = case.scheme.unlabelled if case.scheme else None
-        return replace(case, mask=rebuild_labels(measured, slices, spacing, unlabelled, "box"))
+        ignore_label = case.scheme.ignore_label if case.scheme else None
+        return replace(case, mask=rebuild_labels(measured, slices, spacing, ignore_label, "box"))
 
     def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Nothing to undo."""

@@ -135,8 +135,8 @@ class AnnotatedSlices:
             return case
         if case.view_axis is None:
             raise UserError(f"step {ANNOTATED}", "finds no slices in a plan of volumes", "use --plan 2d_sagittal")
-        unlabelled = case.scheme.unlabelled if case.scheme else None
-        shown = (case.mask != 0) & (case.mask != unlabelled)
+        ignore_label = case.scheme.ignore_label if case.scheme else None
+        shown = (case.mask != 0) & (case.mask != ignore_label)
         across = tuple(axis for axis in range(3) if axis != case.view_axis)
         found = [int(k) for k in np.flatnonzero(shown.any(axis=across))]
         allowed = [k for k in found if case.slices is None or k in case.slices]

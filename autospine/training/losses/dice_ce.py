@@ -34,7 +34,7 @@ class DiceCrossEntropy(nn.Module):
         classes: The classes whose Dice counts; the foreground by default. Leave out those that the data set
             does not annotate.
         class_weights: w, one per class, for the cross-entropy.
-        ignore: Label value of voxels that do not count, for instance the scheme's `unlabelled`.
+        ignore: Label value of voxels that do not count, for instance the scheme's `ignore_label`.
         smooth: s.
 
     Shape:

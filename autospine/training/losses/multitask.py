@@ -36,8 +36,8 @@ class MultiTaskLoss(nn.Module):
         super().__init__()
         self.encoding, self.axes, self.semantic = encoding, axes, semantic
         self.offset_weight, self.level_weight = offset_weight, level_weight
-        self.register_buffer("class_of", torch.from_numpy(encoding.semantic_of_compact()), persistent=False)
-        self.register_buffer("level_of", torch.from_numpy(encoding.level_of_compact()), persistent=False)
+        self.register_buffer("class_of", torch.from_numpy(encoding.class_of_index()), persistent=False)
+        self.register_buffer("level_of", torch.from_numpy(encoding.level_of_index()), persistent=False)
         self.class_of: Tensor
         self.level_of: Tensor
 
@@ -49,7 +49,7 @@ class MultiTaskLoss(nn.Module):
             batch: With labels at the finest size.
         """
         outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-        labels = batch.labels.long()  # (B, *spatial) compact
+        labels = batch.labels.long()  # (B, *spatial) train ids
         classes = self.class_of[labels]  # (B, *spatial), -1 where not annotated
         counts = classes >= 0
         classes = classes.clamp(min=0)
@@ -60,7 +60,7 @@ class MultiTaskLoss(nn.Module):
             coarse, kept = downsample_labels(classes, size), downsample_labels(counts, size)
             semantic = semantic + weight * self.semantic(output[:, :channels], coarse, kept)
         terms = {"semantic": semantic, "loss": semantic}
-        if self.encoding.chained:
+        if self.encoding.ordered:
             terms |= self._chain_terms(outputs[0], labels, batch)
             terms["loss"] = semantic + self.offset_weight * terms["offset"] + self.level_weight * terms["level"]
         return terms

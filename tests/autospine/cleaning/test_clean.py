@@ -59,12 +59,12 @@ def test_recoloured_pixels_get_the_lowest_vertebra() -> None:
 
 
 def test_unlabelled_voxels_stay_and_count_for_nobody() -> None:
-    scheme = replace(SPIDER, unlabelled=255)
+    scheme = replace(SPIDER, ignore_label=255)
     mask = np.full((1, 5, 5), 255, np.uint8)
     mask[0, 2, 2], mask[0, 2, 3] = 1, 100
     for cleaned in (clean_mask(mask, scheme, "published"), clean_labels(mask, scheme, "published")):
         assert (cleaned.mask == 255).sum() == 23
-        assert cleaned.scheme.unlabelled == 255
+        assert cleaned.scheme.ignore_label == 255
 
 
 def test_labels_beyond_a_lookup_table() -> None:

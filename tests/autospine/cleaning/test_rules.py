@@ -14,10 +14,10 @@ from autospine.cleaning.rules import (
     ADAPTED,
     CANAL,
     DISC,
+    IGNORE_LABEL,
     PUBLISHED,
     RULES,
     UNKNOWN,
-    UNLABELLED,
     VERTEBRA,
     align_borders,
     fill_unknown,
@@ -36,7 +36,7 @@ maps = arrays(
 marked = arrays(
     np.uint8,
     st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 7)),
-    elements=st.sampled_from([0, VERTEBRA, CANAL, DISC, UNLABELLED]),
+    elements=st.sampled_from([0, VERTEBRA, CANAL, DISC, IGNORE_LABEL]),
 )
 
 
@@ -44,7 +44,7 @@ def around(part: Slice, row: int, column: int) -> Iterator[int]:
     """Classes of the eight neighbours, one by one."""
     for r in range(max(row - 1, 0), min(row + 2, len(part))):
         for c in range(max(column - 1, 0), min(column + 2, len(part[0]))):
-            if (r, c) != (row, column) and part[r][c] != UNLABELLED:
+            if (r, c) != (row, column) and part[r][c] != IGNORE_LABEL:
                 yield part[r][c]
 
 
@@ -59,7 +59,7 @@ def differs(part: Slice, row: int, column: int, steps: tuple[tuple[int, int], ..
     for down, right in steps:
         r, c = row + down, column + right
         inside = 0 <= r < len(part) and 0 <= c < len(part[0])
-        if not inside or part[r][c] in (part[row][column], UNLABELLED):
+        if not inside or part[r][c] in (part[row][column], IGNORE_LABEL):
             return False
     return True
 
@@ -84,7 +84,7 @@ def one_by_one(classes: np.ndarray, wanted: Callable[[Slice, int, int], bool]) -
     for index, plane in enumerate(classes.tolist()):
         for row in range(len(plane)):
             for column in range(len(plane[0])):
-                if plane[row][column] != UNLABELLED and wanted(plane, row, column):
+                if plane[row][column] != IGNORE_LABEL and wanted(plane, row, column):
                     result[index, row, column] = winner(plane, row, column)
     return result
 
@@ -181,11 +181,11 @@ def test_unknown_pixels_are_filled_from_the_rim_inwards() -> None:
 
 
 def test_unknown_pixels_among_unlabelled_ones_become_background() -> None:
-    classes = np.full((1, 3, 3), UNLABELLED, np.uint8)
+    classes = np.full((1, 3, 3), IGNORE_LABEL, np.uint8)
     classes[0, 1, 1] = UNKNOWN
     filled = fill_unknown(classes)
     assert filled[0, 1, 1] == 0
-    assert (filled == UNLABELLED).sum() == 8
+    assert (filled == IGNORE_LABEL).sum() == 8
 
 
 def test_only_slices_without_a_vertebra_are_recoloured() -> None:

@@ -152,7 +152,7 @@ def test_what_nobody_annotated_stays_so_and_is_not_measured(folder: Path, tmp_pa
     mask[3], mask[4, :4, :4] = 255, 255
     write(folder / "masks" / "1_t2.mha", mask)
     labels = {str(level): f"vertebra:{level}" for level in range(1, 6)}
-    (folder / "dataset.json").write_text(json.dumps({"labels": labels, "unlabelled": 255}))
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels, "ignore_label": 255}))
     options = ("--masks", folder / "masks", "--slice-spacing", 2, "--table", tmp_path / "t.csv")
     answer = command(main, "-i", folder, "-o", tmp_path / "fine", *options)
     assert "5 rebuilt: 11 every 2 mm; 1 slice is not annotated between others, filled in" in answer.out

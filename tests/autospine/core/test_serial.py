@@ -69,8 +69,8 @@ def test_through_json_and_back(value: Outer) -> None:
     ),
     st.none() | st.integers(500, 600),
 )
-def test_label_schemes_survive(anatomies: dict[int, Anatomy], unlabelled: int | None) -> None:
-    scheme = LabelScheme("own", anatomies, unlabelled)
+def test_label_schemes_survive(anatomies: dict[int, Anatomy], ignore_label: int | None) -> None:
+    scheme = LabelScheme("own", anatomies, ignore_label)
     assert from_plain(LabelScheme, json.loads(json.dumps(to_plain(scheme))), "file") == scheme
 
 

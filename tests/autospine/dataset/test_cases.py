@@ -69,7 +69,7 @@ def test_nnunet_layout_with_two_channels(tmp_path):
     assert dataset.channels == ("T1", "T2")
     assert [path.name for path in dataset.cases[0].images] == ["a_0000.nii.gz", "a_0001.nii.gz"]
     assert dataset.scheme.anatomies == {4: Anatomy(Kind.DISC, 1)}
-    assert dataset.scheme.unlabelled == 9
+    assert dataset.scheme.ignore_label == 9
 
 
 def test_a_missing_channel_names_the_case(tmp_path):
@@ -173,10 +173,10 @@ def test_patients_csv_at_fault(tmp_path, text, word):
 def test_own_dataset_json(tmp_path):
     touch(tmp_path, "images/1_t1.mha", "masks/1_t1.mha")
     labels = {"0": "background", "1": "vertebra:1", "5": "canal"}
-    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels, "unlabelled": 255}))
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels, "ignore_label": 255}))
     dataset = load_dataset(tmp_path)
     assert dataset.scheme.anatomies == {1: Anatomy(Kind.VERTEBRA, 1), 5: Anatomy(Kind.CANAL)}
-    assert dataset.scheme.unlabelled == 255
+    assert dataset.scheme.ignore_label == 255
     assert dataset.channels == ("MRI",)
 
 
@@ -185,7 +185,7 @@ def test_nnunet_names_that_are_no_anatomy_leave_the_integers_to_speak(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}}))
     scheme = load_dataset(tmp_path).scheme
     assert scheme.anatomies == {1: Anatomy(Kind.VERTEBRA, 1), 2: Anatomy(Kind.VERTEBRA, 2)}
-    assert scheme.unlabelled == 3
+    assert scheme.ignore_label == 3
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_nnunet_names_that_are_no_anatomy_leave_the_integers_to_speak(tmp_path):
         ({"labels": {"1": "vertebrum"}}, "vertebrum"),
         ({"labels": {"whole": [1, 2]}}, "whole"),
         ({"labels": {"0": "canal"}}, "background"),
-        ({"unlabelled": 255}, "labels"),
+        ({"ignore_label": 255}, "labels"),
         ([], "object"),
     ],
 )

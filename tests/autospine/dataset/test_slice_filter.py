@@ -34,7 +34,7 @@ COUNTS = np.array(
     st.integers(0, 2),
 )
 def test_counts_are_those_of_the_converted_slices(mask: np.ndarray, axis: int) -> None:
-    scheme = replace(SPIDER, unlabelled=255)
+    scheme = replace(SPIDER, ignore_label=255)
     classes = conversion(scheme, SEMANTIC4).apply(mask)
     slices = [classes.take(k, axis=axis).ravel() for k in range(mask.shape[axis])]
     expected = [np.bincount(each, minlength=256)[:4] for each in slices]

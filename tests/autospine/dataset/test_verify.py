@@ -57,7 +57,7 @@ def test_label_outside_the_scheme_names_value_and_count(tmp_path, spine):
 
 def test_unlabelled_voxels_are_inside_the_scheme(tmp_path, spine):
     spine(tmp_path, "1_t1", [1, 2, 255])
-    (tmp_path / "dataset.json").write_text('{"labels": {"1": "vertebra:1", "2": "vertebra:2"}, "unlabelled": 255}')
+    (tmp_path / "dataset.json").write_text('{"labels": {"1": "vertebra:1", "2": "vertebra:2"}, "ignore_label": 255}')
     made = make_fingerprint(load_dataset(tmp_path))
     assert made.cases[0].voxels[255] == 96
     assert 255 not in made.cases[0].centroids
@@ -131,7 +131,7 @@ def test_labels_that_count_downward_suggest_the_right_scheme(tmp_path, spine):
     assert "spider" in line
     assert "--labels lumbar7" in line
     assert "dataset.json" in line
-    assert make_fingerprint(load_dataset(tmp_path), scheme=get_scheme("lumbar7")).chains[0].values == (
+    assert make_fingerprint(load_dataset(tmp_path), scheme=get_scheme("lumbar7")).ordered_labels[0].values == (
         5,
         4,
         3,

@@ -9,7 +9,7 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.ensemble.probabilities import StoredImage, reference_classes
 from tests.autospine.ensemble.conftest import WHOLE, make_image
-from tests.tiny import chain_encoding, made_plan
+from tests.tiny import made_plan, ordered_encoding
 from tests.toys import QUICK, ToyTrainer
 
 
@@ -72,7 +72,7 @@ class Twenty(ToyTrainer):
 
 
 def test_references_become_the_classes_of_the_soft_max() -> None:
-    plan = made_plan(chain_encoding())
+    plan = made_plan(ordered_encoding())
     mask = np.array([[[0, 1, 3, 100, 201]]], np.uint8)
     assert reference_classes(mask, ToyTrainer(plan, QUICK), "m").tolist() == [[[0, 1, 1, 3, 2]]]
     twenty = Twenty(plan, QUICK)
@@ -80,7 +80,7 @@ def test_references_become_the_classes_of_the_soft_max() -> None:
     # A partly visible vertebra has no place in spider20: background, as in training.
     partly = np.concatenate([mask, [[[102]]]], axis=-1).astype(np.uint8)
     assert reference_classes(partly, twenty, "m").tolist() == [[[0, 1, 3, 6, 7, 0]]]
-    marked = replace(plan, scheme=replace(plan.scheme, unlabelled=255))
+    marked = replace(plan, scheme=replace(plan.scheme, ignore_label=255))
     assert reference_classes(np.array([[[1, 255]]], np.uint8), Twenty(marked, QUICK), "m").tolist() == [[[1, -1]]]
     with pytest.raises(UserError, match=r"m\.mha: holds label 9"):
         reference_classes(np.array([[[9]]], np.uint8), ToyTrainer(plan, QUICK), "m.mha")

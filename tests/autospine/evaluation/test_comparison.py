@@ -53,7 +53,7 @@ def test_both_sides_reach_every_row_by_generalisation(prediction: str, reference
 
 
 def test_unlabelled_voxels_are_told_apart() -> None:
-    part = LabelScheme("part", {1: Anatomy(Kind.VERTEBRA, 1)}, unlabelled=255)
+    part = LabelScheme("part", {1: Anatomy(Kind.VERTEBRA, 1)}, ignore_label=255)
     comparison = compare(SCHEMES["spider"], part)
     assert comparison.reference.apply(np.array([0, 1, 255])).tolist() == [0, 1, 2]
-    assert comparison.reference.target.unlabelled == 2
+    assert comparison.reference.target.ignore_label == 2

@@ -293,7 +293,7 @@ def test_kinds_that_one_scheme_lacks_are_not_counted() -> None:
 
 
 def test_unlabelled_voxels_are_on_neither_side() -> None:
-    part = LabelScheme("part", dict(SPIDER.anatomies), unlabelled=255)
+    part = LabelScheme("part", dict(SPIDER.anatomies), ignore_label=255)
     reference = spine(3)
     reference[:, :16] = 255  # level 3 and its disc are not annotated
     for kind in (Kind.VERTEBRA, Kind.DISC):
@@ -315,7 +315,7 @@ def test_empty_masks() -> None:
 
 
 def test_masks_are_left_as_they_are_and_may_be_views() -> None:
-    part = LabelScheme("part", dict(SPIDER.anatomies), unlabelled=255)
+    part = LabelScheme("part", dict(SPIDER.anatomies), ignore_label=255)
     reference = np.asfortranarray(spine(3))
     reference[0, 0] = 255
     prediction = spine(3).astype(np.int64)

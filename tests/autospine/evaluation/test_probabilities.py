@@ -72,7 +72,7 @@ def test_what_counts_in_the_log_loss() -> None:
     reference = spine()
     probabilities = stored(reference)
     open_ = np.where(reference == 2, 255, reference).astype(np.uint8)
-    scheme = replace(SPIDER, unlabelled=255)
+    scheme = replace(SPIDER, ignore_label=255)
     assert case_log_loss(probabilities, open_, scheme) == pytest.approx(-math.log(np.float16(0.7)))
     some = replace(probabilities, classes=("background", "L5", "disc", "spinal canal"))
     assert case_log_loss(some, reference, SPIDER) == pytest.approx(-math.log(np.float16(0.7)))

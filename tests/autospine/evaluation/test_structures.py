@@ -196,7 +196,7 @@ def test_every_figure_is_a_metric() -> None:
 
 
 def test_accuracy_is_that_of_the_whole_annotated_image() -> None:
-    part = LabelScheme("part", dict(SPIDER.anatomies), unlabelled=255)
+    part = LabelScheme("part", dict(SPIDER.anatomies), ignore_label=255)
     reference = np.zeros((3, 10, 10), np.uint8)
     reference[1, 4:6, 4:6], reference[0] = 1, 255
     prediction = np.zeros_like(reference)
@@ -221,7 +221,7 @@ def test_tolerance() -> None:
 
 
 def test_unlabelled_voxels_do_not_score() -> None:
-    part = LabelScheme("part", dict(SPIDER.anatomies), unlabelled=255)
+    part = LabelScheme("part", dict(SPIDER.anatomies), ignore_label=255)
     reference = np.zeros((4, 6, 5), np.uint8)
     reference[1, 2:4, 1:4] = 1
     reference[2:] = 255
@@ -232,7 +232,7 @@ def test_unlabelled_voxels_do_not_score() -> None:
 
 
 def test_arguments_are_left_as_they_are() -> None:
-    part = LabelScheme("part", dict(SPIDER.anatomies), unlabelled=255)
+    part = LabelScheme("part", dict(SPIDER.anatomies), ignore_label=255)
     reference = np.array([[[0, 1, 255], [2, 1, 0]]], np.uint8)
     prediction = np.array([[[1, 1, 1], [2, 2, 0]]], np.uint8)
     before = reference.copy(), prediction.copy()

@@ -71,8 +71,8 @@ def test_whole_fingerprint_survives_json(tmp_path, spine):
     found.save(tmp_path / "fingerprint.json")
     assert Fingerprint.load(tmp_path / "fingerprint.json") == found
     assert found.scheme.name == "spider"
-    assert found.chains[0].kind is Kind.VERTEBRA
-    assert found.chains[0].intervertebral_distance_mm == pytest.approx(12)
+    assert found.ordered_labels[0].kind is Kind.VERTEBRA
+    assert found.ordered_labels[0].intervertebral_distance_mm == pytest.approx(12)
 
 
 @pytest.mark.parametrize(("key", "value", "word"), [("version", 99, "version 99"), ("extra", 1, "extra")])
@@ -216,7 +216,7 @@ def test_warns_where_annotation_stops_early(tmp_path, spine):
 )
 def test_real_scans(real_data, name, values):
     found = made(real_data / name)
-    (chain,) = found.chains
+    (chain,) = found.ordered_labels
     assert chain.values == tuple(values)
     assert chain.kind is (Kind.DISC if name == "discs" else Kind.VERTEBRA)
     assert 28 < chain.intervertebral_distance_mm < 42

@@ -71,10 +71,10 @@ def random_model(save: Callable[..., Model]) -> Callable[..., Model]:
     """A U-Net with random weights on a chain of levels, 2-D or 3-D."""
 
     def made(folder: Path, dimension: int = 2, seed: int = 0, **changes: object) -> Model:
-        from tests.tiny import chain_encoding, made_plan
+        from tests.tiny import made_plan, ordered_encoding
         from tests.toys import QUICK, ToyTrainer
 
-        plan = made_plan(chain_encoding(), dimension)
+        plan = made_plan(ordered_encoding(), dimension)
         return save(folder, ToyTrainer(replace(plan, **changes), QUICK), seed)
 
     return made

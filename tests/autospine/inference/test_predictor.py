@@ -141,12 +141,12 @@ def test_several_models_are_averaged(tmp_path: Path, scan: Path, random_model) -
 def test_weighted_models_are_blended_whatever_they_see(tmp_path: Path, scan: Path, save, alike: bool) -> None:
     """Of one patch and preprocessing in one pass, of different ones on the plan's grid, chunk by chunk."""
     from autospine.preprocessing.transforms.base import TransformSettings
-    from tests.tiny import chain_encoding
+    from tests.tiny import ordered_encoding
     from tests.toys import QUICK, ToyTrainer
 
     steps = (TransformSettings("centre_crop", {"columns": 0.8}), TransformSettings("resize", {"rows": 50}))
     recipes = [QUICK] * 3 if alike else [QUICK, replace(QUICK, patch=(40, 24)), replace(QUICK, transforms=steps)]
-    plan, weights = made_plan(chain_encoding()), (0.5, 0.2, 0.3)
+    plan, weights = made_plan(ordered_encoding()), (0.5, 0.2, 0.3)
     singles = [save(tmp_path / str(k), ToyTrainer(plan, recipe), k) for k, recipe in enumerate(recipes)]
     blend = [replace(model, weight=2 * weight) for model, weight in zip(singles, weights, strict=True)]
     volume, stored = read_image(scan), []
@@ -197,13 +197,13 @@ def test_an_unknown_scheme_is_a_users_error(tmp_path: Path, scan: Path, bright) 
 def test_a_model_with_a_scheme_of_its_own_answers_in_it_where_the_data_sets_has_no_place(
     tmp_path: Path, scan: Path, save
 ) -> None:
-    from tests.tiny import chain_encoding
+    from tests.tiny import ordered_encoding
     from tests.toys import QUICK, ToyTrainer
 
     class Semantic(ToyTrainer):
         scheme = "semantic4"
 
-    trainer = Semantic(made_plan(chain_encoding()), QUICK)
+    trainer = Semantic(made_plan(ordered_encoding()), QUICK)
     save(tmp_path / "model", trainer)
     found = predict(scan, tmp_path / "model", device="cpu")
     assert found.scheme.name == "semantic4"
@@ -224,10 +224,10 @@ def test_what_cannot_be_segmented_is_said(tmp_path: Path, scan: Path, bright, wh
 
 
 def test_two_channels_go_in_together(tmp_path: Path, scan: Path, save) -> None:
-    from tests.tiny import chain_encoding
+    from tests.tiny import ordered_encoding
     from tests.toys import QUICK, ToyTrainer
 
-    plan = made_plan(chain_encoding(), channels=("t1", "t2"))
+    plan = made_plan(ordered_encoding(), channels=("t1", "t2"))
     plan = replace(plan, network=replace(plan.network, in_channels=2))
     save(tmp_path / "model", ToyTrainer(plan, QUICK))
     volume = read_image(scan)

@@ -7,10 +7,10 @@ import pytest
 
 from autospine.inference.ranges import domain_warnings
 from autospine.planning.plan import TrainingDomain
-from tests.tiny import chain_encoding, made_plan
+from tests.tiny import made_plan, ordered_encoding
 
 SEEN = TrainingDomain((4.0, 0.5, 0.5), (5.0, 0.8, 0.8), (50, 250, 150), (90, 400, 300), ("t1", "t2"), 0.0)
-PLAN = made_plan(chain_encoding(), seen=SEEN)
+PLAN = made_plan(ordered_encoding(), seen=SEEN)
 
 
 def warned(array: np.ndarray, spacing: tuple[float, float, float], sequence: str) -> tuple[str, ...]:

@@ -33,9 +33,9 @@ from tests.paths import ROOT
 from tests.spines import draw
 from tests.tiny import (
     SPACING,
-    chain_encoding,
     made_plan,
     make_job,
+    ordered_encoding,
     shrunk,
     spine_image,
     spine_mask,
@@ -121,12 +121,12 @@ def test_steps_of_a_recipe_are_undone_on_rebuilt_slices(tmp_path: Path, scan: Pa
 def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) -> None:
     """What a network without a fault would say of a drawn spine, slice by slice, gives the spine's own labels."""
     spine, own = draw(), (4.0, 2.0, 2.0)
-    encoding = chain_encoding(9, intervertebral_distance_mm=32.0)
+    encoding = ordered_encoding(9, intervertebral_distance_mm=32.0)
     grid = case_grid(Grid(spacing, rebuild=Rebuild(1.0)), spine.labels.shape, own)
     labels = grid.bring_mask(spine.labels, None)
     values = np.zeros((encoding.channels, *grid.shape), np.float32)
-    compact = encoding.compact(labels, "spine")
-    semantic = encoding.semantic_of_compact()[compact]
+    train_ids = encoding.train_ids(labels, "spine")
+    semantic = encoding.class_of_index()[train_ids]
     values[: encoding.semantic_channels] = np.arange(encoding.semantic_channels)[:, None, None, None] == semantic
     places = np.indices(grid.shape)[1:]
     for value, middle in spine.middles.items():

@@ -22,7 +22,7 @@ from autospine.preprocessing.run import bring_to_grid
 from autospine.volumes import read_image, read_mask
 from tests.autospine.inference.test_panoptic import as_volume
 from tests.autospine.inference.test_rebuilt_slices import COARSER, OWN, pair
-from tests.tiny import SPACING, chain_encoding, spine_image, spine_mask, write_array
+from tests.tiny import SPACING, ordered_encoding, spine_image, spine_mask, write_array
 from tests.toys import QUICK, BrightnessTrainer, ToyTrainer
 
 CPU = torch.device("cpu")
@@ -39,11 +39,11 @@ def rebuilding(spacing: tuple[float | None, ...] = OWN) -> Plan:
 
 
 @pytest.mark.parametrize("stack", [False, True])
-@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
 def test_the_network_sees_rebuilt_slices_only_where_they_count(
-    tmp_path: Path, image: np.ndarray, save, stack: bool, chained: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, image: np.ndarray, save, stack: bool, ordered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = pair(OWN, chain_encoding())[1] if chained else rebuilding()
+    plan = pair(OWN, ordered_encoding())[1] if ordered else rebuilding()
     model = save(tmp_path / "model", ToyTrainer(plan, replace(QUICK, patch=(96, 48))))
     predictor, seen = Predictor([model], CPU), []
     forward = predictor.groups[0]._forward
@@ -54,17 +54,17 @@ def test_the_network_sees_rebuilt_slices_only_where_they_count(
 
     monkeypatch.setattr(predictor.groups[0], "_forward", counted)
     answer = predictor.predict(image[None], SPACING, None, stack)
-    assert sum(seen) == (COUNT if chained or stack else 6)
+    assert sum(seen) == (COUNT if ordered or stack else 6)
     assert (answer.stack is not None) == stack
 
 
 @pytest.mark.parametrize("spacing", [OWN, COARSER], ids=["own pixels", "other pixels"])
 @pytest.mark.parametrize("view_axis", [0, 1, None], ids=["sagittal", "axial", "volume"])
-@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
 def test_asking_for_the_stack_changes_nothing_else(
-    tmp_path: Path, image: np.ndarray, save, spacing, view_axis: int | None, chained: bool
+    tmp_path: Path, image: np.ndarray, save, spacing, view_axis: int | None, ordered: bool
 ) -> None:
-    plan = pair(spacing, chain_encoding() if chained else None)[1]
+    plan = pair(spacing, ordered_encoding() if ordered else None)[1]
     if view_axis != 0:
         network = (
             replace(plan.network, dimension=3, kernels=((3,) * 3,) * 2, strides=((1, 1, 1), (1, 2, 2)))

@@ -197,15 +197,15 @@ def test_empty_arrays_and_booleans() -> None:
 
 @pytest.mark.parametrize(("own", "expected"), [(254, 254), (None, 255)])
 def test_unlabelled_voxels_stay_unlabelled(own: int | None, expected: int) -> None:
-    source = LabelScheme("part", {1: L3}, unlabelled=255)
-    target = LabelScheme("whole", dict(SCHEMES["spider"].anatomies), unlabelled=own)
+    source = LabelScheme("part", {1: L3}, ignore_label=255)
+    target = LabelScheme("whole", dict(SCHEMES["spider"].anatomies), ignore_label=own)
     there = conversion(source, target)
-    assert there.target.unlabelled == expected
+    assert there.target.ignore_label == expected
     assert there.apply(np.array([0, 1, 255])).tolist() == [0, 3, expected]
 
 
 def test_unlabelled_value_taken_by_the_target_moves_on() -> None:
-    source = LabelScheme("part", {1: L3}, unlabelled=9)
+    source = LabelScheme("part", {1: L3}, ignore_label=9)
     target = LabelScheme("full", {9: L3, 255: Anatomy(Kind.CANAL)})
     assert conversion(source, target).apply(np.array([0, 1, 9])).tolist() == [0, 9, 256]
 
@@ -217,10 +217,10 @@ def test_the_smallest_of_several_integers_stands_for_an_anatomy() -> None:
 
 
 def test_scheme_files(tmp_path: Path) -> None:
-    own = {"name": "mine", "labels": {"7": "vertebra:3", "300": "canal"}, "unlabelled": 255}
+    own = {"name": "mine", "labels": {"7": "vertebra:3", "300": "canal"}, "ignore_label": 255}
     (tmp_path / "mine.json").write_text(json.dumps(own))
     scheme = get_scheme(str(tmp_path / "mine.json"))
-    assert (scheme.name, scheme.value_of(L3), scheme.unlabelled) == ("mine", 7, 255)
+    assert (scheme.name, scheme.value_of(L3), scheme.ignore_label) == ("mine", 7, 255)
     (tmp_path / "dataset.json").write_text(json.dumps({**own, "channels": ["t2"]}))
     assert get_scheme(str(tmp_path)) == scheme
 
@@ -234,8 +234,8 @@ def test_scheme_files(tmp_path: Path) -> None:
         ('{"labels": {"1": "canal", "01": "cord"}}', "twice"),
         ('{"labels": {"1": "kanal"}}', "names no anatomy"),
         ('{"labels": {"0": "canal"}}', "background"),
-        ('{"labels": {"255": "canal"}, "unlabelled": 255}', "unlabelled voxels"),
-        ('{"labels": {}, "unlabelled": "255"}', "no integer"),
+        ('{"labels": {"255": "canal"}, "ignore_label": 255}', "unlabelled voxels"),
+        ('{"labels": {}, "ignore_label": "255"}', "no integer"),
         ('{"labels": {}, "colour": 1}', "unknown key 'colour'"),
     ],
 )

@@ -103,7 +103,7 @@ def test_nothing_labelled_and_nothing_to_see(tmp_path: Path) -> None:
 
 
 def test_unlabelled_voxels_are_left_plain(tmp_path: Path) -> None:
-    scheme = LabelScheme("part", {1: Anatomy(Kind.VERTEBRA, 1)}, unlabelled=255)
+    scheme = LabelScheme("part", {1: Anatomy(Kind.VERTEBRA, 1)}, ignore_label=255)
     mask = np.where(spine() == 1, 1, 255).astype(np.uint8)
     before = mask.copy()
     draw_overlay(scan(mask), mask, (4.0, 1.0, 1.0), scheme, tmp_path / "part.png")

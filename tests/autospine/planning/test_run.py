@@ -224,7 +224,7 @@ def test_partly_labelled_sets_are_chains(tmp_path: Path, spine: Spine, labels: l
     for case_id in ("1_t2", "2_t2"):
         spine(tmp_path / "data", case_id, labels=labels)
     outcome = plan(tmp_path / "data")
-    assert [chain.kind.value for chain in outcome.fingerprint.chains] == [kind]
+    assert [chain.kind.value for chain in outcome.fingerprint.ordered_labels] == [kind]
     encoding = outcome.plans[0].encoding
     assert [each.name for each in encoding.classes] == [kind]
     assert encoding.levels == (1, 2, 3, 4, 5)
@@ -236,7 +236,7 @@ def test_unknown_integers_one_above_another_are_a_chain_too(tmp_path: Path, spin
         spine(tmp_path / "data", case_id, labels=[41, 43, 50, 52])
     encoding = plan(tmp_path / "data").plans[0].encoding
     assert encoding.classes[0].values == (41, 43, 50, 52)
-    assert encoding.chained
+    assert encoding.ordered
 
 
 def test_images_without_a_mask_are_left_out(data: Path) -> None:

@@ -12,7 +12,7 @@ from autospine.preprocessing.resampling import resize_labels, resized_shape
 from autospine.preprocessing.run import bring_to_grid
 from autospine.reconstruction.grid import SliceGrid
 from autospine.reconstruction.masks import rebuild_mask
-from tests.tiny import SPACING, chain_encoding, made_plan, spine_image, spine_mask
+from tests.tiny import SPACING, made_plan, ordered_encoding, spine_image, spine_mask
 
 SIZES, MILLIMETRES = st.tuples(*[st.integers(1, 40)] * 3), st.tuples(*[st.floats(0.3, 9)] * 3)
 REBUILT = Grid((None, 1.0, 1.2), rebuild=Rebuild(1.0))
@@ -47,7 +47,7 @@ def test_measured_slices_stay_where_they_are_in_space(shape, spacing, target: fl
 @pytest.mark.parametrize("method", ["linear", "cubic"])
 def test_measured_slices_are_those_of_the_plan_without_rebuilding(method: str) -> None:
     """Bit for bit, normalisation included."""
-    plain = made_plan(chain_encoding(), grid=Grid(REBUILT.spacing))
+    plain = made_plan(ordered_encoding(), grid=Grid(REBUILT.spacing))
     rebuilt = replace(plain, grid=Grid(REBUILT.spacing, rebuild=Rebuild(1.0, method)))
     image = np.stack([spine_image(spine_mask(), seed) for seed in (0, 1)])
     found = bring_to_grid(image, SPACING, rebuilt)
@@ -60,7 +60,7 @@ def test_measured_slices_are_those_of_the_plan_without_rebuilding(method: str) -
 
 
 def test_linear_slices_lie_between_their_neighbours() -> None:
-    plan = made_plan(chain_encoding(), grid=REBUILT)
+    plan = made_plan(ordered_encoding(), grid=REBUILT)
     found = bring_to_grid(spine_image(spine_mask())[None], SPACING, plan)[0]
     np.testing.assert_allclose(found[2], (found[0] + found[4]) / 2, atol=1e-5)
     np.testing.assert_allclose(found[7], 0.25 * found[4] + 0.75 * found[8], atol=1e-5)
@@ -92,7 +92,7 @@ def test_the_input_is_not_changed() -> None:
     kept = mask.copy(), image.copy()
     grid = case_grid(REBUILT, mask.shape, SPACING)
     grid.bring_mask(mask, UNKNOWN)
-    bring_to_grid(image, SPACING, made_plan(chain_encoding(), grid=REBUILT))
+    bring_to_grid(image, SPACING, made_plan(ordered_encoding(), grid=REBUILT))
     np.testing.assert_array_equal(mask, kept[0])
     np.testing.assert_array_equal(image, kept[1])
 

@@ -97,7 +97,7 @@ def test_the_key_changes_with_files_and_rules_and_not_with_the_way_to_them(
         preprocessing_key(case, replace(plan, grid=Grid((None, 1.0, 1.5)))),
         preprocessing_key(case, replace(plan, normalisation=Normalisation(1.0, 99.0))),
         preprocessing_key(case, replace(plan, view_axis=1)),
-        preprocessing_key(case, replace(plan, scheme=replace(plan.scheme, unlabelled=255))),
+        preprocessing_key(case, replace(plan, scheme=replace(plan.scheme, ignore_label=255))),
         preprocessing_key(case, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(1.0)))),
         preprocessing_key(case, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(2.0)))),
         preprocessing_key(case, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(1.0, "cubic")))),

@@ -11,7 +11,7 @@ from autospine.labels.conversion import get_scheme
 from autospine.planning.plan import Plan
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.training.data import Batch, Batches, PatchSampler
-from tests.tiny import IDS, chain_encoding, made_plan, plan_of, spine_image, spine_mask
+from tests.tiny import IDS, made_plan, ordered_encoding, plan_of, spine_image, spine_mask
 
 SPIDER = get_scheme("spider")
 
@@ -79,7 +79,7 @@ def test_points_are_the_centroids_of_the_labels_in_the_patch(tiny_work: WorkFold
     for step in range(4):
         batch = Batches(sampler, 2, seed=3).make(step)
         for labels, centres in zip(batch.labels.numpy(), batch.centres.numpy(), strict=True):
-            for k in np.unique(labels[(labels > 0) & (labels < sampler.encoding.ignored)]):
+            for k in np.unique(labels[(labels > 0) & (labels < sampler.encoding.ignore_index)]):
                 measured = np.argwhere(labels == k).mean(axis=0)
                 np.testing.assert_allclose(centres[k], measured, atol=1e-3)
 
@@ -127,8 +127,8 @@ def test_what_lies_outside_the_case_is_ignored_and_as_dark_as_the_case(tiny_work
     assert sample.labels.shape == (100, 50)
     outside = np.ones((100, 50), bool)
     outside[10:82, 4:40] = False
-    assert (sample.labels[outside] == sampler.encoding.ignored).all()
-    assert (sample.labels[~outside] != sampler.encoding.ignored).all()
+    assert (sample.labels[outside] == sampler.encoding.ignore_index).all()
+    assert (sample.labels[~outside] != sampler.encoding.ignore_index).all()
     assert (sample.image[0][outside] == sample.image[0][~outside].min()).all()
 
 
@@ -140,29 +140,29 @@ def stored(tmp_path, plan: Plan, mask: np.ndarray, slices: tuple[int, ...] | Non
 
 
 def test_rows_above_the_topmost_label_are_ignored_where_annotation_ends_early(tmp_path) -> None:
-    encoding = replace(chain_encoding(3), partial_annotation_above=True)
+    encoding = replace(ordered_encoding(3), partial_annotation_above=True)
     mask = spine_mask(levels=3)
     mask[mask == 100] = 0
     sampler = stored(tmp_path, made_plan(encoding, patch=(1, 72, 36)), mask)
     labels = sampler.extract_patch(0, (2, 0, 0)).labels
     top = int(np.argwhere(mask)[:, 1].min())
-    assert (labels[:top] == encoding.ignored).all()
-    assert not (labels[top:] == encoding.ignored).any()
+    assert (labels[:top] == encoding.ignore_index).all()
+    assert not (labels[top:] == encoding.ignore_index).any()
 
 
 def test_unlabelled_voxels_are_ignored(tmp_path) -> None:
-    encoding = replace(chain_encoding(5), unlabelled=150)
+    encoding = replace(ordered_encoding(5), ignore_label=150)
     mask = spine_mask()
     mask[:, :5] = 150
     sampler = stored(tmp_path, made_plan(encoding, patch=(1, 72, 36)), mask)
     labels = sampler.extract_patch(0, (2, 0, 0)).labels
-    np.testing.assert_array_equal(labels == encoding.ignored, mask[2] == 150)
+    np.testing.assert_array_equal(labels == encoding.ignore_index, mask[2] == 150)
     assert 150 not in [record.value for record in sampler.labels[0]]
 
 
 def test_only_the_slices_of_the_record_are_drawn(tmp_path) -> None:
     mask = spine_mask()
-    sampler = stored(tmp_path, made_plan(chain_encoding()), mask, slices=(2, 4))
+    sampler = stored(tmp_path, made_plan(ordered_encoding()), mask, slices=(2, 4))
     generator = np.random.default_rng(0)
     drawn = {sampler._start(0, wanted, generator)[0] for wanted in (None, *sampler.labels[0]) for _ in range(20)}
     assert drawn == {2, 4}
@@ -171,11 +171,11 @@ def test_only_the_slices_of_the_record_are_drawn(tmp_path) -> None:
 
 def test_axial_and_sagittal_slices_are_those_of_the_case(tmp_path) -> None:
     mask = spine_mask()
-    plan = made_plan(chain_encoding(offset_axes=(0, 2)), view_axis=1, patch=(6, 1, 36))
+    plan = made_plan(ordered_encoding(offset_axes=(0, 2)), view_axis=1, patch=(6, 1, 36))
     sampler = stored(tmp_path, plan, mask)
-    compact = plan.encoding.compact(mask, "mask")
+    train_ids = plan.encoding.train_ids(mask, "mask")
     for row in (3, 30, 55):
-        np.testing.assert_array_equal(sampler.extract_patch(0, (0, row, 0)).labels, compact[:, row])
+        np.testing.assert_array_equal(sampler.extract_patch(0, (0, row, 0)).labels, train_ids[:, row])
 
 
 def test_labels_of_another_scheme_are_converted(tmp_path) -> None:
@@ -183,7 +183,7 @@ def test_labels_of_another_scheme_are_converted(tmp_path) -> None:
 
     semantic = get_scheme("semantic4")
     values = tuple(sorted(semantic.anatomies))
-    mask, plan = spine_mask(), made_plan(chain_encoding(), patch=(1, 72, 36))
+    mask, plan = spine_mask(), made_plan(ordered_encoding(), patch=(1, 72, 36))
     record = CaseRecord("case", "p", "t2", mask.shape, (4.0, 3.0, 3.0), describe_labels(mask), None, "key")
     CaseStore(tmp_path, "case").write(spine_image(mask)[None], mask, record, 0)
     encoding = plain_encoding(semantic, values)

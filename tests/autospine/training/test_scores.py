@@ -16,7 +16,7 @@ from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.optimisation import OptimizerStep
 from autospine.training.scores import patch_scores, scores_of
 from autospine.training.trainer import Context
-from tests.tiny import chain_encoding
+from tests.tiny import ordered_encoding
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle")
 
@@ -55,9 +55,9 @@ class Fixed(nn.Module):
 
 
 def test_patches_count_together_and_voxels_without_annotation_do_not() -> None:
-    encoding = chain_encoding()
+    encoding = ordered_encoding()
     generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, encoding.ignored + 1, (2, 9, 7), generator=generator)
+    labels = torch.randint(0, encoding.ignore_index + 1, (2, 9, 7), generator=generator)
     logits = torch.randn((2, encoding.channels, 9, 7), generator=generator)
     logits[:, encoding.semantic_channels :] += 100  # offsets and levels are no classes
     network = Fixed(logits)
@@ -66,7 +66,7 @@ def test_patches_count_together_and_voxels_without_annotation_do_not() -> None:
     nothing = torch.zeros(2, 1)
     batch = Batch(torch.zeros(2, 1, 9, 7), labels, nothing, nothing, nothing)
     scores = patch_scores(network, encoding, context, [batch, batch])
-    reference = torch.from_numpy(encoding.semantic_of_compact())[labels].numpy().ravel()
+    reference = torch.from_numpy(encoding.class_of_index())[labels].numpy().ravel()
     predicted = logits[:, : encoding.semantic_channels].argmax(1).numpy().ravel()
     known = reference >= 0
     expected = sklearn_metrics.f1_score(
@@ -89,9 +89,9 @@ class Pointwise(nn.Module):
 
 
 def test_a_batch_too_large_for_the_memory_is_scored_in_parts() -> None:
-    encoding = chain_encoding()
+    encoding = ordered_encoding()
     generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, encoding.ignored + 1, (5, 9, 7), generator=generator)
+    labels = torch.randint(0, encoding.ignore_index + 1, (5, 9, 7), generator=generator)
     nothing = torch.zeros(5, 1)
     batch = Batch(torch.randn((5, 1, 9, 7), generator=generator), labels, nothing, nothing, nothing)
     network = Pointwise(encoding.channels)

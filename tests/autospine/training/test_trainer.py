@@ -137,7 +137,7 @@ class SemanticTrainer(ToyTrainer):
 def test_a_trainer_with_a_scheme_of_its_own(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = SemanticTrainer(plan_of(tiny_work, 2), QUICK)
     assert trainer.label_scheme.name == "semantic4"
-    assert not trainer.encoding.chained
+    assert not trainer.encoding.ordered
     assert trainer.shape().out_channels == 1 + len(trainer.encoding.values)
     batch = make_batches(trainer, make_job(tiny_work, trainer.plan, tmp_path), ("1_t1",), 0).make(0)
     assert set(batch.labels.unique().tolist()) <= {*range(len(trainer.encoding.values) + 2)}
@@ -156,7 +156,7 @@ def test_a_scheme_without_a_place_for_any_label_is_refused(tiny_work: WorkFolder
 
 def test_a_recipe_may_ask_for_classes_instead_of_levels(tiny_work: WorkFolder) -> None:
     trainer = ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, learns="classes"))
-    assert not trainer.encoding.chained
+    assert not trainer.encoding.ordered
     assert trainer.encoding.channels == 12
 
 
@@ -180,7 +180,7 @@ def test_trainer_is_abstract_without_build() -> None:
         name = "empty"
         recipes: ClassVar[dict[str, Recipe]] = {"quick": QUICK}
 
-    from tests.tiny import chain_encoding
+    from tests.tiny import ordered_encoding
 
     with pytest.raises(TypeError, match="build"):
-        Empty(made_plan(chain_encoding()), QUICK)  # type: ignore[abstract]
+        Empty(made_plan(ordered_encoding()), QUICK)  # type: ignore[abstract]

@@ -18,7 +18,7 @@ from autospine.training.budget import ValidationCost
 from autospine.training.validation import afterwards, count_windows, reference_of
 from tests.tiny import IDS, SHAPE, make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
-from trainers.wgan_resunet.labels import AXIAL4, UNLABELLED, derive_axial4
+from trainers.wgan_resunet.labels import AXIAL4, IGNORE_LABEL, derive_axial4
 
 WITHOUT_CANAL = np.zeros((4, 6, 8), np.uint8)  # (slices, rows, columns)
 WITHOUT_CANAL[1:3, 1:4, 2:5] = 1
@@ -33,7 +33,7 @@ def trainer() -> SimpleNamespace:
 
 def test_a_mask_that_leaves_nothing_to_score_is_named(trainer, caplog: pytest.LogCaptureFixture) -> None:
     annotated = reference_of(trainer, WITHOUT_CANAL, "masks/7_t2.mha")
-    assert set(np.unique(annotated)) == {0, UNLABELLED}
+    assert set(np.unique(annotated)) == {0, IGNORE_LABEL}
     assert caplog.messages == [
         "masks/7_t2.mha: nothing of the trainer's labels can be derived from it; it is not scored"
     ]

@@ -62,5 +62,5 @@ def test_voxels_that_nobody_labelled_stay_plain() -> None:
     from dataclasses import replace
 
     labels = np.full((10, 10), 255, np.uint8)
-    pictures = draw_slice(np.ones((10, 10)), labels, (1.0, 1.0), (0, 1), replace(SCHEME, unlabelled=255))
+    pictures = draw_slice(np.ones((10, 10)), labels, (1.0, 1.0), (0, 1), replace(SCHEME, ignore_label=255))
     assert (pictures.mask == 89).all()

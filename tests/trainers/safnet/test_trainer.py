@@ -123,7 +123,7 @@ def test_what_is_not_annotated_has_no_loss_in_either(tiny_work: WorkFolder, tmp_
         batch = make_batches(trainer, job, job.fold.train, 0).make(0).part(0, 1)
         hidden = torch.zeros_like(batch.labels, dtype=torch.bool)
         hidden[:, :, 40:] = True
-        batch = replace(batch, labels=batch.labels.masked_fill(hidden, trainer.encoding.ignored))
+        batch = replace(batch, labels=batch.labels.masked_fill(hidden, trainer.encoding.ignore_index))
         logits = torch.randn(1, trainer.encoding.channels, *batch.labels.shape[1:], requires_grad=True)
         trainer.loss()(logits, batch)["loss"].backward()
         assert logits.grad is not None
@@ -135,7 +135,7 @@ def test_the_comparators_see_the_same_data_in_three_dimensions(tiny_work: WorkFo
     for word in ("transforms", "split", "patch", "batch", "epochs", "optimisers", "schedule", "augmentation"):
         assert getattr(COMPARED, word) == getattr(PUBLISHED, word)
     trainer = UNetTrainer(plan_of(tiny_work, 3), COMPARED)
-    assert not trainer.encoding.chained
+    assert not trainer.encoding.ordered
     with pytest.raises(UserError, match=r"cuts 3-D patches, the plan 2d_sagittal is 2-D"):
         UNetTrainer(plan_of(tiny_work, 2), COMPARED)
 

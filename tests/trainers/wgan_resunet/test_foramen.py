@@ -18,7 +18,7 @@ from autospine.preprocessing.transforms.base import (
 )
 from tests.trainers.wgan_resunet.test_labels import SPIDER, spine
 from trainers.wgan_resunet.foramen import derive_foramen, lacks_foramen
-from trainers.wgan_resunet.labels import AXIAL4, BODY, FORAMEN, LAMINA, UNLABELLED, derive_axial4
+from trainers.wgan_resunet.labels import AXIAL4, BODY, FORAMEN, IGNORE_LABEL, LAMINA, derive_axial4
 
 SPINEPS = get_scheme("spineps")
 TRANSFORMS = make_transforms((TransformSettings("derive_axial4"),))
@@ -66,12 +66,12 @@ def test_a_case_without_canal_is_named_and_its_rows_are_not_scored() -> None:
     with pytest.raises(UserError, match="the mask of 7_t2: shows no spinal canal"):
         apply_transforms(TRANSFORMS, start)
     derived = derive_foramen(mask, SPINEPS)
-    assert set(np.unique(derived)) == {0, UNLABELLED}
-    assert (derived[:, 2:9] == UNLABELLED).all()
+    assert set(np.unique(derived)) == {0, IGNORE_LABEL}
+    assert (derived[:, 2:9] == IGNORE_LABEL).all()
 
 
 def test_what_is_not_annotated_stays_so() -> None:
     mask = subregions()
     mask[:, :3] = 250
-    derived = derive_foramen(mask, replace(SPINEPS, unlabelled=250))
-    np.testing.assert_array_equal(derived == UNLABELLED, mask == 250)
+    derived = derive_foramen(mask, replace(SPINEPS, ignore_label=250))
+    np.testing.assert_array_equal(derived == IGNORE_LABEL, mask == 250)

@@ -15,8 +15,8 @@ from autospine.labels.schemes import LabelScheme
 from trainers.wgan_resunet.labels import (
     BODY,
     FORAMEN,
+    IGNORE_LABEL,
     LAMINA,
-    UNLABELLED,
     canal_border,
     check_derivable,
     derive_axial4,
@@ -97,16 +97,16 @@ def test_beyond_the_canals_ends_the_nearest_border_holds() -> None:
 
 def test_a_vertebra_that_the_canal_does_not_reach_is_unlabelled() -> None:
     derived = derive_axial4(spine(canal_rows=slice(0, 10)), SPIDER)
-    assert (derived[:, 11:18] == UNLABELLED).all()
-    assert not (derived[:, :11] == UNLABELLED).any()
+    assert (derived[:, 11:18] == IGNORE_LABEL).all()
+    assert not (derived[:, :11] == IGNORE_LABEL).any()
     assert (derived[:, 2:9] == BODY).any()
 
 
 def test_without_a_canal_nothing_is_invented() -> None:
     mask = spine(canal_rows=slice(0, 0))
     derived = derive_axial4(mask, SPIDER)
-    assert set(np.unique(derived)) == {0, UNLABELLED}
-    assert (derived[:, 2:9] == UNLABELLED).all()
+    assert set(np.unique(derived)) == {0, IGNORE_LABEL}
+    assert (derived[:, 2:9] == IGNORE_LABEL).all()
 
 
 def test_a_stray_voxel_of_canal_does_not_move_the_border() -> None:
@@ -135,7 +135,7 @@ def test_the_cord_counts_as_canal_in_which_it_lies() -> None:
     with_cord = np.where((np.arange(SHAPE[0]) == 2)[:, None, None] & (whole == 61), 60, whole)
     np.testing.assert_array_equal(derive_axial4(with_cord, scheme), derive_axial4(mask, SPIDER))
     alone = np.where(whole == 61, 60, whole)
-    assert set(np.unique(derive_axial4(alone, scheme))) == {0, UNLABELLED}
+    assert set(np.unique(derive_axial4(alone, scheme))) == {0, IGNORE_LABEL}
 
 
 def test_partly_visible_vertebrae_are_divided_too() -> None:
@@ -145,22 +145,22 @@ def test_partly_visible_vertebrae_are_divided_too() -> None:
 
 
 def test_what_is_not_annotated_stays_so() -> None:
-    scheme = LabelScheme("spider", SPIDER.anatomies, unlabelled=250)
+    scheme = LabelScheme("spider", SPIDER.anatomies, ignore_label=250)
     mask = spine()
     mask[:, :3] = 250
     derived = derive_axial4(mask, scheme)
-    np.testing.assert_array_equal(derived == UNLABELLED, mask == 250)
+    np.testing.assert_array_equal(derived == IGNORE_LABEL, mask == 250)
 
 
 @given(arrays(np.uint8, (3, 6, 7), elements=st.sampled_from([0, 1, 2, 100, 101, 201])))
 def test_bone_stays_bone_and_canal_canal(mask: np.ndarray) -> None:
     derived = derive_axial4(mask, SPIDER)
     bone = np.isin(mask, (1, 2, 101))
-    assert np.isin(derived[bone], (BODY, LAMINA, UNLABELLED)).all()
+    assert np.isin(derived[bone], (BODY, LAMINA, IGNORE_LABEL)).all()
     assert not np.isin(derived[~bone], (BODY, LAMINA)).any()
     assert (mask[derived == FORAMEN] == 100).all()
     if (mask == 100).any(axis=(0, 2)).all():
-        assert not (derived == UNLABELLED).any()
+        assert not (derived == IGNORE_LABEL).any()
         border = canal_border(mask == 100)
         columns = np.broadcast_to(np.arange(7), mask.shape)
         assert (columns < border[:, None])[derived == BODY].all()

@@ -60,7 +60,7 @@ def test_a_slice_that_one_mask_shows_is_scored_as_wrong() -> None:
 def test_what_is_not_annotated_is_not_scored() -> None:
     reference, prediction = discs(), discs(3)
     reference[prediction != reference] = 255
-    assert all(s.dice == 1 for s in score_slices(prediction, reference, SPACING, (1,), unlabelled=255))
+    assert all(s.dice == 1 for s in score_slices(prediction, reference, SPACING, (1,), ignore_label=255))
 
 
 def test_what_is_not_annotated_is_not_background_either() -> None:
@@ -71,7 +71,7 @@ def test_what_is_not_annotated_is_not_background_either() -> None:
     prediction[:2, 0, :40] = 1
     prediction[3, 0, :20] = 1
     prediction[26:] = 1
-    (score,) = score_slices(prediction, reference, SPACING, (1,), unlabelled=255)
+    (score,) = score_slices(prediction, reference, SPACING, (1,), ignore_label=255)
     iou, rest = 80 / 120, 180 / 220
     assert score.dice == pytest.approx(0.8)
     assert score.mean_iou == pytest.approx((iou + rest) / 2)
@@ -82,8 +82,8 @@ def test_a_case_of_which_nothing_could_be_derived_is_not_scored() -> None:
     prediction = discs()
     undivided, bare = np.zeros_like(prediction), np.zeros_like(prediction)
     undivided[:, 1] = 255
-    assert score_slices(prediction, undivided, SPACING, (1,), unlabelled=255) == []
-    assert len(score_slices(prediction, bare, SPACING, (1,), unlabelled=255)) == 2  # without vertebrae
+    assert score_slices(prediction, undivided, SPACING, (1,), ignore_label=255) == []
+    assert len(score_slices(prediction, bare, SPACING, (1,), ignore_label=255)) == 2  # without vertebrae
 
 
 def test_distances_are_in_true_millimetres() -> None:

@@ -31,7 +31,7 @@ from tests.contracts.trainer import CPU, TrainerContract
 from tests.paths import SHARED
 from tests.tiny import IDS, make_job, spine_image, spine_mask, tiny_shape, write_array
 from trainers.wgan_resunet import tables as table
-from trainers.wgan_resunet.labels import UNLABELLED, derive_axial4
+from trainers.wgan_resunet.labels import IGNORE_LABEL, derive_axial4
 from trainers.wgan_resunet.trainer import CRITIC, GENERATOR, SMALLEST_SIDE, WGANResUNetTrainer
 
 SPIDER, AXIAL = get_scheme("spider"), get_scheme("axial4")
@@ -139,7 +139,7 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
 def test_body_foramen_and_lamina_are_learnt(tiny_work: WorkFolder) -> None:
     trainer = made(tiny_work)
     assert [each.name for each in trainer.encoding.classes] == [a.name for a in AXIAL.anatomies.values()]
-    assert trainer.encoding.unlabelled == UNLABELLED
+    assert trainer.encoding.ignore_label == IGNORE_LABEL
 
 
 def test_the_parts_of_the_ablation_are_options(tiny_work: WorkFolder) -> None:
@@ -220,7 +220,7 @@ def test_slices_without_vertebrae_and_more_clusters_than_positions(tiny_work: Wo
     job = make_job(tiny_work, trainer.plan, tmp_path)
     bare = [k for k in range(spine_mask().shape[1]) if not bones()[:, k].any() or k < 2]
     batch = make_batches(trainer, job, IDS[:1], 0, {IDS[0]: tuple(bare)}).make(0)
-    assert not batch.labels[batch.labels != trainer.encoding.ignored].any()
+    assert not batch.labels[batch.labels != trainer.encoding.ignore_index].any()
     context = prepare(trainer, trainer.shape(), Precision(), CPU)
     terms = trainer.training_step(context, batch)
     assert all(bool(term.isfinite()) for term in terms.values())

@@ -82,8 +82,8 @@ def draw_case(files: CaseFiles) -> tuple[str, list[Panel]]:
     except UserError:
         return "", []
     rows = files.comparison.reference.target
-    hidden = there == rows.unlabelled
-    ours[hidden | (ours == rows.unlabelled)] = 0
+    hidden = there == rows.ignore_label
+    ours[hidden | (ours == rows.ignore_label)] = 0
     there[hidden] = 0
     index = _most_different(ours, there)
     view = _crop(ours[index], there[index], _background(files, reference, index), reference.spacing[1:])

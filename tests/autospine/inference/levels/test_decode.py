@@ -28,8 +28,8 @@ def test_an_ideal_spine_comes_back_voxel_by_voxel(vertebrae: int, discs: bool, o
     decoded = decode(decoder_input_of(spine, encoding), encoding)
     np.testing.assert_array_equal(decoded.labels, spine.labels)
     assert decoded.ambiguous == ""
-    chained = [int(v) for v in np.unique(spine.labels) if v not in (0, 100)]
-    assert [label_result.value for label_result in decoded.label_results] == chained
+    ordered = [int(v) for v in np.unique(spine.labels) if v not in (0, 100)]
+    assert [label_result.value for label_result in decoded.label_results] == ordered
     assert all(label_result.flags == () for label_result in decoded.label_results)
     assert all(0.7 < label_result.confidence <= 1 for label_result in decoded.label_results)
 

@@ -45,7 +45,7 @@ def test_what_nobody_annotated_stays_so(case: CaseData) -> None:
     assert case.mask is not None
     mask = case.mask.copy()
     mask[8:, :3] = 255
-    scheme = replace(get_scheme("spider"), unlabelled=255)
+    scheme = replace(get_scheme("spider"), ignore_label=255)
     found = BoxMasks().apply(replace(case, mask=mask, scheme=scheme))
     assert found.mask is not None
     assert (found.mask[5:, :3] == 255).all()

@@ -192,7 +192,7 @@ def test_what_earlier_steps_dropped_stays_dropped() -> None:
 
 
 def test_unlabelled_voxels_are_no_annotation() -> None:
-    scheme = replace(get_scheme("spider"), unlabelled=255)
+    scheme = replace(get_scheme("spider"), ignore_label=255)
     given = annotated_case([2, 4], scheme=scheme)
     given.mask[6] = 255
     assert AnnotatedSlices().apply(given).slices == (2, 4)

@@ -12,7 +12,7 @@ from autospine.labels.encoding import Encoding, SemanticClass
 from autospine.training.data import Batch
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
-from tests.tiny import chain_encoding, spine_mask
+from tests.tiny import ordered_encoding, spine_mask
 
 SPACING = (4.0, 3.0, 2.0)
 
@@ -20,16 +20,16 @@ SPACING = (4.0, 3.0, 2.0)
 def batch_of(mask: np.ndarray, encoding: Encoding, view_axis: int | None = None, at: int = 0) -> Batch:
     """One whole case, or its slice `at`, with points measured in the mask."""
     axes = [axis for axis in range(3) if axis != view_axis]
-    compact = encoding.compact(mask, "mask")
+    train_ids = encoding.train_ids(mask, "mask")
     centres = np.full((len(encoding.values) + 2, len(axes)), np.nan, np.float32)
     through = np.zeros(len(centres), np.float32)
     for k in range(1, len(encoding.values) + 1):
-        if (compact == k).any():
-            middle = np.argwhere(compact == k).mean(axis=0)
+        if (train_ids == k).any():
+            middle = np.argwhere(train_ids == k).mean(axis=0)
             centres[k] = middle[axes]
             if view_axis is not None:
                 through[k] = (middle[view_axis] - at) * SPACING[view_axis]
-    labels = compact if view_axis is None else compact.take(at, axis=view_axis)
+    labels = train_ids if view_axis is None else train_ids.take(at, axis=view_axis)
     arrays = (np.zeros((1, *labels.shape), np.float32), labels, centres, through)
     spacing = torch.tensor([[SPACING[axis] for axis in axes]])
     return Batch(*(torch.from_numpy(array)[None] for array in arrays), spacing)
@@ -43,7 +43,7 @@ def mean_semantic(logits: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
 @pytest.mark.parametrize("view_axis", [None, 0, 1])
 @pytest.mark.parametrize("offset_axes", [(1, 2), (0, 1, 2)])
 def test_offsets_lead_exactly_to_the_centroids(view_axis: int | None, offset_axes: tuple[int, ...]) -> None:
-    encoding, mask = chain_encoding(offset_axes=offset_axes, intervertebral_distance_mm=35.0), spine_mask()
+    encoding, mask = ordered_encoding(offset_axes=offset_axes, intervertebral_distance_mm=35.0), spine_mask()
     at = {None: 0, 0: 2, 1: 40}[view_axis]
     batch = batch_of(mask, encoding, view_axis, at)
     axes = tuple(axis for axis in range(3) if axis != view_axis)
@@ -69,7 +69,7 @@ def perfect_output(batch: Batch, loss: MultiTaskLoss) -> Tensor:
 
 @pytest.mark.parametrize("view_axis", [None, 0])
 def test_a_perfect_answer_costs_nothing(view_axis: int | None) -> None:
-    encoding = chain_encoding(intervertebral_distance_mm=30)
+    encoding = ordered_encoding(intervertebral_distance_mm=30)
     batch = batch_of(spine_mask(), encoding, view_axis, 2)
     axes = tuple(axis for axis in range(3) if axis != view_axis)
     loss = MultiTaskLoss(encoding, axes, DiceCrossEntropy())
@@ -143,7 +143,7 @@ def test_a_plain_encoding_has_classes_only() -> None:
 
 
 def test_coarser_outputs_count_by_halves() -> None:
-    encoding = chain_encoding()
+    encoding = ordered_encoding()
     batch = batch_of(spine_mask(), encoding, 0, 2)
     loss = MultiTaskLoss(encoding, (1, 2), mean_semantic)
     generator = torch.Generator().manual_seed(0)
