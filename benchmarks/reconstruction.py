@@ -1,4 +1,4 @@
-"""Leaves slices of real scans out, rebuilds them from the others, and compares with what was left out.
+"""Leaves slices of real scans out, interpolates them from the others, and compares with what was left out.
 
 Images: peak signal-to-noise ratio over the scan's range (dB) and structural similarity, mean over the slices left out.
 Masks: Dice of each label over all slices left out, mean over labels, then cases; and how far, in mm, a label's centroid
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from figures import Spread, machine, parser, timed
 
-from autospine.reconstruction import SliceGrid, plan_slices, rebuild_image, rebuild_mask
+from autospine.reconstruction import SliceGrid, interpolate_image, interpolate_mask, plan_slices
 from autospine.reconstruction.distances import signed_distance
 from autospine.reconstruction.registration import displacement, move
 from autospine.volumes import find_volumes, read_image, read_mask
@@ -55,15 +55,15 @@ class Thinned:
     @property
     def kept_image(self) -> np.ndarray:
         """`(grid.measured, rows, columns)`."""
-        return self.image[:: self.grid.parts]
+        return self.image[:: self.grid.subdivisions]
 
     @property
     def kept_mask(self) -> np.ndarray:
         """`(grid.measured, rows, columns)`."""
-        return self.mask[:: self.grid.parts]
+        return self.mask[:: self.grid.subdivisions]
 
 
-Rebuild = Callable[[Thinned], np.ndarray]
+SliceInterpolation = Callable[[Thinned], np.ndarray]
 Claim = Callable[[Thinned, int, int, float], np.ndarray]  # of a case, label, slice kept and share of the way
 
 
@@ -73,73 +73,73 @@ def main() -> None:
     options = made.parse_args()
     print(machine())
     if options.dataset is not None:
-        for parts, what in KEPT.items():
-            cases = [thin(path, parts) for path in find_volumes(options.dataset / "images")[: options.cases]]
+        for subdivisions, what in KEPT.items():
+            cases = [thin(path, subdivisions) for path in find_volumes(options.dataset / "images")[: options.cases]]
             gap = cases[0].grid.gap_mm
-            print(f"\n{what}: {len(cases)} cases, {gap:.3g} mm apart instead of {gap / parts:.3g} mm")
+            print(f"\n{what}: {len(cases)} cases, {gap:.3g} mm apart instead of {gap / subdivisions:.3g} mm")
             compare_images(cases)
-            compare_masks(cases, parts)
+            compare_masks(cases, subdivisions)
     time_linear(options.repeats)
 
 
-def thin(path: Path, parts: int) -> Thinned:
+def thin(path: Path, subdivisions: int) -> Thinned:
     image, mask = read_image(path), read_mask(path.parent.parent / "masks" / path.name)
-    measured = (image.array.shape[0] - 1) // parts + 1
-    gap, rows, columns = image.spacing[0] * parts, image.spacing[1], image.spacing[2]
-    grid = SliceGrid(measured, gap, parts)
+    measured = (image.array.shape[0] - 1) // subdivisions + 1
+    gap, rows, columns = image.spacing[0] * subdivisions, image.spacing[1], image.spacing[2]
+    grid = SliceGrid(measured, gap, subdivisions)
     return Thinned(image.array[: grid.count], mask.array[: grid.count], grid, (gap, rows, columns))
 
 
 def compare_images(cases: list[Thinned]) -> None:
-    methods: dict[str, Rebuild] = {"nearest": lambda case: nearest(case.kept_image, case.grid)}
+    methods: dict[str, SliceInterpolation] = {"nearest": lambda case: nearest(case.kept_image, case.grid)}
     for method in ("linear", "cubic", "registration"):
-        methods[method] = lambda case, method=method: rebuild_image(
+        methods[method] = lambda case, method=method: interpolate_image(
             case.kept_image[None], case.grid, method, case.spacing[1:]
         )[0]
     print(f"  {'image':38s}{'PSNR dB':>9s}{'SSIM':>8s}")
-    for name, rebuild in methods.items():
-        scores = np.mean([score_image(case, rebuild(case)) for case in cases], axis=0)
+    for name, slice_interpolation in methods.items():
+        scores = np.mean([score_image(case, slice_interpolation(case)) for case in cases], axis=0)
         print(f"  {name:38s}{scores[0]:9.2f}{scores[1]:8.4f}")
 
 
-def score_image(case: Thinned, rebuilt: np.ndarray) -> tuple[float, float]:
+def score_image(case: Thinned, interpolated: np.ndarray) -> tuple[float, float]:
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
     span = float(np.ptp(case.image))
-    pairs = [(case.image[index], rebuilt[index]) for index in case.left_out]
+    pairs = [(case.image[index], interpolated[index]) for index in case.left_out]
     ratio = np.mean([peak_signal_noise_ratio(true, ours, data_range=span) for true, ours in pairs])
     likeness = np.mean([structural_similarity(true, ours, data_range=span) for true, ours in pairs])
     return float(ratio), float(likeness)
 
 
-def compare_masks(cases: list[Thinned], parts: int) -> None:
-    rules: dict[str, Rebuild] = {
+def compare_masks(cases: list[Thinned], subdivisions: int) -> None:
+    rules: dict[str, SliceInterpolation] = {
         "nearest": lambda case: nearest(case.kept_mask, case.grid),
         "linear": lambda case: by_planes(case, shares),
         "linear along the image's displacement": lambda case: by_planes(case, along_image(case)),
         "shape-based (signed distances)": lambda case: by_planes(case, distances),
-        "box (published)": lambda case: rebuild_mask(case.kept_mask, case.grid, case.spacing, "box"),
-        "aligned": lambda case: rebuild_mask(case.kept_mask, case.grid, case.spacing),
+        "box (published)": lambda case: interpolate_mask(case.kept_mask, case.grid, case.spacing, "box"),
+        "aligned": lambda case: interpolate_mask(case.kept_mask, case.grid, case.spacing),
     }
     print(f"  {'mask':38s}{'Dice':>9s}{'centroid mm':>13s}")
     found = {}
-    for name, rebuild in rules.items():
-        found[name], error = np.mean([score_mask(case, rebuild(case)) for case in cases], axis=0)
+    for name, slice_interpolation in rules.items():
+        found[name], error = np.mean([score_mask(case, slice_interpolation(case)) for case in cases], axis=0)
         print(f"  {name:38s}{found[name]:9.4f}{error:13.2f}")
-    bar = max(TARGETS[parts], found["shape-based (signed distances)"] - SLACK)
+    bar = max(TARGETS[subdivisions], found["shape-based (signed distances)"] - SLACK)
     print(f"  aligned: target {bar:.4f}, {'reached' if found['aligned'] >= bar else 'MISSED'}")
 
 
-def score_mask(case: Thinned, rebuilt: np.ndarray) -> tuple[float, float]:
+def score_mask(case: Thinned, interpolated: np.ndarray) -> tuple[float, float]:
     """Mean Dice of the labels, and mean centroid error in mm between slices that both show the label."""
     dices, errors = [], []
     for value in np.unique(case.mask[case.left_out])[1:]:
-        true, ours = case.mask == value, rebuilt == value
+        true, ours = case.mask == value, interpolated == value
         both = (true & ours)[case.left_out].sum()
         dices.append(2 * both / (true[case.left_out].sum() + ours[case.left_out].sum()))
         for index in case.left_out:
-            low = index - index % case.grid.parts
-            shown = (true[low], true[low + case.grid.parts], true[index], ours[index])
+            low = index - index % case.grid.subdivisions
+            shown = (true[low], true[low + case.grid.subdivisions], true[index], ours[index])
             if all(plane.any() for plane in shown):
                 way = np.argwhere(true[index]).mean(axis=0) - np.argwhere(ours[index]).mean(axis=0)
                 errors.append(np.linalg.norm(way * case.spacing[1:]))
@@ -147,18 +147,18 @@ def score_mask(case: Thinned, rebuilt: np.ndarray) -> tuple[float, float]:
 
 
 def nearest(values: np.ndarray, grid: SliceGrid) -> np.ndarray:
-    return values[(np.arange(grid.count) + grid.parts // 2) // grid.parts]
+    return values[(np.arange(grid.count) + grid.subdivisions // 2) // grid.subdivisions]
 
 
 def by_planes(case: Thinned, claim: Claim) -> np.ndarray:
     """Each label's claim on a new slice from its two neighbours; the largest of at least 0 wins."""
     result = np.zeros_like(case.mask)
-    result[:: case.grid.parts] = case.kept_mask
+    result[:: case.grid.subdivisions] = case.kept_mask
     for index in case.left_out:
-        low, part = divmod(int(index), case.grid.parts)
+        low, part = divmod(int(index), case.grid.subdivisions)
         best = np.full(case.mask.shape[1:], -1e-6)
         for value in np.unique(case.kept_mask[low : low + 2])[1:]:
-            values = claim(case, int(value), low, part / case.grid.parts)
+            values = claim(case, int(value), low, part / case.grid.subdivisions)
             result[index][values > best] = value
             best = np.maximum(best, values)
     return result
@@ -210,8 +210,8 @@ def time_linear(repeats: int) -> None:
     grid, spacing = plan_slices(16, 4.4, 1.0), (4.4, 0.6, 0.6)
 
     def work() -> None:
-        rebuild_image(image, grid, "linear", spacing[1:])
-        rebuild_mask(mask, grid, spacing)
+        interpolate_image(image, grid, "linear", spacing[1:])
+        interpolate_mask(mask, grid, spacing)
 
     work()
     found = Spread(tuple(timed(work) for _ in range(repeats)))

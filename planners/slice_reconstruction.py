@@ -1,4 +1,4 @@
-"""Sagittal slices a millimetre apart: those between the measured ones are rebuilt.
+"""Sagittal slices a millimetre apart: those between the measured ones are interpolated.
 
 After Pal et al., "Panoptic segmentation and labelling of lumbar spine vertebrae using modified attention U-Net".
 """
@@ -9,43 +9,43 @@ import numpy as np
 
 from autospine.fingerprint.fingerprint import CaseFingerprint
 from autospine.planning.planner import Planner
-from autospine.preprocessing.grid import Grid, Rebuild, case_grid
+from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 
 
 class SliceReconstruction(Planner):
-    """Every sagittal slice, measured or rebuilt, is segmented on its own; the measured ones are the answer."""
+    """Every sagittal slice, measured or interpolated, is segmented on its own; the measured ones are the answer."""
 
     name = "slice_reconstruction"
     view_axis = 0
-    rebuild = Rebuild()
+    slice_interpolation = SliceInterpolation()
 
     def through_plane_spacing(self, spacings: np.ndarray) -> float | None:
-        """Measured slices stay; what comes between them is `rebuild`'s business."""
+        """Measured slices stay; what comes between them is `slice_interpolation`'s business."""
         return None
 
     def choose_grid(self) -> Grid:
-        """In-plane as every sagittal plan; across, each gap divided into the nearest whole number of parts."""
+        """In-plane as every sagittal plan; across, each gap divided into the nearest whole number of steps."""
         grid = super().choose_grid()
-        if grid.rebuild is not None:
-            self._explain_slices(grid, grid.rebuild)
+        if grid.slice_interpolation is not None:
+            self._explain_slices(grid, grid.slice_interpolation)
         return grid
 
-    def _explain_slices(self, grid: Grid, rebuild: Rebuild) -> None:
+    def _explain_slices(self, grid: Grid, slice_interpolation: SliceInterpolation) -> None:
         cases: dict[tuple[int, int], list[str]] = {}
         for case in self.cases:
             cases.setdefault(slice_counts(grid, case), []).append(case.id)
         counts = np.array([pair for pair, ids in cases.items() for _ in ids])  # (cases, 2)
-        measured, rebuilt = counts.mean(axis=0)
+        measured, interpolated = counts.mean(axis=0)
         self.reason(
-            f"slices about every {rebuild.spacing_mm:g} mm, {measured:.0f} measured + {rebuilt:.0f} rebuilt slices per "
-            f"case on average ({rebuild.method})",
+            f"slices about every {slice_interpolation.spacing_mm:g} mm, {measured:.0f} measured + {interpolated:.0f} "
+            f"interpolated slices per case on average ({slice_interpolation.method})",
             "a spine changes little from one millimetre to the next, so that there is more to learn from; the measured "
-            f"slices stay as they are, all of them where gaps are below {1.5 * rebuild.spacing_mm:g} mm",
+            f"slices stay as they are, all of them where gaps are below {1.5 * slice_interpolation.spacing_mm:g} mm",
             "; ".join(f"{m} + {r} in {', '.join(ids)}" for (m, r), ids in sorted(cases.items())),
         )
 
 
 def slice_counts(grid: Grid, case: CaseFingerprint) -> tuple[int, int]:
-    """Measured and rebuilt slices of a case."""
+    """Measured and interpolated slices of a case."""
     found = case_grid(grid, case.shape, case.spacing)
     return len(found.measured), found.shape[0] - len(found.measured)

@@ -22,7 +22,7 @@ class Aggregator:
         grid: The plan's, of this case.
         target: Shape of the input's grid.
         axis: Streamed axis.
-        stack: Whether rebuilt slices are asked for, too; none are where the input's slices were resampled first.
+        stack: Whether interpolated slices are asked for, too; none are where the input's slices were resampled first.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Aggregator:
 
     @property
     def wanted(self) -> range:
-        """Slices of the plan's grid that `run` has to be given: rebuilt ones only where they count."""
+        """Slices of the plan's grid that `run` has to be given: interpolated ones only where they count."""
         every = self.stacked or self.encoding.ordered
         return range(self.grid.shape[0]) if every else self.grid.measured
 
@@ -129,13 +129,13 @@ class Aggregator:
     def on_input_grid(self, labels: np.ndarray) -> np.ndarray:
         """Labels of the plan's grid, on the input's: the class as interpolated, the level of the nearest instance.
 
-        Rebuilt slices have no place there: the measured ones are picked, and nothing is blended across them.
+        Interpolated slices have no place there: the measured ones are picked, and nothing is blended across them.
         """
         if self.same:
             return labels
         return self._painted(labels[self.grid.measured], self.answer[self.measured])
 
-    def with_rebuilt(self, labels: np.ndarray, own: np.ndarray) -> np.ndarray | None:
+    def with_interpolated_slices(self, labels: np.ndarray, own: np.ndarray) -> np.ndarray | None:
         """Labels of the plan's grid, on all its slices and the input's rows and columns.
 
         Args:
@@ -143,7 +143,7 @@ class Aggregator:
             own: What `on_input_grid` made of them: measured slices are exactly these.
 
         Returns:
-            None where nobody asked for rebuilt slices.
+            None where nobody asked for interpolated slices.
         """
         if not self.stacked:
             return None

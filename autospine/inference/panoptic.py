@@ -1,7 +1,7 @@
 """The panoptic form of an answer: beside the labels, one number per connected object, and a table of the objects.
 
 After Kirillov et al. 2019 ("Panoptic segmentation") as Pal et al. use it for vertebrae: voxels of one label that hang
-together are one instance. Where slices were rebuilt they hang together across them, as in that paper.
+together are one instance. Where slices were interpolated they hang together across them, as in that paper.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def panoptic(mask: Volume, scheme: LabelScheme, stack: np.ndarray | None = None)
     Args:
         mask: Integers of `scheme`, canonical.
         scheme: Names.
-        stack: Labels of the mask's slices and of those that were rebuilt between them, equally many in each gap: what
-            hangs together there is one object. None where none were rebuilt.
+        stack: Labels of the mask's slices and of those interpolated between them, equally many in each gap: what hangs
+            together there is one object. None where none were interpolated.
     """
     import cc3d
 

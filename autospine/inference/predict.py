@@ -79,7 +79,7 @@ def segment(
         labels: Scheme of the mask, or None.
         sequence: For the warnings.
         probabilities: Where to store the classes' probabilities (.npy), or None.
-        stack: Whether to keep the labels of rebuilt slices, where the plan rebuilds some.
+        stack: Whether to keep the labels of interpolated slices, where the plan interpolates some.
     """
     first, plan = channels[0], predictor.plan
     _check_channels(channels, plan.channels)

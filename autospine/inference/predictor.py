@@ -17,7 +17,7 @@ from autospine.inference.levels.decode import Decoded, decode
 from autospine.inference.model import Model
 from autospine.preprocessing.grid import case_grid
 from autospine.preprocessing.normalisation import visible_rows
-from autospine.preprocessing.run import bring_to_grid
+from autospine.preprocessing.run import preprocess_image
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Prediction:
         decoded: Labels on the image's own grid.
         confidence: Mean soft-max probability of each label's class, by label.
         network_seconds: Spent in networks.
-        stack: Labels of all slices, measured and rebuilt, on the image's own rows and columns; None where none were
-            rebuilt or nobody asked for them.
+        stack: Labels of all slices, measured and interpolated, on the image's own rows and columns; None where none
+            were interpolated or nobody asked for them.
     """
 
     decoded: Decoded
@@ -65,12 +65,12 @@ class Predictor:
             spacing: mm along (slices, rows, columns).
             probabilities: Where to store soft-max probabilities, `(classes, slices, rows, columns)` float16 .npy;
                 None keeps none.
-            stack: Whether rebuilt slices are asked for, too.
+            stack: Whether interpolated slices are asked for, too.
 
         Returns:
             Labels of shape (slices, rows, columns) in the models' scheme.
         """
-        moved = bring_to_grid(image, spacing, self.plan)
+        moved = preprocess_image(image, spacing, self.plan)
         grid = case_grid(self.plan.grid, image.shape[1:], spacing)
         axis, before = self.groups[0].axis, self.network_seconds
         aggregator = Aggregator(self.encoding, grid, image.shape[1:], axis, stack)
@@ -83,7 +83,7 @@ class Predictor:
             Decoded(labels, decoded.label_results, decoded.ambiguous),
             aggregator.confidences(labels),
             self.network_seconds - before,
-            aggregator.with_rebuilt(decoded.labels, labels),
+            aggregator.with_interpolated_slices(decoded.labels, labels),
         )
 
     @property

@@ -61,8 +61,8 @@ class Segmentation:
         models: Names and weight digests of the models.
         classes: What the channels of stored probabilities mean.
         network_seconds: Spent in networks.
-        stack: Labels of all slices, measured ones as in the mask and rebuilt ones, on the scan's rows and columns; None
-            where the plan rebuilt none or nobody asked for them.
+        stack: Labels of all slices, measured ones as in the mask and interpolated ones, on the scan's rows and columns;
+            None where the plan interpolated none or nobody asked for them.
     """
 
     volume: Volume

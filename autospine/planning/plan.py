@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from autospine.networks.shape import NetworkShape
 from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.normalisation import Normalisation
 
-VERSION = 2  # 2: Grid.rebuild
+VERSION = 3  # 3: Grid.slice_interpolation
 Triple = tuple[int, int, int]
 
 
@@ -114,15 +114,19 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Plan:
-        """Reads `to_dict`'s values, those of older versions too.
+        """Read `to_dict`'s values.
 
         Raises:
-            UserError: A newer version, an unknown key or a wrong type.
+            UserError: Another version, an unknown key or a wrong type.
         """
         version = data.get("version", 0) if isinstance(data, dict) else 0
         if isinstance(version, int) and version > VERSION:
             raise UserError(where, f"was made by a newer AutoSpine (plan version {version})", "update AutoSpine")
-        return replace(from_plain(cls, data, where), version=VERSION)
+        if version != VERSION:
+            raise UserError(
+                where, f"was made by an older AutoSpine (plan version {version})", "run autospine_plan again"
+            )
+        return from_plain(cls, data, where)
 
 
 @dataclass(frozen=True)

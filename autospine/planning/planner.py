@@ -21,7 +21,7 @@ from autospine.networks.stages import stages
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import Plan, Reason, Triple
 from autospine.planning.training_domain import training_domain
-from autospine.preprocessing.grid import Grid, Rebuild, case_grid
+from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 from autospine.preprocessing.normalisation import Normalisation
 
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
@@ -43,8 +43,8 @@ class Planner(ABC):
         patch_limit: Most voxels along each axis.
 
     Attributes:
-        rebuild: How slices between the measured ones are made; None leaves the measured ones alone. The class says
-            what is usual, autospine_plan's options change it.
+        slice_interpolation: How slices between the measured ones are made; None leaves the measured ones alone. The
+            class says what is usual, autospine_plan's options change it.
         pixel_spacing: In-plane, mm, where autospine_plan's options say so; None takes what the data suggest.
     """
 
@@ -55,7 +55,7 @@ class Planner(ABC):
     batch: ClassVar[int] = 12
     smallest_batch: ClassVar[int] = 2
     patch_limit: ClassVar[Triple] = (64, 640, 320)
-    rebuild: Rebuild | None = None
+    slice_interpolation: SliceInterpolation | None = None
     pixel_spacing: float | None = None
 
     def __init__(self, fingerprint: Fingerprint, machine: Machine) -> None:
@@ -118,7 +118,7 @@ class Planner(ABC):
             else "the in-plane spacing is the median, so that half of the cases are not enlarged",
             f"rows {_span(spacings[:, 1])} mm, columns {_span(spacings[:, 2])} mm over {len(self.cases)} cases",
         )
-        return Grid(spacing, rebuild=self.rebuild)
+        return Grid(spacing, slice_interpolation=self.slice_interpolation)
 
     def through_plane_spacing(self, spacings: np.ndarray) -> float | None:
         """Target along the slice axis; None keeps each case's own.

@@ -20,7 +20,7 @@ from autospine.labels.conversion import get_scheme
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.planner import Planner
 from autospine.planning.splits import Splits, make_splits, read_splits
-from autospine.preprocessing.grid import FINEST_SLICES_MM, Rebuild
+from autospine.preprocessing.grid import FINEST_SLICES_MM, SliceInterpolation
 from autospine.preprocessing.run import preprocess, preprocessing_key
 from autospine.preprocessing.storage import CaseStore
 from autospine.reconstruction.images import Method
@@ -84,7 +84,7 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
         UserError: The data set, an option or the machine does not allow it. Nothing half-written is left.
     """
     planners: list[type[Planner]] = [registry.load("planners", name) for name in request.plans]
-    rebuilds = _rebuilds(request, planners)
+    interpolations = _slice_interpolations(request, planners)
     machine, workers = find_machine(request.device, request.memory_gib), workers_for(request.workers)
     _check_numbers(request)
     dataset = load_dataset(request.dataset)
@@ -99,8 +99,8 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
     fingerprint = make_fingerprint(dataset, workers, scheme, cache)
     seconds = (time.monotonic() - started) / max(len(fingerprint.cases), 1)
     plans = tuple(
-        _plan(planner(fingerprint, machine), rebuild, request.pixel_spacing)
-        for planner, rebuild in zip(planners, rebuilds, strict=True)
+        _plan(planner(fingerprint, machine), slice_interpolation, request.pixel_spacing)
+        for planner, slice_interpolation in zip(planners, interpolations, strict=True)
     )
     if request.splits:
         splits = replace(read_splits(request.splits, fingerprint.cases), given=True)
@@ -127,33 +127,33 @@ def _check_numbers(request: PlanRequest) -> None:
         raise UserError("--pixel-spacing", f"is {request.pixel_spacing:g}", hint)
 
 
-def _rebuilds(request: PlanRequest, planners: list[type[Planner]]) -> list[Rebuild | None]:
-    """How each plan rebuilds slices: as its planner does, but for what the options say.
+def _slice_interpolations(request: PlanRequest, planners: list[type[Planner]]) -> list[SliceInterpolation | None]:
+    """How each plan interpolates slices: as its planner does, but for what the options say.
 
     Raises:
-        UserError: An option is out of its range, or none of the plans rebuilds slices.
+        UserError: An option is out of its range, or none of the plans interpolates slices.
     """
     asked = {"--slice-spacing": request.slice_spacing, "--slice-method": request.slice_method}
     given = [option for option, value in asked.items() if value is not None]
-    if given and not any(planner.rebuild for planner in planners):
-        problem = f"is for plans that rebuild slices, not for {', '.join(request.plans)}"
+    if given and not any(planner.slice_interpolation for planner in planners):
+        problem = f"is for plans that interpolate slices, not for {', '.join(request.plans)}"
         raise UserError(given[0], problem, "add --plans slice_reconstruction, or leave it out")
-    found: list[Rebuild | None] = []
-    for usual in (planner.rebuild for planner in planners):
+    found: list[SliceInterpolation | None] = []
+    for usual in (planner.slice_interpolation for planner in planners):
         if usual is None:
             found.append(None)
             continue
         spacing = usual.spacing_mm if request.slice_spacing is None else request.slice_spacing
         try:
-            found.append(Rebuild(spacing, request.slice_method or usual.method))
+            found.append(SliceInterpolation(spacing, request.slice_method or usual.method))
         except ValueError as error:
             hint = f"give a distance of {FINEST_SLICES_MM:g} mm or more"
             raise UserError("--slice-spacing", f"is {spacing:g}", hint) from error
     return found
 
 
-def _plan(planner: Planner, rebuild: Rebuild | None, pixel_spacing: float | None) -> Plan:
-    planner.rebuild, planner.pixel_spacing = rebuild, pixel_spacing
+def _plan(planner: Planner, slice_interpolation: SliceInterpolation | None, pixel_spacing: float | None) -> Plan:
+    planner.slice_interpolation, planner.pixel_spacing = slice_interpolation, pixel_spacing
     return planner.plan()
 
 

@@ -1,4 +1,4 @@
-"""One case's way onto a plan's grid: resampled first, then given finer slices where the plan rebuilds them."""
+"""One case's way onto a plan's grid: resampled first, then given finer slices where the plan interpolates them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FINEST_SLICES_MM = 0.1  # finer ones would only fill the memory
 
 
 @dataclass(frozen=True)
-class Rebuild:
+class SliceInterpolation:
     """How slices between the measured ones are made.
 
     Attributes:
-        spacing_mm: Wanted distance of slices; each measured gap is divided into the nearest whole number of parts.
+        spacing_mm: Wanted distance of slices; each measured gap is divided into the nearest whole number of steps.
         method: Of the image; masks follow the centroids of their labels.
     """
 
@@ -46,16 +46,16 @@ class Grid:
         spacing: mm along (slices, rows, columns); None keeps what each case has.
         tolerance: A case whose spacing along an axis is within this share of the target keeps its own.
         image_order: Spline order for images: 1 linear, 3 cubic.
-        rebuild: How slices are rebuilt after that, between those of `spacing`; None leaves them.
+        slice_interpolation: How slices are interpolated after that, between those of `spacing`; None leaves them.
     """
 
     spacing: tuple[float | None, float | None, float | None]
     tolerance: tuple[float, float, float] = (0.25, 0.02, 0.02)
     image_order: int = 1
-    rebuild: Rebuild | None = None
+    slice_interpolation: SliceInterpolation | None = None
 
     def spacing_for(self, own: tuple[float, float, float]) -> tuple[float, float, float]:
-        """The spacing that a case of spacing `own` gets, mm, before slices are rebuilt."""
+        """The spacing that a case of spacing `own` gets, mm, before slices are interpolated."""
         chosen = [
             mine if target is None or abs(mine - target) <= share * target else target
             for mine, target, share in zip(own, self.spacing, self.tolerance, strict=True)
@@ -70,8 +70,8 @@ class CaseGrid:
     Attributes:
         resampled: (slices, rows, columns) after resampling.
         resampled_spacing: mm along the same axes.
-        slices: Finer slices between the resampled ones; None where the plan rebuilds none.
-        method: Of rebuilding the image.
+        slices: Finer slices between the resampled ones; None where the plan interpolates none.
+        method: Of interpolating the image.
     """
 
     resampled: Shape
@@ -93,7 +93,7 @@ class CaseGrid:
 
     @property
     def measured(self) -> range:
-        """Slices of the plan's grid that were not rebuilt."""
+        """Slices of the plan's grid that were not interpolated."""
         return self.slices.measured_indices if self.slices else range(self.resampled[0])
 
     def resample(self, image: np.ndarray) -> np.ndarray:
@@ -101,15 +101,15 @@ class CaseGrid:
         moved = resize(image, self.resampled)
         return moved.copy() if moved is image else moved
 
-    def rebuild(self, image: np.ndarray) -> np.ndarray:
+    def interpolate(self, image: np.ndarray) -> np.ndarray:
         """Finer slices of what `resample` gave."""
-        if self.slices is None or self.slices.parts == 1:
+        if self.slices is None or self.slices.subdivisions == 1:
             return image
-        from autospine.reconstruction.images import rebuild_image
+        from autospine.reconstruction.images import interpolate_image
 
-        return rebuild_image(image, self.slices, self.method, self.resampled_spacing[1:])
+        return interpolate_image(image, self.slices, self.method, self.resampled_spacing[1:])
 
-    def bring_mask(self, mask: np.ndarray, ignore_label: int | None) -> np.ndarray:
+    def resample_mask(self, mask: np.ndarray, ignore_label: int | None) -> np.ndarray:
         """A mask on the plan's grid.
 
         Args:
@@ -122,7 +122,7 @@ class CaseGrid:
         moved = resize_labels(mask, self.resampled)
         if self.slices is None:
             return moved
-        return rebuild_labels(moved, self.slices, self.resampled_spacing, ignore_label)
+        return interpolate_labels(moved, self.slices, self.resampled_spacing, ignore_label)
 
 
 def case_grid(grid: Grid, shape: tuple[int, ...], spacing: Spacing) -> CaseGrid:
@@ -136,13 +136,13 @@ def case_grid(grid: Grid, shape: tuple[int, ...], spacing: Spacing) -> CaseGrid:
     resampled = resized_shape(shape, spacing, grid.spacing_for(spacing))
     real = [step * old / new for step, old, new in zip(spacing, shape, resampled, strict=True)]
     size, millimetres = (resampled[0], resampled[1], resampled[2]), (real[0], real[1], real[2])
-    if grid.rebuild is None:
+    if grid.slice_interpolation is None:
         return CaseGrid(size, millimetres)
-    slices = plan_slices(size[0], millimetres[0], grid.rebuild.spacing_mm)
-    return CaseGrid(size, millimetres, slices, grid.rebuild.method)
+    slices = plan_slices(size[0], millimetres[0], grid.slice_interpolation.spacing_mm)
+    return CaseGrid(size, millimetres, slices, grid.slice_interpolation.method)
 
 
-def rebuild_labels(
+def interpolate_labels(
     mask: np.ndarray, slices: SliceGrid, spacing: Spacing, ignore_label: int | None, rule: Rule = "aligned"
 ) -> np.ndarray:
     """Finer slices of a mask that may have voxels which nobody annotated.
@@ -151,20 +151,20 @@ def rebuild_labels(
         mask: `(slices, rows, columns)` labels, measured slices.
         slices: The finer grid.
         spacing: mm of `mask` along its axes.
-        ignore_label: Marks voxels without annotation. A rebuilt voxel has it where a measured neighbour has it, unless
-            a label reaches there; a slice without any annotation is filled in like a rebuilt one.
-        rule: Of `autospine.reconstruction.rebuild_mask`.
+        ignore_label: Marks voxels without annotation. An interpolated voxel has it where a measured neighbour has it,
+            unless a label reaches there; a slice without any annotation is filled in like an interpolated one.
+        rule: Of `autospine.reconstruction.interpolate_mask`.
 
     Returns:
         `(slices.count, rows, columns)`, same integer type.
     """
-    from autospine.reconstruction.masks import rebuild_mask
+    from autospine.reconstruction.masks import interpolate_mask
 
     unknown = mask == ignore_label if ignore_label is not None else np.zeros(mask.shape, bool)
     if not unknown.any():
-        return rebuild_mask(mask, slices, spacing, rule)
-    result = rebuild_mask(np.where(unknown, mask.dtype.type(0), mask), slices, spacing, rule)
+        return interpolate_mask(mask, slices, spacing, rule)
+    result = interpolate_mask(np.where(unknown, mask.dtype.type(0), mask), slices, spacing, rule)
     place = np.arange(slices.count)
-    before, behind = place // slices.parts, -(-place // slices.parts)
+    before, behind = place // slices.subdivisions, -(-place // slices.subdivisions)
     result[(unknown[before] | unknown[behind]) & (result == 0)] = ignore_label
     return result

@@ -21,7 +21,7 @@ from autospine.preprocessing.grid import case_grid
 from autospine.preprocessing.normalisation import normalise
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 
-FORM = 2  # of what is stored; raise it when preprocessing changes
+FORM = 3  # of what is stored; raise it when preprocessing changes
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def read_channels(images: Sequence[Path]) -> tuple[np.ndarray, volumes.Volume]:
     return np.stack(arrays) if len(arrays) > 1 else arrays[0][None], first
 
 
-def bring_to_grid(image: np.ndarray, spacing: tuple[float, float, float], plan: Plan) -> np.ndarray:
-    """Resamples, normalises and, where the plan says so, rebuilds slices of an image.
+def preprocess_image(image: np.ndarray, spacing: tuple[float, float, float], plan: Plan) -> np.ndarray:
+    """Resamples, normalises and, where the plan says so, interpolates slices of an image.
 
     Args:
         image: `(channels, slices, rows, columns)` float32.
@@ -88,7 +88,7 @@ def bring_to_grid(image: np.ndarray, spacing: tuple[float, float, float], plan: 
     moved = grid.resample(image)
     for channel in moved:
         normalise(channel, plan.normalisation)
-    return grid.rebuild(moved)
+    return grid.interpolate(moved)
 
 
 def preprocess_case(job: Job) -> str:
@@ -121,7 +121,7 @@ def _store(
     spacing: tuple[float, float, float],
 ) -> None:
     grid = case_grid(plan.grid, mask.shape, spacing)
-    labels = grid.bring_mask(mask, plan.scheme.ignore_label)
+    labels = grid.resample_mask(mask, plan.scheme.ignore_label)
     record = CaseRecord(
         id=case.id,
         patient=case.patient,
@@ -133,7 +133,7 @@ def _store(
         key=key,
         slice_grid=grid.slices,
     )
-    store.write(bring_to_grid(image, spacing, plan), labels, record, plan.view_axis)
+    store.write(preprocess_image(image, spacing, plan), labels, record, plan.view_axis)
 
 
 def preprocess(cases: Sequence[Case], plans: Sequence[Plan], work: str | Path, workers: int) -> None:

@@ -1,4 +1,4 @@
-"""Preprocessed cases on disk: blosc2 arrays that are read in parts, and a JSON record beside each."""
+"""Preprocessed cases on disk: blosc2 arrays that are read chunk by chunk, and a JSON record beside each."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CaseRecord:
         labels: One record per label present.
         slices: Slices along the view axis that take part in training; None for all. A recipe's filter may drop some.
         key: Of everything that the preprocessed arrays depend on.
-        slice_grid: Which slices were measured, where the plan rebuilds those between; None elsewhere.
+        slice_grid: Which slices were measured, where the plan interpolates those between; None elsewhere.
     """
 
     id: str

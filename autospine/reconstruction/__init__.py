@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autospine.reconstruction.grid import SliceGrid, measured_planes, plan_slices
-    from autospine.reconstruction.images import rebuild_image
-    from autospine.reconstruction.masks import rebuild_mask
+    from autospine.reconstruction.images import interpolate_image
+    from autospine.reconstruction.masks import interpolate_mask
     from autospine.reconstruction.measurements import Measurement, measure, write_measurements
 
 __all__ = [
     "Measurement",
     "SliceGrid",
+    "interpolate_image",
+    "interpolate_mask",
     "measure",
     "measured_planes",
     "plan_slices",
-    "rebuild_image",
-    "rebuild_mask",
     "write_measurements",
 ]
 
@@ -28,8 +28,8 @@ _HOMES = {
     "measure": "measurements",
     "measured_planes": "grid",
     "plan_slices": "grid",
-    "rebuild_image": "images",
-    "rebuild_mask": "masks",
+    "interpolate_image": "images",
+    "interpolate_mask": "masks",
     "write_measurements": "measurements",
 }
 

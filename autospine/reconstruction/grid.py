@@ -17,36 +17,36 @@ class SliceGrid:
     Attributes:
         measured: Slices of the scan.
         gap_mm: Between their centres.
-        parts: New gaps per measured gap; 1 leaves the grid as it is.
+        subdivisions: New gaps per measured gap; 1 leaves the grid as it is.
     """
 
     measured: int
     gap_mm: float
-    parts: int
+    subdivisions: int
 
     @property
     def count(self) -> int:
         """Slices of the finer grid."""
-        return (self.measured - 1) * self.parts + 1
+        return (self.measured - 1) * self.subdivisions + 1
 
     @property
-    def rebuilt(self) -> int:
+    def interpolated(self) -> int:
         """Slices of the finer grid that were not measured."""
         return self.count - self.measured
 
     @property
     def spacing_mm(self) -> float:
         """Between centres of the finer grid's slices."""
-        return self.gap_mm / self.parts
+        return self.gap_mm / self.subdivisions
 
     @property
     def measured_indices(self) -> range:
         """Where the measured slices lie on the finer grid."""
-        return range(0, self.count, self.parts)
+        return range(0, self.count, self.subdivisions)
 
 
 def plan_slices(measured: int, gap_mm: float, target_mm: float) -> SliceGrid:
-    """Divides measured gaps into the whole number of parts that comes nearest to the target.
+    """Divides measured gaps into the whole number of steps that comes nearest to the target.
 
     Measured slices stay on the grid, so 4.4 mm become 1.1 mm, not 1 mm. A gap below one and a half times
     the target stays as it is. One slice alone has no gaps and stays one slice.
@@ -62,9 +62,9 @@ def plan_slices(measured: int, gap_mm: float, target_mm: float) -> SliceGrid:
     if measured < 1:
         raise ValueError(f"{measured} slices")
     if not (gap_mm > 0 and target_mm > 0 and math.isfinite(gap_mm / target_mm)):
-        raise ValueError(f"a gap of {gap_mm} mm cannot be divided into parts of {target_mm} mm")
-    parts = 1 if measured == 1 else max(math.floor(gap_mm / target_mm + 0.5), 1)
-    return SliceGrid(measured, gap_mm, parts)
+        raise ValueError(f"a gap of {gap_mm} mm cannot be divided into steps of {target_mm} mm")
+    subdivisions = 1 if measured == 1 else max(math.floor(gap_mm / target_mm + 0.5), 1)
+    return SliceGrid(measured, gap_mm, subdivisions)
 
 
 def measured_planes(values: np.ndarray, grid: SliceGrid, axis: int = 1) -> np.ndarray:
@@ -84,5 +84,5 @@ def measured_planes(values: np.ndarray, grid: SliceGrid, axis: int = 1) -> np.nd
     if values.shape[axis] != grid.count:
         raise ValueError(f"{values.shape[axis]} slices do not fit a grid of {grid.count}")
     picks: list[slice] = [slice(None)] * values.ndim
-    picks[axis] = slice(None, None, grid.parts)
+    picks[axis] = slice(None, None, grid.subdivisions)
     return values[tuple(picks)]

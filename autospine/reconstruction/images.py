@@ -12,7 +12,7 @@ Method = Literal["linear", "cubic", "registration"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
-def rebuild_image(
+def interpolate_image(
     image: np.ndarray, grid: SliceGrid, method: Method = "linear", spacing: tuple[float, float] = (1.0, 1.0)
 ) -> np.ndarray:
     """Fills in the slices between the measured ones, which come back unchanged.
@@ -33,25 +33,25 @@ def rebuild_image(
     """
     if image.shape[1] != grid.measured:
         raise ValueError(f"{image.shape[1]} slices do not fit a grid of {grid.measured} measured ones")
-    if grid.parts == 1:
+    if grid.subdivisions == 1:
         return image.astype(np.float32)
     if method == "registration":
-        from autospine.reconstruction.registration import rebuild_by_registration
+        from autospine.reconstruction.registration import interpolate_by_registration
 
-        return rebuild_by_registration(image, grid, spacing)
+        return interpolate_by_registration(image, grid, spacing)
     weights = _linear_weights(grid) if method == "linear" else _cubic_weights(grid)
     result = np.empty((image.shape[0], grid.count, *image.shape[2:]), np.float32)
     for channel, measured in zip(result, image, strict=True):
         np.matmul(weights, measured.reshape(grid.measured, -1), out=channel.reshape(grid.count, -1))
         if method == "cubic":
             np.clip(channel, measured.min(), measured.max(), out=channel)
-    result[:, :: grid.parts] = image
+    result[:, :: grid.subdivisions] = image
     return result
 
 
 def _linear_weights(grid: SliceGrid) -> np.ndarray:
     """Weights of the measured slices in each of the finer grid, `(count, measured)`."""
-    position = np.arange(grid.count)[:, None] / grid.parts  # (count, 1) in measured gaps
+    position = np.arange(grid.count)[:, None] / grid.subdivisions  # (count, 1) in measured gaps
     return np.clip(1 - np.abs(position - np.arange(grid.measured)), 0, 1).astype(np.float32)
 
 
@@ -60,4 +60,4 @@ def _cubic_weights(grid: SliceGrid) -> np.ndarray:
     from scipy.interpolate import CubicSpline
 
     spline = CubicSpline(np.arange(grid.measured), np.eye(grid.measured), bc_type="natural")
-    return spline(np.arange(grid.count) / grid.parts).astype(np.float32)
+    return spline(np.arange(grid.count) / grid.subdivisions).astype(np.float32)

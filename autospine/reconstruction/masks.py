@@ -17,7 +17,7 @@ RULES: tuple[Rule, ...] = get_args(Rule)
 TIE_MM = 1e-3  # a pixel this near to the outline belongs to the label
 
 
-def rebuild_mask(
+def interpolate_mask(
     mask: np.ndarray, grid: SliceGrid, spacing: tuple[float, float, float], rule: Rule = "aligned"
 ) -> np.ndarray:
     """Fills in labels between annotated slices, which come back voxel for voxel.
@@ -43,8 +43,8 @@ def rebuild_mask(
         raise ValueError(f"{mask.shape[0]} slices do not fit a grid of {grid.measured} measured ones")
     annotated = annotated_slices(mask)
     result = np.zeros((grid.count, *mask.shape[1:]), mask.dtype)
-    result[annotated * grid.parts] = mask[annotated]
-    steps = np.diff(annotated) * grid.parts  # (gaps,) new gaps per annotated gap
+    result[annotated * grid.subdivisions] = mask[annotated]
+    steps = np.diff(annotated) * grid.subdivisions  # (gaps,) new gaps per annotated gap
     if mask.any() and steps.max(initial=1) > 1:
         margin = REACH * spacing[0] * float(np.diff(annotated).max())
         kind = AlignedDistances if rule == "aligned" else InterpolatedBoxes
@@ -53,7 +53,7 @@ def rebuild_mask(
         together = AlignedDistances(union) if rule == "aligned" and len(labels) > 1 else None
         for low, step in enumerate(steps):
             for part in range(1, step):
-                plane, share = result[annotated[low] * grid.parts + part], part / step
+                plane, share = result[annotated[low] * grid.subdivisions + part], part / step
                 bar = np.full(plane.shape, -TIE_MM, np.float32)
                 if together is not None:  # inside what all labels hold together there are no slits between them
                     bar[union.window] -= np.maximum(together.plane(low, share), 0)

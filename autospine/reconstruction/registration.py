@@ -22,7 +22,7 @@ DOUBT = 10.0  # how strongly a difference that remains holds moves back
 FLATNESS = 0.01  # squared contrast, in deviations per pixel, below which nothing moves
 
 
-def rebuild_by_registration(image: np.ndarray, grid: SliceGrid, spacing: tuple[float, float]) -> np.ndarray:
+def interpolate_by_registration(image: np.ndarray, grid: SliceGrid, spacing: tuple[float, float]) -> np.ndarray:
     """Moves both neighbours of a new slice along the displacement between them, then blends them.
 
     Args:
@@ -34,15 +34,15 @@ def rebuild_by_registration(image: np.ndarray, grid: SliceGrid, spacing: tuple[f
         `(channels, grid.count, rows, columns)` float32; measured slices unchanged.
     """
     result = np.empty((image.shape[0], grid.count, *image.shape[2:]), np.float32)
-    result[:, :: grid.parts] = image
+    result[:, :: grid.subdivisions] = image
     for low in range(grid.measured - 1):
         field = displacement(image[0, low], image[0, low + 1], spacing)
-        for part in range(1, grid.parts):
-            share = part / grid.parts
-            for channel, rebuilt in zip(image, result, strict=True):
+        for part in range(1, grid.subdivisions):
+            share = part / grid.subdivisions
+            for channel, interpolated in zip(image, result, strict=True):
                 below = move(channel[low], -share * field, order=3)
                 above = move(channel[low + 1], (1 - share) * field, order=3)
-                rebuilt[low * grid.parts + part] = (1 - share) * below + share * above
+                interpolated[low * grid.subdivisions + part] = (1 - share) * below + share * above
     return result
 
 

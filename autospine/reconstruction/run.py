@@ -12,10 +12,10 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable
 from autospine.core.parallel import run_cases
-from autospine.preprocessing.grid import rebuild_labels
+from autospine.preprocessing.grid import interpolate_labels
 from autospine.reconstruction.annotated import annotated_slices
 from autospine.reconstruction.grid import SliceGrid, plan_slices
-from autospine.reconstruction.images import Method, rebuild_image
+from autospine.reconstruction.images import Method, interpolate_image
 from autospine.reconstruction.masks import Rule
 from autospine.reconstruction.measurements import Measurement, measure, write_measurements
 from autospine.reconstruction.tables import check_copies, copy_files, ignore_label_of, small_files
@@ -23,7 +23,7 @@ from autospine.volumes import Volume, find_volumes, read_image, read_mask, volum
 from autospine.volumes.folders import volume_suffix
 from autospine.volumes.geometry import triple
 
-LARGEST_GIB = 16  # a rebuilt scan above it is surely a slip of --slice-spacing
+LARGEST_GIB = 16  # an interpolated scan above it is surely a slip of --slice-spacing
 AXES = ("left-right", "top-bottom", "front-back")
 WRITTEN_AS = {".mhd": ".mha", None: ".nii.gz"}  # a header with its data apart, a DICOM folder
 
@@ -44,7 +44,7 @@ class ReconstructRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """One scan to be rebuilt.
+    """One scan to be interpolated.
 
     Attributes:
         id: Its name.
@@ -62,14 +62,14 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class InterpolatedScan:
     """What came of one scan.
 
     Attributes:
         id: Its name.
         said: A line about its slices; of the fault, where it failed.
         measurements: Of its mask's labels, where a table was asked for.
-        failed: Whether it could not be rebuilt.
+        failed: Whether it could not be interpolated.
     """
 
     id: str
@@ -87,12 +87,12 @@ class Outcome:
         failures: A line for each that was not.
     """
 
-    done: tuple[Rebuilt, ...]
+    done: tuple[InterpolatedScan, ...]
     failures: tuple[str, ...]
 
 
 def reconstruct_all(request: ReconstructRequest) -> Outcome:
-    """Rebuilds every scan of the request; one that fails is named and the others finish.
+    """Interpolates every scan of the request; one that fails is named and the others finish.
 
     Scans go to OUT, or, with masks, to OUT/images and OUT/masks, which is a data set and gets the tables of the
     one that they came from.
@@ -107,7 +107,7 @@ def reconstruct_all(request: ReconstructRequest) -> Outcome:
         _check_table(request.table, jobs)
     check_writable(request.output)
     copy_files(files, request.output)  # first: an interrupted run must not lose who is for validation
-    answers = run_cases(_rebuild, jobs, [job.id for job in jobs], "reconstruct", request.workers)
+    answers = run_cases(_interpolate, jobs, [job.id for job in jobs], "reconstruct", request.workers)
     done = tuple(answer for answer in answers if not answer.failed)
     if request.table is not None:
         write_measurements(request.table, [(one.id, one.measurements) for one in done])
@@ -181,15 +181,15 @@ def _suffix(path: Path) -> str:
     return WRITTEN_AS.get(suffix, suffix or "")
 
 
-def _rebuild(job: Job) -> Rebuilt:
-    """Rebuilds one scan; a user's mistake becomes its answer."""
+def _interpolate(job: Job) -> InterpolatedScan:
+    """Interpolates one scan; a user's mistake becomes its answer."""
     try:
-        return _rebuild_case(job)
+        return _interpolate_scan(job)
     except UserError as error:
-        return Rebuilt(job.id, str(error), failed=True)
+        return InterpolatedScan(job.id, str(error), failed=True)
 
 
-def _rebuild_case(job: Job) -> Rebuilt:
+def _interpolate_scan(job: Job) -> InterpolatedScan:
     request, targets = job.request, _targets(job)
     if request.masks is not None and job.mask is None:
         raise UserError(job.image, f"has no mask in {request.masks}", "add it, or leave --masks out")
@@ -208,16 +208,16 @@ def _rebuild_case(job: Job) -> Rebuilt:
         annotated = annotated_slices(_known(labels, job.ignore_label))
         said += _describe_skipped(grid.measured - len(annotated))
         spacing = (grid.gap_mm, rows, columns)
-        labels = rebuild_labels(labels, grid, spacing, job.ignore_label, request.mask_rule)
+        labels = interpolate_labels(labels, grid, spacing, job.ignore_label, request.mask_rule)
         if request.table is not None:
-            spacing, places = (grid.spacing_mm, rows, columns), (annotated * grid.parts).tolist()
+            spacing, places = (grid.spacing_mm, rows, columns), (annotated * grid.subdivisions).tolist()
             measurements = measure(_known(labels, job.ignore_label), spacing, places)
         mask = on_slice_grid(mask, np.moveaxis(labels, 0, axis), grid, axis)
-    rebuilt = rebuild_image(slices[None], grid, request.method, (rows, columns))[0]
-    write_volume(on_slice_grid(image, np.moveaxis(rebuilt, 0, axis), grid, axis), targets[0])
+    interpolated = interpolate_image(slices[None], grid, request.method, (rows, columns))[0]
+    write_volume(on_slice_grid(image, np.moveaxis(interpolated, 0, axis), grid, axis), targets[0])
     if mask is not None:
         write_volume(mask, targets[1])
-    return Rebuilt(job.id, said, measurements)
+    return InterpolatedScan(job.id, said, measurements)
 
 
 def _read_mask_of(path: Path, image: Volume) -> Volume:
@@ -236,13 +236,13 @@ def _check_size(job: Job, grid: SliceGrid, pixels: int) -> None:
 
 
 def describe(grid: SliceGrid, axis: int) -> str:
-    """Says how many slices are measured and how many rebuilt."""
+    """Says how many slices are measured and how many interpolated."""
     if grid.measured == 1:
         return "one slice, nothing lies between"
     measured = f"{grid.measured} slices measured every {grid.gap_mm:.4g} mm {AXES[axis]}"
-    if grid.parts == 1:
+    if grid.subdivisions == 1:
         return f"{measured}, fine enough already"
-    return f"{measured}, {grid.rebuilt} rebuilt: {grid.count} every {grid.spacing_mm:.4g} mm"
+    return f"{measured}, {grid.interpolated} interpolated: {grid.count} every {grid.spacing_mm:.4g} mm"
 
 
 def _known(labels: np.ndarray, ignore_label: int | None) -> np.ndarray:
@@ -257,7 +257,7 @@ def _describe_skipped(skipped: int) -> str:
     return f"; {skipped} {what} annotated between others, filled in"
 
 
-def summary(done: Sequence[Rebuilt], output: Path) -> str:
+def summary(done: Sequence[InterpolatedScan], output: Path) -> str:
     """What a person reads at the end."""
     lines = [f"{one.id}: {one.said}" for one in done]
     count = f"{len(done)} scan{'' if len(done) == 1 else 's'}"

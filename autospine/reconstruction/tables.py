@@ -1,4 +1,4 @@
-"""The small files of a data set that its rebuilt copy needs: overview.csv, patients.csv, dataset.json."""
+"""The small files of a data set that its interpolated copy needs: overview.csv, patients.csv, dataset.json."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def count_windows(trainer: Trainer, cases: Path, ids: Sequence[str]) -> int:
         shape = shape_after(trainer.steps, record.shape, record.spacing, view)
         count = 1 if view is None else shape[view]
         if record.slice_grid and view == 0 and shape[0] == record.shape[0] and not trainer.encoding.ordered:
-            count = record.slice_grid.measured  # those rebuilt between stay out of the network
+            count = record.slice_grid.measured  # those interpolated between stay out of the network
         for axis, size in zip(trainer.plan.network_axes, trainer.patch, strict=True):
             count *= len(starts(shape[axis], size))
         total += count

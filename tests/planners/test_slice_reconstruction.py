@@ -2,18 +2,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 
 import pytest
 
 from autospine.core.errors import UserError
 from autospine.planning.plan import Plan, Reason
-from autospine.preprocessing.grid import Rebuild
+from autospine.preprocessing.grid import SliceInterpolation
 from tests.contracts.planner import PlannerContract, case, fingerprint, some_cases
 
 
 def slices_reason(plan: Plan) -> Reason:
-    (found,) = [reason for reason in plan.reasons if "rebuilt" in reason.decision]
+    (found,) = [reason for reason in plan.reasons if "interpolated" in reason.decision]
     return found
 
 
@@ -24,13 +23,13 @@ class TestSliceReconstruction(PlannerContract):
         plan = self.plan()
         assert plan.view_axis == 0
         assert plan.grid.spacing == (None, 0.6, 0.6)
-        assert plan.grid.rebuild == Rebuild(1.0, "linear")
-        assert plan.to_dict()["grid"]["rebuild"] == {"spacing_mm": 1.0, "method": "linear"}
+        assert plan.grid.slice_interpolation == SliceInterpolation(1.0, "linear")
+        assert plan.to_dict()["grid"]["slice_interpolation"] == {"spacing_mm": 1.0, "method": "linear"}
 
-    def test_measured_and_rebuilt_slices_are_counted(self) -> None:
+    def test_measured_and_interpolated_slices_are_counted(self) -> None:
         reason = slices_reason(self.plan(*some_cases(3, shape=(15, 450, 450), spacing=(5.0, 0.6, 0.6))))
         assert "slices about every 1 mm" in reason.decision
-        assert "15 measured + 56 rebuilt slices per case on average (linear)" in reason.decision
+        assert "15 measured + 56 interpolated slices per case on average (linear)" in reason.decision
         assert "where gaps are below 1.5 mm" in reason.because
         assert reason.figures == "15 + 56 in 1_t2, 2_t2, 3_t2"
 
@@ -43,24 +42,28 @@ class TestSliceReconstruction(PlannerContract):
         ]
         reason = slices_reason(self.plan(*cases))
         assert reason.figures == "1 + 0 in 3_t2; 11 + 0 in 4_t2; 15 + 56 in 1_t2; 100 + 0 in 2_t2"
-        assert "32 measured + 14 rebuilt" in reason.decision
+        assert "32 measured + 14 interpolated" in reason.decision
 
     def test_another_rule_gives_another_plan(self) -> None:
         planner = self.planner(fingerprint(*some_cases()))
-        planner.rebuild = Rebuild(0.25, "cubic")
+        planner.slice_interpolation = SliceInterpolation(0.25, "cubic")
         plan = planner.plan()
-        assert plan.grid.rebuild == Rebuild(0.25, "cubic")
+        assert plan.grid.slice_interpolation == SliceInterpolation(0.25, "cubic")
         assert "every 0.25 mm" in slices_reason(plan).decision
         assert "(cubic)" in slices_reason(plan).decision
-        assert self.plan().grid.rebuild == Rebuild()  # the class keeps its own
+        assert self.plan().grid.slice_interpolation == SliceInterpolation()  # the class keeps its own
 
     def test_more_slices_change_neither_patch_nor_network(self) -> None:
-        """One slice is seen at a time, so the memory of training stays that of the plan without rebuilding."""
+        """One slice is seen at a time, so the memory of training stays that of the plan without interpolating."""
         planner = self.planner(fingerprint(*some_cases()))
-        planner.rebuild = None
-        plain, rebuilt = planner.plan(), self.plan()
-        assert (rebuilt.patch, rebuilt.network, rebuilt.batch) == (plain.patch, plain.network, plain.batch)
-        assert rebuilt.memory_gib == plain.memory_gib
+        planner.slice_interpolation = None
+        plain, interpolated = planner.plan(), self.plan()
+        assert (interpolated.patch, interpolated.network, interpolated.batch) == (
+            plain.patch,
+            plain.network,
+            plain.batch,
+        )
+        assert interpolated.memory_gib == plain.memory_gib
 
     def test_left_and_right_are_not_in_a_sagittal_slice(self) -> None:
         assert self.plan().mirror_axes == ()
@@ -76,7 +79,7 @@ class TestSliceReconstruction(PlannerContract):
     )
     def test_a_rule_that_cannot_be_is_an_error_that_names_the_file(self, change: dict, problem: str) -> None:
         data = json.loads(json.dumps(self.plan().to_dict()))
-        data["grid"]["rebuild"] |= change
+        data["grid"]["slice_interpolation"] |= change
         with pytest.raises(UserError, match=rf"plans\.json: .*{problem}"):
             Plan.from_dict(data, "plans.json")
 
@@ -84,12 +87,10 @@ class TestSliceReconstruction(PlannerContract):
 @pytest.mark.parametrize("spacing", [0.0, -1.0, 0.05, math.nan, math.inf])
 def test_a_spacing_that_no_scan_can_have_is_refused(spacing: float) -> None:
     with pytest.raises(ValueError, match="slices every"):
-        Rebuild(spacing)
+        SliceInterpolation(spacing)
 
 
-def test_plans_from_before_this_rule_are_read() -> None:
-    plan = TestSliceReconstruction().plan()
-    data = plan.to_dict()
-    data["version"] = 1
-    del data["grid"]["rebuild"]
-    assert Plan.from_dict(data, "plans.json") == replace(plan, grid=replace(plan.grid, rebuild=None))
+def test_plans_from_before_this_rule_are_refused() -> None:
+    data = TestSliceReconstruction().plan().to_dict() | {"version": 2}
+    with pytest.raises(UserError, match=r"older AutoSpine \(plan version 2\); run autospine_plan again"):
+        Plan.from_dict(data, "plans.json")

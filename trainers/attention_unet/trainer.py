@@ -1,4 +1,4 @@
-"""Modified attention U-Net: six levels down and six up, on slices that are rebuilt every millimetre.
+"""Modified attention U-Net: six levels down and six up, on slices that are interpolated every millimetre.
 
 After Pal et al., "Panoptic segmentation and labelling of lumbar spine vertebrae using modified attention U-Net".
 

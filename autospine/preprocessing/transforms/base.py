@@ -73,7 +73,7 @@ class CaseData:
         spacing: mm along (slices, rows, columns).
         slices: Slices along the view axis that take part in training; None for all.
         view_axis: The plan's; None for volumes.
-        slice_grid: Which slices were measured, where the plan has rebuilt those between; None elsewhere.
+        slice_grid: Which slices were measured, where the plan has interpolated those between; None elsewhere.
         scheme: What the mask's integers mean; None where it has none.
         labels: Those that the data set shows.
         tables: What the steps so far report of what they did.

@@ -12,7 +12,7 @@ from autospine.cleaning.clean import RuleSet, clean_labels
 from autospine.cleaning.rules import RULES
 from autospine.core.errors import UserError
 from autospine.dataset.slice_filter import shown_classes
-from autospine.preprocessing.grid import rebuild_labels
+from autospine.preprocessing.grid import interpolate_labels
 from autospine.preprocessing.transforms.log import Summary, TransformTable
 from autospine.reconstruction.grid import measured_planes
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BoxMasks:
-    """Rebuilds the masks between measured slices by the box rule of Pal et al.; nothing to do where none was rebuilt.
+    """Interpolate the masks between measured slices by the box rule of Pal et al.; do nothing where none were.
 
     Images and measured slices stay, those too that nobody annotated and the plan has filled in; so do predictions,
     since a scan to be segmented has no mask.
@@ -35,14 +35,14 @@ class BoxMasks:
             UserError: An earlier step has changed the slices.
         """
         slices = case.slice_grid
-        if case.mask is None or slices is None or slices.parts == 1:
+        if case.mask is None or slices is None or slices.subdivisions == 1:
             return case
         if case.shape[0] != slices.count:
             raise UserError("step box_masks", "finds other slices than the plan has made", "list it first")
         spacing = (slices.gap_mm, *case.spacing[1:])
         measured = measured_planes(case.mask, slices, axis=0)  # (measured, rows, columns)
         ignore_label = case.scheme.ignore_label if case.scheme else None
-        return replace(case, mask=rebuild_labels(measured, slices, spacing, ignore_label, "box"))
+        return replace(case, mask=interpolate_labels(measured, slices, spacing, ignore_label, "box"))
 
     def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Nothing to undo."""

@@ -15,7 +15,7 @@ import pytest
 from autospine.commands.plan import main
 from autospine.core.files import write_json
 from autospine.planning.plan import VERSION, Plans
-from autospine.preprocessing.grid import Rebuild
+from autospine.preprocessing.grid import SliceInterpolation
 from autospine.preprocessing.storage import CaseStore
 from autospine.reconstruction.images import METHODS
 from tests.autospine.commands.conftest import Prediction
@@ -75,7 +75,7 @@ def test_a_dry_run_writes_nothing(run: Callable[..., Prediction], data: Path) ->
     assert not (data.parent / "work").exists()
 
 
-def test_slices_are_rebuilt_as_the_options_say(run: Callable[..., Prediction], data: Path) -> None:
+def test_slices_are_interpolated_as_the_options_say(run: Callable[..., Prediction], data: Path) -> None:
     options = (
         "--plans",
         "2d_sagittal",
@@ -87,18 +87,18 @@ def test_slices_are_rebuilt_as_the_options_say(run: Callable[..., Prediction], d
     )
     answer = run(*options, "--explain")
     assert answer.status == 0
-    assert "about every 2 mm, 6 measured + 5 rebuilt slices per case on average (cubic)" in answer.out
+    assert "about every 2 mm, 6 measured + 5 interpolated slices per case on average (cubic)" in answer.out
     assert "[6 + 5 in 1_t2, 2_t2, 3_t2]" in answer.out
-    plain, rebuilt = Plans.load(data.parent / "work" / "plans.json").plans
-    assert plain.grid.rebuild is None
-    assert rebuilt.grid.rebuild == Rebuild(2.0, "cubic")
+    plain, interpolated = Plans.load(data.parent / "work" / "plans.json").plans
+    assert plain.grid.slice_interpolation is None
+    assert interpolated.grid.slice_interpolation == SliceInterpolation(2.0, "cubic")
     folder = data.parent / "work" / "preprocessed" / "slice_reconstruction"
     assert CaseStore(folder, "1_t2").record.shape[0] == 11
     run("--plans", "slice_reconstruction")
     assert CaseStore(folder, "1_t2").record.shape[0] == 21
 
 
-def test_every_way_to_rebuild_slices_can_be_asked_for(
+def test_every_way_to_interpolate_slices_can_be_asked_for(
     command: Callable[..., Prediction],
 ) -> None:
     """The command names them itself, since it starts without numpy."""

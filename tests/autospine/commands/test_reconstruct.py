@@ -46,7 +46,7 @@ def write_series(folder: Path, positions: tuple[float, ...]) -> None:
 def test_scans_alone_go_to_the_folder(folder: Path, tmp_path: Path, command) -> None:
     answer = command(main, "-i", folder, "-o", tmp_path / "fine")
     assert answer.status == 0
-    assert "1_t2: 6 slices measured every 4 mm left-right, 15 rebuilt: 21 every 1 mm" in answer.out
+    assert "1_t2: 6 slices measured every 4 mm left-right, 15 interpolated: 21 every 1 mm" in answer.out
     assert "2 scans written to" in answer.out
     assert sorted(path.name for path in (tmp_path / "fine").iterdir()) == ["1_t2.mha", "2_t2.mha"]
 
@@ -155,7 +155,7 @@ def test_what_nobody_annotated_stays_so_and_is_not_measured(folder: Path, tmp_pa
     (folder / "dataset.json").write_text(json.dumps({"labels": labels, "ignore_label": 255}))
     options = ("--masks", folder / "masks", "--slice-spacing", 2, "--table", tmp_path / "t.csv")
     answer = command(main, "-i", folder, "-o", tmp_path / "fine", *options)
-    assert "5 rebuilt: 11 every 2 mm; 1 slice is not annotated between others, filled in" in answer.out
+    assert "5 interpolated: 11 every 2 mm; 1 slice is not annotated between others, filled in" in answer.out
     found = read_mask(tmp_path / "fine" / "masks" / "1_t2.mha").array
     unmarked = np.where(found == 255, 0, found)
     for filled_in in (5, 6, 7):
@@ -177,7 +177,7 @@ def said_measured(table: Path) -> set[str]:
 def test_the_tables_of_a_data_set_go_with_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command, scans: str
 ) -> None:
-    """A case that is kept for validation is not taken for training because its slices were rebuilt."""
+    """A case that is kept for validation is not taken for training because its slices were interpolated."""
     (folder / "overview.csv").write_text("new_file_name,subset\n1_t2,training\n2_t2,validation\n")
     (folder / "patients.csv").write_text("id,patient\n1_t2,A\n2_t2,B\n")
     labels = {str(level): f"vertebra:{level}" for level in range(1, 6)}

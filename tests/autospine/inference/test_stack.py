@@ -1,4 +1,4 @@
-"""Rebuilt slices are segmented where something comes of it: objects hang together across them."""
+"""Interpolated slices are segmented where something comes of it: objects hang together across them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from autospine.inference.predictor import Predictor
 from autospine.inference.run import PredictRequest, predict_scans
 from autospine.labels.schemes import SCHEMES
 from autospine.planning.plan import Plan
-from autospine.preprocessing.grid import Grid, Rebuild
-from autospine.preprocessing.run import bring_to_grid
+from autospine.preprocessing.grid import Grid, SliceInterpolation
+from autospine.preprocessing.run import preprocess_image
 from autospine.volumes import read_image, read_mask
+from tests.autospine.inference.test_interpolated_slices import COARSER, OWN, pair
 from tests.autospine.inference.test_panoptic import as_volume
-from tests.autospine.inference.test_rebuilt_slices import COARSER, OWN, pair
 from tests.tiny import SPACING, ordered_encoding, spine_image, spine_mask, write_array
 from tests.toys import QUICK, BrightnessTrainer, ToyTrainer
 
@@ -34,16 +34,16 @@ def image() -> np.ndarray:
     return spine_image(spine_mask())
 
 
-def rebuilding(spacing: tuple[float | None, ...] = OWN) -> Plan:
+def interpolating(spacing: tuple[float | None, ...] = OWN) -> Plan:
     return pair(spacing)[1]
 
 
 @pytest.mark.parametrize("stack", [False, True])
 @pytest.mark.parametrize("ordered", [False, True])
-def test_the_network_sees_rebuilt_slices_only_where_they_count(
+def test_the_network_sees_interpolated_slices_only_where_they_count(
     tmp_path: Path, image: np.ndarray, save, stack: bool, ordered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = pair(OWN, ordered_encoding())[1] if ordered else rebuilding()
+    plan = pair(OWN, ordered_encoding())[1] if ordered else interpolating()
     model = save(tmp_path / "model", ToyTrainer(plan, replace(QUICK, patch=(96, 48))))
     predictor, seen = Predictor([model], CPU), []
     forward = predictor.groups[0]._forward
@@ -90,20 +90,22 @@ def test_asking_for_the_stack_changes_nothing_else(
 
 
 def test_the_stack_is_what_the_network_says_of_every_slice(tmp_path: Path, image: np.ndarray, bright) -> None:
-    plan = rebuilding()
+    plan = interpolating()
     answer = Predictor([bright(tmp_path / "model", plan)], CPU).predict(image[None], SPACING, stack=True)
-    rebuilt = bring_to_grid(image[None], SPACING, plan)[0]
-    np.testing.assert_array_equal(answer.stack, np.where(rebuilt > 0, 100, 0))
+    interpolated = preprocess_image(image[None], SPACING, plan)[0]
+    np.testing.assert_array_equal(answer.stack, np.where(interpolated > 0, 100, 0))
 
 
 def test_a_scan_of_fine_slices_has_no_stack(tmp_path: Path, image: np.ndarray, bright) -> None:
-    predictor = Predictor([bright(tmp_path / "model", rebuilding())], CPU)
+    predictor = Predictor([bright(tmp_path / "model", interpolating())], CPU)
     assert predictor.predict(image[None], (1.2, 3.0, 3.0), stack=True).stack is None
     assert predictor.predict(image[None, :1], SPACING, stack=True).stack is None
 
 
 def test_slices_that_were_resampled_first_have_no_stack(tmp_path: Path, image: np.ndarray, bright) -> None:
-    plan = replace(rebuilding(), grid=Grid((3.0, None, None), (0.0,) * 3, rebuild=Rebuild(1.0)))
+    plan = replace(
+        interpolating(), grid=Grid((3.0, None, None), (0.0,) * 3, slice_interpolation=SliceInterpolation(1.0))
+    )
     answer = Predictor([bright(tmp_path / "model", plan)], CPU).predict(image[None], SPACING, stack=True)
     assert answer.stack is None
     assert answer.decoded.labels.any()
@@ -113,14 +115,14 @@ def test_slices_that_were_resampled_first_have_no_stack(tmp_path: Path, image: n
 
 
 def leaning() -> np.ndarray:
-    """Label 3 in two measured slices, further down in the second; the rebuilt slices between show how it leans."""
+    """Label 3 in two measured slices, further down in the second; the interpolated slices between show how it leans."""
     stack = np.zeros((9, 40, 20), np.uint8)
     for k, top in enumerate((10, 12, 14, 16, 18)):
         stack[2 + k, top : top + 5, 5:12] = 3
     return stack
 
 
-def test_one_leaning_object_is_one_where_rebuilt_slices_join_it(tmp_path: Path) -> None:
+def test_one_leaning_object_is_one_where_interpolated_slices_join_it(tmp_path: Path) -> None:
     stack = np.concatenate([np.zeros((2, 40, 20), np.uint8), leaning()[:7]])[:9]  # from slice 4 to slice 8
     mask = as_volume(stack[::4], tmp_path)
     assert len(panoptic(mask, SCHEMES["spider"]).segments) == 2
@@ -130,7 +132,7 @@ def test_one_leaning_object_is_one_where_rebuilt_slices_join_it(tmp_path: Path) 
     np.testing.assert_array_equal(found.instances.array, mask.array > 0)
 
 
-def test_objects_that_only_rebuilt_slices_show_are_not_counted(tmp_path: Path) -> None:
+def test_objects_that_only_interpolated_slices_show_are_not_counted(tmp_path: Path) -> None:
     stack = np.zeros((9, 40, 20), np.uint8)
     stack[1:3, 2:4, 2:4] = 1  # nowhere on a measured slice
     stack[4:9, 10:15, 5:12] = 3
@@ -141,7 +143,7 @@ def test_objects_that_only_rebuilt_slices_show_are_not_counted(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("slices", [1, 6])
-def test_a_stack_without_rebuilt_slices_is_the_mask(tmp_path: Path, slices: int) -> None:
+def test_a_stack_without_interpolated_slices_is_the_mask(tmp_path: Path, slices: int) -> None:
     mask = as_volume(spine_mask()[-slices:], tmp_path)
     plain, stacked = (panoptic(mask, SCHEMES["spider"], stack) for stack in (None, mask.array))
     assert plain.segments == stacked.segments
@@ -159,12 +161,12 @@ def bridged() -> np.ndarray:
 
 
 def saved(folder: Path, save) -> Model:
-    plan = rebuilding()
-    plan = replace(plan, grid=replace(plan.grid, rebuild=Rebuild(1.0, "cubic")))
+    plan = interpolating()
+    plan = replace(plan, grid=replace(plan.grid, slice_interpolation=SliceInterpolation(1.0, "cubic")))
     return save(folder, BrightnessTrainer(plan, BrightnessTrainer.recipes["only"]))
 
 
-def test_predict_joins_objects_across_rebuilt_slices(tmp_path: Path, save) -> None:
+def test_predict_joins_objects_across_interpolated_slices(tmp_path: Path, save) -> None:
     scan = write_array(tmp_path / "7_t2.mha", bridged())
     model = saved(tmp_path / "model", save)
     outcome = predict_scans(

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.preprocessing.grid import Grid, Rebuild, case_grid, rebuild_labels
+from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid, interpolate_labels
 from autospine.preprocessing.resampling import resize_labels, resized_shape
-from autospine.preprocessing.run import bring_to_grid
+from autospine.preprocessing.run import preprocess_image
 from autospine.reconstruction.grid import SliceGrid
-from autospine.reconstruction.masks import rebuild_mask
+from autospine.reconstruction.masks import interpolate_mask
 from tests.tiny import SPACING, made_plan, ordered_encoding, spine_image, spine_mask
 
 SIZES, MILLIMETRES = st.tuples(*[st.integers(1, 40)] * 3), st.tuples(*[st.floats(0.3, 9)] * 3)
-REBUILT = Grid((None, 1.0, 1.2), rebuild=Rebuild(1.0))
+INTERPOLATED = Grid((None, 1.0, 1.2), slice_interpolation=SliceInterpolation(1.0))
 UNKNOWN = 255
 
 
@@ -32,7 +32,7 @@ def test_without_a_rule_it_is_plain_resampling(shape, spacing) -> None:
 @given(shape=SIZES, spacing=MILLIMETRES, target=st.floats(0.2, 5))
 def test_measured_slices_stay_where_they_are_in_space(shape, spacing, target: float) -> None:
     """Their distance in mm is what it was, and the slices between are as far apart as whole parts allow."""
-    found = case_grid(replace(REBUILT, rebuild=Rebuild(target)), shape, spacing)
+    found = case_grid(replace(INTERPOLATED, slice_interpolation=SliceInterpolation(target)), shape, spacing)
     assert len(found.measured) == shape[0]
     places = np.array(found.measured) * found.spacing[0]
     np.testing.assert_allclose(places, np.arange(shape[0]) * spacing[0])
@@ -41,35 +41,35 @@ def test_measured_slices_stay_where_they_are_in_space(shape, spacing, target: fl
         assert found.spacing[0] == pytest.approx(spacing[0]) or 2 / 3 < found.spacing[0] / target <= 1.5 + 1e-6
     if spacing[0] <= 1.25 * target or shape[0] == 1:
         assert (found.shape[0], found.spacing[0]) == (shape[0], pytest.approx(spacing[0]))
-    assert found.shape[1:] == case_grid(Grid(REBUILT.spacing), shape, spacing).shape[1:]
+    assert found.shape[1:] == case_grid(Grid(INTERPOLATED.spacing), shape, spacing).shape[1:]
 
 
 @pytest.mark.parametrize("method", ["linear", "cubic"])
-def test_measured_slices_are_those_of_the_plan_without_rebuilding(method: str) -> None:
+def test_measured_slices_are_those_of_the_plan_without_interpolating(method: str) -> None:
     """Bit for bit, normalisation included."""
-    plain = made_plan(ordered_encoding(), grid=Grid(REBUILT.spacing))
-    rebuilt = replace(plain, grid=Grid(REBUILT.spacing, rebuild=Rebuild(1.0, method)))
+    plain = made_plan(ordered_encoding(), grid=Grid(INTERPOLATED.spacing))
+    interpolated = replace(plain, grid=Grid(INTERPOLATED.spacing, slice_interpolation=SliceInterpolation(1.0, method)))
     image = np.stack([spine_image(spine_mask(), seed) for seed in (0, 1)])
-    found = bring_to_grid(image, SPACING, rebuilt)
-    grid = case_grid(rebuilt.grid, image.shape[1:], SPACING)
+    found = preprocess_image(image, SPACING, interpolated)
+    grid = case_grid(interpolated.grid, image.shape[1:], SPACING)
     assert found.shape == (2, *grid.shape) == (2, 21, 216, 90)
-    np.testing.assert_array_equal(found[:, grid.measured], bring_to_grid(image, SPACING, plain))
+    np.testing.assert_array_equal(found[:, grid.measured], preprocess_image(image, SPACING, plain))
     between = found[:, 1 : grid.measured.step]
     assert not np.array_equal(between[:, 0], found[:, 0])
     assert np.abs(between).max() < 4
 
 
 def test_linear_slices_lie_between_their_neighbours() -> None:
-    plan = made_plan(ordered_encoding(), grid=REBUILT)
-    found = bring_to_grid(spine_image(spine_mask())[None], SPACING, plan)[0]
+    plan = made_plan(ordered_encoding(), grid=INTERPOLATED)
+    found = preprocess_image(spine_image(spine_mask())[None], SPACING, plan)[0]
     np.testing.assert_allclose(found[2], (found[0] + found[4]) / 2, atol=1e-5)
     np.testing.assert_allclose(found[7], 0.25 * found[4] + 0.75 * found[8], atol=1e-5)
 
 
 def test_masks_and_images_come_onto_the_same_grid() -> None:
     mask = spine_mask()
-    grid = case_grid(REBUILT, mask.shape, SPACING)
-    found = grid.bring_mask(mask, None)
+    grid = case_grid(INTERPOLATED, mask.shape, SPACING)
+    found = grid.resample_mask(mask, None)
     assert found.shape == grid.shape
     assert found.dtype == mask.dtype
     np.testing.assert_array_equal(found[grid.measured], resize_labels(mask, grid.resampled))
@@ -79,50 +79,52 @@ def test_masks_and_images_come_onto_the_same_grid() -> None:
 @pytest.mark.parametrize("shape", [(1, 72, 36), (6, 72, 36)], ids=["one slice", "fine slices"])
 def test_what_needs_no_slices_gets_none(shape: tuple[int, int, int]) -> None:
     mask = spine_mask()[: shape[0]]
-    grid = case_grid(Grid((None, None, None), rebuild=Rebuild(1.0)), shape, (1.2, 3.0, 3.0))
+    grid = case_grid(Grid((None, None, None), slice_interpolation=SliceInterpolation(1.0)), shape, (1.2, 3.0, 3.0))
     assert grid.shape == shape
-    np.testing.assert_array_equal(grid.bring_mask(mask, None), mask)
+    np.testing.assert_array_equal(grid.resample_mask(mask, None), mask)
     image = spine_image(mask)[None]
-    np.testing.assert_array_equal(grid.rebuild(image), image)
+    np.testing.assert_array_equal(grid.interpolate(image), image)
 
 
 def test_the_input_is_not_changed() -> None:
     mask = np.where(spine_mask() == 0, UNKNOWN, spine_mask()).astype(np.uint8)
     image = spine_image(mask)[None]
     kept = mask.copy(), image.copy()
-    grid = case_grid(REBUILT, mask.shape, SPACING)
-    grid.bring_mask(mask, UNKNOWN)
-    bring_to_grid(image, SPACING, made_plan(ordered_encoding(), grid=REBUILT))
+    grid = case_grid(INTERPOLATED, mask.shape, SPACING)
+    grid.resample_mask(mask, UNKNOWN)
+    preprocess_image(image, SPACING, made_plan(ordered_encoding(), grid=INTERPOLATED))
     np.testing.assert_array_equal(mask, kept[0])
     np.testing.assert_array_equal(image, kept[1])
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 999), parts=st.integers(2, 5), share=st.floats(0, 0.7))
-def test_what_nobody_annotated_stays_so_between_slices(seed: int, parts: int, share: float) -> None:
+@given(seed=st.integers(0, 999), subdivisions=st.integers(2, 5), share=st.floats(0, 0.7))
+def test_what_nobody_annotated_stays_so_between_slices(seed: int, subdivisions: int, share: float) -> None:
     """Against a voxel by voxel reading of the rule."""
     random = np.random.default_rng(seed)
     mask = random.integers(0, 3, (4, 6, 5)).astype(np.uint8)
     mask[random.random(mask.shape) < share] = UNKNOWN
-    slices = SliceGrid(4, 4.0, parts)
-    labels = rebuild_mask(np.where(mask == UNKNOWN, 0, mask).astype(np.uint8), slices, SPACING)
-    found = rebuild_labels(mask, slices, SPACING, UNKNOWN)
+    slices = SliceGrid(4, 4.0, subdivisions)
+    labels = interpolate_mask(np.where(mask == UNKNOWN, 0, mask).astype(np.uint8), slices, SPACING)
+    found = interpolate_labels(mask, slices, SPACING, UNKNOWN)
     for k, r, c in np.ndindex(found.shape):
-        beside = {k // parts, (k + parts - 1) // parts}
+        beside = {k // subdivisions, (k + subdivisions - 1) // subdivisions}
         unknown = labels[k, r, c] == 0 and any(mask[m, r, c] == UNKNOWN for m in beside)
         assert found[k, r, c] == (UNKNOWN if unknown else labels[k, r, c])
-    np.testing.assert_array_equal(found[::parts], mask)
+    np.testing.assert_array_equal(found[::subdivisions], mask)
 
 
-@pytest.mark.parametrize("gap", [4.0, 1.2], ids=["rebuilt slices", "fine slices"])
+@pytest.mark.parametrize("gap", [4.0, 1.2], ids=["interpolated slices", "fine slices"])
 @pytest.mark.parametrize("mark", [None, UNKNOWN])
 def test_a_slice_that_nobody_annotated_is_filled_in(mark: int | None, gap: float) -> None:
     """Labels come from its neighbours; where it says that it is not annotated, the rest of it stays so."""
     mask = spine_mask()
     mask[2] = mark or 0
-    grid = case_grid(Grid((None, None, None), rebuild=Rebuild(1.0)), mask.shape, (gap, *SPACING[1:]))
+    grid = case_grid(
+        Grid((None, None, None), slice_interpolation=SliceInterpolation(1.0)), mask.shape, (gap, *SPACING[1:])
+    )
     assert grid.measured.step == round(gap)
-    found = grid.bring_mask(mask, mark)[grid.measured]
+    found = grid.resample_mask(mask, mark)[grid.measured]
     vertebra = spine_mask()[2] == 3
     assert (found[2][vertebra] == 3).all()
     rest = found[2][spine_mask()[2] == 0]

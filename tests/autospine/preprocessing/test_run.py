@@ -12,14 +12,14 @@ from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.dataset.cases import Case
 from autospine.planning.plan import Plan
-from autospine.preprocessing.grid import Grid, Rebuild
+from autospine.preprocessing.grid import Grid, SliceInterpolation
 from autospine.preprocessing.normalisation import Normalisation
 from autospine.preprocessing.run import (
     Job,
-    bring_to_grid,
     case_folder,
     preprocess,
     preprocess_case,
+    preprocess_image,
     preprocessing_key,
     read_channels,
 )
@@ -72,7 +72,7 @@ def test_the_way_onto_the_grid_leaves_its_input(plan: Plan) -> None:
     image = np.random.default_rng(0).normal(100, 9, (2, 4, 20, 10)).astype(np.float32)
     kept = image.copy()
     for grid in (Grid((None, None, None)), Grid((2.0, 1.5, 3.0))):
-        moved = bring_to_grid(image, SPACING, replace(plan, grid=grid))
+        moved = preprocess_image(image, SPACING, replace(plan, grid=grid))
         assert np.array_equal(image, kept)
         assert moved[0].mean() == pytest.approx(0, abs=0.02)
         assert moved[1].std() == pytest.approx(1, abs=0.02)
@@ -98,9 +98,11 @@ def test_the_key_changes_with_files_and_rules_and_not_with_the_way_to_them(
         preprocessing_key(case, replace(plan, normalisation=Normalisation(1.0, 99.0))),
         preprocessing_key(case, replace(plan, view_axis=1)),
         preprocessing_key(case, replace(plan, scheme=replace(plan.scheme, ignore_label=255))),
-        preprocessing_key(case, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(1.0)))),
-        preprocessing_key(case, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(2.0)))),
-        preprocessing_key(case, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(1.0, "cubic")))),
+        preprocessing_key(case, replace(plan, grid=replace(plan.grid, slice_interpolation=SliceInterpolation(1.0)))),
+        preprocessing_key(case, replace(plan, grid=replace(plan.grid, slice_interpolation=SliceInterpolation(2.0)))),
+        preprocessing_key(
+            case, replace(plan, grid=replace(plan.grid, slice_interpolation=SliceInterpolation(1.0, "cubic")))
+        ),
         preprocessing_key(replace(case, patient="7"), plan),
     ]
     for path in (case.images[0], case.mask):

@@ -11,7 +11,7 @@ LENGTHS = st.floats(0.05, 20)
 
 
 @pytest.mark.parametrize(
-    ("gap", "target", "parts"),
+    ("gap", "target", "subdivisions"),
     [
         (4.0, 1.0, 4),
         (4.4, 1.0, 4),
@@ -22,12 +22,12 @@ LENGTHS = st.floats(0.05, 20)
         (4.0, 0.25, 16),
     ],
 )
-def test_a_gap_is_divided_into_the_nearest_whole_number_of_parts(gap: float, target: float, parts: int) -> None:
+def test_a_gap_is_divided_into_the_nearest_whole_number_of_steps(gap: float, target: float, subdivisions: int) -> None:
     grid = plan_slices(12, gap, target)
-    assert grid == SliceGrid(12, gap, parts)
-    assert grid.count == 11 * parts + 1
-    assert grid.rebuilt == 11 * (parts - 1)
-    assert grid.spacing_mm == pytest.approx(gap / parts)
+    assert grid == SliceGrid(12, gap, subdivisions)
+    assert grid.count == 11 * subdivisions + 1
+    assert grid.interpolated == 11 * (subdivisions - 1)
+    assert grid.spacing_mm == pytest.approx(gap / subdivisions)
 
 
 @given(st.integers(2, 60), LENGTHS, LENGTHS)
@@ -42,7 +42,7 @@ def test_measured_slices_stay_on_the_grid(measured: int, gap: float, target: flo
 
 def test_one_slice_stays_one_slice() -> None:
     grid = plan_slices(1, 4.0, 1.0)
-    assert (grid.count, grid.rebuilt, list(grid.measured_indices)) == (1, 0, [0])
+    assert (grid.count, grid.interpolated, list(grid.measured_indices)) == (1, 0, [0])
 
 
 @pytest.mark.parametrize("wrong", [(0, 4, 1), (3, 0, 1), (3, 4, 0), (3, 4, -1), (3, 4, float("nan")), (3, 4, 1e-320)])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.reconstruction import measured_planes, plan_slices, rebuild_mask
+from autospine.reconstruction import interpolate_mask, measured_planes, plan_slices
 from autospine.reconstruction.masks import RULES, Rule
 
 SPACING = (4.0, 1.0, 1.0)
@@ -37,14 +37,14 @@ def test_annotated_slices_come_back_voxel_for_voxel(seed: int, slices: int, gap:
     rng = np.random.default_rng(seed)
     mask = (rng.integers(0, 4, (slices, 6, 7)) * (rng.random((slices, 1, 1)) < 0.7)).astype(kind)
     grid = plan_slices(slices, gap, 1.0)
-    rebuilt = rebuild_mask(mask, grid, (gap, 1.0, 0.5), rule)
-    assert rebuilt.dtype == kind
-    assert set(np.unique(rebuilt)) <= {0, *np.unique(mask)}
+    interpolated = interpolate_mask(mask, grid, (gap, 1.0, 0.5), rule)
+    assert interpolated.dtype == kind
+    assert set(np.unique(interpolated)) <= {0, *np.unique(mask)}
     labelled = mask.any(axis=(1, 2))
-    back = measured_planes(rebuilt, grid, axis=0)
+    back = measured_planes(interpolated, grid, axis=0)
     np.testing.assert_array_equal(back[labelled], mask[labelled])
     if not labelled.any():
-        assert not rebuilt.any()
+        assert not interpolated.any()
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(RULES))
@@ -54,22 +54,22 @@ def test_left_and_right_do_not_matter(seed: int, rule: Rule) -> None:
     places = rng.uniform(20, 44, (3, 2))
     mask = stack(*(ellipse(*place, 9, 13) for place in places))
     grid = plan_slices(3, 4.0, 1.0)
-    there = rebuild_mask(mask, grid, SPACING, rule)
-    back = rebuild_mask(mask[::-1], grid, SPACING, rule)[::-1]
+    there = interpolate_mask(mask, grid, SPACING, rule)
+    back = interpolate_mask(mask[::-1], grid, SPACING, rule)[::-1]
     assert (there != back).sum() <= 0.01 * (there > 0).sum()
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_label_that_moves_lies_half_way_between(rule: Rule) -> None:
     mask = stack(ellipse(20, 30, 5, 12), ellipse(32, 30, 5, 12))  # no pixel overlaps
-    middle = rebuild_mask(mask, plan_slices(2, 4.0, 2.0), SPACING, rule)[1] == 7
+    middle = interpolate_mask(mask, plan_slices(2, 4.0, 2.0), SPACING, rule)[1] == 7
     assert dice(middle, ellipse(26, 30, 5, 12)) > 0.95
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_size_between_two_sizes(rule: Rule) -> None:
     mask = stack(ellipse(32, 32, 10, 10), ellipse(32, 32, 12, 12))
-    middle = rebuild_mask(mask, plan_slices(2, 4.0, 2.0), SPACING, rule)[1] == 7
+    middle = interpolate_mask(mask, plan_slices(2, 4.0, 2.0), SPACING, rule)[1] == 7
     rows, columns = np.nonzero(middle)
     assert abs(np.ptp(rows) + 1 - 22) <= 1
     assert abs(np.ptp(columns) + 1 - 22) <= 1
@@ -79,7 +79,7 @@ def test_an_outline_that_bulges_does_so_between_slices_too() -> None:
     """A ball: half-way between two slices it is larger than their mean, which only a cubic can know."""
     radii = [np.sqrt(30**2 - x**2) for x in (-24, -8, 8, 24)]
     mask = stack(*(ellipse(32, 32, radius, radius) for radius in radii))
-    middle = rebuild_mask(mask, plan_slices(4, 16.0, 8.0), (16.0, 1.0, 1.0))[3] == 7
+    middle = interpolate_mask(mask, plan_slices(4, 16.0, 8.0), (16.0, 1.0, 1.0))[3] == 7
     assert middle.sum() > (mask[1] > 0).sum()
     assert dice(middle, ellipse(32, 32, 30, 30)) > 0.98
 
@@ -88,33 +88,33 @@ def test_a_part_that_vanishes_does_not_pull_the_rest_away() -> None:
     """A vertebral body with its spinous process, and without: the body stays where it is."""
     body, process = ellipse(32, 16, 9, 12), ellipse(36, 52, 6, 8)
     mask = stack(body | process, body)
-    rebuilt = rebuild_mask(mask, plan_slices(2, 4.0, 1.0), SPACING) == 7
+    interpolated = interpolate_mask(mask, plan_slices(2, 4.0, 1.0), SPACING) == 7
     for index in (1, 2, 3):
-        assert dice(rebuilt[index][:, :36], body[:, :36]) == 1
-    assert dice(rebuilt[1][:, 36:], process[:, 36:]) > 0.6
-    assert not rebuilt[3][:, 36:].any()
+        assert dice(interpolated[index][:, :36], body[:, :36]) == 1
+    assert dice(interpolated[1][:, 36:], process[:, 36:]) > 0.6
+    assert not interpolated[3][:, 36:].any()
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_label_in_one_slice_only_fades_out_within_half_a_gap(rule: Rule) -> None:
     mask = stack(None, ellipse(32, 32, 10, 14), None)
-    rebuilt = rebuild_mask(mask, plan_slices(3, 8.0, 1.0), (8.0, 1.0, 1.0), rule) > 0
-    sizes = rebuilt.sum(axis=(1, 2))
+    interpolated = interpolate_mask(mask, plan_slices(3, 8.0, 1.0), (8.0, 1.0, 1.0), rule) > 0
+    sizes = interpolated.sum(axis=(1, 2))
     assert sizes[:4].tolist() == [0, 0, 0, 0]
     assert sizes[13:].tolist() == [0, 0, 0, 0]
     assert (np.diff(sizes[3:9]) >= 0).all()
     assert sizes[7] > 0.5 * sizes[8]
-    np.testing.assert_array_equal(rebuilt, rebuilt[::-1])
+    np.testing.assert_array_equal(interpolated, interpolated[::-1])
 
 
 def test_an_empty_slice_between_labelled_ones_was_not_annotated() -> None:
     plane = ellipse(32, 32, 10, 14)
     skipping = stack(None, plane, None, plane, None)
-    rebuilt = rebuild_mask(skipping, plan_slices(5, 4.0, 2.0), SPACING)
-    np.testing.assert_array_equal(rebuilt[2:7] == 7, np.stack([plane] * 5))
-    assert not rebuilt[0].any()
-    assert not rebuilt[8].any()
-    same_grid = rebuild_mask(skipping, plan_slices(5, 1.0, 1.0), SPACING)
+    interpolated = interpolate_mask(skipping, plan_slices(5, 4.0, 2.0), SPACING)
+    np.testing.assert_array_equal(interpolated[2:7] == 7, np.stack([plane] * 5))
+    assert not interpolated[0].any()
+    assert not interpolated[8].any()
+    same_grid = interpolate_mask(skipping, plan_slices(5, 1.0, 1.0), SPACING)
     np.testing.assert_array_equal(same_grid[2] == 7, plane)
 
 
@@ -122,31 +122,31 @@ def test_a_label_that_is_absent_beside_others_is_absent() -> None:
     facet, body = ellipse(32, 50, 6, 6), ellipse(32, 16, 9, 12)
     mask = stack(body, body, body)
     mask[0][facet] = mask[2][facet] = 8
-    rebuilt = rebuild_mask(mask, plan_slices(3, 4.0, 1.0), SPACING)
-    assert not (rebuilt[3:6] == 8).any()
-    assert (rebuilt[1] == 8).any()
+    interpolated = interpolate_mask(mask, plan_slices(3, 4.0, 1.0), SPACING)
+    assert not (interpolated[3:6] == 8).any()
+    assert (interpolated[1] == 8).any()
 
 
 def test_abutting_labels_leave_no_gap_and_never_overlap_measured_ones() -> None:
     mask = np.zeros((2, 40, 40), np.uint8)
     for index, edge in enumerate((18, 24)):
         mask[index, 5:edge, 5:35], mask[index, edge:35, 5:35] = 1, 201
-    rebuilt = rebuild_mask(mask, plan_slices(2, 4.0, 1.0), SPACING)
-    assert (rebuilt[:, 5:35, 5:35] > 0).all()
-    edges = [(plane[:, 20] == 1).sum() for plane in rebuilt]
+    interpolated = interpolate_mask(mask, plan_slices(2, 4.0, 1.0), SPACING)
+    assert (interpolated[:, 5:35, 5:35] > 0).all()
+    edges = [(plane[:, 20] == 1).sum() for plane in interpolated]
     assert edges == sorted(edges)
     assert edges[2] in (15, 16, 17)
 
 
 def test_a_label_that_fills_the_slice_stays() -> None:
-    assert (rebuild_mask(np.ones((2, 8, 8), np.uint8), plan_slices(2, 4.0, 1.0), SPACING) == 1).all()
+    assert (interpolate_mask(np.ones((2, 8, 8), np.uint8), plan_slices(2, 4.0, 1.0), SPACING) == 1).all()
 
 
 def test_the_published_box_is_cut_at_its_corners() -> None:
     """Half the size on one side: the box has the mean size, and only what a neighbour shows is kept."""
     mask = np.zeros((2, 40, 40), np.uint8)
     mask[0, 10:30, 10:30] = mask[1, 15:25, 15:25] = 3
-    middle = rebuild_mask(mask, plan_slices(2, 4.0, 2.0), SPACING, "box")[1]
+    middle = interpolate_mask(mask, plan_slices(2, 4.0, 2.0), SPACING, "box")[1]
     rows, columns = np.nonzero(middle)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (12, 27, 12, 27)
     assert rows.size == 15 * 15 or rows.size == 16 * 16
@@ -154,4 +154,4 @@ def test_the_published_box_is_cut_at_its_corners() -> None:
 
 def test_a_mask_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="2 slices do not fit a grid of 3 measured ones"):
-        rebuild_mask(np.zeros((2, 4, 4), np.uint8), plan_slices(3, 4.0, 1.0), SPACING)
+        interpolate_mask(np.zeros((2, 4, 4), np.uint8), plan_slices(3, 4.0, 1.0), SPACING)

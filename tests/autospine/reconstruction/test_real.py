@@ -1,4 +1,4 @@
-"""Slices of real scans left out and rebuilt; benchmarks/reconstruction.py does all of them and prints more."""
+"""Slices of real scans left out and interpolated; benchmarks/reconstruction.py does all of them and prints more."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.reconstruction import SliceGrid, rebuild_mask
+from autospine.reconstruction import SliceGrid, interpolate_mask
 from autospine.volumes import read_mask
 
 
-@pytest.mark.parametrize(("parts", "bar"), [(2, 0.957), (4, 0.927)])
-def test_masks_are_near_those_of_slices_left_out(real_data: Path, parts: int, bar: float) -> None:
+@pytest.mark.parametrize(("subdivisions", "bar"), [(2, 0.957), (4, 0.927)])
+def test_masks_are_near_those_of_slices_left_out(real_data: Path, subdivisions: int, bar: float) -> None:
     dices = []
     for path in sorted((real_data / "t2" / "masks").glob("*.mha"))[:4]:
         volume = read_mask(path)
-        kept = volume.array[::parts]
-        gap, rows, columns = volume.spacing[0] * parts, volume.spacing[1], volume.spacing[2]
-        grid = SliceGrid(len(kept), gap, parts)
+        kept = volume.array[::subdivisions]
+        gap, rows, columns = volume.spacing[0] * subdivisions, volume.spacing[1], volume.spacing[2]
+        grid = SliceGrid(len(kept), gap, subdivisions)
         left_out = np.setdiff1d(np.arange(grid.count), grid.measured_indices)
-        ours, true = rebuild_mask(kept, grid, (gap, rows, columns))[left_out], volume.array[left_out]
+        ours, true = interpolate_mask(kept, grid, (gap, rows, columns))[left_out], volume.array[left_out]
         for value in np.unique(true)[1:]:
             both = ((ours == value) & (true == value)).sum()
             dices.append(2 * both / ((ours == value).sum() + (true == value).sum()))

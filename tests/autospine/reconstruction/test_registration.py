@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
-from autospine.reconstruction import plan_slices, rebuild_image
+from autospine.reconstruction import interpolate_image, plan_slices
 from autospine.reconstruction.registration import displacement, move
 
 INNER = (slice(20, -20), slice(20, -20))
@@ -39,7 +39,7 @@ def test_a_slice_half_way_lies_half_way(texture: np.ndarray) -> None:
     truth = shift(texture, (2, -2), order=3, mode="nearest")
     image, grid = np.stack([texture, other])[None], plan_slices(2, 2.0, 1.0)
     error = {
-        method: float(np.abs(rebuild_image(image, grid, method)[0, 1] - truth)[INNER].mean())
+        method: float(np.abs(interpolate_image(image, grid, method)[0, 1] - truth)[INNER].mean())
         for method in ("linear", "registration")
     }
     assert error["registration"] < 0.3 * error["linear"]

@@ -60,7 +60,7 @@ def test_windows_are_counted_on_the_grid_that_the_steps_make(
 
 
 @pytest.mark.parametrize("learns", ["classes", "levels"])
-def test_of_rebuilt_slices_only_those_are_counted_that_are_predicted(
+def test_of_interpolated_slices_only_those_are_counted_that_are_predicted(
     tiny_work: WorkFolder, tmp_path: Path, learns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Levels that are counted along the spine need them all."""

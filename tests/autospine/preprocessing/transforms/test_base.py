@@ -128,7 +128,7 @@ def test_what_a_step_cannot_do_is_named(name: str, numbers: dict[str, float], pr
 
 @dataclass(frozen=True)
 class FakeRecipe:
-    steps: tuple[TransformSettings, ...]
+    transforms: tuple[TransformSettings, ...]
 
     def transforms_hash(self) -> str:
         return "abc"

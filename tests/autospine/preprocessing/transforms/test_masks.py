@@ -8,18 +8,18 @@ import pytest
 from autospine.cleaning.clean import clean_labels
 from autospine.core.errors import UserError
 from autospine.labels.conversion import SCHEMES, get_scheme
-from autospine.preprocessing.grid import Grid, Rebuild, case_grid
+from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 from autospine.preprocessing.transforms.base import CaseData, TransformSettings, apply_transforms, make_transforms
 from autospine.preprocessing.transforms.masks import BoxMasks
-from autospine.reconstruction.masks import rebuild_mask
+from autospine.reconstruction.masks import interpolate_mask
 from tests.tiny import SPACING, spine_mask
 
-GRID = case_grid(Grid((None, None, None), rebuild=Rebuild(1.0)), spine_mask().shape, SPACING)
+GRID = case_grid(Grid((None, None, None), slice_interpolation=SliceInterpolation(1.0)), spine_mask().shape, SPACING)
 
 
 @pytest.fixture
 def case() -> CaseData:
-    mask = GRID.bring_mask(spine_mask(), None)
+    mask = GRID.resample_mask(spine_mask(), None)
     return CaseData(np.ones((1, *GRID.shape), np.float32), mask, GRID.spacing, slice_grid=GRID.slices)
 
 
@@ -27,7 +27,7 @@ def test_masks_between_measured_slices_follow_the_box_rule(case: CaseData) -> No
     found = BoxMasks().apply(case)
     assert found.mask is not None
     assert GRID.slices is not None
-    np.testing.assert_array_equal(found.mask, rebuild_mask(spine_mask(), GRID.slices, SPACING, "box"))
+    np.testing.assert_array_equal(found.mask, interpolate_mask(spine_mask(), GRID.slices, SPACING, "box"))
     np.testing.assert_array_equal(found.mask[GRID.measured], spine_mask())
     assert found.image is case.image
 

@@ -1,4 +1,4 @@
-"""Plans that rebuild slices, from the data set to the mask on the scan's own grid."""
+"""Plans that interpolate slices, from the data set to the mask on the scan's own grid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from autospine.labels.encoding import Encoding, plain_encoding
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.splits import Fold
-from autospine.preprocessing.grid import Grid, Rebuild, case_grid
+from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.reconstruction.grid import SliceGrid
@@ -51,10 +51,10 @@ NAMES = ("2d_sagittal", "slice_reconstruction")
 
 
 def pair(spacing: tuple[float | None, ...], encoding: Encoding | None = None) -> tuple[Plan, Plan]:
-    """The same plan without and with rebuilt slices."""
+    """The same plan without and with interpolated slices."""
     encoding = encoding or plain_encoding(get_scheme("spider"), (1, 100))
     plan = made_plan(encoding, grid=Grid(spacing))  # type: ignore[arg-type]
-    return plan, replace(plan, grid=replace(plan.grid, rebuild=Rebuild(1.0)))
+    return plan, replace(plan, grid=replace(plan.grid, slice_interpolation=SliceInterpolation(1.0)))
 
 
 @pytest.fixture
@@ -87,12 +87,12 @@ def test_probabilities_too(tmp_path: Path, scan: Path, save, spacing) -> None:
 
 
 @pytest.mark.parametrize("view_axis", [1, None], ids=["axial", "volume"])
-def test_other_views_of_rebuilt_slices(tmp_path: Path, scan: Path, bright, view_axis: int | None) -> None:
-    plain, rebuilt = pair(OWN)
+def test_other_views_of_interpolated_slices(tmp_path: Path, scan: Path, bright, view_axis: int | None) -> None:
+    plain, interpolated = pair(OWN)
     patch = (64, 1, 32) if view_axis else (4, 64, 32)
     dimension = 2 if view_axis else 3
     masks = []
-    for name, plan in zip(NAMES, (plain, rebuilt), strict=True):
+    for name, plan in zip(NAMES, (plain, interpolated), strict=True):
         network = made_plan(plain.encoding, dimension).network
         bright(tmp_path / name, replace(plan, view_axis=view_axis, patch=patch, network=network))
         masks.append(predict(scan, tmp_path / name, device="cpu").mask)
@@ -100,7 +100,7 @@ def test_other_views_of_rebuilt_slices(tmp_path: Path, scan: Path, bright, view_
     np.testing.assert_array_equal(masks[1], masks[0])
 
 
-def test_steps_of_a_recipe_are_undone_on_rebuilt_slices(tmp_path: Path, scan: Path, save) -> None:
+def test_steps_of_a_recipe_are_undone_on_interpolated_slices(tmp_path: Path, scan: Path, save) -> None:
     masks = []
     recipe = replace(
         BrightnessTrainer.recipes["only"],
@@ -122,8 +122,8 @@ def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) 
     """What a network without a fault would say of a drawn spine, slice by slice, gives the spine's own labels."""
     spine, own = draw(), (4.0, 2.0, 2.0)
     encoding = ordered_encoding(9, intervertebral_distance_mm=32.0)
-    grid = case_grid(Grid(spacing, rebuild=Rebuild(1.0)), spine.labels.shape, own)
-    labels = grid.bring_mask(spine.labels, None)
+    grid = case_grid(Grid(spacing, slice_interpolation=SliceInterpolation(1.0)), spine.labels.shape, own)
+    labels = grid.resample_mask(spine.labels, None)
     values = np.zeros((encoding.channels, *grid.shape), np.float32)
     train_ids = encoding.train_ids(labels, "spine")
     semantic = encoding.class_of_index()[train_ids]
@@ -156,7 +156,7 @@ SKIPPED = (3, 2)  # slice, vertebra
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> WorkFolder:
     """Planned and preprocessed: a usual case, one slice, fine slices, a mask that skips a slice, one in one slice."""
-    root = tmp_path_factory.mktemp("rebuilt")
+    root = tmp_path_factory.mktemp("interpolated")
     skipping, single = spine_mask(), spine_mask()
     skipping[(np.indices(skipping.shape)[0] == SKIPPED[0]) & (skipping == SKIPPED[1])] = 0
     single[(np.indices(single.shape)[0] != 2) & (single == 5)] = 0
@@ -179,24 +179,24 @@ def stores(work: WorkFolder, case_id: str) -> list[CaseStore]:
 
 
 @pytest.mark.parametrize("case_id", ["1_t2", "2_t2", "3_t2", "4_t2", "5_t2"])
-def test_measured_slices_are_stored_as_without_rebuilding(work: WorkFolder, case_id: str) -> None:
-    plain, rebuilt = stores(work, case_id)
-    slices = rebuilt.record.slice_grid
+def test_measured_slices_are_stored_as_without_interpolating(work: WorkFolder, case_id: str) -> None:
+    plain, interpolated = stores(work, case_id)
+    slices = interpolated.record.slice_grid
     assert slices == SliceGrid(
         plain.record.shape[0], pytest.approx(plain.record.spacing[0]), 4 if case_id in "1_t2 4_t2 5_t2" else 1
     )
     assert plain.record.slice_grid is None
-    assert rebuilt.record.shape == (slices.count, *plain.record.shape[1:])
-    assert rebuilt.record.spacing == pytest.approx((slices.spacing_mm, *plain.record.spacing[1:]))
-    assert rebuilt.image.shape == (1, *rebuilt.record.shape)
-    np.testing.assert_array_equal(rebuilt.image[:][:, :: slices.parts], plain.image[:])
-    np.testing.assert_array_equal(rebuilt.mask[:][:: slices.parts], plain.mask[:])
-    assert [label.value for label in rebuilt.record.labels] == [label.value for label in plain.record.labels]
+    assert interpolated.record.shape == (slices.count, *plain.record.shape[1:])
+    assert interpolated.record.spacing == pytest.approx((slices.spacing_mm, *plain.record.spacing[1:]))
+    assert interpolated.image.shape == (1, *interpolated.record.shape)
+    np.testing.assert_array_equal(interpolated.image[:][:, :: slices.subdivisions], plain.image[:])
+    np.testing.assert_array_equal(interpolated.mask[:][:: slices.subdivisions], plain.mask[:])
+    assert [label.value for label in interpolated.record.labels] == [label.value for label in plain.record.labels]
 
 
-def test_the_plan_says_which_cases_are_rebuilt(work: WorkFolder) -> None:
+def test_the_plan_says_which_cases_are_interpolated(work: WorkFolder) -> None:
     plan = Plans.load(work.plans).get("slice_reconstruction", work.plans)
-    figures = [reason.figures for reason in plan.reasons if "rebuilt" in reason.decision]
+    figures = [reason.figures for reason in plan.reasons if "interpolated" in reason.decision]
     assert figures == ["1 + 0 in 2_t2; 6 + 0 in 3_t2; 6 + 15 in 1_t2, 4_t2, 5_t2"]
 
 
@@ -223,13 +223,13 @@ def models(work: WorkFolder, save, folder: Path) -> list[Model]:
 
 
 @pytest.mark.parametrize("case_id", ["1_t2", "2_t2", "3_t2", "4_t2"])
-def test_every_case_gets_the_mask_of_the_plan_without_rebuilding(
+def test_every_case_gets_the_mask_of_the_plan_without_interpolating(
     tmp_path: Path, work: WorkFolder, save, case_id: str
 ) -> None:
     image = work.load_sources()[case_id].images[0]
-    plain, rebuilt = (predict(image, model.folder, device="cpu").mask for model in models(work, save, tmp_path))
+    plain, interpolated = (predict(image, model.folder, device="cpu").mask for model in models(work, save, tmp_path))
     assert plain.any()
-    np.testing.assert_array_equal(rebuilt, plain)
+    np.testing.assert_array_equal(interpolated, plain)
 
 
 def test_slightly_uneven_slices_are_taken_as_even(
@@ -247,7 +247,7 @@ def test_slightly_uneven_slices_are_taken_as_even(
 
 
 @pytest.mark.parametrize("steps", [(), (TransformSettings("box_masks"), TransformSettings("resize", {"rows": 64.0}))])
-def test_a_trainer_learns_from_rebuilt_slices(tmp_path: Path, work: WorkFolder, toys, steps) -> None:
+def test_a_trainer_learns_from_interpolated_slices(tmp_path: Path, work: WorkFolder, toys, steps) -> None:
     """One that knows nothing of them; validated on its cases' own grids."""
     plan = shrunk(Plans.load(work.plans).get("slice_reconstruction", work.plans))
     trainer = ToyTrainer(plan, replace(QUICK, epochs=1, transforms=steps))
