@@ -16,7 +16,7 @@ from autospine.inference.predictor import Predictor
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
 from autospine.preprocessing.grid import Grid
-from autospine.preprocessing.run import bring_to_grid
+from autospine.preprocessing.run import preprocess_image
 from autospine.volumes import read_image, read_mask
 from tests.tiny import SPACING, made_plan, spine_image, spine_mask, write_array
 
@@ -74,7 +74,7 @@ def test_a_brighter_voxel_is_what_the_network_says_it_is(tmp_path: Path, scan: P
     bright(tmp_path / "model")
     found = predict(scan, tmp_path / "model", device="cpu")
     array = read_image(scan).array
-    normalised = bring_to_grid(array[None], SPACING, find_models([tmp_path / "model"])[0].card.plan)[0]
+    normalised = preprocess_image(array[None], SPACING, find_models([tmp_path / "model"])[0].card.plan)[0]
     np.testing.assert_array_equal(found.mask, np.where(normalised > 0, 100, 0))
     (report,) = found.labels
     assert (report.value, report.anatomy, report.name) == (100, "canal", "spinal canal")
