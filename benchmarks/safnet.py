@@ -50,10 +50,10 @@ def measure(work: str, kind: str, parts: str, repeats: int) -> tuple[float, floa
     import torch
     from torch.nn import functional as F
 
-    from autospine.networks.safnet import SAFNet, SAFNetParts
+    from autospine.networks.safnet import SAFNet, SAFNetComponents
 
     torch.manual_seed(0)
-    network = SAFNet(1, CLASSES, parts=SAFNetParts(attention=parts == "with"))
+    network = SAFNet(1, CLASSES, components=SAFNetComponents(attention=parts == "with"))
     network = network.to(memory_format=torch.channels_last_3d)
     optimiser = torch.optim.Adam(network.parameters(), 1e-3, weight_decay=1e-4)
     image = torch.randn(1, 1, *SIZE)

@@ -47,7 +47,7 @@ class ASPP(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The fused branches."""
+        """Compute the fused branches."""
         average = x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)  # (B, in_channels, 1, ...)
         pooled = self.pooled(average).expand(-1, -1, *x.shape[2:])  # (B, out_channels, *spatial)
         return self.fuse(torch.cat([*(branch(x) for branch in self.branches), pooled], 1))

@@ -1,6 +1,6 @@
 """The attention U-Net (Oktay et al. 2018, "Learning where to look for the pancreas"), as deep as its shape says.
 
-A decoder stage asks, voxel by voxel, which of the encoder's features are worth taking along:
+A decoder stage decides voxel by voxel which of the encoder's features it takes:
 
     alpha = sigmoid(psi(ReLU(theta(x) + phi(g))))        (Oktay et al., equation 1)
 
@@ -17,18 +17,17 @@ from torch.nn import functional as F
 from autospine.networks.blocks import (
     BATCH_NORM,
     CONVOLUTION,
-    MAX_POOL,
     TRANSPOSED,
     ConvBatchNormReLU,
-    crop_to,
+    convolutions,
     initialise_he,
-    pad_to_multiple,
     resize_to,
 )
+from autospine.networks.encoder_decoder import EncoderDecoder
 from autospine.networks.shape import NetworkShape
 
 
-class AttentionUNet(nn.Module):
+class AttentionUNet(EncoderDecoder):
     """U-Net with attention gates on its skips, max-pooling down and transposed convolutions up.
 
     Shape:
@@ -41,51 +40,40 @@ class AttentionUNet(nn.Module):
     """
 
     def __init__(self, shape: NetworkShape, attend_encoder: bool = False) -> None:
-        super().__init__()
-        self.shape = shape
-        dimension, widths = shape.dimension, shape.widths
-        finer = range(len(widths) - 1)
-        self.encoder = nn.ModuleList(
-            _stage(shape, source, stage, shape.blocks) for stage, source in enumerate((shape.in_channels, *widths[:-1]))
-        )
-        self.pools = nn.ModuleList(MAX_POOL[dimension](stride) for stride in shape.strides[1:])
+        super().__init__(shape)
+        dimension, widths, strides = shape.dimension, shape.widths, shape.strides
+        self.add_encoder(lambda source, stage: self._stage(source, stage, shape.blocks))
         self.self_attention = nn.ModuleList(
             SelfGate(dimension, width) if attend_encoder else nn.Identity() for width in widths
         )
         self.gates = nn.ModuleList(
-            AttentionGate(dimension, widths[stage], widths[stage + 1], shape.strides[stage + 1]) for stage in finer
+            AttentionGate(dimension, widths[stage], widths[stage + 1], strides[stage + 1])
+            for stage in range(len(widths) - 1)
         )
-        self.up = nn.ModuleList(
-            TRANSPOSED[dimension](widths[stage + 1], widths[stage], shape.strides[stage + 1], shape.strides[stage + 1])
-            for stage in finer
+        self.add_decoder(
+            lambda source, stage: self._stage(source, stage, shape.decoder_blocks),
+            lambda source, stage: TRANSPOSED[dimension](source, widths[stage], strides[stage + 1], strides[stage + 1]),
         )
-        self.decoder = nn.ModuleList(_stage(shape, 2 * widths[stage], stage, shape.decoder_blocks) for stage in finer)
-        self.head = CONVOLUTION[dimension](widths[0], shape.out_channels, 1)
+        self.add_heads()
         self.apply(initialise_he)
 
-    @property
-    def scale_factor(self) -> tuple[int, ...]:
-        """The multiple, per axis, that sizes have inside."""
-        return self.shape.scale_factor
+    def _stage(self, source: int, stage: int, blocks: int) -> nn.Sequential:
+        channels = (source, *(self.shape.widths[stage],) * blocks)
+        return convolutions(ConvBatchNormReLU, self.shape.dimension, channels, self.shape.kernels[stage])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of the image `x`."""
-        size = list(x.shape[2:])
-        x = pad_to_multiple(x, self.scale_factor)
-        skips: list[Tensor] = []
-        for level, (stage, attend) in enumerate(zip(self.encoder, self.self_attention, strict=True)):
-            x = attend(stage(x if level == 0 else self.pools[level - 1](x)))
-            skips.append(x)
-        for level in reversed(range(len(self.up))):
-            skip = self.gates[level](skips[level], x)
-            x = self.decoder[level](torch.cat((skip, self.up[level](x)), 1))
-        return crop_to(self.head(x), size)
+    def encode(self, stage: int, x: Tensor) -> Tensor:
+        """Compute the features of an encoder stage, weighed by themselves if asked for."""
+        return self.self_attention[stage](super().encode(stage, x))
+
+    def join(self, stage: int, x: Tensor, skip: Tensor) -> Tensor:
+        """Concatenate the skip, weighed by its gate, and the coarser features `x`, up-sampled."""
+        return torch.cat((self.gates[stage](skip, x), self.up[stage](x)), 1)  # (B, 2 * width, *spatial of the stage)
 
 
 class AttentionGate(nn.Module):
-    """Additive attention of a skip, asked by the coarser features below it.
+    """Additive attention of a skip, gated by the coarser features below it.
 
-    The coefficients are found on the coarse grid and interpolated, as in the paper's figure 2.
+    The coefficients are computed on the coarse grid and interpolated, as in the paper's figure 2.
 
     Shape:
         x (B, C, *spatial) and gate (B, G, *coarse) to (B, C, *spatial).
@@ -100,9 +88,9 @@ class AttentionGate(nn.Module):
         self.out = nn.Sequential(convolution(channels, channels, 1, bias=False), BATCH_NORM[dimension](channels))
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
-        """The skip, weighed."""
-        question = F.relu(self.theta(x) + self.phi(gate))  # (B, C / 2, *coarse)
-        alpha = torch.sigmoid(self.psi(question))  # (B, 1, *coarse)
+        """Weigh the skip `x` by the coarser features `gate`."""
+        joint = F.relu(self.theta(x) + self.phi(gate))  # (B, C / 2, *coarse)
+        alpha = torch.sigmoid(self.psi(joint))  # (B, 1, *coarse)
         return self.out(x * resize_to(alpha, x.shape[2:]))
 
 
@@ -121,13 +109,5 @@ class SelfGate(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The features, weighed."""
+        """Weigh the features by themselves."""
         return x * self.attention(x)
-
-
-def _stage(shape: NetworkShape, in_channels: int, stage: int, blocks: int) -> nn.Sequential:
-    """Convolution, batch normalisation and ReLU, `blocks` times."""
-    width, kernel = shape.widths[stage], shape.kernels[stage]
-    first = ConvBatchNormReLU(shape.dimension, in_channels, width, kernel)
-    rest = (ConvBatchNormReLU(shape.dimension, width, width, kernel) for _ in range(blocks - 1))
-    return nn.Sequential(first, *rest)

@@ -1,8 +1,9 @@
-"""Parts that several networks share, in two and three dimensions."""
+"""Components that several networks share, in two and three dimensions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ class InstanceNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises."""
+        """Normalise each channel of each sample."""
         if x.is_contiguous():
             return torch.group_norm(x, len(self.weight), self.weight, self.bias, self.epsilon)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.epsilon)
@@ -91,15 +92,31 @@ class ConvBatchNormReLU(nn.Sequential):
         )
 
 
+def convolutions(
+    block: type[ConvNormAct | ConvBatchNormReLU],
+    dimension: int,
+    channels: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int] | int = 1,
+) -> nn.Sequential:
+    """Build blocks from each number of channels to the next; the first one is strided."""
+    return nn.Sequential(
+        *(
+            block(dimension, source, target, kernel, 1 if number else stride)
+            for number, (source, target) in enumerate(pairwise(channels))
+        )
+    )
+
+
 def resize_to(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Linear interpolation of (B, C, *spatial) to (B, C, *size)."""
+    """Interpolate (B, C, *spatial) linearly to (B, C, *size)."""
     if list(x.shape[2:]) == list(size):
         return x
     return F.interpolate(x, size=tuple(size), mode=INTERPOLATION[x.ndim - 2], align_corners=False)
 
 
 def initialise_he(module: nn.Module) -> None:
-    """He's initialisation for LeakyReLU, for `Module.apply`; biases become zero."""
+    """Draw He's initial weights for LeakyReLU, for `Module.apply`; biases become zero."""
     if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
         nn.init.kaiming_normal_(module.weight, a=SLOPE)
         if module.bias is not None:
@@ -107,7 +124,7 @@ def initialise_he(module: nn.Module) -> None:
 
 
 def pad_to_multiple(x: Tensor, multiple: Sequence[int]) -> Tensor:
-    """Repeats the last voxel of each spatial axis until the size is a multiple.
+    """Repeat the last voxel of each spatial axis until the size is a multiple.
 
     Shape:
         (B, C, *spatial) to (B, C, *padded spatial).
@@ -119,7 +136,7 @@ def pad_to_multiple(x: Tensor, multiple: Sequence[int]) -> Tensor:
 
 
 def crop_to(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Takes off what `pad_to_multiple` put on: the first `size` voxels of each spatial axis."""
+    """Return the first `size` voxels of each spatial axis, without what `pad_to_multiple` added."""
     for axis, length in enumerate(size, start=2):
         x = x.narrow(axis, 0, length)
     return x

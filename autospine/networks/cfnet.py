@@ -4,9 +4,9 @@ After a stem and a first group of blocks come several stages. Each is a small ba
 whose coarsest blocks are focal, and a light transition that adds the coarser scales to the finest. That sum is what
 the next stage begins with, so features are fused again and again inside the backbone, not once behind it.
 
-The paper works on photographs. Ours: axes are strided as the plan strides them; depth-wise kernels are 7 wide in-plane
+The paper works on photographs. Here axes are strided as the plan strides them; depth-wise kernels are 7 wide in-plane
 and 3 across slices; two blocks per group, three stages, dilation 3; transitions add, of the paper's ways to fuse; the
-first group's features join the last fusion, so that the answer is as fine as the stem's output.
+first group's features join the last fusion, so that the output is as fine as the stem's output.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autospine.networks.blocks import CONVOLUTION, crop_to, pad_to_multiple, resize_to
+from autospine.networks.blocks import CONVOLUTION, resize_to
+from autospine.networks.encoder_decoder import PaddedNetwork
 from autospine.networks.shape import NetworkShape
 
 STAGES = 3  # of the cascade
 BLOCKS = 2  # per group
 EXPANSION = 4  # of the point-wise convolutions inside a block
 KERNEL = {2: (7, 7), 3: (3, 7, 7)}
-FAR = {2: (3, 3), 3: (1, 3, 3)}  # dilation of a focal block
+DILATION = {2: (3, 3), 3: (1, 3, 3)}  # dilation of a focal block
 SCALES = 3
 
 
-class CFNet(nn.Module):
+class CFNet(PaddedNetwork):
     """Cascade fusion network.
 
     Shape:
@@ -39,7 +40,7 @@ class CFNet(nn.Module):
     """
 
     def __init__(self, shape: NetworkShape) -> None:
-        super().__init__()
+        super().__init__(shape.scale_factor)
         self.shape = shape
         dimension, strides = shape.dimension, shape.strides
         _, first, group, *widths = shape.widths
@@ -60,22 +61,15 @@ class CFNet(nn.Module):
             CONVOLUTION[dimension](group, shape.out_channels, 1),
         )
 
-    @property
-    def scale_factor(self) -> tuple[int, ...]:
-        """The multiple, per axis, that sizes have inside."""
-        return self.shape.scale_factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of the image `x`."""
-        size = list(x.shape[2:])
-        x = pad_to_multiple(x, self.scale_factor)
+    def logits(self, x: Tensor) -> Tensor:
+        """Compute the logits of a padded image."""
         fine = self.group(self.stem(x))  # (B, group, *spatial / stem's strides)
         scales = [self.enter(fine)]
         for stage in self.stages:
             scales = stage(scales[0])
         for side, scale in zip(self.sides, scales, strict=True):
             fine = fine + resize_to(side(scale), fine.shape[2:])
-        return crop_to(resize_to(self.head(fine), x.shape[2:]), size)
+        return resize_to(self.head(fine), x.shape[2:])
 
 
 class FusionStage(nn.Module):
@@ -89,7 +83,7 @@ class FusionStage(nn.Module):
     def __init__(self, dimension: int, widths: Sequence[int], strides: Sequence[Sequence[int]]) -> None:
         super().__init__()
         fine, middle, coarse = widths
-        far = FAR[dimension]
+        dilation = DILATION[dimension]
         self.groups = nn.ModuleList(
             (
                 nn.Sequential(*(FocalBlock(dimension, fine) for _ in range(BLOCKS))),
@@ -99,14 +93,14 @@ class FusionStage(nn.Module):
                 ),
                 nn.Sequential(
                     Shrink(dimension, middle, coarse, strides[1]),
-                    *(FocalBlock(dimension, coarse, far) for _ in range(BLOCKS)),
+                    *(FocalBlock(dimension, coarse, dilation) for _ in range(BLOCKS)),
                 ),
             )
         )
         self.transition = nn.ModuleList(CONVOLUTION[dimension](width, fine, 1) for width in (middle, coarse))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """The scales, from the finest."""
+        """Compute the scales, from the finest."""
         scales = []
         for group in self.groups:
             x = group(x)
@@ -153,12 +147,12 @@ class FocalBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The features with what their surroundings add."""
-        seen = self.depthwise[0](x)
-        for far in self.depthwise[1:]:
-            seen = x + seen
-            seen = seen + far(seen)
-        return x + self.mix(seen)
+        """Add to the features what their surroundings show."""
+        context = self.depthwise[0](x)
+        for dilated in self.depthwise[1:]:
+            context = x + context
+            context = context + dilated(context)
+        return x + self.mix(context)
 
 
 class Shrink(nn.Sequential):
@@ -183,6 +177,6 @@ class ChannelNorm(nn.LayerNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises."""
+        """Normalise the channels of each voxel."""
         last = F.layer_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.bias, self.eps)
         return last.movedim(-1, 1)

@@ -17,7 +17,7 @@ Attention = Literal["none", "full", "clustered"]
 
 
 def clustered_attention(query: Tensor, key: Tensor, value: Tensor, clusters: int, steps: int = LLOYD_STEPS) -> Tensor:
-    """Attention of the clusters' centroids, handed to every query of the cluster.
+    """Compute the attention of the clusters' centroids for every query of the cluster.
 
     Which query belongs to which cluster carries no gradient; the centroids, means of their queries, do. With as many
     clusters as queries it is attention itself. More clusters than queries are as many as queries.
@@ -34,13 +34,13 @@ def clustered_attention(query: Tensor, key: Tensor, value: Tensor, clusters: int
     """
     assignment = assign(query, min(clusters, query.shape[2]), steps)  # (B, heads, N)
     centroids = _means(query, assignment, min(clusters, query.shape[2]))  # (B, heads, C, D)
-    answers = F.scaled_dot_product_attention(centroids, key, value)  # (B, heads, C, D)
-    return answers.gather(2, assignment[..., None].expand(query.shape))
+    outputs = F.scaled_dot_product_attention(centroids, key, value)  # (B, heads, C, D)
+    return outputs.gather(2, assignment[..., None].expand(query.shape))
 
 
 @torch.no_grad()
 def assign(query: Tensor, clusters: int, steps: int = LLOYD_STEPS) -> Tensor:
-    """Cluster of every query by k-means, (B, heads, N) int64; of equally near centroids the first.
+    """Assign every query to a cluster by k-means, (B, heads, N) int64; of equally near centroids the first.
 
     Raises:
         ValueError: Fewer than one cluster.
@@ -61,9 +61,9 @@ def assign(query: Tensor, clusters: int, steps: int = LLOYD_STEPS) -> Tensor:
 
 
 def _nearest(query: Tensor, centroids: Tensor) -> Tensor:
-    """Index of the nearest centroid: |q - c|^2 is smallest where q c - |c|^2 / 2 is largest."""
-    likeness = query @ centroids.transpose(2, 3)  # (B, heads, N, C)
-    return likeness.sub_(centroids.square().sum(3)[:, :, None] / 2).argmax(3)
+    """Return the index of the nearest centroid: |q - c|^2 is smallest where q c - |c|^2 / 2 is largest."""
+    similarity = query @ centroids.transpose(2, 3)  # (B, heads, N, C)
+    return similarity.sub_(centroids.square().sum(3)[:, :, None] / 2).argmax(3)
 
 
 def _sizes(assignment: Tensor, clusters: int) -> Tensor:
@@ -72,7 +72,7 @@ def _sizes(assignment: Tensor, clusters: int) -> Tensor:
 
 
 def _means(query: Tensor, assignment: Tensor, clusters: int) -> Tensor:
-    """Equation 12: the mean of each cluster's queries, (B, heads, C, D); zeros where a cluster is empty."""
+    """Compute the mean of each cluster's queries (equation 12), (B, heads, C, D); zeros where a cluster is empty."""
     wide = query.float() if query.dtype in (torch.bfloat16, torch.float16) else query  # sums of thousands
     sums = wide.new_zeros((*query.shape[:2], clusters, query.shape[3]))
     sums = sums.scatter_add(2, assignment[..., None].expand(query.shape), wide)
@@ -109,16 +109,16 @@ class AttentionBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The slice after the block."""
+        """Compute the slice after the block."""
         tokens = x.flatten(2).transpose(1, 2)  # (B, N, C)
         tokens = tokens + self.out(self._attend(self.mix(self.norm(tokens))))
         tokens = tokens + self.feed_forward(tokens)
         return tokens.transpose(1, 2).reshape(x.shape)
 
     def _attend(self, mixed: Tensor) -> Tensor:
-        """(B, N, 3 C) to (B, N, C)."""
-        parts = mixed.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
-        query, key, value = parts  # each (B, heads, N, C / heads)
+        """Attend, from queries, keys and values (B, N, 3 C) to (B, N, C)."""
+        # Each (B, heads, N, C / heads).
+        query, key, value = mixed.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
         if self.clusters is None:
             attended = F.scaled_dot_product_attention(query, key, value)
         else:

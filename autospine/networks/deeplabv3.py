@@ -41,5 +41,5 @@ class DeepLabV3(nn.Module):
         self.apply(initialise_he)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of the image `x`."""
+        """Compute the logits of the image `x`."""
         return resize_to(self.head(self.aspp(self.encoder(x)[-1])), x.shape[2:])

@@ -1,6 +1,6 @@
 """DeepLab v3+ (Chen et al. 2018, "Encoder-decoder with atrous separable convolution"), in 2-D and 3-D.
 
-DeepLab v3's encoder and a small decoder that sharpens its answer with the features of the first stage. Its
+DeepLab v3's encoder and a small decoder that sharpens its output with the features of the first stage. Its
 convolutions are plain ones: depthwise separable convolutions, which the paper tries as well, save computation.
 """
 
@@ -50,7 +50,7 @@ class DeepLabV3Plus(nn.Module):
         self.apply(initialise_he)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of the image `x`."""
+        """Compute the logits of the image `x`."""
         features = self.encoder(x)
         fine = self.reduce(features[0])  # (B, 48, *spatial / 4)
         coarse = resize_to(self.aspp(features[-1]), fine.shape[2:])  # (B, 256, *spatial / 4)

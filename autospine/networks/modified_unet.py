@@ -7,18 +7,16 @@ Glorot-uniform initial weights. The text gives no other width: 32, 64, 128, 256,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor, nn
 
-from autospine.networks.blocks import ConvBatchNormReLU, crop_to, pad_to_multiple
+from autospine.networks.blocks import ConvBatchNormReLU, convolutions
+from autospine.networks.encoder_decoder import EncoderDecoder
 from autospine.networks.shape import NetworkShape
 
 UP_SLOPE = 0.1  # of the up-sample block's LeakyReLU
 
 
-class ModifiedUNet(nn.Module):
+class ModifiedUNet(EncoderDecoder):
     """Max-pooling down, up-sample blocks up, skips concatenated; 2-D.
 
     Shape:
@@ -34,57 +32,35 @@ class ModifiedUNet(nn.Module):
     """
 
     def __init__(self, shape: NetworkShape, dropout: float = 0.2) -> None:
-        super().__init__()
+        super().__init__(shape)
         if shape.dimension != 2:
             raise ValueError(f"dimension is {shape.dimension}, should be 2")
-        self.shape = shape
-        widths, kernels, strides = shape.widths, shape.kernels, shape.strides
-        finer = range(len(widths) - 1)
-        self.contracting = nn.ModuleList(
-            nn.Sequential(_stage(source, widths[k], kernels[k], shape.blocks), nn.Dropout(dropout))
-            for k, source in enumerate((shape.in_channels, *widths[:-1]))
+        self.add_encoder(
+            lambda source, stage: nn.Sequential(self._stage(source, stage, shape.blocks), nn.Dropout(dropout))
         )
-        self.pools = nn.ModuleList(nn.MaxPool2d(stride) for stride in strides[1:])
-        self.extra = ConvBatchNormReLU(2, widths[-1], widths[-1], kernels[-1])
-        self.up = nn.ModuleList(_up_sample(widths[k + 1], widths[k], strides[k + 1]) for k in finer)
-        self.expansive = nn.ModuleList(
-            _stage(2 * widths[k], widths[k], kernels[k], shape.decoder_blocks) for k in finer
-        )
-        self.head = nn.Conv2d(widths[0], shape.out_channels, 1)
+        self.extra = ConvBatchNormReLU(2, shape.widths[-1], shape.widths[-1], shape.kernels[-1])
+        self.add_decoder(lambda source, stage: self._stage(source, stage, shape.decoder_blocks), self._up)
+        self.add_heads()
         self.apply(initialise_glorot)
 
-    @property
-    def scale_factor(self) -> tuple[int, ...]:
-        """The multiple, per axis, that sizes have inside; other sizes are padded and cropped back."""
-        return self.shape.scale_factor
+    def _stage(self, source: int, stage: int, blocks: int) -> nn.Sequential:
+        channels = (source, *(self.shape.widths[stage],) * blocks)
+        return convolutions(ConvBatchNormReLU, 2, channels, self.shape.kernels[stage])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of the image `x`."""
-        size = list(x.shape[2:])
-        x = pad_to_multiple(x, self.scale_factor)
-        skips: list[Tensor] = []
-        for k, stage in enumerate(self.contracting):
-            x = stage(self.pools[k - 1](x) if k else x)
-            skips.append(x)
-        x = self.extra(x)
-        for k in reversed(range(len(self.up))):
-            x = self.expansive[k](torch.cat((self.up[k](x), skips[k]), 1))
-        return crop_to(self.head(x), size)
+    def _up(self, source: int, stage: int) -> nn.Sequential:
+        """Build the paper's up-sample block."""
+        rows, columns = self.shape.strides[stage + 1]
+        up = nn.ConvTranspose2d(source, self.shape.widths[stage], (rows, columns), (rows, columns))
+        return nn.Sequential(up, nn.LeakyReLU(UP_SLOPE, inplace=True))
 
-
-def _stage(in_channels: int, width: int, kernel: Sequence[int], blocks: int) -> nn.Sequential:
-    sources = (in_channels, *(width,) * (blocks - 1))
-    return nn.Sequential(*(ConvBatchNormReLU(2, source, width, kernel) for source in sources))
-
-
-def _up_sample(in_channels: int, width: int, stride: Sequence[int]) -> nn.Sequential:
-    """The paper's up-sample block."""
-    size = (stride[0], stride[1])
-    return nn.Sequential(nn.ConvTranspose2d(in_channels, width, size, size), nn.LeakyReLU(UP_SLOPE, inplace=True))
+    def encode(self, stage: int, x: Tensor) -> Tensor:
+        """Compute the features of an encoder stage; the deepest goes through the additional layer."""
+        x = super().encode(stage, x)
+        return self.extra(x) if stage == len(self.encoder) - 1 else x
 
 
 def initialise_glorot(module: nn.Module) -> None:
-    """Glorot and Bengio's uniform initialisation, for `Module.apply`; biases become zero."""
+    """Draw Glorot and Bengio's uniform initial weights, for `Module.apply`; biases become zero."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

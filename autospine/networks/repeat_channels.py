@@ -24,5 +24,5 @@ class RepeatChannels(nn.Module):
         self.network, self.times = network, times
 
     def forward(self, x: Tensor) -> Tensor:
-        """The network's answer."""
+        """Compute the network's output."""
         return self.network(x.repeat_interleave(self.times, 1))

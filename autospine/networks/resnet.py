@@ -53,7 +53,7 @@ class ResNet50(nn.Module):
         self.widths = tuple(EXPANSION * width * 2**number for number in range(len(BLOCKS)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Features of the four stages, from the finest."""
+        """Compute the features of the four stages, from the finest."""
         x = self.pool(self.stem(x))
         features = []
         for stage in self.stages:
@@ -97,5 +97,5 @@ class Bottleneck(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The activated sum of both ways."""
+        """Compute the activated sum of branch and shortcut."""
         return self.activation(self.branch(x) + self.shortcut(x))

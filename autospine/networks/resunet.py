@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from autospine.networks.blocks import (
-    BATCH_NORM,
-    CONVOLUTION,
-    crop_to,
-    initialise_he,
-    pad_to_multiple,
-    resize_to,
-)
+from autospine.networks.blocks import BATCH_NORM, CONVOLUTION, initialise_he
+from autospine.networks.encoder_decoder import EncoderDecoder
 from autospine.networks.shape import NetworkShape
 
 
-class ResUNet(nn.Module):
+class ResUNet(EncoderDecoder):
     """Residual units on a U.
 
     Shape:
@@ -30,45 +23,17 @@ class ResUNet(nn.Module):
     """
 
     def __init__(self, shape: NetworkShape) -> None:
-        super().__init__()
-        self.shape = shape
-        dimension, widths = shape.dimension, shape.widths
-        self.encoder = nn.ModuleList(
-            ResidualUnit(
-                dimension,
-                source,
-                widths[stage],
-                shape.kernels[stage],
-                shape.strides[stage],
-                first=stage == 0,
-            )
-            for stage, source in enumerate((shape.in_channels, *widths[:-1]))
+        super().__init__(shape)
+        dimension, widths, kernels = shape.dimension, shape.widths, shape.kernels
+        self.add_encoder(
+            lambda source, stage: ResidualUnit(
+                dimension, source, widths[stage], kernels[stage], shape.strides[stage], first=stage == 0
+            ),
+            pool=False,
         )
-        finer = range(len(widths) - 1)
-        self.decoder = nn.ModuleList(
-            ResidualUnit(dimension, widths[stage] + widths[stage + 1], widths[stage], shape.kernels[stage])
-            for stage in finer
-        )
-        self.head = CONVOLUTION[dimension](widths[0], shape.out_channels, 1)
+        self.add_decoder(lambda source, stage: ResidualUnit(dimension, source, widths[stage], kernels[stage]), None)
+        self.add_heads()
         self.apply(initialise_he)
-
-    @property
-    def scale_factor(self) -> tuple[int, ...]:
-        """The multiple, per axis, that sizes have inside."""
-        return self.shape.scale_factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of the image `x`."""
-        size = list(x.shape[2:])
-        x = pad_to_multiple(x, self.scale_factor)
-        skips: list[Tensor] = []
-        for stage in self.encoder:
-            x = stage(x)
-            skips.append(x)
-        for level in reversed(range(len(self.decoder))):
-            finer = resize_to(x, skips[level].shape[2:])
-            x = self.decoder[level](torch.cat((finer, skips[level]), 1))
-        return crop_to(self.head(x), size)
 
 
 class ResidualUnit(nn.Module):
@@ -109,10 +74,10 @@ class ResidualUnit(nn.Module):
         )
         same = in_channels == out_channels and set(stride) == {1}
         self.shortcut = nn.Identity() if same else convolution(in_channels, out_channels, 1)
-        self.kept = (slice(None), slice(None), *(slice(None, None, step) for step in stride))
+        self.strided = (slice(None), slice(None), *(slice(None, None, step) for step in stride))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The sum of both ways."""
+        """Compute the sum of branch and shortcut."""
         # As a strided 1x1 convolution does; oneDNN 3.12 overruns its memory in the gradient of one of 8 channels (bf16,
         # channels last).
-        return self.branch(x) + self.shortcut(x[self.kept])
+        return self.branch(x) + self.shortcut(x[self.strided])

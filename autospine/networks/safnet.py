@@ -20,11 +20,10 @@ from autospine.networks.aspp import ASPP
 from autospine.networks.blocks import (
     CONVOLUTION,
     ConvBatchNormReLU,
-    crop_to,
     initialise_he,
-    pad_to_multiple,
     resize_to,
 )
+from autospine.networks.encoder_decoder import PaddedNetwork
 from autospine.networks.self_attention import ChannelAttention, PositionAttention
 
 ONE, THREE, IN_PLANE = (1, 1, 1), (3, 3, 3), (1, 2, 2)
@@ -35,15 +34,18 @@ SCALE_FACTOR = (1, 16, 16)
 
 
 @dataclass(frozen=True)
-class SAFNetParts:
-    """Parts of the paper's ablation."""
+class SAFNetComponents:
+    """Components of the paper's ablation."""
 
     pyramid: bool = True
     fusion: bool = True
     attention: bool = True
 
 
-class SAFNet(nn.Module):
+FULL = SAFNetComponents()
+
+
+class SAFNet(PaddedNetwork):
     """Scene-aware fusion network.
 
     Shape:
@@ -53,12 +55,13 @@ class SAFNet(nn.Module):
         in_channels: Of the image.
         out_channels: Classes, background included.
         width: Channels of low, mid and high features; 128 is the paper's. A multiple of 8.
-        parts: What to build.
+        components: What to build.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, width: int = 128, parts: SAFNetParts | None = None) -> None:
-        super().__init__()
-        parts = parts or SAFNetParts()
+    def __init__(
+        self, in_channels: int, out_channels: int, width: int = 128, components: SAFNetComponents = FULL
+    ) -> None:
+        super().__init__(SCALE_FACTOR)
         self.stem = nn.Sequential(
             ConvBatchNormReLU(3, in_channels, width // 4, THREE),
             ConvBatchNormReLU(3, width // 4, width // 2, THREE, IN_PLANE),
@@ -70,32 +73,25 @@ class SAFNet(nn.Module):
             ResidualBlock(width, width, ONE),
             *(ConvBatchNormReLU(3, width, width, THREE, dilation=(1, rate, rate)) for rate in STEM_RATES),
         )
-        self.pyramid = ASPP(3, width, width, PYRAMID_RATES) if parts.pyramid else nn.Identity()
+        self.pyramid = ASPP(3, width, width, PYRAMID_RATES) if components.pyramid else nn.Identity()
         self.attention = (
-            nn.Sequential(PositionAttention(3, width), ChannelAttention()) if parts.attention else nn.Identity()
+            nn.Sequential(PositionAttention(3, width), ChannelAttention()) if components.attention else nn.Identity()
         )
-        self.fuse_low = FourBranches(width) if parts.fusion else nn.Identity()
-        self.fuse_mid = FourBranches(width) if parts.fusion else nn.Identity()
+        self.fuse_low = FourBranches(width) if components.fusion else nn.Identity()
+        self.fuse_mid = FourBranches(width) if components.fusion else nn.Identity()
         self.head = CONVOLUTION[3](3 * width, out_channels, 1)
         self.apply(initialise_he)
 
-    @property
-    def scale_factor(self) -> tuple[int, ...]:
-        """The multiple, per axis, that sizes have inside."""
-        return SCALE_FACTOR
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of the image `x`."""
-        size = list(x.shape[2:])
-        x = pad_to_multiple(x, SCALE_FACTOR)  # (B, in_channels, D, H, W)
+    def logits(self, x: Tensor) -> Tensor:
+        """Compute the logits of a padded image `x`, (B, in_channels, D, H, W)."""
         low = self.low(self.stem(x))  # (B, width, D, H / 4, W / 4)
         mid = self.mid(low)  # (B, width, D, H / 8, W / 8)
         high = self.attention(self.pyramid(self.high(mid)))  # (B, width, D, H / 16, W / 16)
         logits = self.head(self._splice(self.fuse_low(low), self.fuse_mid(mid), high))
-        return crop_to(resize_to(logits, x.shape[2:]), size)
+        return resize_to(logits, x.shape[2:])
 
     def _splice(self, low: Tensor, mid: Tensor, high: Tensor) -> Tensor:
-        """Equations 6 to 8: what the whole image shows weighs the channels of low times mid.
+        """Weigh the channels of low times mid by what the whole image shows (equations 6 to 8).
 
         Shape:
             three (B, width, D, ...) to (B, 3 * width, D, H / 4, W / 4).
@@ -122,7 +118,7 @@ class ResidualBlock(nn.Module):
         self.short = ConvBatchNormReLU(3, in_channels, out_channels, ONE, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The sum of both branches."""
+        """Compute the sum of both branches."""
         return self.deep(x) + self.short(x)
 
 
@@ -143,7 +139,7 @@ class FourBranches(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The branches, concatenated."""
+        """Concatenate the branches."""
         outputs = []
         for reduce, near, far in zip(self.reduce, self.near, self.far, strict=True):
             narrow = reduce(x)

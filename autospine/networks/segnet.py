@@ -1,4 +1,4 @@
-"""SegNet (Badrinarayanan, Kendall and Cipolla 2017): an encoder-decoder that goes up by the places of its maxima.
+"""SegNet (Badrinarayanan, Kendall and Cipolla 2017): an encoder-decoder that goes up by the indices of its maxima.
 
 The 13 convolutions of VGG-16 down, their mirror image up. Pooling remembers where each maximum was; the decoder puts
 its features back there, zeros elsewhere, and convolves the sparse maps. Each convolution is followed by batch
@@ -7,19 +7,18 @@ normalisation and ReLU; the last one, to the classes, is not.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autospine.networks.blocks import ConvBatchNormReLU, crop_to, initialise_he, pad_to_multiple
+from autospine.networks.blocks import ConvBatchNormReLU, convolutions, initialise_he
+from autospine.networks.encoder_decoder import PaddedNetwork
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # per stage, as in VGG-16
 KERNEL = (3, 3)
 
 
-class SegNet(nn.Module):
-    """VGG-16's convolutions and their mirror image, joined by the places of the maxima.
+class SegNet(PaddedNetwork):
+    """VGG-16's convolutions and their mirror image, joined by the indices of the maxima.
 
     Shape:
         (B, in_channels, H, W) of any size to (B, out_channels, H, W).
@@ -36,49 +35,35 @@ class SegNet(nn.Module):
         out_channels: int,
         widths: tuple[int, ...] = (64, 128, 256, 512, 512),
     ) -> None:
-        super().__init__()
+        super().__init__((2 ** len(widths),) * 2)
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         for stage, (width, count) in enumerate(zip(widths, CONVOLUTIONS, strict=True)):
             finer = in_channels if stage == 0 else widths[stage - 1]
-            self.encoder.append(_convolutions([finer] + [width] * count))
-            back = [] if stage == 0 else [finer]  # the finest stage goes on to the head
-            self.decoder.append(_convolutions([width] * count + back))
+            self.encoder.append(convolutions(ConvBatchNormReLU, 2, [finer] + [width] * count, KERNEL))
+            last = [] if stage == 0 else [finer]  # the finest stage goes on to the head
+            self.decoder.append(convolutions(ConvBatchNormReLU, 2, [width] * count + last, KERNEL))
         self.head = nn.Conv2d(widths[0], out_channels, KERNEL, padding=1)
         self.apply(initialise_he)
 
-    @property
-    def scale_factor(self) -> tuple[int, int]:
-        """The multiple, per axis, that sizes have inside."""
-        side = 2 ** len(self.encoder)
-        return side, side
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of the slice `x`."""
-        size = list(x.shape[2:])
-        x = pad_to_multiple(x, self.scale_factor)
-        places: list[Tensor] = []
+    def logits(self, x: Tensor) -> Tensor:
+        """Compute the logits of a padded slice."""
+        maxima: list[Tensor] = []  # indices, each (B, C, H, W) of its stage
         for stage in self.encoder:
-            x, place = F.max_pool2d(stage(x), 2, return_indices=True)
-            places.append(place)
-        for stage, place in zip(reversed(self.decoder), reversed(places), strict=True):
-            x = stage(unpool(x, place))
-        return crop_to(self.head(x), size)
+            x, indices = F.max_pool2d(stage(x), 2, return_indices=True)
+            maxima.append(indices)
+        for stage, indices in zip(reversed(self.decoder), reversed(maxima), strict=True):
+            x = stage(unpool(x, indices))
+        return self.head(x)
 
 
-def unpool(x: Tensor, places: Tensor) -> Tensor:
-    """Puts each value where its maximum was in a map of twice the size, zeros elsewhere.
+def unpool(x: Tensor, indices: Tensor) -> Tensor:
+    """Put each value where its maximum was in a map of twice the size, zeros elsewhere.
 
     The same as `torch.nn.functional.max_unpool2d` of 2 x 2 windows, which ONNX's exporter does not know.
 
     Shape:
-        (B, C, H, W) and the places, of the same shape and flat in the larger map, to (B, C, 2 H, 2 W).
+        (B, C, H, W) and the indices, of the same shape and flat in the larger map, to (B, C, 2 H, 2 W).
     """
     batch, channels, height, width = x.shape
     empty = x.new_zeros(batch, channels, 4 * height * width)
-    return empty.scatter(2, places.flatten(2), x.flatten(2)).view(batch, channels, 2 * height, 2 * width)
-
-
-def _convolutions(channels: list[int]) -> nn.Sequential:
-    """3x3 convolutions from each number of channels to the next."""
-    pairs = pairwise(channels)
-    return nn.Sequential(*(ConvBatchNormReLU(2, source, target, KERNEL) for source, target in pairs))
+    return empty.scatter(2, indices.flatten(2), x.flatten(2)).view(batch, channels, 2 * height, 2 * width)

@@ -16,11 +16,11 @@ REDUCTION = 8  # queries and keys have C / 8 channels
 
 
 class PositionAttention(nn.Module):
-    """Every position gathers from all others by likeness.
+    """Every position gathers from all others by similarity.
 
     With q, k (C / 8 channels) and v (C channels) from 1x1 convolutions: y = x + softmax(q k^T) v. The N x N matrix is
     never held: PyTorch's fused attention works through it in tiles. That needs q, k and v of one width, so v is
-    taken in eight parts that share q and k.
+    taken in eight groups that share q and k.
 
     Shape:
         (B, C, *spatial) to the same; C a multiple of 8.
@@ -36,31 +36,31 @@ class PositionAttention(nn.Module):
         self.value = convolution(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The features with what they gathered."""
-        query = self._parts(self.query(x), 1).expand(-1, REDUCTION, -1, -1)  # (B, 8, N, C / 8)
-        key = self._parts(self.key(x), 1).expand(-1, REDUCTION, -1, -1)
-        value = self._parts(self.value(x), REDUCTION)
+        """Add to the features what they gathered."""
+        query = self._groups(self.query(x), 1).expand(-1, REDUCTION, -1, -1)  # (B, 8, N, C / 8)
+        key = self._groups(self.key(x), 1).expand(-1, REDUCTION, -1, -1)
+        value = self._groups(self.value(x), REDUCTION)
         gathered = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # (B, 8, N, C / 8)
         return x + gathered.transpose(2, 3).reshape(x.shape)
 
     @staticmethod
-    def _parts(x: Tensor, parts: int) -> Tensor:
-        """(B, parts * c, *spatial) to (B, parts, N, c), contiguous as the fused kernels want it."""
-        return x.flatten(2).unflatten(1, (parts, -1)).transpose(2, 3).contiguous()
+    def _groups(x: Tensor, groups: int) -> Tensor:
+        """Reshape (B, groups * c, *spatial) to (B, groups, N, c), contiguous as the fused kernels want it."""
+        return x.flatten(2).unflatten(1, (groups, -1)).transpose(2, 3).contiguous()
 
 
 class ChannelAttention(nn.Module):
-    """Every channel gathers from all others by likeness: y = x + softmax(x x^T) x over the flattened positions.
+    """Every channel gathers from all others by similarity: y = x + softmax(x x^T) x over the flattened positions.
 
     Shape:
         (B, C, *spatial) to the same.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """The features with what they gathered."""
-        # Likeness sums over N positions: too much for half precision, to which autocast would return.
+        """Add to the features what they gathered."""
+        # Similarity sums over N positions: too much for half precision, to which autocast would return.
         with torch.autocast(x.device.type, enabled=False):
             flat = x.flatten(2).float()  # (B, C, N)
-            likeness = flat @ flat.transpose(1, 2)  # (B, C, C)
-            gathered = likeness.softmax(2) @ flat  # (B, C, N)
+            similarity = flat @ flat.transpose(1, 2)  # (B, C, C)
+            gathered = similarity.softmax(2) @ flat  # (B, C, N)
         return x + gathered.to(x.dtype).reshape(x.shape)

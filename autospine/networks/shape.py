@@ -51,11 +51,11 @@ class NetworkShape:
 
     @property
     def scale_factor(self) -> tuple[int, ...]:
-        """Input voxels per voxel of the deepest stage, one per axis."""
+        """Return the input voxels per voxel of the deepest stage, one per axis."""
         return tuple(math.prod(axis) for axis in zip(*self.strides, strict=True))
 
     def with_stages(self, widths: tuple[int, ...], strides: tuple[tuple[int, ...], ...] | None = None) -> NetworkShape:
-        """A paper's stages in place of the plan's: kernels of 3, two convolutions a stage, one output.
+        """Return a paper's stages in place of the plan's: kernels of 3, two convolutions a stage, one output.
 
         Args:
             widths: Channels of each stage, from the finest.
@@ -73,7 +73,7 @@ class NetworkShape:
         )
 
     def narrower(self, multiple: int = 1) -> tuple[NetworkShape, ...]:
-        """This network at a quarter to all of its widths, from the narrowest.
+        """Return this network at a quarter to all of its widths, from the narrowest.
 
         Args:
             multiple: Widths are rounded down to multiples of it, one at least.

@@ -1,13 +1,13 @@
 """Spine-GAN (Han et al. 2018, "Semantic segmentation of multiple spinal structures"): segmenter and discriminator.
 
-The paper's abstract names the parts: an autoencoder of atrous convolutions that keeps fine structures, a long
-short-term memory that models how the structures of a spine lie to one another, and an adversarial network that looks
-at the segmentation. Layers, widths and weights are *ours*:
+The paper's abstract names the components: an autoencoder of atrous convolutions that keeps fine structures, a long
+short-term memory that models how the structures of a spine lie to one another, and an adversarial network that sees
+the segmentation. Layers, widths and weights are this project's:
 
 - autoencoder: three stages of two 3x3 convolutions, pooled in between and after, so that the features are strided by 8,
   then four 3x3 convolutions dilated by 2, 4, 8 and 16; up again by transposed convolution, without skips
 - LSTM: over the positions of the deepest features, up and down every column, then left and right along every row of
-  what came out (the sweeps of ReNet, Visin et al. 2015), its answer added to the features; sweeps run side by side, so
+  what came out (the sweeps of ReNet, Visin et al. 2015), its output added to the features; sweeps run side by side, so
   that their length is the side of the map and not its area
 - discriminator: three convolutions with kernels of 9, 7 and 5, each with batch normalisation, ReLU and average pooling,
   then one number per image
@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from autospine.networks.blocks import ConvBatchNormReLU, crop_to, initialise_he, pad_to_multiple
+from autospine.networks.blocks import ConvBatchNormReLU, convolutions, initialise_he
+from autospine.networks.encoder_decoder import PaddedNetwork
 
 THREE = (3, 3)
 RATES = (2, 4, 8, 16)
@@ -25,7 +26,7 @@ KERNELS = (9, 7, 5)  # of the discriminator
 SMALLEST_SIDE = 2 ** len(KERNELS)  # of the masks that it sees: it halves them that often
 
 
-class SpineGenerator(nn.Module):
+class SpineGenerator(PaddedNetwork):
     """Atrous autoencoder with an LSTM over the positions of its deepest features.
 
     Shape:
@@ -38,10 +39,11 @@ class SpineGenerator(nn.Module):
     """
 
     def __init__(self, in_channels: int, out_channels: int, widths: tuple[int, ...] = (64, 128, 256)) -> None:
-        super().__init__()
+        super().__init__((2 ** len(widths),) * 2)
         self.pool = nn.MaxPool2d(2)
         self.encoder = nn.ModuleList(
-            _two(source, width) for source, width in zip((in_channels, *widths), widths, strict=False)
+            convolutions(ConvBatchNormReLU, 2, (source, width, width), THREE)
+            for source, width in zip((in_channels, *widths), widths, strict=False)
         )
         deep = widths[-1]
         self.atrous = nn.Sequential(*(ConvBatchNormReLU(2, deep, deep, THREE, dilation=rate) for rate in RATES))
@@ -50,20 +52,12 @@ class SpineGenerator(nn.Module):
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(width, target, 2, 2) for width, target in zip(widths, targets, strict=True)
         )
-        self.decoder = nn.ModuleList(_two(target, target) for target in targets)
+        self.decoder = nn.ModuleList(convolutions(ConvBatchNormReLU, 2, (target,) * 3, THREE) for target in targets)
         self.head = nn.Conv2d(widths[0], out_channels, 1)
         self.apply(initialise_he)
 
-    @property
-    def scale_factor(self) -> tuple[int, int]:
-        """The multiple, per axis, that sizes have inside."""
-        side = 2 ** len(self.encoder)
-        return side, side
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of the slice `x`."""
-        size = list(x.shape[2:])
-        x = pad_to_multiple(x, self.scale_factor)
+    def logits(self, x: Tensor) -> Tensor:
+        """Compute the logits of a padded slice."""
         for stage in self.encoder:
             x = self.pool(stage(x))
         x = self.atrous(x)  # (B, deep, H / 8, W / 8)
@@ -71,7 +65,7 @@ class SpineGenerator(nn.Module):
         x = x + self.rows(context)
         for up, stage in zip(reversed(self.up), reversed(self.decoder), strict=True):
             x = stage(up(x))
-        return crop_to(self.head(x), size)
+        return self.head(x)
 
 
 class Sweep(nn.Module):
@@ -86,15 +80,15 @@ class Sweep(nn.Module):
         self.memory = nn.LSTM(channels, channels // 2, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """What each position knows of its row."""
+        """Compute what each position knows of its row."""
         batch, channels, height, width = x.shape
         rows = x.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
-        seen, _ = self.memory(rows)  # (B * H, W, C)
-        return seen.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+        context, _ = self.memory(rows)  # (B * H, W, C)
+        return context.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Discriminator(nn.Module):
-    """Says whether a mask looks annotated.
+    """Tells annotated masks from segmented ones.
 
     Shape:
         masks (B, classes, H, W), soft-max or one-hot, to (B,) logits; H and W 8 at least.
@@ -113,17 +107,9 @@ class Discriminator(nn.Module):
             layers += [ConvBatchNormReLU(2, source, target, (kernel, kernel)), nn.AvgPool2d(2)]
             source = target
         self.layers = nn.Sequential(*layers)
-        self.judge = nn.Linear(source, 1)
+        self.head = nn.Linear(source, 1)
         self.apply(initialise_he)
 
     def forward(self, masks: Tensor) -> Tensor:
-        """Logits: above 0 for "annotated"."""
-        return self.judge(self.layers(masks).mean(dim=(2, 3))).squeeze(1)
-
-
-def _two(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Two 3x3 convolutions."""
-    return nn.Sequential(
-        ConvBatchNormReLU(2, in_channels, out_channels, THREE),
-        ConvBatchNormReLU(2, out_channels, out_channels, THREE),
-    )
+        """Compute logits, above 0 for "annotated"."""
+        return self.head(self.layers(masks).mean(dim=(2, 3))).squeeze(1)

@@ -13,7 +13,7 @@ Stages = tuple[tuple[int, ...], ...]
 
 
 def stages(patch: Sequence[int], spacing: Sequence[float]) -> tuple[Stages, Stages]:
-    """Pools an axis while its spacing is within twice the finest and its size allows (after nnU-Net).
+    """Pool an axis while its spacing is within twice the finest and its size allows (after nnU-Net).
 
     Args:
         patch: Voxels along the network's axes.
@@ -38,5 +38,5 @@ def stages(patch: Sequence[int], spacing: Sequence[float]) -> tuple[Stages, Stag
 
 
 def _kernel(spacing: np.ndarray) -> tuple[int, ...]:
-    """3 along an axis, 1 while the axis is more than twice as coarse as the finest."""
+    """Return 3 along an axis, 1 while the axis is more than twice as coarse as the finest."""
     return tuple(3 if v <= 2 * spacing.min() else 1 for v in spacing)

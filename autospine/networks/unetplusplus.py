@@ -4,7 +4,7 @@ Node X(i, j) stands at depth i; j = 0 is the encoder, and
 
     X(i, j) = H([X(i, 0), ..., X(i, j - 1), U(X(i + 1, j - 1))])        (equation 1)
 
-with H two convolutions and U a transposed convolution. With deep supervision every X(0, j) gives an answer.
+with H two convolutions and U a transposed convolution. With deep supervision every X(0, j) gives an output.
 """
 
 from __future__ import annotations
@@ -12,19 +12,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.blocks import (
-    CONVOLUTION,
-    MAX_POOL,
-    TRANSPOSED,
-    ConvBatchNormReLU,
-    crop_to,
-    initialise_he,
-    pad_to_multiple,
-)
+from autospine.networks.blocks import CONVOLUTION, MAX_POOL, TRANSPOSED, ConvBatchNormReLU, convolutions, initialise_he
+from autospine.networks.encoder_decoder import PaddedNetwork
 from autospine.networks.shape import NetworkShape
 
 
-class UNetPlusPlus(nn.Module):
+class UNetPlusPlus(PaddedNetwork):
     """Nested U-Net; batch normalisation after each convolution, where the paper's code has dropout.
 
     Shape:
@@ -33,7 +26,7 @@ class UNetPlusPlus(nn.Module):
     """
 
     def __init__(self, shape: NetworkShape) -> None:
-        super().__init__()
+        super().__init__(shape.scale_factor)
         self.shape = shape
         dimension, widths, depth = shape.dimension, shape.widths, len(shape.widths)
         self.pools = nn.ModuleList(MAX_POOL[dimension](stride) for stride in shape.strides[1:])
@@ -46,26 +39,17 @@ class UNetPlusPlus(nn.Module):
                 stride = shape.strides[i + 1]
                 self.ups[f"{i}_{j}"] = TRANSPOSED[dimension](widths[i + 1], widths[i], stride, stride)
                 self.nodes[f"{i}_{j}"] = self._node((j + 1) * widths[i], i)
-        answers = range(1, depth) if shape.deep_supervision else range(depth - 1, depth)
-        self.heads = nn.ModuleDict({str(j): CONVOLUTION[dimension](widths[0], shape.out_channels, 1) for j in answers})
+        outputs = range(1, depth) if shape.deep_supervision else range(depth - 1, depth)
+        self.heads = nn.ModuleDict({str(j): CONVOLUTION[dimension](widths[0], shape.out_channels, 1) for j in outputs})
         self.apply(initialise_he)
 
     def _node(self, in_channels: int, stage: int) -> nn.Sequential:
-        width, kernel = self.shape.widths[stage], self.shape.kernels[stage]
-        return nn.Sequential(
-            ConvBatchNormReLU(self.shape.dimension, in_channels, width, kernel),
-            ConvBatchNormReLU(self.shape.dimension, width, width, kernel),
-        )
+        channels = (in_channels, *(self.shape.widths[stage],) * 2)
+        return convolutions(ConvBatchNormReLU, self.shape.dimension, channels, self.shape.kernels[stage])
 
-    @property
-    def scale_factor(self) -> tuple[int, ...]:
-        """The multiple, per axis, that sizes have inside."""
-        return self.shape.scale_factor
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Logits of the image `x`, or in training with deep supervision a tuple of them."""
-        size, depth = list(x.shape[2:]), len(self.shape.widths)
-        x = pad_to_multiple(x, self.scale_factor)
+    def logits(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Compute the logits of a padded image; in training with deep supervision, one output per X(0, j)."""
+        depth = len(self.shape.widths)
         rows: list[list[Tensor]] = []  # rows[i][j] is X(i, j)
         for i in range(depth):
             rows.append([self.nodes[f"{i}_0"](x if i == 0 else self.pools[i - 1](rows[i - 1][0]))])
@@ -74,5 +58,5 @@ class UNetPlusPlus(nn.Module):
                 above = self.ups[f"{i}_{j}"](rows[i + 1][j - 1])
                 rows[i].append(self.nodes[f"{i}_{j}"](torch.cat((*rows[i], above), 1)))
         if not (self.training and self.shape.deep_supervision):
-            return crop_to(self.heads[str(depth - 1)](rows[0][-1]), size)
-        return tuple(crop_to(self.heads[str(j)](rows[0][j]), size) for j in reversed(range(1, depth)))
+            return self.heads[str(depth - 1)](rows[0][-1])
+        return tuple(self.heads[str(j)](rows[0][j]) for j in reversed(range(1, depth)))

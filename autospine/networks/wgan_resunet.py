@@ -1,23 +1,19 @@
 """Generator and critic of Liu et al. 2024 for axial slices, and what their ablation leaves out.
 
 The generator is a residual U-Net of four down-sampling levels whose 3 x 3 convolutions are dilated by 1, 2, 4 and 8,
-with an attention block after each of the three deeper levels. The critic looks at masks: six strided convolutions.
+with an attention block after each of the three deeper levels. The critic sees masks: six strided convolutions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from autospine.networks.blocks import (
-    InstanceNorm,
-    crop_to,
-    initialise_he,
-    pad_to_multiple,
-)
+from autospine.networks.blocks import InstanceNorm, initialise_he
 from autospine.networks.clustered_attention import Attention, AttentionBlock
+from autospine.networks.encoder_decoder import EncoderDecoder
+from autospine.networks.shape import NetworkShape
 
 DILATIONS = (1, 2, 4, 8, 1)  # of the four levels, and of the bottom
 ATTENDED = (2, 3, 4)  # levels with an attention block
@@ -26,8 +22,8 @@ CRITIC_SLOPE = 0.2
 
 
 @dataclass(frozen=True)
-class GeneratorParts:
-    """Parts of the paper's ablation.
+class GeneratorComponents:
+    """Components of the paper's ablation.
 
     Attributes:
         residual: Each level adds its input to its output (equation 8).
@@ -44,60 +40,47 @@ class GeneratorParts:
     heads: int = 4
 
 
-class ResidualAttentionUNet(nn.Module):
+FULL = GeneratorComponents()
+
+
+class ResidualAttentionUNet(EncoderDecoder):
     """The generator: a segmentation network.
 
     Shape:
         (B, in_channels, H, W) of any size to (B, out_channels, H, W) logits.
 
     Args:
-        in_channels: Of the image.
-        out_channels: Classes, background included.
-        widths: Of the levels and the bottom, five multiples of the number of heads.
-        parts: What to build.
+        shape: Four levels and the bottom, halved before each but the first; widths are multiples of the number of
+            heads.
+        components: What to build.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        widths: tuple[int, ...] = (32, 64, 128, 256, 512),
-        parts: GeneratorParts | None = None,
-    ) -> None:
-        super().__init__()
-        parts = parts or GeneratorParts()
-        self.pool = nn.MaxPool2d(2)
-        self.encoder, self.attention = nn.ModuleList(), nn.ModuleList()
-        for level, source in enumerate((in_channels, *widths[:-1])):
-            dilation = DILATIONS[level] if parts.dilated else 1
-            self.encoder.append(Level(source, widths[level], dilation, parts.residual))
-            attended = level in ATTENDED and parts.attention != "none"
-            clusters = parts.clusters if parts.attention == "clustered" else None
-            block = AttentionBlock(widths[level], parts.heads, clusters) if attended else nn.Identity()
-            self.attention.append(block)
-        finer = range(len(widths) - 1)
-        self.up = nn.ModuleList(nn.ConvTranspose2d(widths[k + 1], widths[k], 2, 2) for k in finer)
-        self.decoder = nn.ModuleList(Level(2 * widths[k], widths[k], 1, parts.residual) for k in finer)
-        self.head = nn.Conv2d(widths[0], out_channels, 1)
+    def __init__(self, shape: NetworkShape, components: GeneratorComponents = FULL) -> None:
+        super().__init__(shape)
+        widths, residual = shape.widths, components.residual
+        dilations = DILATIONS if components.dilated else (1,) * len(widths)
+        clusters = components.clusters if components.attention == "clustered" else None
+        attention: list[nn.Module] = []
+
+        def level(source: int, stage: int) -> Level:
+            built = Level(source, widths[stage], dilations[stage], residual)
+            attended = stage in ATTENDED and components.attention != "none"
+            # After its level, so that initial weights are drawn in this order.
+            attention.append(AttentionBlock(widths[stage], components.heads, clusters) if attended else nn.Identity())
+            return built
+
+        self.add_encoder(level)
+        self.attention = nn.ModuleList(attention)
+        self.add_decoder(
+            lambda source, stage: Level(source, widths[stage], 1, residual),
+            lambda source, stage: nn.ConvTranspose2d(source, widths[stage], 2, 2),
+        )
+        self.add_heads()
         self.apply(initialise_he)
 
-    @property
-    def scale_factor(self) -> tuple[int, int]:
-        """The multiple, per axis, that sizes have inside."""
-        side = 2 ** len(self.up)
-        return side, side
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of the slice `x`."""
-        size = list(x.shape[2:])
-        x = pad_to_multiple(x, self.scale_factor)
-        skips: list[Tensor] = []
-        for level, (encode, attend) in enumerate(zip(self.encoder, self.attention, strict=True)):
-            x = attend(encode(x if level == 0 else self.pool(x)))
-            skips.append(x)
-        for level in reversed(range(len(self.up))):
-            x = self.decoder[level](torch.cat((self.up[level](x), skips[level]), 1))
-        return crop_to(self.head(x), size)
+    def encode(self, stage: int, x: Tensor) -> Tensor:
+        """Compute the features of a level, after its attention block where it has one."""
+        return self.attention[stage](super().encode(stage, x))
 
 
 class Level(nn.Module):
@@ -122,13 +105,13 @@ class Level(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The level's features."""
+        """Compute the level's features."""
         deep = self.branch(x)
         return self.activation(deep + self.shortcut(x) if self.residual else deep)
 
 
 class Critic(nn.Module):
-    """Says how much a mask looks like an annotated one; six 3x3 convolutions of stride 2 (the paper's figure 5).
+    """Scores how much a mask looks like an annotated one: six 3x3 convolutions of stride 2 (the paper's figure 5).
 
     Instance normalisation, since the gradient penalty is one of single samples and batch normalisation would mix them.
 
@@ -156,5 +139,5 @@ class Critic(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, masks: Tensor) -> Tensor:
-        """Scores, unbounded."""
+        """Compute the scores, unbounded."""
         return self.layers(masks).flatten(1).mean(1)

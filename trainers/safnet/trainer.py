@@ -11,8 +11,9 @@ Where the paper is silent or contradicts itself:
 - Augmentation is named, not measured: rotation by up to 10 degrees, contrast by up to a quarter, elastic displacement
   by up to 4 mm that cannot fold.
 - "138, 4 and 30 samples": in proportion elsewhere, by patient, one at least for each part.
-- A batch of 8 that does not fit into the memory is worked through in parts whose gradients are added up. The
-  statistics of batch normalisation are then those of a part, not of all 8. (The paper's two GPUs halved them, too.)
+- A batch of 8 that does not fit into the memory is worked through in micro-batches whose gradients are added up.
+  The statistics of batch normalisation are then those of a micro-batch, not of all 8. (The paper's two GPUs halved
+  them, too.)
 - Two of the challenge's 19 structures, T9 and T9/T10, are left out, which is why its scheme has 17.
 """
 
@@ -26,7 +27,7 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from autospine.augmentation import AugmentationSettings
-from autospine.networks.safnet import SAFNet, SAFNetParts
+from autospine.networks.safnet import SAFNet, SAFNetComponents
 from autospine.networks.shape import SHARES, NetworkShape
 from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.planning.splits import Part
@@ -46,7 +47,7 @@ class SAFNetOptions(Options):
     """Choices of SAFNet.
 
     Attributes:
-        pyramid, fusion, attention: Parts of the network (the paper's table 2).
+        pyramid, fusion, attention: Components of the network (the paper's table 2).
         loss: "cross_entropy", or "binary" for equation 9.
     """
 
@@ -94,13 +95,13 @@ class SAFNetTrainer(Trainer):
         return tuple(replace(full, widths=(w // 4, w // 2, w, w, w)) for w in widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """The paper's figure 2, with the parts that the options leave."""
-        return SAFNet(shape.in_channels, shape.out_channels, shape.widths[-1], self.parts)
+        """Build the paper's figure 2 with the components that the options leave."""
+        return SAFNet(shape.in_channels, shape.out_channels, shape.widths[-1], self.components)
 
     @property
-    def parts(self) -> SAFNetParts:
-        """Of the network."""
-        return SAFNetParts(self.options.pyramid, self.options.fusion, self.options.attention)
+    def components(self) -> SAFNetComponents:
+        """Return the components of the network."""
+        return SAFNetComponents(self.options.pyramid, self.options.fusion, self.options.attention)
 
     def loss(self) -> MultiTaskLoss:
         """Cross-entropy, with Dice beside it where the recipe weighs that; or equation 9."""
@@ -109,6 +110,6 @@ class SAFNetTrainer(Trainer):
         return MultiTaskLoss(self.encoding, self.plan.network_axes, BinaryCrossEntropy())
 
     def write_tables(self, folder: Path, part: Part, work: Path) -> None:
-        """Table 1, of the folds that are scored so far, with the published figures beside ours; of all parts only."""
-        if self.parts == SAFNetParts():
+        """Write table 1 of the folds that are scored so far, unless components are left out."""
+        if self.components == SAFNetComponents():
             write_table(folder)

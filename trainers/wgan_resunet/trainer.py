@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from autospine.augmentation import AugmentationSettings
 from autospine.networks.clustered_attention import Attention
 from autospine.networks.shape import NetworkShape
-from autospine.networks.wgan_resunet import CRITIC_LAYERS, Critic, GeneratorParts, ResidualAttentionUNet
+from autospine.networks.wgan_resunet import CRITIC_LAYERS, Critic, GeneratorComponents, ResidualAttentionUNet
 from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.planning.splits import Part
 from autospine.training.data import Batch
@@ -54,7 +54,7 @@ class WGANOptions(Options):
     """Choices of the trainer; `residual`, `dilated`, `attention` and `adversarial` are those of the paper's ablation.
 
     Attributes:
-        residual, dilated, attention, clusters: Of the generator, see `GeneratorParts`.
+        residual, dilated, attention, clusters: Of the generator, see `GeneratorComponents`.
         adversarial: Whether there is a critic at all.
         critic, constraint, penalty, clip, critic_steps: Of the critic, see `CriticTraining`.
         alpha, beta, gamma: Weights of the adversarial term, cross-entropy and Dice (equation 1).
@@ -82,9 +82,9 @@ class WGANOptions(Options):
         _ = self.adversary  # refuses its numbers
 
     @property
-    def parts(self) -> GeneratorParts:
-        """Of the generator."""
-        return GeneratorParts(self.residual, self.dilated, self.attention, self.clusters, HEADS)
+    def components(self) -> GeneratorComponents:
+        """Return the components of the generator."""
+        return GeneratorComponents(self.residual, self.dilated, self.attention, self.clusters, HEADS)
 
     @property
     def adversary(self) -> CriticTraining:
@@ -128,8 +128,8 @@ class WGANResUNetTrainer(Trainer):
         return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """The generator, with the parts that the options leave it."""
-        return ResidualAttentionUNet(shape.in_channels, shape.out_channels, shape.widths, self.options.parts)
+        """Build the generator with the components that the options leave."""
+        return ResidualAttentionUNet(shape, self.options.components)
 
     def build_all(self, shape: NetworkShape) -> dict[str, nn.Module]:
         """The generator and, unless it trains alone, the critic."""

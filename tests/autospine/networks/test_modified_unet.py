@@ -66,7 +66,7 @@ def test_weights_are_glorot_uniform() -> None:
 def test_dropout_is_in_the_contracting_path_alone_and_only_while_training() -> None:
     network = ModifiedUNet(shape(1, 2, (4, 8)), dropout=0.3)
     drops = {name for name, module in network.named_modules() if isinstance(module, nn.Dropout)}
-    assert {name.partition(".")[0] for name in drops} == {"contracting"}
+    assert {name.partition(".")[0] for name in drops} == {"encoder"}
     assert len(drops) == 2
     assert all(module.p == 0.3 for module in network.modules() if isinstance(module, nn.Dropout))
     image = torch.randn(1, 1, 16, 16)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.safnet import FourBranches, ResidualBlock, SAFNet, SAFNetParts
+from autospine.networks.safnet import FourBranches, ResidualBlock, SAFNet, SAFNetComponents
 from tests.contracts.network import NetworkContract
 
 
@@ -18,7 +18,7 @@ class TestSAFNet(NetworkContract):
 
 class TestSAFNetBase(TestSAFNet):
     def build(self, dimension: int, in_channels: int, out_channels: int) -> nn.Module:
-        return SAFNet(in_channels, out_channels, 8, SAFNetParts(False, False, False))
+        return SAFNet(in_channels, out_channels, 8, SAFNetComponents(False, False, False))
 
 
 @pytest.mark.slow
@@ -42,19 +42,19 @@ def test_features_have_the_printed_shapes() -> None:
     assert shapes["high"] == shapes["pyramid"] == shapes["attention"] == (128, 18, 16, 8)
 
 
-def test_every_part_of_the_ablation_adds_weights() -> None:
-    def count(parts: SAFNetParts) -> int:
-        return sum(p.numel() for p in SAFNet(1, 3, 8, parts).parameters())
+def test_every_component_of_the_ablation_adds_weights() -> None:
+    def count(components: SAFNetComponents) -> int:
+        return sum(p.numel() for p in SAFNet(1, 3, 8, components).parameters())
 
-    base = count(SAFNetParts(False, False, False))
-    single = [count(SAFNetParts(*(k == part for k in range(3)))) for part in range(3)]
+    base = count(SAFNetComponents(False, False, False))
+    single = [count(SAFNetComponents(*(k == component for k in range(3)))) for component in range(3)]
     assert all(each > base for each in single)
-    assert count(SAFNetParts()) == base + sum(each - base for each in single)
+    assert count(SAFNetComponents()) == base + sum(each - base for each in single)
 
 
 def test_the_whole_image_weighs_the_channels() -> None:
     """Equation 8: the response is one number per channel."""
-    network = SAFNet(1, 2, 8, SAFNetParts(False, False, False))
+    network = SAFNet(1, 2, 8, SAFNetComponents(False, False, False))
     low, mid = torch.rand(1, 8, 2, 8, 4), torch.rand(1, 8, 2, 4, 2)
     high = torch.zeros(1, 8, 2, 2, 1)
     high[0, 0] = 100.0

@@ -35,5 +35,5 @@ def test_it_has_13_convolutions_down_and_13_up() -> None:
 
 
 def test_values_go_back_to_where_their_maximum_was() -> None:
-    maxima, places = F.max_pool2d(torch.randn(2, 3, 8, 12), 2, return_indices=True)
-    assert torch.equal(unpool(maxima, places), F.max_unpool2d(maxima, places, 2))
+    maxima, indices = F.max_pool2d(torch.randn(2, 3, 8, 12), 2, return_indices=True)
+    assert torch.equal(unpool(maxima, indices), F.max_unpool2d(maxima, indices, 2))

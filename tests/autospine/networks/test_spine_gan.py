@@ -41,9 +41,9 @@ def test_a_sweep_stays_in_its_row() -> None:
 
 @pytest.mark.parametrize("size", [(8, 8), (37, 45)])
 def test_the_discriminator_gives_a_number_per_mask(size: tuple[int, int]) -> None:
-    judge = Discriminator(4, width=4)
+    discriminator = Discriminator(4, width=4)
     masks = torch.randn(3, 4, *size).softmax(1).requires_grad_()
-    found = judge(masks)
+    found = discriminator(masks)
     assert found.shape == (3,)
     found.sum().backward()
     assert masks.grad is not None
@@ -52,17 +52,17 @@ def test_the_discriminator_gives_a_number_per_mask(size: tuple[int, int]) -> Non
 
 def test_the_discriminator_learns_to_tell_noise_from_masks() -> None:
     torch.manual_seed(0)
-    judge = Discriminator(2, width=4)
-    optimiser = torch.optim.Adam(judge.parameters(), 1e-2)
+    discriminator = Discriminator(2, width=4)
+    optimiser = torch.optim.Adam(discriminator.parameters(), 1e-2)
     annotated = torch.zeros(4, 2, 16, 16)
     annotated[:, 0], annotated[:, 1, 4:12, 4:12] = 1.0, 1.0
     annotated[:, 0, 4:12, 4:12] = 0.0
-    invented = torch.rand(4, 1, 16, 16)
-    invented = torch.cat((invented, 1 - invented), 1)
+    noise = torch.rand(4, 1, 16, 16)
+    noise = torch.cat((noise, 1 - noise), 1)
     for _ in range(15):
-        loss = (softplus(-judge(annotated)) + softplus(judge(invented))).mean()
+        loss = (softplus(-discriminator(annotated)) + softplus(discriminator(noise))).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     with torch.no_grad():
-        assert judge(annotated).min() > judge(invented).max()
+        assert discriminator(annotated).min() > discriminator(noise).max()

@@ -7,47 +7,53 @@ import torch
 from torch import nn
 
 from autospine.networks.clustered_attention import AttentionBlock
-from autospine.networks.wgan_resunet import Critic, GeneratorParts, ResidualAttentionUNet
+from autospine.networks.shape import NetworkShape
+from autospine.networks.wgan_resunet import Critic, GeneratorComponents, ResidualAttentionUNet
 from tests.contracts.network import NetworkContract
 
 WIDTHS = (4, 4, 8, 8, 8)
-SMALL = GeneratorParts(clusters=4, heads=2)
+SMALL = GeneratorComponents(clusters=4, heads=2)
+
+
+def shape(in_channels: int = 1, out_channels: int = 4) -> NetworkShape:
+    strides = ((1, 1), *((2, 2),) * 4)
+    return NetworkShape(2, in_channels, out_channels, WIDTHS, ((3, 3),) * 5, strides, deep_supervision=False)
 
 
 class TestGenerator(NetworkContract):
     dimensions = (2,)
 
     def build(self, dimension: int, in_channels: int, out_channels: int) -> nn.Module:
-        return ResidualAttentionUNet(in_channels, out_channels, WIDTHS, SMALL)
+        return ResidualAttentionUNet(shape(in_channels, out_channels), SMALL)
 
 
 class TestGeneratorWithFullAttention(TestGenerator):
     def build(self, dimension: int, in_channels: int, out_channels: int) -> nn.Module:
-        return ResidualAttentionUNet(in_channels, out_channels, WIDTHS, replace(SMALL, attention="full"))
+        return ResidualAttentionUNet(shape(in_channels, out_channels), replace(SMALL, attention="full"))
 
 
 class TestPlainUNetOfTheAblation(TestGenerator):
     def build(self, dimension: int, in_channels: int, out_channels: int) -> nn.Module:
-        plain = GeneratorParts(residual=False, dilated=False, attention="none")
-        return ResidualAttentionUNet(in_channels, out_channels, WIDTHS, plain)
+        plain = GeneratorComponents(residual=False, dilated=False, attention="none")
+        return ResidualAttentionUNet(shape(in_channels, out_channels), plain)
 
 
 def test_levels_are_dilated_as_the_paper_says() -> None:
-    network = ResidualAttentionUNet(1, 4, WIDTHS, SMALL)
+    network = ResidualAttentionUNet(shape(), SMALL)
     assert [level.branch[0].dilation[0] for level in network.encoder][:4] == [1, 2, 4, 8]
-    plain = ResidualAttentionUNet(1, 4, WIDTHS, replace(SMALL, dilated=False))
+    plain = ResidualAttentionUNet(shape(), replace(SMALL, dilated=False))
     assert {level.branch[0].dilation for level in plain.encoder} == {(1, 1)}
 
 
 def test_the_three_deeper_levels_attend() -> None:
-    network = ResidualAttentionUNet(1, 4, WIDTHS, SMALL)
+    network = ResidualAttentionUNet(shape(), SMALL)
     assert [isinstance(block, AttentionBlock) for block in network.attention] == [False] * 2 + [True] * 3
 
 
 def test_clustered_and_full_attention_have_the_same_weights() -> None:
     """The ablation compares the computation, not the number of parameters."""
-    clustered = ResidualAttentionUNet(1, 4, WIDTHS, SMALL)
-    full = ResidualAttentionUNet(1, 4, WIDTHS, replace(SMALL, attention="full"))
+    clustered = ResidualAttentionUNet(shape(), SMALL)
+    full = ResidualAttentionUNet(shape(), replace(SMALL, attention="full"))
     full.load_state_dict(clustered.state_dict())
 
 

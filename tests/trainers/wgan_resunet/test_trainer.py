@@ -183,7 +183,7 @@ def test_the_critic_moves_the_generator(tiny_work: WorkFolder, tmp_path: Path) -
     heads = []
     for alpha in (0.0, 10.0):
         context, _ = run(made(tiny_work, alpha=alpha), tiny_work, tmp_path)
-        heads.append(context.networks[GENERATOR].head.weight.detach().clone())
+        heads.append(context.networks[GENERATOR].heads[0].weight.detach().clone())
     assert not torch.equal(*heads)
 
 
