@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, synced, renamed."""
+"""Files that are either whole or not there: written under a temporary name, synced, renamed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,33 @@ FULL_DISK = {28, 122}  # ENOSPC, EDQUOT
 UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # file systems that allocate nothing ahead
 
 
-def writing_error(path: str | Path, error: OSError) -> UserError:
-    """Turns a failed write into the line that a user can act on."""
-    if error.errno in FULL_DISK:
-        return UserError(path, "the disk is full", "free some space and run the command again")
-    if isinstance(error, PermissionError) or error.errno == 30:
-        return UserError(path, "cannot be written (no permission)", "choose another output folder")
-    return UserError(path, f"cannot be written ({error.strerror or error})", "check the folder")
+@contextmanager
+def reading(path: str | Path, missing: str = "check the path") -> Iterator[None]:
+    """Turn a failed read into the line that a user can act on; `missing` is the hint where nothing is there."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(path, "does not exist", missing) from error
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn a failed write into the line that a user can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise UserError(path, "the disk is full", "free some space and run the command again") from error
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise UserError(path, "cannot be written (no permission)", "choose another output folder") from error
+        raise UserError(path, f"cannot be written ({error.strerror or error})", "check the folder") from error
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` with its suffixes, and renames it there on success.
+    """Yield a temporary path beside `path` with its suffixes, and rename it to `path` on success.
 
     Raises:
         UserError: The disk is full, or the folder cannot be written. Nothing is left behind.
@@ -35,37 +50,36 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise writing_error(path, error) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):  # a read-only disk refuses even to remove what is not there
             temporary.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a text file atomically."""
+    """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Writes JSON atomically, indented, NaN refused."""
+    """Write JSON atomically, indented; NaN is refused."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_with(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a temporary file that then takes the place of `path`."""
+    """Let `write` fill a temporary file, and rename it to `path`."""
     with replacing(path) as temporary:
         write(temporary)
 
 
 def allocate(path: str | Path) -> None:
-    """Takes a file's blocks from the disk before it is mapped: a full disk would end the process then, not raise.
+    """Reserve a file's blocks on the disk before it is mapped: a full disk would end the process then, not raise.
 
     Raises:
         OSError: The disk is full.
@@ -80,8 +94,18 @@ def allocate(path: str | Path) -> None:
                 raise
 
 
+def make_folder(folder: str | Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    with writing(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+
+
 def check_writable(folder: str | Path) -> None:
-    """Makes a folder and sees whether a file can be put there, before long work.
+    """Make a folder and check that a file can be written there, before long work.
 
     Raises:
         UserError: It cannot.
@@ -94,22 +118,20 @@ def check_writable(folder: str | Path) -> None:
 
 
 def remove(path: str | Path) -> None:
-    """Removes a file if it is there.
+    """Remove a file, if it exists.
 
     Raises:
         UserError: It cannot be removed.
     """
-    try:
+    with writing(path):
         Path(path).unlink(missing_ok=True)
-    except OSError as error:
-        raise writing_error(path, error) from error
 
 
 def remove_abandoned(folder: str | Path) -> None:
-    """Removes the temporary files that a killed process left in a folder."""
+    """Remove the temporary files that a killed process left in a folder."""
     for path in Path(folder).glob(".*.partial.*"):
-        owner = path.name.split(".")[1]
-        if owner.isdecimal() and not _runs(int(owner)):
+        process = path.name.split(".")[1]
+        if process.isdecimal() and not _runs(int(process)):
             remove(path)
 
 
@@ -124,16 +146,13 @@ def _runs(process: int) -> bool:
 
 
 def read_json(path: str | Path, hint: str = "run the command that made it again") -> Any:
-    """Reads JSON.
+    """Read a JSON file.
 
     Raises:
         UserError: The file is missing, unreadable or not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(path, "does not exist", hint) from error
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+        with reading(path, hint):
+            return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(path, f"is not valid JSON ({error})", hint) from error

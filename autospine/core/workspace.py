@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
 from autospine.core.serial import from_plain, to_plain
-from autospine.dataset.cases import Case
 
 SOURCES_VERSION = 1
 
@@ -20,6 +20,11 @@ class SourceCase:
     id: str
     images: tuple[str, ...]
     mask: str
+
+    @classmethod
+    def of(cls, id_: str, images: Iterable[Path], mask: Path) -> SourceCase:
+        """Return a case with absolute paths."""
+        return cls(id_, tuple(str(path.resolve()) for path in images), str(mask.resolve()))
 
 
 @dataclass(frozen=True)
@@ -85,16 +90,11 @@ class WorkFolder:
         if not self.plans.exists():
             raise UserError(self.root, "holds no plans", "run autospine_plan DATASET WORK first")
 
-    def save_sources(self, dataset: Path, cases: tuple[Case, ...]) -> None:
-        """Notes where the cases lie."""
-        rows = tuple(
-            SourceCase(case.id, tuple(str(p.resolve()) for p in case.images), str(case.mask.resolve()))
-            for case in cases
-            if case.mask is not None
-        )
-        write_json(self.sources, to_plain(Sources(str(dataset.resolve()), rows)))
+    def save_sources(self, dataset: Path, cases: tuple[SourceCase, ...]) -> None:
+        """Write where the data set and its annotated cases lie."""
+        write_json(self.sources, to_plain(Sources(str(dataset.resolve()), cases)))
 
     def load_sources(self) -> dict[str, SourceCase]:
-        """Files by case id."""
+        """Return the files of the annotated cases by case id."""
         data = read_json(self.sources, "run autospine_plan again")
         return {case.id: case for case in from_plain(Sources, data, str(self.sources)).cases}

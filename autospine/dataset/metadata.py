@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autospine.core.errors import UserError
-from autospine.core.files import read_json
+from autospine.core.files import read_json, reading
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import LabelScheme, infer_scheme
 from autospine.volumes import volume_id
@@ -60,11 +60,10 @@ def read_table(path: Path) -> list[dict[str, str]]:
         UserError: The file is unreadable or not UTF-8 text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with reading(path):
+            text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(path, "is not UTF-8 text", "save it as CSV in UTF-8") from error
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
     header, _, _ = text.partition("\n")
     separator = max(",;\t", key=header.count)
     rows = csv.DictReader(text.splitlines(), delimiter=separator, restval="")

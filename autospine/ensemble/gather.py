@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from autospine import volumes
 from autospine.core import registry
-from autospine.core.files import remove, remove_abandoned
+from autospine.core.files import make_folder, remove, remove_abandoned
 from autospine.core.workspace import SourceCase, WorkFolder
 from autospine.ensemble.probabilities import StoredImage, reference_classes
 from autospine.fingerprint.fingerprint import Fingerprint
@@ -42,7 +42,7 @@ def gather(
     Raises:
         UserError: A case cannot be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     remove_abandoned(folder)
     sources = work.load_sources()
     patients = {case.id: case.patient for case in Fingerprint.load(work.fingerprint).cases}

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from autospine.core.errors import UserError
-from autospine.core.files import writing_error
+from autospine.core.files import make_folder
 from autospine.core.machine import find_machine, workers_for
 from autospine.dataset.cases import SERIES
 from autospine.inference.model import Model, find_models
@@ -95,10 +95,7 @@ def predict_scans(request: PredictRequest) -> PredictResult:
     """
     models = find_models(request.models)
     scans = find_scans(request.inputs, models[0].card.plan.channels)
-    try:
-        request.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise writing_error(request.output, error) from error
+    make_folder(request.output)
     outcome = PredictResult(request.output)
     waiting = []
     for scan in scans:

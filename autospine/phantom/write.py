@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from autospine.core.errors import UserError
-from autospine.core.files import read_json, replacing, write_json, write_text, writing_error
+from autospine.core.files import make_folder, read_json, replacing, write_json, write_text, writing
 from autospine.phantom.case import PhantomCase, make_case
 from autospine.phantom.series import Size
 from autospine.phantom.tables import GRADINGS, OVERVIEW, grading_rows, overview_row, to_csv
@@ -39,16 +39,14 @@ def check_folder(out: Path, seed: int, size: Size) -> None:
         UserError: `out` is a file, holds other things, or cannot be made.
     """
     wanted = {"seed": seed, "size": size.value}
-    try:
-        if out.exists() and not out.is_dir():
-            raise UserError(out, "is a file", "name a new or empty folder")
-        out.mkdir(parents=True, exist_ok=True)
-        held = any(out.iterdir())
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(out, "lies inside a file", "name a new or empty folder") from error
-    except OSError as error:
-        raise writing_error(out, error) from error
-    if held:
+    if out.is_file():
+        raise UserError(out, "is a file", "name a new or empty folder")
+    if any(parent.is_file() for parent in out.parents):
+        raise UserError(out, "lies inside a file", "name a new or empty folder")
+    make_folder(out)
+    with writing(out):
+        empty = not any(out.iterdir())
+    if not empty:
         if not (out / MARK).is_file() or read_json(out / MARK) != wanted:
             raise UserError(out, "is not empty", "name a new or empty folder")
         return

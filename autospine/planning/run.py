@@ -12,7 +12,7 @@ from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable
 from autospine.core.machine import Machine, find_machine, workers_for
-from autospine.core.workspace import WorkFolder
+from autospine.core.workspace import SourceCase, WorkFolder
 from autospine.dataset.cases import Case, listed, load_dataset
 from autospine.dataset.metadata import TRAINING
 from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
@@ -210,5 +210,6 @@ def _write(
 ) -> None:
     fingerprint.save(work.fingerprint)
     splits.save(work.splits)
-    work.save_sources(request.dataset, cases)
+    sources = tuple(SourceCase.of(case.id, case.images, case.mask) for case in cases if case.mask is not None)
+    work.save_sources(request.dataset, sources)
     Plans(plans).save(work.plans)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autospine.core.errors import UserError
-from autospine.core.files import replacing
+from autospine.core.files import reading, replacing
 from autospine.dataset.metadata import read_declaration
 
 TABLES = ("overview.csv", "patients.csv")
@@ -61,16 +61,10 @@ def copy_files(files: Sequence[Path], output: Path) -> None:
     """
     for path in files:
         if not (output / path.name).exists():
-            content = _content(path)
+            with reading(path):
+                content = path.read_bytes()
             with replacing(output / path.name) as temporary:
                 temporary.write_bytes(content)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
 
 
 def _data_set(scans: Path) -> Path | None:

@@ -14,7 +14,7 @@ import torch
 
 from autospine.core import registry
 from autospine.core.errors import UserError
-from autospine.core.files import writing_error
+from autospine.core.files import make_folder
 from autospine.core.machine import cores, find_machine
 from autospine.core.workspace import WorkFolder
 from autospine.dataset.slice_filter import missing_classes
@@ -198,10 +198,7 @@ def _check_folder(folder: Path, request: TrainRequest) -> None:
     started = any(next(folder.glob(f"**/{name}"), None) for name in ("checkpoint.pt", CARD))
     if started and not request.resume:
         raise UserError(folder, "already holds a training", "add --continue to go on with it, or delete the folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise writing_error(folder, error) from error
+    make_folder(folder)
 
 
 def _train_fold(trainer: Trainer, job: Job) -> Evaluation | None:

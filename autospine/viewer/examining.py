@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from autospine.core.errors import UserError
-from autospine.core.files import writing_error
+from autospine.core.files import writing
 from autospine.dataset.cases import SEQUENCES, SERIES, UNKNOWN
 from autospine.inference.predict import Segmentation, segment
 from autospine.inference.run import mask_suffix
@@ -80,10 +80,8 @@ def _store(folder: Path, name: str, content: bytes) -> Path:
     if name.lower().endswith(".mhd"):
         raise UserError(name, "is a header whose voxels lie in another file", "convert it to .mha, one file")
     path = folder / name
-    try:
+    with writing(path):
         path.write_bytes(content)
-    except OSError as error:
-        raise writing_error(path, error) from error
     return path
 
 

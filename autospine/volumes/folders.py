@@ -6,32 +6,33 @@ import re
 from pathlib import Path
 
 from autospine.core.errors import UserError
+from autospine.core.files import reading
 
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 KNOWN = ".mha, .mhd, .nii, .nii.gz or .nrrd"
 
 
 def volume_suffix(path: str | Path) -> str | None:
-    """Returns the suffix that tells a volume's format, in lower case, or None."""
+    """Return the suffix that tells a volume's format, in lower case, or None."""
     name = Path(path).name.lower()
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
 
 
 def volume_id(path: str | Path) -> str:
-    """Returns a volume's name without its suffix: "1_t2.nii.gz" gives "1_t2". A folder keeps its name."""
+    """Return a volume's name without its suffix: "1_t2.nii.gz" gives "1_t2". A folder keeps its name."""
     path = Path(path)
     suffix = volume_suffix(path)
     return path.name[: -len(suffix)] if suffix else path.name
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Sorts 2_t2 before 10_t2."""
+    """Return a key that sorts 2_t2 before 10_t2."""
     parts = re.split(r"([0-9]+)", volume_id(path).lower())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part], path.name
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Says whether a file starts as DICOM files do."""
+    """Return whether a file starts as DICOM files do."""
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -40,12 +41,12 @@ def is_dicom_file(path: Path) -> bool:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Says whether a folder itself holds at least one DICOM file."""
+    """Return whether a folder itself holds at least one DICOM file."""
     return any(is_dicom_file(path) for path in sorted(folder.iterdir()) if path.is_file())
 
 
 def find_volumes(folder: str | Path) -> list[Path]:
-    """Lists the volumes of a folder in natural order.
+    """List the volumes of a folder in natural order.
 
     Args:
         folder: A folder of volume files or of DICOM folders, or a DICOM folder (the list is then just
@@ -59,25 +60,23 @@ def find_volumes(folder: str | Path) -> list[Path]:
         return [folder]
     if not folder.is_dir():
         raise UserError(folder, "does not exist", "check the path")
-    try:
-        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        files = [path for path in inside if path.is_file() and volume_suffix(path)]
-        series = [path for path in inside if path.is_dir() and holds_dicom(path)]
+    with reading(folder):
+        entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        files = [path for path in entries if path.is_file() and volume_suffix(path)]
+        series = [path for path in entries if path.is_dir() and holds_dicom(path)]
         if not files and holds_dicom(folder):
             return [folder]
-    except OSError as error:
-        raise UserError(folder, f"cannot be read ({error.strerror})", "check its permissions") from error
-    found = sorted([*files, *series], key=natural_key)
-    if not found:
+    volumes = sorted([*files, *series], key=natural_key)
+    if not volumes:
         raise UserError(folder, "holds no volumes", f"put {KNOWN} files or DICOM folders there")
-    _check_ids(folder, found)
-    return found
+    _check_ids(folder, volumes)
+    return volumes
 
 
-def _check_ids(folder: Path, found: list[Path]) -> None:
-    seen: dict[str, Path] = {}
-    for path in found:
-        twin = seen.setdefault(volume_id(path), path)
+def _check_ids(folder: Path, volumes: list[Path]) -> None:
+    by_id: dict[str, Path] = {}
+    for path in volumes:
+        twin = by_id.setdefault(volume_id(path), path)
         if twin is not path:
             problem = f"holds {twin.name} and {path.name}, which have the same id {volume_id(path)!r}"
             raise UserError(folder, problem, "keep one of them")

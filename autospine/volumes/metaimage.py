@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from autospine.core.errors import UserError
+from autospine.core.files import reading
 from autospine.volumes import itk
 from autospine.volumes.geometry import Geometry
 
@@ -103,12 +104,10 @@ def _finite(numbers: str | None) -> bool:
 
 def _beside(path: Path, name: str) -> bytes:
     data = path.parent / name
-    try:
+    if not data.exists():
+        raise UserError(path, f"names the voxel file {name}, which is missing", "copy both files")
+    with reading(data):
         return data.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(path, f"names the voxel file {name}, which is missing", "copy both files") from error
-    except OSError as error:
-        raise UserError(data, f"cannot be read ({error.strerror})", "check its permissions") from error
 
 
 def _inflated(path: Path, data: memoryview, expected: int) -> memoryview:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from autospine.core.errors import UserError
+from autospine.core.files import reading
 from autospine.volumes import dicom, itk, metaimage, nifti
 from autospine.volumes.folders import KNOWN, volume_suffix
 from autospine.volumes.geometry import Geometry
@@ -73,11 +74,8 @@ def _existing(path: str | Path) -> Path:
         raise UserError(path, "has no suffix of a volume", f"give a {KNOWN} file or a DICOM folder")
     if not path.name.endswith(suffix):
         raise UserError(path, "has a suffix in capitals", f"rename it to end in {suffix}")
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+    with reading(path), path.open("rb") as file:
+        empty = not file.read(1)
     if empty:
         raise UserError(path, "is empty", "copy or export it again")
     return path

@@ -6,8 +6,7 @@ import pytest
 
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
-from autospine.core.workspace import WorkFolder
-from autospine.dataset.cases import Case
+from autospine.core.workspace import SourceCase, WorkFolder
 
 
 def test_everything_lies_in_the_one_folder(tmp_path: Path) -> None:
@@ -28,16 +27,13 @@ def test_a_folder_without_plans_says_which_command_comes_first(tmp_path: Path) -
 
 def test_sources_come_back_as_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    cases = (
-        Case("1_t2", (Path("d/1_0000.mha"), Path("d/1_0001.mha")), Path("m/1.mha"), "1"),
-        Case("2_t2", (Path("d/2_0000.mha"), Path("d/2_0001.mha")), None, "2"),
-    )
     work = WorkFolder(tmp_path / "w")
-    work.save_sources(Path("d"), cases)
-    found = work.load_sources()
-    assert list(found) == ["1_t2"]
-    assert found["1_t2"].images == (str(tmp_path / "d/1_0000.mha"), str(tmp_path / "d/1_0001.mha"))
-    assert found["1_t2"].mask == str(tmp_path / "m/1.mha")
+    images = Path("d/1_0000.mha"), Path("d/1_0001.mha")
+    work.save_sources(Path("d"), (SourceCase.of("1_t2", images, Path("m/1.mha")),))
+    sources = work.load_sources()
+    assert list(sources) == ["1_t2"]
+    assert sources["1_t2"].images == (str(tmp_path / "d/1_0000.mha"), str(tmp_path / "d/1_0001.mha"))
+    assert sources["1_t2"].mask == str(tmp_path / "m/1.mha")
 
 
 def test_sources_that_are_missing_or_foreign_name_the_file(tmp_path: Path) -> None:
