@@ -61,8 +61,7 @@ def copy_files(files: Sequence[Path], output: Path) -> None:
     """
     for path in files:
         if not (output / path.name).exists():
-            with reading(path):
-                content = path.read_bytes()
+            content = _content(path)
             with replacing(output / path.name) as temporary:
                 temporary.write_bytes(content)
 
@@ -79,3 +78,8 @@ def _data_set(scans: Path) -> Path | None:
 def _full(path: Path) -> Path:
     """The path with its parents spelt out: a link to a scan stays where it is."""
     return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
+
+
+def _content(path: Path) -> bytes:
+    with reading(path):
+        return path.read_bytes()
