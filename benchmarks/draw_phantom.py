@@ -14,7 +14,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from autospine.phantom import PhantomCase, Size, make_case
+from autospine.phantom.case import PhantomCase, make_case
+from autospine.phantom.series import Size
 
 SEED = 7
 WANTED = ("t1", "t2", "t2", "t2_SPACE")

@@ -72,7 +72,8 @@ def write_pair(path: Path) -> None:
     """Stores prediction, reference and spacing."""
     from scipy.ndimage import zoom
 
-    from autospine.phantom import Size, make_case
+    from autospine.phantom.case import make_case
+    from autospine.phantom.series import Size
 
     shape = SHAPES[path.stem]
     case = make_case(*CASE, Size.FULL)

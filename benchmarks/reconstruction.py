@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 from figures import Spread, machine, parser, timed
 
-from autospine.reconstruction import SliceGrid, interpolate_image, interpolate_mask, plan_slices
 from autospine.reconstruction.distances import signed_distance
+from autospine.reconstruction.grid import SliceGrid, plan_slices
+from autospine.reconstruction.images import interpolate_image
+from autospine.reconstruction.masks import interpolate_mask
 from autospine.reconstruction.registration import displacement, move
 from autospine.volumes import find_volumes, read_image, read_mask
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, label
 
-from autospine.phantom import PhantomCase, Size, make_case
+from autospine.phantom.case import PhantomCase, make_case
+from autospine.phantom.series import Size
 
 CASES = [(seed, index) for seed in (0, 5) for index in range(6)]
 

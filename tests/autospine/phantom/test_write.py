@@ -11,7 +11,9 @@ import pytest
 import SimpleITK as sitk
 
 from autospine.core.errors import UserError
-from autospine.phantom import Size, make_case, write_phantom
+from autospine.phantom.case import make_case
+from autospine.phantom.series import Size
+from autospine.phantom.write import write_phantom
 from tests.paths import SHARED
 
 COUNT, SEED = 7, 2

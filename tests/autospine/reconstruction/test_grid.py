@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospine.reconstruction import SliceGrid, measured_planes, plan_slices
+from autospine.reconstruction.grid import SliceGrid, measured_planes, plan_slices
 
 LENGTHS = st.floats(0.05, 20)
 

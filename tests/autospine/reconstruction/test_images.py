@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline, interp1d
 
-from autospine.reconstruction import interpolate_image, measured_planes, plan_slices
-from autospine.reconstruction.images import METHODS, Method
+from autospine.reconstruction.grid import measured_planes, plan_slices
+from autospine.reconstruction.images import METHODS, Method, interpolate_image
 
 
 def noise(channels: int, slices: int, seed: int = 0) -> np.ndarray:

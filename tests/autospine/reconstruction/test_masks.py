@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.reconstruction import interpolate_mask, measured_planes, plan_slices
-from autospine.reconstruction.masks import RULES, Rule
+from autospine.reconstruction.grid import measured_planes, plan_slices
+from autospine.reconstruction.masks import RULES, Rule, interpolate_mask
 
 SPACING = (4.0, 1.0, 1.0)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from skimage.measure import regionprops
 
 from autospine.core.errors import UserError
-from autospine.reconstruction import measure, write_measurements
+from autospine.reconstruction.measurements import measure, write_measurements
 
 SPACING = (1.1, 0.5, 2.0)
 

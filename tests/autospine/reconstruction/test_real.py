@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.reconstruction import SliceGrid, interpolate_mask
+from autospine.reconstruction.grid import SliceGrid
+from autospine.reconstruction.masks import interpolate_mask
 from autospine.volumes import read_mask
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
-from autospine.reconstruction import interpolate_image, plan_slices
+from autospine.reconstruction.grid import plan_slices
+from autospine.reconstruction.images import interpolate_image
 from autospine.reconstruction.registration import displacement, move
 
 INNER = (slice(20, -20), slice(20, -20))
