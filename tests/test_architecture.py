@@ -15,10 +15,10 @@ from tests.paths import ROOT
 ORDER: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("labels", "networks", "metrics", "augmentation", "volumes"),
-    ("overlay", "phantom", "reconstruction"),
+    ("overlay", "phantom"),
     ("dataset",),
     ("fingerprint",),
-    ("cleaning",),
+    ("cleaning", "reconstruction"),
     ("preprocessing",),
     ("planning",),
     ("inference",),
@@ -38,11 +38,6 @@ UPWARD_LEFT: set[tuple[str, str]] = {
     ("autospine.dataset.verify", "autospine.fingerprint.label_order"),
     ("autospine.preprocessing.run", "autospine.planning.plan"),
     ("autospine.preprocessing.transforms.base", "autospine.training.trainer"),
-    ("autospine.reconstruction.annotated", "autospine.fingerprint.statistics"),
-    ("autospine.reconstruction.measurements", "autospine.fingerprint.statistics"),
-    ("autospine.reconstruction.registration", "autospine.preprocessing.resampling"),
-    ("autospine.reconstruction.run", "autospine.preprocessing.grid"),
-    ("autospine.reconstruction.tables", "autospine.dataset.metadata"),
     ("autospine.training.trainer", "autospine.ablation.variants"),
 }
 BASELINE_LEFT: set[str] = {

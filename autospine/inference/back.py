@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from autospine.preprocessing.resampling import resize, source_positions
+from autospine.volumes.resampling import resize, source_positions
 
 PLANES = 8  # resized at once
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from autospine.inference.back import PLANES, take
-from autospine.preprocessing.resampling import resample_axis, resize, source_positions
 from autospine.preprocessing.transforms.base import AppliedTransforms, Shape, Transform
 from autospine.preprocessing.transforms.spatial import CropResizePad, SpatialTransform, Window, in_grid
+from autospine.volumes.resampling import resample_axis, resize, source_positions
 
 Chunks = Iterator[tuple[int, np.ndarray]]  # (first plane, `(channels, slices, rows, columns)`), without gaps
 

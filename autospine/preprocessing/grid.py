@@ -1,19 +1,17 @@
-"""One case's way onto a plan's grid: resampled first, then given finer slices where the plan interpolates them."""
+"""Grid of a plan, and of one case on it: resampled first, then with finer slices where the plan interpolates them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autospine.preprocessing.resampling import resize, resize_labels, resized_shape
+from autospine.preprocessing.resampling import resize_labels
 from autospine.reconstruction.grid import SliceGrid, plan_slices
-from autospine.reconstruction.images import Method
-
-if TYPE_CHECKING:
-    from autospine.reconstruction.masks import Rule
+from autospine.reconstruction.images import Method, interpolate_image
+from autospine.reconstruction.masks import interpolate_mask
+from autospine.volumes.resampling import resize, resized_shape
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
@@ -23,7 +21,7 @@ FINEST_SLICES_MM = 0.1  # finer ones would only fill the memory
 
 @dataclass(frozen=True)
 class SliceInterpolation:
-    """How slices between the measured ones are made.
+    """How a plan interpolates slices between the measured ones.
 
     Attributes:
         spacing_mm: Wanted distance of slices; each measured gap is divided into the nearest whole number of steps.
@@ -40,7 +38,7 @@ class SliceInterpolation:
 
 @dataclass(frozen=True)
 class Grid:
-    """The grid that cases are brought to.
+    """Spacing rules of a plan.
 
     Attributes:
         spacing: mm along (slices, rows, columns); None keeps what each case has.
@@ -55,17 +53,17 @@ class Grid:
     slice_interpolation: SliceInterpolation | None = None
 
     def spacing_for(self, own: tuple[float, float, float]) -> tuple[float, float, float]:
-        """The spacing that a case of spacing `own` gets, mm, before slices are interpolated."""
+        """Return the mm that a case of spacing `own` is resampled to, before slices are interpolated."""
         chosen = [
-            mine if target is None or abs(mine - target) <= share * target else target
-            for mine, target, share in zip(own, self.spacing, self.tolerance, strict=True)
+            spacing if target is None or abs(spacing - target) <= share * target else target
+            for spacing, target, share in zip(own, self.spacing, self.tolerance, strict=True)
         ]
         return (chosen[0], chosen[1], chosen[2])
 
 
 @dataclass(frozen=True)
 class CaseGrid:
-    """Where one case's voxels come to lie.
+    """Grid of one case.
 
     Attributes:
         resampled: (slices, rows, columns) after resampling.
@@ -81,52 +79,42 @@ class CaseGrid:
 
     @property
     def shape(self) -> Shape:
-        """Of the plan's grid, (slices, rows, columns)."""
+        """Return the voxels along (slices, rows, columns)."""
         count = self.slices.count if self.slices else self.resampled[0]
         return (count, *self.resampled[1:])
 
     @property
     def spacing(self) -> Spacing:
-        """Of the plan's grid, mm along the same axes."""
+        """Return mm along the same axes."""
         across = self.slices.spacing_mm if self.slices else self.resampled_spacing[0]
         return (across, *self.resampled_spacing[1:])
 
     @property
     def measured(self) -> range:
-        """Slices of the plan's grid that were not interpolated."""
+        """Return the indices of the slices that are not interpolated."""
         return self.slices.measured_indices if self.slices else range(self.resampled[0])
 
     def resample(self, image: np.ndarray) -> np.ndarray:
-        """A copy of `(channels, slices, rows, columns)` float32 without the finer slices."""
-        moved = resize(image, self.resampled)
-        return moved.copy() if moved is image else moved
+        """Return a resampled copy of `(channels, slices, rows, columns)` float32, without interpolated slices."""
+        resampled = resize(image, self.resampled)
+        return resampled.copy() if resampled is image else resampled
 
     def interpolate(self, image: np.ndarray) -> np.ndarray:
-        """Finer slices of what `resample` gave."""
+        """Interpolate slices between those that `resample` gave."""
         if self.slices is None or self.slices.subdivisions == 1:
             return image
-        from autospine.reconstruction.images import interpolate_image
-
         return interpolate_image(image, self.slices, self.method, self.resampled_spacing[1:])
 
     def resample_mask(self, mask: np.ndarray, ignore_label: int | None) -> np.ndarray:
-        """A mask on the plan's grid.
-
-        Args:
-            mask: `(slices, rows, columns)` labels as read.
-            ignore_label: Marks voxels that nobody annotated, or None.
-
-        Returns:
-            `(slices, rows, columns)`, same integer type.
-        """
-        moved = resize_labels(mask, self.resampled)
+        """Resample `(slices, rows, columns)` labels and interpolate slices between them, in the same integer type."""
+        resampled = resize_labels(mask, self.resampled)
         if self.slices is None:
-            return moved
-        return interpolate_labels(moved, self.slices, self.resampled_spacing, ignore_label)
+            return resampled
+        return interpolate_mask(resampled, self.slices, self.resampled_spacing, ignore_label=ignore_label)
 
 
 def case_grid(grid: Grid, shape: tuple[int, ...], spacing: Spacing) -> CaseGrid:
-    """What a plan's grid means for a case.
+    """Apply a plan's spacing rules to a case.
 
     Args:
         grid: Of the plan.
@@ -140,31 +128,3 @@ def case_grid(grid: Grid, shape: tuple[int, ...], spacing: Spacing) -> CaseGrid:
         return CaseGrid(size, millimetres)
     slices = plan_slices(size[0], millimetres[0], grid.slice_interpolation.spacing_mm)
     return CaseGrid(size, millimetres, slices, grid.slice_interpolation.method)
-
-
-def interpolate_labels(
-    mask: np.ndarray, slices: SliceGrid, spacing: Spacing, ignore_label: int | None, rule: Rule = "aligned"
-) -> np.ndarray:
-    """Finer slices of a mask that may have voxels which nobody annotated.
-
-    Args:
-        mask: `(slices, rows, columns)` labels, measured slices.
-        slices: The finer grid.
-        spacing: mm of `mask` along its axes.
-        ignore_label: Marks voxels without annotation. An interpolated voxel has it where a measured neighbour has it,
-            unless a label reaches there; a slice without any annotation is filled in like an interpolated one.
-        rule: Of `autospine.reconstruction.interpolate_mask`.
-
-    Returns:
-        `(slices.count, rows, columns)`, same integer type.
-    """
-    from autospine.reconstruction.masks import interpolate_mask
-
-    unknown = mask == ignore_label if ignore_label is not None else np.zeros(mask.shape, bool)
-    if not unknown.any():
-        return interpolate_mask(mask, slices, spacing, rule)
-    result = interpolate_mask(np.where(unknown, mask.dtype.type(0), mask), slices, spacing, rule)
-    place = np.arange(slices.count)
-    before, behind = place // slices.subdivisions, -(-place // slices.subdivisions)
-    result[(unknown[before] | unknown[behind]) & (result == 0)] = ignore_label
-    return result

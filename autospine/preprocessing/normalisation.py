@@ -1,4 +1,4 @@
-"""Intensities without a unit: clipped at percentiles, mean 0, deviation 1, case by case."""
+"""Normalise intensities of one case: clip at percentiles, then scale to mean 0 and deviation 1."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SAMPLE = 400_000  # voxels are enough for percentiles
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Intensities are clipped at two percentiles of the case and brought to mean 0, deviation 1."""
+    """Percentiles of a case at which its intensities are clipped."""
 
     lower_percentile: float = 0.5
     upper_percentile: float = 99.5
 
 
 def normalise(image: np.ndarray, rule: Normalisation) -> np.ndarray:
-    """Normalises one channel.
+    """Normalise one channel.
 
     Args:
         image: `(slices, rows, columns)` float32; overwritten.
@@ -42,11 +42,7 @@ def normalise(image: np.ndarray, rule: Normalisation) -> np.ndarray:
 
 
 def visible_rows(image: np.ndarray) -> tuple[int, int]:
-    """First and last row that hold image rather than constant padding.
-
-    Args:
-        image: `(slices, rows, columns)`.
-    """
+    """Return the first and last row of `(slices, rows, columns)` that hold image rather than constant padding."""
     middle = image[image.shape[0] // 4 : max(3 * image.shape[0] // 4, image.shape[0] // 4 + 1)]
     alive = np.flatnonzero(np.ptp(middle, axis=(0, 2)) > 1e-6)
     return (int(alive[0]), int(alive[-1])) if len(alive) else (0, image.shape[1] - 1)

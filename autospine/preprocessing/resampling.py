@@ -1,78 +1,11 @@
-"""Separable linear resampling that leaves an axis alone when its size stays."""
+"""Resample masks label by label."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from autospine.fingerprint.statistics import label_boxes
-
-
-def resized_shape(shape: tuple[int, ...], spacing: tuple[float, ...], target: tuple[float, ...]) -> tuple[int, ...]:
-    """Voxels along each axis at another spacing, the extent in mm kept as nearly as whole voxels allow."""
-    return tuple(max(round(n * old / new), 1) for n, old, new in zip(shape, spacing, target, strict=True))
-
-
-def source_positions(old: int, new: int) -> np.ndarray:
-    """`(new,)` where each new voxel's middle lies among the old ones, in voxels."""
-    return (np.arange(new) + 0.5) * old / new - 0.5
-
-
-def resize(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Linear interpolation onto another number of voxels over the same extent.
-
-    Args:
-        array: Any dimension.
-        shape: Voxels along the last `len(shape)` axes.
-
-    Returns:
-        float32 array; where an axis shrinks, values are averaged over what a new voxel covers.
-    """
-    result = array if array.dtype == np.float32 else array.astype(np.float32)
-    for axis, size in enumerate(shape, start=array.ndim - len(shape)):
-        old = result.shape[axis]
-        if old != size:
-            result = resample_axis(result, axis, source_positions(old, size), old / size)
-    return result
-
-
-def resample_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: float) -> np.ndarray:
-    """Values at `positions` (in voxels) along one axis; edges are repeated.
-
-    Args:
-        array: float32.
-        axis: Along which.
-        positions: `(new,)`.
-        step: Old voxels per new one; above 1 a triangle filter of that width prevents aliasing.
-    """
-    if step > 1:
-        return _average_axis(array, axis, positions, step)
-    old = array.shape[axis]
-    position = np.clip(positions, 0, old - 1)
-    low = np.floor(position).astype(np.intp)
-    share = (position - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(array.ndim)])
-    below = array.take(low, axis=axis)
-    above = array.take(np.minimum(low + 1, old - 1), axis=axis)
-    above -= below
-    above *= share
-    above += below
-    return above
-
-
-def _average_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: float) -> np.ndarray:
-    """Sums the few old voxels below each new one's triangle, one of them after the other."""
-    first = np.ceil(positions - step).astype(np.intp)  # (new,)
-    old = first[None] + np.arange(int(2 * step) + 1)[:, None]  # (taps, new)
-    weights = np.clip(1 - np.abs(old - positions) / step, 0, None)
-    weights[(old < 0) | (old >= array.shape[axis])] = 0
-    weights = (weights / np.maximum(weights.sum(axis=0), 1e-6)).astype(np.float32)
-    old = np.clip(old, 0, array.shape[axis] - 1)
-    across = [-1 if a == axis else 1 for a in range(array.ndim)]
-    total = array.take(old[0], axis=axis) * weights[0].reshape(across)
-    for places, weight in zip(old[1:], weights[1:], strict=True):
-        part = array.take(places, axis=axis)
-        part *= weight.reshape(across)
-        total += part
-    return total
+from autospine.volumes.resampling import resample_axis, source_positions
 
 
 def resize_labels(mask: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

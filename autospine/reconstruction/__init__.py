@@ -1,1 +1,1 @@
-"""Finer slice grids: images and masks between measured slices, which themselves come back unchanged."""
+"""Interpolate slices: images and masks between measured slices, which themselves come back unchanged."""

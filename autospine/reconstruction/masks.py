@@ -18,9 +18,13 @@ TIE_MM = 1e-3  # a pixel this near to the outline belongs to the label
 
 
 def interpolate_mask(
-    mask: np.ndarray, grid: SliceGrid, spacing: tuple[float, float, float], rule: Rule = "aligned"
+    mask: np.ndarray,
+    grid: SliceGrid,
+    spacing: tuple[float, float, float],
+    rule: Rule = "aligned",
+    ignore_label: int | None = None,
 ) -> np.ndarray:
-    """Fills in labels between annotated slices, which come back voxel for voxel.
+    """Fill in labels between annotated slices, which come back voxel for voxel.
 
     An empty slice between labelled ones counts as not annotated and is filled in like a new one
     (`annotated_slices`). A label that an annotated slice lacks beside others is respected: it fades out towards
@@ -31,6 +35,8 @@ def interpolate_mask(
         grid: `plan_slices`'s answer for them.
         spacing: mm along (slices, rows, columns) of `mask`.
         rule: "aligned" blends the neighbours' outlines where their centroids meet; "box" is the published rule.
+        ignore_label: Marks voxels that nobody annotated, or None. An interpolated voxel gets it where a measured
+            neighbour has it, unless a label reaches there.
 
     Returns:
         `(grid.count, rows, columns)`, same integer type. Where labels compete, the one whose outline encloses a
@@ -41,6 +47,16 @@ def interpolate_mask(
     """
     if mask.shape[0] != grid.measured:
         raise ValueError(f"{mask.shape[0]} slices do not fit a grid of {grid.measured} measured ones")
+    ignored = mask == ignore_label if ignore_label is not None else np.zeros(mask.shape, bool)
+    result = _interpolate(np.where(ignored, mask.dtype.type(0), mask), grid, spacing, rule)
+    if ignored.any():
+        index = np.arange(grid.count)
+        before, behind = index // grid.subdivisions, -(-index // grid.subdivisions)
+        result[(ignored[before] | ignored[behind]) & (result == 0)] = ignore_label
+    return result
+
+
+def _interpolate(mask: np.ndarray, grid: SliceGrid, spacing: tuple[float, float, float], rule: Rule) -> np.ndarray:
     annotated = annotated_slices(mask)
     result = np.zeros((grid.count, *mask.shape[1:]), mask.dtype)
     result[annotated * grid.subdivisions] = mask[annotated]

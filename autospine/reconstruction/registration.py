@@ -105,7 +105,7 @@ def _step(below: np.ndarray, above: np.ndarray, field: np.ndarray) -> np.ndarray
 
 def _resized(planes: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Linear values of `(n, rows, columns)` on another pixel grid over the same extent."""
-    from autospine.preprocessing.resampling import resize
+    from autospine.volumes.resampling import resize
 
     return resize(planes, (int(size[0]), int(size[1])))
 

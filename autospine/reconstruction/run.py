@@ -12,11 +12,10 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable
 from autospine.core.parallel import run_cases
-from autospine.preprocessing.grid import interpolate_labels
 from autospine.reconstruction.annotated import annotated_slices
 from autospine.reconstruction.grid import SliceGrid, plan_slices
 from autospine.reconstruction.images import Method, interpolate_image
-from autospine.reconstruction.masks import Rule
+from autospine.reconstruction.masks import Rule, interpolate_mask
 from autospine.reconstruction.measurements import Measurement, measure, write_measurements
 from autospine.reconstruction.tables import check_copies, copy_files, ignore_label_of, small_files
 from autospine.volumes import Volume, find_volumes, read_image, read_mask, volume_id, write_volume
@@ -208,7 +207,7 @@ def _interpolate_scan(job: Job) -> InterpolatedScan:
         annotated = annotated_slices(_known(labels, job.ignore_label))
         said += _describe_skipped(grid.measured - len(annotated))
         spacing = (grid.gap_mm, rows, columns)
-        labels = interpolate_labels(labels, grid, spacing, job.ignore_label, request.mask_rule)
+        labels = interpolate_mask(labels, grid, spacing, request.mask_rule, job.ignore_label)
         if request.table is not None:
             spacing, places = (grid.spacing_mm, rows, columns), (annotated * grid.subdivisions).tolist()
             measurements = measure(_known(labels, job.ignore_label), spacing, places)

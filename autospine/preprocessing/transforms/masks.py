@@ -12,9 +12,9 @@ from autospine.cleaning.clean import RuleSet, clean_labels
 from autospine.cleaning.rules import RULES
 from autospine.core.errors import UserError
 from autospine.dataset.slice_filter import shown_classes
-from autospine.preprocessing.grid import interpolate_labels
 from autospine.preprocessing.transforms.log import Summary, TransformTable
 from autospine.reconstruction.grid import measured_planes
+from autospine.reconstruction.masks import interpolate_mask
 
 if TYPE_CHECKING:
     from autospine.preprocessing.transforms.base import CaseData, Shape
@@ -42,7 +42,7 @@ class BoxMasks:
         spacing = (slices.gap_mm, *case.spacing[1:])
         measured = measured_planes(case.mask, slices, axis=0)  # (measured, rows, columns)
         ignore_label = case.scheme.ignore_label if case.scheme else None
-        return replace(case, mask=interpolate_labels(measured, slices, spacing, ignore_label, "box"))
+        return replace(case, mask=interpolate_mask(measured, slices, spacing, "box", ignore_label))
 
     def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
         """Nothing to undo."""

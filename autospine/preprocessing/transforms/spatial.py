@@ -8,8 +8,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from autospine.preprocessing.resampling import resize, resize_labels, source_positions
+from autospine.preprocessing.resampling import resize_labels
 from autospine.preprocessing.transforms.base import AnyTransform, CaseData, Shape, Transform, check_count, check_flag
+from autospine.volumes.resampling import resize, source_positions
 
 Window = tuple[slice, slice, slice]
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autospine.inference.back import add_streams, pick_slices, resize_stream
-from autospine.preprocessing.resampling import resize, source_positions
+from autospine.volumes.resampling import resize, source_positions
 
 
 def chunks_of(array: np.ndarray, axis: int, cuts: list[int]) -> list[tuple[int, np.ndarray]]:

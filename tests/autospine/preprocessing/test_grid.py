@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid, interpolate_labels
-from autospine.preprocessing.resampling import resize_labels, resized_shape
+from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
+from autospine.preprocessing.resampling import resize_labels
 from autospine.preprocessing.run import preprocess_image
 from autospine.reconstruction.grid import SliceGrid
 from autospine.reconstruction.masks import interpolate_mask
+from autospine.volumes.resampling import resized_shape
 from tests.tiny import SPACING, made_plan, ordered_encoding, spine_image, spine_mask
 
 SIZES, MILLIMETRES = st.tuples(*[st.integers(1, 40)] * 3), st.tuples(*[st.floats(0.3, 9)] * 3)
@@ -106,7 +107,7 @@ def test_what_nobody_annotated_stays_so_between_slices(seed: int, subdivisions: 
     mask[random.random(mask.shape) < share] = UNKNOWN
     slices = SliceGrid(4, 4.0, subdivisions)
     labels = interpolate_mask(np.where(mask == UNKNOWN, 0, mask).astype(np.uint8), slices, SPACING)
-    found = interpolate_labels(mask, slices, SPACING, UNKNOWN)
+    found = interpolate_mask(mask, slices, SPACING, ignore_label=UNKNOWN)
     for k, r, c in np.ndindex(found.shape):
         beside = {k // subdivisions, (k + subdivisions - 1) // subdivisions}
         unknown = labels[k, r, c] == 0 and any(mask[m, r, c] == UNKNOWN for m in beside)
