@@ -1,4 +1,4 @@
-"""How often and how far a batch is changed."""
+"""How often and how far a batch is changed: by AutoSpine's own augmentation, or by batchgenerators'."""
 
 from __future__ import annotations
 
@@ -118,3 +118,48 @@ NO_CHANGE = AugmentationSettings(  # what papers build on, who name the few chan
     low_resolution_probability=0.0,
     noise_probability=0.0,
 )
+
+
+@dataclass(frozen=True)
+class BatchgeneratorsSettings:
+    """Probabilities per sample, and ranges that are sampled from; the defaults change nothing.
+
+    Spatial changes are in-plane and the same in all slices. They know voxels, not mm, as in the papers. Centres of
+    vertebrae do not move with them, so a recipe with them learns classes.
+
+    Attributes:
+        rotation_probability: Of an in-plane rotation.
+        rotation_degrees: Largest angle either way.
+        scale_probability: Of a change of scale.
+        scale: Range of the factor; below 1 a smaller window fills the image.
+        elastic_probability: Of an elastic displacement: uniform noise, smoothed and multiplied.
+        elastic_alpha: Range of the multiplier.
+        elastic_sigma: Range of the smoothing's standard deviation, voxels.
+        translation: Largest shift of every sample either way, as a share of the sides.
+        mirror: Whether the recipe mirrors along those axes that the plan allows.
+        mirror_axes: Mirrored with probability 1/2 each: -3 slices, -2 rows, -1 columns.
+        contrast_probability: Of a change of contrast about the mean, within the range of the sample's intensities.
+        contrast: Range of the factor; one above 1 is as likely as one below.
+        brightness_probability: Of a change of brightness.
+        brightness: Range of the factor of the intensities.
+    """
+
+    rotation_probability: float = 0.0
+    rotation_degrees: float = 15.0
+    scale_probability: float = 0.0
+    scale: Range = (0.8, 1.25)
+    elastic_probability: float = 0.0
+    elastic_alpha: Range = (0.0, 1000.0)
+    elastic_sigma: Range = (10.0, 13.0)
+    translation: float = 0.0
+    mirror: bool = True
+    mirror_axes: tuple[int, ...] = ()
+    contrast_probability: float = 0.0
+    contrast: Range = (0.75, 1.25)
+    brightness_probability: float = 0.0
+    brightness: Range = (0.8, 1.2)
+
+    @property
+    def resamples(self) -> bool:
+        """Return whether any change moves voxels to places between others."""
+        return any((self.rotation_probability, self.scale_probability, self.elastic_probability, self.translation))

@@ -110,7 +110,8 @@ def _build(kind: Any, data: Any, where: str, key_path: str) -> Any:
     if origin in (Union, types.UnionType):
         if data is None and type(None) in arguments:
             return None
-        return _build(next(a for a in arguments if a is not type(None)), data, where, key_path)
+        kinds = [argument for argument in arguments if argument is not type(None)]
+        return _build(next((k for k in kinds if _has_the_keys(k, data)), kinds[0]), data, where, key_path)
     if origin is tuple:
         return _build_tuple(arguments, data, where, key_path)
     if origin is Literal:
@@ -125,6 +126,13 @@ def _build(kind: Any, data: Any, where: str, key_path: str) -> Any:
             for key, item in data.items()
         }
     return _scalar(kind, data, where, key_path)
+
+
+def _has_the_keys(kind: Any, data: Any) -> bool:
+    """Return whether an object's keys are all fields of a dataclass: it tells which one of several was written."""
+    if not dataclasses.is_dataclass(kind) or not isinstance(data, Mapping):
+        return False
+    return set(data) <= {field.name for field in dataclasses.fields(kind)}
 
 
 def _key(kind: Any, key: str, where: str, key_path: str) -> Any:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from autospine.augmentation.settings import AugmentationSettings
+from autospine.augmentation.settings import AugmentationSettings, BatchgeneratorsSettings
 from autospine.core.serial import from_plain, to_plain
 from autospine.preprocessing.transforms.base import TransformSettings
 
@@ -102,7 +102,7 @@ class Recipe:
         batch: Patches per update; None takes the plan's.
         patch: Voxels along the network's axes; None takes the plan's.
         transforms: Preprocessing on top of the plan's, replayed by prediction.
-        augmentation: None trains on the data as they are.
+        augmentation: AutoSpine's own, or that of batchgenerators; None trains on the data as they are.
         foreground_oversampling: Share of the patches that are sampled around a label.
         patience: Epochs without a better score before training stops; 0 never.
         checkpoint: Whether the last or the best weights are kept.
@@ -124,7 +124,7 @@ class Recipe:
     batch: int | None = None
     patch: tuple[int, ...] | None = None
     transforms: tuple[TransformSettings, ...] = ()
-    augmentation: AugmentationSettings | None = None
+    augmentation: AugmentationSettings | BatchgeneratorsSettings | None = None
     foreground_oversampling: float = 0.67
     patience: int = 0
     checkpoint: Literal["last", "best"] = "last"

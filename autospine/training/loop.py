@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from autospine.augmentation import apply, sample
+from autospine.augmentation import BatchgeneratorsSettings, apply, sample
+from autospine.augmentation.batchgenerators import augment
 from autospine.core.errors import UserError
 from autospine.core.serial import from_plain, to_plain
 from autospine.dataset.cases import listed
@@ -225,15 +226,16 @@ def _step(
 
 
 def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
-    """The batch as the recipe's augmentation and the memory layout make it."""
-    settings = trainer.augmentation()
+    """Return the batch as the recipe's augmentation and the memory layout make it."""
+    settings, seed, outside = trainer.augmentation(), torch.initial_seed(), trainer.encoding.ignore_index
     images, labels, centres = batch.images, batch.labels, batch.centres
-    if settings is not None:
+    if isinstance(settings, BatchgeneratorsSettings):
+        images, labels = augment(images, labels, settings, seed, outside)
+    elif settings is not None:
         rows, columns = batch.spacing[:, -2:].mean(0).tolist()
         settings = replace(settings, pixel_spacing=(rows, columns))
-        generator = torch.Generator().manual_seed(torch.initial_seed())
-        drawn = sample(generator, images.shape, settings)
-        images, labels, centres = apply(images, labels, drawn, centres, trainer.encoding.ignore_index)
+        parameters = sample(torch.Generator().manual_seed(seed), images.shape, settings)
+        images, labels, centres = apply(images, labels, parameters, centres, outside)
     layout = context.precision.layout(trainer.plan.dimension)
     return batch.with_images(images.contiguous(memory_format=layout), labels, centres)
 

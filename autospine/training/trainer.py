@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from autospine.augmentation import AugmentationSettings
+from autospine.augmentation import AugmentationSettings, BatchgeneratorsSettings
 from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.serial import from_plain
@@ -120,6 +120,12 @@ class Trainer(ABC):
         self.annotated = LabelSet(plan.scheme, plan.encoding.values)
         self.prepared = relabelling(self.steps, self.annotated)
         self.encoding = self.choose_encoding()
+        if isinstance(recipe.augmentation, BatchgeneratorsSettings) and self.encoding.ordered:
+            raise UserError(
+                f"--recipe {recipe.name}",
+                "has batchgenerators' augmentation, which does not move the centres that numbering by order needs",
+                'use a recipe that learns "classes"',
+            )
 
     @classmethod
     def recipe_named(cls, name: str | None) -> Recipe:
@@ -226,20 +232,19 @@ class Trainer(ABC):
             trained_on=job.fold.train,
         )
 
-    def augmentation(self) -> AugmentationSettings | None:
-        """The recipe's, turned to the plan's axes: mirroring only as both allow, cuts only across the spine.
+    def augmentation(self) -> AugmentationSettings | BatchgeneratorsSettings | None:
+        """Return the recipe's augmentation on the plan's axes: mirroring only as both allow, cropping along the spine.
 
-        The pixels' spacing is each batch's own, which the recipe's steps may have changed.
+        The pixels' spacing is each batch's own, which the recipe's transforms may have changed.
         """
         settings, axes = self.recipe.augmentation, self.plan.network_axes
         if settings is None:
             return None
         mirrored = tuple(axes.index(axis) - len(axes) for axis in self.plan.mirror_axes if axis in axes)
-        return replace(
-            settings,
-            mirror_axes=mirrored if settings.mirror else (),
-            fov_crop_probability=settings.fov_crop_probability if axes[-2] == 1 else 0.0,
-        )
+        settings = replace(settings, mirror_axes=mirrored if settings.mirror else ())
+        if isinstance(settings, BatchgeneratorsSettings) or axes[-2] == 1:
+            return settings
+        return replace(settings, fov_crop_probability=0.0)
 
     # Networks and their updates.
 

@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import nn
 
-from autospine.augmentation import NO_CHANGE, AugmentationSettings
+from autospine.augmentation import NO_CHANGE, AugmentationSettings, BatchgeneratorsSettings
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
@@ -192,7 +192,7 @@ class MedFusionNetTrainer(Trainer):
         seen = replace(shape, in_channels=CHANNELS * shape.in_channels)
         return RepeatChannels(self._network_trainer().build(seen), CHANNELS)
 
-    def augmentation(self) -> AugmentationSettings | None:
+    def augmentation(self) -> AugmentationSettings | BatchgeneratorsSettings | None:
         """The recipe's, with the flips that are asked for."""
         settings = super().augmentation()
         return None if settings is None else replace(settings, mirror_axes=FLIPPED[self.options.flips])

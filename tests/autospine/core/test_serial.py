@@ -119,3 +119,20 @@ def test_what_a_dataclass_refuses_itself_is_a_users_error() -> None:
     shape = NetworkShape(2, 1, 3, (8, 16), ((3, 3), (3, 3)), ((1, 1), (2, 2)))
     with pytest.raises(UserError, match=r"plans\.json: NetworkShape: kernel sizes should be odd"):
         from_plain(NetworkShape, {**to_plain(shape), "kernels": [[3, 3], [2, 2]]}, "plans.json")
+
+
+@dataclass(frozen=True)
+class Sized:
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Either:
+    one: Inner | Sized | None = None
+
+
+@pytest.mark.parametrize("value", [None, Inner(0.5), Sized(3)])
+def test_keys_tell_which_of_several_dataclasses_was_written(value: Inner | Sized | None) -> None:
+    assert from_plain(Either, to_plain(Either(value)), "file") == Either(value)
+    with pytest.raises(UserError, match=r"Either\.one has the unknown key 'colour'"):
+        from_plain(Either, {"one": {"colour": 1}}, "file")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from autospine.augmentation import AugmentationSettings
+from autospine.augmentation import AugmentationSettings, BatchgeneratorsSettings
 from autospine.core.errors import UserError
 from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
 from autospine.preprocessing.transforms.base import TransformSettings
@@ -27,7 +27,10 @@ FULL = Recipe(
 )
 
 
-@pytest.mark.parametrize("recipe", [Recipe("default"), FULL], ids=lambda recipe: recipe.name)
+NAMED = replace(FULL, name="batchgenerators", augmentation=BatchgeneratorsSettings(rotation_probability=0.5))
+
+
+@pytest.mark.parametrize("recipe", [Recipe("default"), FULL, NAMED], ids=lambda recipe: recipe.name)
 def test_through_json_and_back(recipe: Recipe) -> None:
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())), "model.json") == recipe
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autospine.core.errors import UserError
 from autospine.training import checkpoint
-from autospine.training.checkpoint import load_checkpoint, save_checkpoint
+from autospine.training.checkpoint import VERSION, load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -31,7 +31,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     loaded = load_checkpoint(path, CPU)
     assert torch.equal(loaded["networks"]["network"].pop("w"), torch.arange(500.0))
     assert loaded == {
-        "version": 1,
+        "version": VERSION,
         "step": 3,
         "networks": {"network": {}},
         "history": [{"a": 1.5}],

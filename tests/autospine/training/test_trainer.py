@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from autospine.augmentation import BatchgeneratorsSettings
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.evaluation.cohort import Evaluation
@@ -158,6 +159,17 @@ def test_a_recipe_may_ask_for_classes_instead_of_levels(tiny_work: WorkFolder) -
     trainer = ToyTrainer(plan_of(tiny_work, 2), replace(QUICK, learns="classes"))
     assert not trainer.encoding.ordered
     assert trainer.encoding.channels == 12
+
+
+def test_batchgenerators_augmentation_trains_classes_alone(tiny_work: WorkFolder, tmp_path: Path) -> None:
+    settings = BatchgeneratorsSettings(rotation_probability=1.0, mirror_axes=(-1,))
+    recipe, plan = replace(QUICK, learns="classes", augmentation=settings), plan_of(tiny_work, 2)
+    trainer = ToyTrainer(plan, recipe)
+    assert trainer.augmentation() == replace(settings, mirror_axes=())  # the plan allows none
+    fit(trainer, make_job(tiny_work, plan, tmp_path))
+    assert read_model(tmp_path).card.recipe == recipe
+    with pytest.raises(UserError, match="does not move the centres"):
+        ToyTrainer(plan, replace(recipe, learns="levels"))
 
 
 @pytest.mark.parametrize(
