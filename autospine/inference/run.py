@@ -14,7 +14,7 @@ from tqdm import tqdm
 from autospine.core.errors import UserError
 from autospine.core.files import make_folder
 from autospine.core.machine import find_machine, workers_for
-from autospine.dataset.cases import SERIES
+from autospine.dataset.cases import patient_and_sequence
 from autospine.inference.model import Model, find_models
 from autospine.inference.predict import segment
 from autospine.inference.predictor import Predictor
@@ -180,7 +180,7 @@ def _work(scans: list[Scan], models: list[Model], request: PredictRequest, outco
             try:
                 channels = current.result()
                 store = request.output / f"{scan.id}.npy" if request.probabilities else None
-                sequence = _sequence(scan.id)
+                _, sequence = patient_and_sequence(scan.id)
                 found = segment(channels, predictor, models, request.labels, sequence, store, request.panoptic)
             except UserError as error:
                 outcome.failures.append(str(error))
@@ -198,14 +198,6 @@ def _work(scans: list[Scan], models: list[Model], request: PredictRequest, outco
 
 def _read(scan: Scan) -> list[Volume]:
     return [read_image(path) for path in scan.images]
-
-
-def _sequence(name: str) -> str:
-    found = SERIES.match(name)
-    if found is None:
-        return "unknown"
-    said = found["sequence"].lower()
-    return "t2_SPACE" if said == "t2_space" else said
 
 
 def _write(scan: Scan, image: Volume, found: Segmentation, request: PredictRequest) -> str:

@@ -9,17 +9,17 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from autospine.core.errors import UserError
 from autospine.inference.segmentation import ASSUMPTION, RESEARCH_ONLY
 from autospine.overlay.views import choose_slices
-from autospine.viewer.examining import Examined, examine
-from autospine.viewer.loading import Loaded, load
+from autospine.viewer.models import PageModels, load_models
 from autospine.viewer.pictures import draw_slice
-from autospine.viewer.words import as_text, remarks, table_rows
+from autospine.viewer.segmenting import SegmentedScan, segment_upload
+from autospine.viewer.text import escape, remarks, table_rows
 
-KEPT = "examined"  # in the session: the id of the upload, and what was found in it
+KEPT = "segmented"  # in the session: the id of the upload, and its segmentation
 FORMATS = ".nii.gz, .nii, .mha or .nrrd"
 
 
 def show(models: tuple[str, ...], device: str) -> None:
-    """Draws the page; Streamlit calls it anew at every click.
+    """Draw the page; Streamlit calls it anew at every click.
 
     Args:
         models: Folders.
@@ -29,70 +29,70 @@ def show(models: tuple[str, ...], device: str) -> None:
     st.title("AutoSpine")
     st.markdown(f"Segments an MRI of the lumbar spine. **{RESEARCH_ONLY}**")
     try:
-        loaded = _loaded(models, device)
-        st.caption(as_text("Model: " + ", ".join(model.name for model in loaded.models)))
+        page_models = _page_models(models, device)
+        st.caption(escape("Model: " + ", ".join(model.name for model in page_models.models)))
         upload = st.file_uploader(f"Scan ({FORMATS}). It stays on this machine.")
         if upload is None:
             st.session_state.pop(KEPT, None)
             return
-        examined = _examined(upload, loaded)
+        segmented = _segmented(upload, page_models)
     except UserError as error:
-        st.error(as_text(str(error)))
+        st.error(escape(str(error)))
         return
-    _show(examined)
+    _show(segmented)
 
 
 @st.cache_resource(show_spinner="Reading the model")
-def _loaded(models: tuple[str, ...], device: str) -> Loaded:
-    return load(models, device)
+def _page_models(models: tuple[str, ...], device: str) -> PageModels:
+    return load_models(models, device)
 
 
-def _examined(upload: UploadedFile, loaded: Loaded) -> Examined:
-    """Segments an upload once, however often the page is drawn."""
+def _segmented(upload: UploadedFile, models: PageModels) -> SegmentedScan:
+    """Segment an upload once, however often the page is drawn."""
     known = st.session_state.get(KEPT)
     if known is None or known[0] != upload.file_id:
         st.session_state.pop(KEPT, None)  # two scans need not be held at once
-        with st.spinner(as_text(f"Segmenting {upload.name}")):
-            known = upload.file_id, examine(upload.name, upload.getvalue(), loaded)
+        with st.spinner(escape(f"Segmenting {upload.name}")):
+            known = upload.file_id, segment_upload(upload.name, upload.getvalue(), models)
         st.session_state[KEPT] = known
     return known[1]
 
 
-def _show(examined: Examined) -> None:
-    for remark in remarks(examined.found):
-        st.warning(as_text(remark))
-    _show_downloads(examined)
+def _show(segmented: SegmentedScan) -> None:
+    for remark in remarks(segmented.segmentation):
+        st.warning(escape(remark))
+    _show_downloads(segmented)
     st.subheader("Overview")
-    st.image(examined.overlay)
+    st.image(segmented.overlay)
     st.subheader("Slices")
-    _show_slices(examined)
+    _show_slices(segmented)
     st.subheader("Structures")
-    _show_table(examined)
+    _show_table(segmented)
 
 
-def _show_downloads(examined: Examined) -> None:
-    files = (("Mask", examined.mask), ("Report", examined.report))
+def _show_downloads(segmented: SegmentedScan) -> None:
+    files = (("Mask", segmented.mask), ("Report", segmented.report))
     with st.container(horizontal=True):
         for word, file in files:
-            st.download_button(f"{word} ({as_text(file.name)})", file.content, file.name, on_click="ignore")
+            st.download_button(f"{word} ({escape(file.name)})", file.content, file.name, on_click="ignore")
 
 
-def _show_slices(examined: Examined) -> None:
-    scan, mask = examined.scan, examined.found.mask
+def _show_slices(segmented: SegmentedScan) -> None:
+    scan, mask, scheme = segmented.scan, segmented.segmentation.mask, segmented.segmentation.scheme
     count = scan.array.shape[0]
     chosen = choose_slices(mask)
     number = chosen[len(chosen) // 2] + 1
     if count > 1:
-        number = st.slider("Sagittal slice, from right to left", 1, count, number, key=f"slice of {examined.id}")
+        number = st.slider("Sagittal slice, from right to left", 1, count, number, key=f"slice of {segmented.id}")
     spacing = scan.spacing[1], scan.spacing[2]
-    pictures = draw_slice(scan.array[number - 1], mask[number - 1], spacing, examined.window, examined.found.scheme)
+    pictures = draw_slice(scan.array[number - 1], mask[number - 1], spacing, segmented.window, scheme)
     left, right = st.columns(2)
     left.image(pictures.scan, caption=f"Scan, slice {number} of {count}; front is left")
     right.image(pictures.mask, caption="Mask; colours as in the table")
 
 
-def _show_table(examined: Examined) -> None:
-    rows = table_rows(examined.found)
+def _show_table(segmented: SegmentedScan) -> None:
+    rows = table_rows(segmented.segmentation)
     if not rows:
         st.caption("Nothing was found.")
         return

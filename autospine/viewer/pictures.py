@@ -24,14 +24,14 @@ class SlicePictures:
 
 
 def find_window(image: np.ndarray) -> tuple[float, float]:
-    """Darkest and brightest intensity worth showing of an image of any shape."""
-    some = image.reshape(-1)[:: max(image.size // ENOUGH, 1)]
-    low, high = np.percentile(some, SHOWN)
+    """Return the darkest and brightest intensity worth showing of an image of any shape."""
+    sample = image.reshape(-1)[:: max(image.size // ENOUGH, 1)]
+    low, high = np.percentile(sample, SHOWN)
     return float(low), float(max(high, low + 1e-6))
 
 
 def picture_size(shape: tuple[int, int], spacing: tuple[float, float]) -> tuple[int, int]:
-    """Height and width in square pixels.
+    """Return height and width in square pixels.
 
     Args:
         shape: Rows and columns.
@@ -53,7 +53,7 @@ def draw_slice(
     window: tuple[float, float],
     scheme: LabelScheme,
 ) -> SlicePictures:
-    """Draws one slice.
+    """Draw one slice.
 
     Args:
         image: `(rows, columns)` intensities.
@@ -75,9 +75,9 @@ def draw_slice(
 
 
 def _resized(values: np.ndarray, size: tuple[int, int], smooth: bool) -> np.ndarray:
-    """A picture `(rows, columns)` uint8 with `size` pixels."""
+    """Return a picture `(rows, columns)` uint8 with `size` pixels."""
     from PIL import Image
     from PIL.Image import Resampling
 
-    how = Resampling.BILINEAR if smooth else Resampling.NEAREST
-    return np.asarray(Image.fromarray(values).resize((size[1], size[0]), how))
+    resampling = Resampling.BILINEAR if smooth else Resampling.NEAREST
+    return np.asarray(Image.fromarray(values).resize((size[1], size[0]), resampling))

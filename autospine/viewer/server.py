@@ -1,4 +1,4 @@
-"""Starts the page on this machine."""
+"""The page's server, on this machine alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from autospine.core.errors import UserError
 from autospine.core.machine import find_machine
-from autospine.viewer.loading import find_page_models
+from autospine.viewer.models import find_page_models
 
 ADDRESS = "127.0.0.1"  # nobody else's machine reaches it
 LARGEST_UPLOAD = 2000  # MB
@@ -28,15 +28,15 @@ class ViewRequest:
 
     @property
     def address(self) -> str:
-        """What to type into a browser."""
+        """Return what to type into a browser."""
         return f"http://{ADDRESS}:{self.port}"
 
 
 def prepare(request: ViewRequest) -> Callable[[], None]:
-    """Makes sure that the page can be served.
+    """Check that the page can be served.
 
     Returns:
-        Serves the page until the process is interrupted.
+        A function that serves the page until the process is interrupted.
 
     Raises:
         UserError: Streamlit, the model, the device or the port cannot be had.
@@ -46,11 +46,11 @@ def prepare(request: ViewRequest) -> Callable[[], None]:
     find_page_models(request.models)
     find_machine(request.device, None)
     check_port(request.port)
-    return lambda: _serve(streamlit_words(request))
+    return lambda: _serve(streamlit_arguments(request))
 
 
 def check_port(port: int) -> None:
-    """Makes sure that a port of this machine is free.
+    """Check that a port of this machine is free.
 
     Raises:
         UserError: It is not.
@@ -69,8 +69,8 @@ def check_port(port: int) -> None:
             raise UserError("--port", f"{port} is taken by another program", hint) from error
 
 
-def streamlit_words(request: ViewRequest) -> list[str]:
-    """Arguments of the command `streamlit`."""
+def streamlit_arguments(request: ViewRequest) -> list[str]:
+    """Return the arguments of the command `streamlit`."""
     settings = {
         "server.address": ADDRESS,
         "server.port": str(request.port),
@@ -85,7 +85,7 @@ def streamlit_words(request: ViewRequest) -> list[str]:
     return ["run", str(APP), *flags, "--", request.device, *(str(path.resolve()) for path in request.models)]
 
 
-def _serve(words: Sequence[str]) -> None:
+def _serve(arguments: Sequence[str]) -> None:
     from streamlit.web.cli import main
 
-    main(list(words), prog_name="streamlit", standalone_mode=False)
+    main(list(arguments), prog_name="streamlit", standalone_mode=False)

@@ -45,8 +45,8 @@ def segmented(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return kept(name, content, loaded)
 
-    kept = page.examine
-    monkeypatch.setattr(page, "examine", noting)
+    kept = page.segment_upload
+    monkeypatch.setattr(page, "segment_upload", noting)
     return names
 
 

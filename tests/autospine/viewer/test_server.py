@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.viewer.server import ADDRESS, ViewRequest, check_port, streamlit_words
+from autospine.viewer.server import ADDRESS, ViewRequest, check_port, streamlit_arguments
 
 
 def test_the_page_is_for_this_machine_only_and_tells_nobody(tmp_path: Path) -> None:
-    words = streamlit_words(ViewRequest((tmp_path / "a b", tmp_path / "c"), 9000, "cuda"))
+    words = streamlit_arguments(ViewRequest((tmp_path / "a b", tmp_path / "c"), 9000, "cuda"))
     assert {
         "--server.address=127.0.0.1",
         "--server.port=9000",
@@ -22,7 +22,7 @@ def test_the_page_is_for_this_machine_only_and_tells_nobody(tmp_path: Path) -> N
 
 def test_streamlit_knows_every_setting(tmp_path: Path) -> None:
     config = pytest.importorskip("streamlit.config")
-    for word in streamlit_words(ViewRequest((tmp_path,))):
+    for word in streamlit_arguments(ViewRequest((tmp_path,))):
         if word.startswith("--") and word != "--":
             assert word.removeprefix("--").partition("=")[0] in config.get_config_options()
 

@@ -1,4 +1,4 @@
-"""The model of a page: read once, used by every visit."""
+"""The models of a page: read once, used by every visit."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class PageModels:
     """Networks ready to segment.
 
     Attributes:
         models: One, or several that are averaged.
         predictor: Of these models.
-        turn: Held while a scan is segmented, so that two visits do not need the memory of two.
+        lock: Held while a scan is segmented, so that two visits do not need the memory of two.
     """
 
     models: tuple[Model, ...]
     predictor: Predictor
-    turn: Lock = field(default_factory=Lock, compare=False)
+    lock: Lock = field(default_factory=Lock, compare=False)
 
 
 def find_page_models(folders: Sequence[str | Path]) -> tuple[Model, ...]:
-    """Models that a page can serve, without their weights.
+    """Return models that a page can serve, without their weights.
 
     Raises:
         UserError: No model there, models that differ, or one that needs several channels.
@@ -47,8 +47,8 @@ def find_page_models(folders: Sequence[str | Path]) -> tuple[Model, ...]:
     return models
 
 
-def load(folders: Sequence[str | Path], device: str) -> Loaded:
-    """Reads models with their weights.
+def load_models(folders: Sequence[str | Path], device: str) -> PageModels:
+    """Read models with their weights.
 
     Args:
         folders: A fold's folder, the folder above its folds, an ensemble, or several.
@@ -63,4 +63,4 @@ def load(folders: Sequence[str | Path], device: str) -> Loaded:
     from autospine.inference.predict import Predictor
 
     models = find_page_models(folders)
-    return Loaded(models, Predictor(models, torch.device(find_machine(device, None).device)))
+    return PageModels(models, Predictor(models, torch.device(find_machine(device, None).device)))

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.viewer.examining import examine
-from autospine.viewer.loading import find_page_models, load
+from autospine.viewer.models import find_page_models, load_models
+from autospine.viewer.segmenting import segment_upload
 
 
 def test_a_folder_of_folds_is_averaged(tmp_path: Path, bright, scan) -> None:
     for fold in ("fold_0", "fold_1"):
         bright(tmp_path / "recipe" / fold)
-    loaded = load([tmp_path / "recipe"], "cpu")
+    loaded = load_models([tmp_path / "recipe"], "cpu")
     assert len(loaded.models) == 2
-    found = examine("5_t2.mha", scan("5_t2.mha"), loaded).found
+    found = segment_upload("5_t2.mha", scan("5_t2.mha"), loaded).segmentation
     assert len(found.models) == 2
     assert [label.name for label in found.labels] == ["spinal canal"]
 
@@ -25,7 +25,7 @@ def test_an_ensemble_is_read_with_its_weights(tmp_path: Path, bright, random_mod
 
     members = [random_model(tmp_path / "both" / name, seed=seed) for seed, name in enumerate("ab")]
     save_ensemble(tmp_path / "both", members, (0.75, 0.25), "by hand")
-    assert [model.weight for model in load([tmp_path / "both"], "cpu").models] == [0.75, 0.25]
+    assert [model.weight for model in load_models([tmp_path / "both"], "cpu").models] == [0.75, 0.25]
 
 
 def test_a_model_of_several_channels_is_refused(tmp_path: Path, bright) -> None:
@@ -35,11 +35,11 @@ def test_a_model_of_several_channels_is_refused(tmp_path: Path, bright) -> None:
     with pytest.raises(UserError, match=r"two: needs 2 channels \(t1, t2\), and the page takes one file"):
         find_page_models([folder])
     with pytest.raises(UserError, match="needs 2 channels"):
-        load([folder], "cpu")
+        load_models([folder], "cpu")
 
 
 def test_damaged_weights_are_named(tmp_path: Path, bright) -> None:
     folder = bright(tmp_path / "model").folder
     (folder / "weights.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"weights\.safetensors: is damaged"):
-        load([folder], "cpu")
+        load_models([folder], "cpu")

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from autospine.viewer.words import Row, as_text, remarks, table_rows
+from autospine.viewer.text import StructureRow, escape, remarks, table_rows
 
 
 def label(anatomy: str, name: str, level: int | None = None, flags: tuple[str, ...] = ()) -> SimpleNamespace:
@@ -25,7 +25,7 @@ def test_a_row_per_structure_from_the_lowest_level_up() -> None:
         )
     )
     assert [row.structure for row in rows] == ["L5", "L4", "L5/S1 disc", "spinal canal"]
-    assert rows[0] == Row("#f0553f", "L5", 1, 2.5, 0.5, "")
+    assert rows[0] == StructureRow("#f0553f", "L5", 1, 2.5, 0.5, "")
     assert rows[1].flags == "level uncertain, the level beside it was not seen"
     assert rows[3].level is None
 
@@ -61,7 +61,7 @@ def test_flags_are_those_of_the_decoder() -> None:
     from inspect import getsource
 
     from autospine.inference.levels import decode
-    from autospine.viewer.words import FLAGS
+    from autospine.viewer.text import FLAGS
 
     assert all(f'"{flag}"' in getsource(decode._flags) for flag in FLAGS)
 
@@ -75,4 +75,4 @@ def test_flags_are_those_of_the_decoder() -> None:
     ],
 )
 def test_nothing_is_taken_for_formatting(line: str, text: str) -> None:
-    assert as_text(line) == text
+    assert escape(line) == text

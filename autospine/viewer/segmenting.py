@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 
 from autospine.core.errors import UserError
 from autospine.core.files import writing
-from autospine.dataset.cases import SEQUENCES, SERIES, UNKNOWN
+from autospine.dataset.cases import patient_and_sequence
 from autospine.inference.predict import Segmentation, segment
 from autospine.inference.run import mask_suffix
 from autospine.overlay.draw import draw_overlay
-from autospine.viewer.loading import Loaded
+from autospine.viewer.models import PageModels
 from autospine.viewer.pictures import find_window
 from autospine.volumes import Volume, read_image, volume_id
 
@@ -28,13 +28,13 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Examined:
+class SegmentedScan:
     """A scan that was segmented.
 
     Attributes:
         id: The file's name without its suffix.
         scan: As read, `(slices, rows, columns)`.
-        found: Its segmentation, on the same grid.
+        segmentation: On the same grid.
         overlay: The PNG that `autospine_predict --overlay` draws.
         window: Darkest and brightest intensity worth showing.
         mask: On the scan's own grid, in the scan's format.
@@ -43,36 +43,30 @@ class Examined:
 
     id: str
     scan: Volume
-    found: Segmentation
+    segmentation: Segmentation
     overlay: bytes
     window: tuple[float, float]
     mask: Download
     report: Download
 
 
-def examine(name: str, content: bytes, loaded: Loaded) -> Examined:
-    """Segments an uploaded scan; its files lie in a temporary folder that is gone afterwards.
+def segment_upload(name: str, content: bytes, models: PageModels) -> SegmentedScan:
+    """Segment an uploaded scan; its files lie in a temporary folder that is deleted afterwards.
 
     Args:
         name: Of the file, as its owner calls it.
         content: Its bytes.
-        loaded: The model.
+        models: To segment with.
 
     Raises:
         UserError: The file is not a readable scan; the message names it as its owner does.
     """
-    with TemporaryDirectory(prefix="autospine_view_") as folder, _without(folder):
+    with TemporaryDirectory(prefix="autospine_view_") as folder, _errors_without(folder):
         path = _store(Path(folder), name, content)
-        scan = read_image(path)
-        with loaded.turn:
-            found = segment([scan], loaded.predictor, loaded.models, None, sequence_of(volume_id(path)))
-        return _collect(volume_id(path), scan, found, Path(folder) / "found", mask_suffix(path))
-
-
-def sequence_of(case_id: str) -> str:
-    """The sequence that a file's name states: "t1" for "5_t1", "unknown" if it states none."""
-    said = SERIES.match(case_id)
-    return SEQUENCES[said["sequence"].lower()] if said else UNKNOWN
+        scan, (_, sequence) = read_image(path), patient_and_sequence(volume_id(path))
+        with models.lock:
+            segmentation = segment([scan], models.predictor, models.models, None, sequence)
+        return _collect(volume_id(path), scan, segmentation, Path(folder) / "output", mask_suffix(path))
 
 
 def _store(folder: Path, name: str, content: bytes) -> Path:
@@ -85,15 +79,15 @@ def _store(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
-def _collect(case_id: str, scan: Volume, found: Segmentation, folder: Path, suffix: str) -> Examined:
-    """Writes what `autospine_predict` writes, and keeps it in memory."""
+def _collect(case_id: str, scan: Volume, segmentation: Segmentation, folder: Path, suffix: str) -> SegmentedScan:
+    """Write what `autospine_predict` writes, and read it into memory."""
     mask, report, picture = folder / f"mask{suffix}", folder / "report.json", folder / "overlay.png"
-    found.save(mask, report)
-    draw_overlay(scan.array, found.mask, scan.spacing, found.scheme, picture, case_id)
-    return Examined(
+    segmentation.save(mask, report)
+    draw_overlay(scan.array, segmentation.mask, scan.spacing, segmentation.scheme, picture, case_id)
+    return SegmentedScan(
         id=case_id,
         scan=scan,
-        found=found,
+        segmentation=segmentation,
         overlay=picture.read_bytes(),
         window=find_window(scan.array),
         mask=Download(f"{case_id}_mask{suffix}", mask.read_bytes()),
@@ -102,11 +96,10 @@ def _collect(case_id: str, scan: Volume, found: Segmentation, folder: Path, suff
 
 
 @contextmanager
-def _without(folder: str) -> Iterator[None]:
-    """Errors name a file as the user does, not the place where it lies for a moment."""
+def _errors_without(folder: str) -> Iterator[None]:
+    """Let errors name a file as the user does, without the temporary folder."""
     try:
         yield
     except UserError as error:
-        parts = (error.where, error.problem, error.hint)
-        where, problem, hint = (part.replace(f"{Path(folder)}/", "") for part in parts)
-        raise UserError(where, problem, hint) from error
+        lines = (error.where, error.problem, error.hint)
+        raise UserError(*(line.replace(f"{Path(folder)}/", "") for line in lines)) from error
