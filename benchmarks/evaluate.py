@@ -78,7 +78,7 @@ def write_pair(path: Path) -> None:
     shape = SHAPES[path.stem]
     case = make_case(*CASE, Size.FULL)
     rng = np.random.default_rng(0)
-    mm = np.array(sorted(case.placement.spacing, reverse=True))  # slices are the coarsest axis
+    mm = np.array(sorted(case.spacing, reverse=True))  # slices are the coarsest axis
     grid = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij", sparse=True)
     there, bent = [], []
     for axis, (old, new) in enumerate(zip(case.labels.shape, shape, strict=True)):

@@ -33,7 +33,6 @@ from autospine.evaluation.statistics import bootstrap
 from autospine.inference.model import find_models
 from autospine.inference.predict import Predictor, segment
 from autospine.labels.conversion import conversion, get_scheme
-from autospine.phantom.placement import Placement
 from autospine.planning.plan import Plans
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.training.run import TrainRequest, train
@@ -89,22 +88,13 @@ def write_axial(root: Path, options: Namespace) -> list[str]:
         if find_series(options.seed, index).sequence != "t2_SPACE":
             continue
         case = make_case(options.seed, index, Size(options.phantom))
-        image, labels, fine = reslice(case.image, case.labels, canonical_spacing(case.placement))
+        image, labels, fine = reslice(case.image, case.labels, case.spacing)
         write(root / "images" / f"{case.id}.mha", image, fine)
         write(root / "masks" / f"{case.id}.mha", labels, fine)
         ids.append(case.id)
         if len(ids) == options.cases:
             return ids
     return ids
-
-
-def canonical_spacing(placement: Placement) -> tuple[float, float, float]:
-    """The file's spacing along (slices, rows, columns)."""
-    from autospine.phantom.placement import ORDERS
-
-    order = [axis for axis, _ in ORDERS[placement.orientation]]
-    found = dict(zip(order, placement.spacing, strict=True))
-    return found[0], found[1], found[2]
 
 
 def reslice(
@@ -119,12 +109,12 @@ def reslice(
     """
     from scipy.ndimage import zoom
 
-    from autospine.phantom.render import merge_labels, merge_slices
+    from autospine.phantom.render import majority_slices, mean_slices
 
     times = max(round(THICK_MM / spacing[1]), 1)
     rows = image.shape[1] // times * times
-    thick = merge_slices(np.moveaxis(image[:, :rows].astype(np.float32), 1, 0), times)
-    majority = merge_labels(np.moveaxis(labels[:, :rows], 1, 0), times)
+    thick = mean_slices(np.moveaxis(image[:, :rows].astype(np.float32), 1, 0), times)
+    majority = majority_slices(np.moveaxis(labels[:, :rows], 1, 0), times)
     factors = (1, spacing[0] / spacing[2], 1)
     image = np.moveaxis(zoom(thick, factors, order=1, grid_mode=True, mode="nearest"), 0, 1)
     labels = np.moveaxis(zoom(majority, factors, order=0, grid_mode=True, mode="nearest"), 0, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 from autospine.commands.shared import add_workers, make_parser, run
 
@@ -29,17 +28,11 @@ def main() -> int:
 
 
 def _phantom(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from autospine.phantom.series import Size
-    from autospine.phantom.write import check_request, write_phantom
+    from autospine.phantom.write import write_phantom
 
-    check_request(options.cases, options.seed, options.workers)
     workers = options.workers or os.cpu_count() or 1
-    with tqdm(total=options.cases, unit="case", file=sys.stderr, disable=None) as bar:
-        ids = write_phantom(
-            options.out, options.cases, options.seed, Size(options.size), workers, lambda _: bar.update()
-        )
+    ids = write_phantom(options.out, options.cases, options.seed, Size(options.size), workers)
     print(f"{options.out}: {len(ids)} series of {len({i.split('_')[0] for i in ids})} patients")
     return 0
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autospine.phantom.canvas import Canvas, lattice_noise
+from autospine.phantom.canvas import WHOLE, Box, Canvas, lattice_noise
 from autospine.phantom.curves import Lines
 from autospine.phantom.shapes import ellipsoid
-from autospine.phantom.spine import Spine
+from autospine.phantom.spine import Point, Spine
 from autospine.phantom.tissue import Contrast
+from autospine.volumes.geometry import triple
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Habit:
 
 
 def sample_habit(rng: np.random.Generator, spine: Spine) -> Habit:
-    """Samples a build."""
+    """Sample a build."""
     weight = float(rng.beta(2, 2.4))
     return Habit(
         back_fat=4 + 26 * weight * float(rng.uniform(0.6, 1.2)),
@@ -55,14 +56,7 @@ class Layers:
 
 
 def find_layers(lines: Lines, habit: Habit, x: np.ndarray, z: np.ndarray) -> Layers:
-    """Where the layers lie.
-
-    Args:
-        lines: The spine's lines.
-        habit: The build.
-        x: World x, (slices, 1, 1).
-        z: World z, (1, rows, 1).
-    """
+    """Return where the layers lie, for world x of shape (slices, 1, 1) and world z of shape (1, rows, 1)."""
     from scipy.ndimage import gaussian_filter1d
 
     rows = z[0, :, 0]
@@ -92,30 +86,29 @@ def find_layers(lines: Lines, habit: Habit, x: np.ndarray, z: np.ndarray) -> Lay
 def paint_background(
     canvas: Canvas, spine: Spine, lines: Lines, habit: Habit, contrast: Contrast, rng: np.random.Generator
 ) -> None:
-    """Paints everything but the spine over the whole grid."""
+    """Paint everything but the spine over the whole grid."""
     axes = canvas.axes
-    x, y, z = axes.points((slice(None), slice(None), slice(None)))
+    x, y, z = axes.points(WHOLE)
     layers = find_layers(lines, habit, x, z)
-    whole = (slice(None), slice(None), slice(None))
     fine = lattice_noise(rng, axes, (12, 5, 3))
     septa = np.exp(-((lattice_noise(rng, axes, (25, 22, 7)) / 0.09) ** 2))
     outside = np.maximum(y - layers.skin, layers.front - y)
-    canvas.paint(whole, outside, contrast.skin)
-    canvas.paint(whole, outside + 2.2, contrast.fat * (1 + 0.04 * fine - 0.25 * septa))
+    canvas.paint(WHOLE, outside, contrast.skin)
+    canvas.paint(WHOLE, outside + 2.2, contrast.fat * (1 + 0.04 * fine - 0.25 * septa))
     wall = np.maximum(layers.front + habit.belly_fat - y, y - layers.wall)
-    canvas.paint(whole, wall, contrast.muscle * (1 + 0.1 * fine))
+    canvas.paint(WHOLE, wall, contrast.muscle * (1 + 0.1 * fine))
     _paint_belly(canvas, layers, habit, contrast, rng, fine)
-    _paint_vessels(canvas, layers, lines, habit, contrast)
+    _paint_vessels(canvas, layers, habit, contrast)
     _paint_muscles(canvas, layers, lines, habit, contrast, rng, fine)
 
 
+def _ellipsoid_box(canvas: Canvas, centre: Point, radii: Point, margin: float) -> Box | None:
+    low, high = np.subtract(centre, radii) - margin, np.add(centre, radii) + margin
+    return canvas.axes.box(low, high)
+
+
 def _paint_belly(
-    canvas: Canvas,
-    layers: Layers,
-    habit: Habit,
-    contrast: Contrast,
-    rng: np.random.Generator,
-    fine: np.ndarray,
+    canvas: Canvas, layers: Layers, habit: Habit, contrast: Contrast, rng: np.random.Generator, fine: np.ndarray
 ) -> None:
     axes = canvas.axes
     rows = axes.z
@@ -124,19 +117,18 @@ def _paint_belly(
         row = int(rng.integers(0, len(rows)))
         front, back = float(layers.wall[0, row, 0]), float(layers.ventral[0, row, 0]) - 8
         size = float(rng.uniform(6, 17))
-        place = (
+        centre = (
             float(rng.uniform(axes.x[0] - 10, axes.x[-1] + 10)),
             float(rng.uniform(front + size, max(front + size + 1, back - size))),
             float(rows[row]),
         )
-        radii = tuple(size * float(rng.uniform(0.75, 1.7)) for _ in range(3))
+        radii = triple(size * float(rng.uniform(0.75, 1.7)) for _ in range(3))
         kinds = (contrast.stool, contrast.gas, contrast.fluid * 0.6, contrast.wall * 1.3)
         inside = kinds[int(rng.choice(4, p=[0.42, 0.14, 0.09, 0.35]))] * float(rng.uniform(0.75, 1.2))
-        box = axes.box([p - r - 8 for p, r in zip(place, radii, strict=True)],
-                       [p + r + 8 for p, r in zip(place, radii, strict=True)])  # fmt: skip
+        box = _ellipsoid_box(canvas, centre, radii, 8)
         if box is None:
             continue
-        distance = ellipsoid(axes.points(box), place, radii) + rough[box]
+        distance = ellipsoid(axes.points(box), centre, radii) + rough[box]
         y = axes.points(box)[1]
         shut = np.maximum(layers.wall[box[:2]] + 3 - y, y - layers.ventral[:, box[1]] + 6)
         distance = np.maximum(distance, shut)
@@ -148,17 +140,16 @@ def _paint_belly(
 def _paint_bladder(canvas: Canvas, layers: Layers, habit: Habit, contrast: Contrast) -> None:
     axes, r = canvas.axes, habit.bladder
     y = 0.5 * float(layers.wall.min() + layers.ventral[0, -1, 0])
-    place, radii = (0.0, y, -95.0), (1.3 * r, 1.4 * r, r)
-    box = axes.box([p - q - 4 for p, q in zip(place, radii, strict=True)],
-                   [p + q + 4 for p, q in zip(place, radii, strict=True)])  # fmt: skip
+    centre, radii = (0.0, y, -95.0), (1.3 * r, 1.4 * r, r)
+    box = _ellipsoid_box(canvas, centre, radii, 4)
     if box is not None:
-        distance = ellipsoid(axes.points(box), place, radii)
+        distance = ellipsoid(axes.points(box), centre, radii)
         canvas.paint(box, distance - 3, contrast.wall)
         canvas.paint(box, distance, contrast.fluid)
 
 
-def _paint_vessels(canvas: Canvas, layers: Layers, lines: Lines, habit: Habit, contrast: Contrast) -> None:
-    """Aorta to the left and vena cava to the right of the front of the bodies; they fork before L4."""
+def _paint_vessels(canvas: Canvas, layers: Layers, habit: Habit, contrast: Contrast) -> None:
+    """Paint the aorta to the left and the vena cava to the right of the bodies' front; they fork before L4."""
     axes = canvas.axes
     z = axes.z[None, :, None]
     fork = 55.0

@@ -1,35 +1,30 @@
-"""Paints the spinal canal: fat, dural sac, cord and roots."""
+"""Paint the spinal canal: fat, dural sac, cord and roots."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from autospine.phantom.canvas import Box, lattice_noise
+from autospine.phantom.canvas import CANAL, Box, Scene, lattice_noise
 from autospine.phantom.curves import Lines
-from autospine.phantom.scene import CANAL, Scene
-from autospine.phantom.shapes import FAR
+from autospine.phantom.shapes import FAR, Local
 from autospine.phantom.spine import Spine
 
 BAND = 20.0  # mm of height drawn at a time, so that boxes stay narrow where the canal slants
 
 
 def paint_canal(scene: Scene, spine: Spine, lines: Lines, rng: np.random.Generator) -> None:
-    """The canal with fat, the dural sac, cord and roots; its label ends in the sacrum."""
+    """Paint the canal with fat, the dural sac, cord and roots; its label ends in the sacrum."""
     axes = scene.canvas.axes
     pulse = 1 + 0.05 * lattice_noise(rng, axes, (6, 18, 5))
     roots = rng.uniform((-0.85, -0.1, -60, 0.3, 0), (0.85, 0.95, 90, 1.0, 6.28), (22, 5))
-    for high in np.arange(float(axes.z[0]), float(axes.z[-1]) - 1, -BAND):
-        rows = axes.z[(axes.z <= high) & (axes.z > high - BAND)]
+    for top in np.arange(float(axes.z[0]), float(axes.z[-1]) - 1, -BAND):
+        rows = axes.z[(axes.z <= top) & (axes.z > top - BAND)]
         if len(rows) == 0:
             continue
         x0, y0, wide, deep, _ = lines.canal.at(rows)
-        low_corner = (
-            float((x0 - wide).min()) - 7,
-            float(y0.min()) - 1.5 * deep.max() - 5,
-            float(rows[-1]) - 1e-3,
-        )
-        high_corner = (float((x0 + wide).max()) + 7, float(y0.max()) + 1.5 * deep.max() + 8, float(rows[0]))
-        box = axes.box(low_corner, high_corner)
+        low = (float((x0 - wide).min()) - 7, float(y0.min()) - 1.5 * deep.max() - 5, float(rows[-1]) - 1e-3)
+        high = (float((x0 + wide).max()) + 7, float(y0.max()) + 1.5 * deep.max() + 8, float(rows[0]))
+        box = axes.box(low, high)
         if box is not None:
             _paint_canal_band(scene, box, spine, lines, pulse[box], roots)
 
@@ -60,10 +55,10 @@ def _paint_canal_band(scene: Scene, box: Box, spine: Spine, lines: Lines, pulse:
 
 
 def _paint_nerves(
-    scene: Scene, box: Box, place: tuple[np.ndarray, ...], sac: tuple[np.ndarray, ...], conus: float,
-    roots: np.ndarray,
-) -> None:  # fmt: skip
-    across, along, z = place
+    scene: Scene, box: Box, points: Local, sac: tuple[np.ndarray, ...], conus: float, roots: np.ndarray
+) -> None:
+    """Paint cord and roots; `points` are (across, along, z), `sac` its distance, half width and half depth."""
+    across, along, z = points
     distance, wide, deep = sac
     canvas, contrast = scene.canvas, scene.contrast
     size = np.clip((z - conus) / 28, 0.0, 1) ** 0.5  # the cone tapers to its end

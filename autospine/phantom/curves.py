@@ -1,8 +1,9 @@
-"""The lines along the spine that everything else follows, as functions of world z."""
+"""The lines along the spine that all painters follow, as functions of world z."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from autospine.phantom.shapes import spinous_tip
 from autospine.phantom.spine import Spine, Vertebra
 
 BEYOND = 60  # mm by which the lines go on past the outermost vertebrae
-PLACES = 2  # the first columns of a line's points are places, the others widths
+POSITIONS = 2  # the first columns of a line's points are positions, the others widths
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,15 @@ class Tube:
     deep: np.ndarray  # half width front to back, across the tube
 
     def at(self, z: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Middle x, y, half width, half depth, and the cosine of the tilt, at each z (float32)."""
+        """Return middle x, y, half width, half depth and the cosine of the tilt at every z (float32)."""
         slope = np.gradient(self.y, self.z)
         cosine = 1 / np.sqrt(1 + slope * slope)
-        found = (np.interp(z, self.z, c) for c in (self.x, self.y, self.wide, self.deep, cosine))
-        return tuple(c.astype(np.float32) for c in found)
+        columns = (self.x, self.y, self.wide, self.deep, cosine)
+        return tuple(np.interp(z, self.z, column).astype(np.float32) for column in columns)
 
 
 def _dense(points: list[tuple[float, ...]], smooth: float) -> tuple[np.ndarray, ...]:
-    """Points (z, ...) joined, sampled at every millimetre, carried on straight at both ends, and smoothed."""
+    """Join points (z, ...), sample at every millimetre, carry on straight at both ends, and smooth."""
     from scipy.ndimage import gaussian_filter1d
 
     points.sort()
@@ -41,7 +42,7 @@ def _dense(points: list[tuple[float, ...]], smooth: float) -> tuple[np.ndarray, 
     columns = []
     for column in range(1, knots.shape[1]):
         values = np.interp(z, knots[:, 0], knots[:, column])
-        if column <= PLACES:
+        if column <= POSITIONS:
             for end, near in ((0, 1), (-1, -2)):
                 steep = (knots[end, column] - knots[near, column]) / (knots[end, 0] - knots[near, 0])
                 out = z < knots[0, 0] if end == 0 else z > knots[-1, 0]
@@ -52,7 +53,7 @@ def _dense(points: list[tuple[float, ...]], smooth: float) -> tuple[np.ndarray, 
 
 @dataclass(frozen=True)
 class Lines:
-    """Everything that runs along one spine."""
+    """What runs along one spine."""
 
     canal: Tube
     bodies: Tube  # middle of the bodies; wide and deep are their half widths
@@ -60,33 +61,28 @@ class Lines:
     tips_y: np.ndarray  # hindmost reach of the spinous processes
 
     def tips(self, z: np.ndarray) -> np.ndarray:
-        """World y of the line over the spinous processes (float32)."""
+        """Return world y of the line over the spinous processes (float32)."""
         return np.interp(z, self.tips_z, self.tips_y).astype(np.float32)
 
 
-def _canal_points(chain: list[Vertebra]) -> list[tuple[float, ...]]:
-    """Behind the middle of every body, and between neighbours halfway between their edges."""
-    points: list[tuple[float, ...]] = []
-    for lower, upper in zip(chain, [*chain[1:], None], strict=True):
-        edges = [_behind(lower, 0.0)]
-        if upper is not None:
-            edges.append(0.5 * (_behind(lower, 0.5) + _behind(upper, -0.5)))
-        for x, y, z, wide, deep in edges:
-            points.append((z, x, y, wide, deep))
-    return points
+def _canal_points(column: list[Vertebra]) -> list[tuple[float, ...]]:
+    """Return (z, x, y, half width, half depth) behind every body's middle, and halfway between neighbours' edges."""
+    points = [_canal_point(vertebra, 0.0) for vertebra in column]
+    points += [0.5 * (_canal_point(low, 0.5) + _canal_point(up, -0.5)) for low, up in pairwise(column)]
+    return [tuple(point) for point in points]
 
 
-def _behind(vertebra: Vertebra, share: float) -> np.ndarray:
+def _canal_point(vertebra: Vertebra, share: float) -> np.ndarray:
     v = vertebra.back + vertebra.canal_depth + 0.4
-    place = vertebra.frame.world(0.0, v, share * vertebra.height)
-    return np.array([*place, vertebra.canal_width, vertebra.canal_depth])
+    x, y, z = vertebra.frame.world(0.0, v, share * vertebra.height)
+    return np.array([z, x, y, vertebra.canal_width, vertebra.canal_depth])
 
 
 def find_lines(spine: Spine) -> Lines:
-    """The lines of a spine."""
-    chain = [*spine.sacrum[::-1], *spine.vertebrae]
-    middles = [(float(v.frame.origin[2]), *map(float, v.frame.origin[:2]), v.width / 2, v.depth / 2) for v in chain]
+    """Return the lines of a spine."""
+    column = [*spine.sacrum[::-1], *spine.vertebrae]
+    middles = [(float(v.frame.origin[2]), *map(float, v.frame.origin[:2]), v.width / 2, v.depth / 2) for v in column]
     tips = [spinous_tip(v) for v in spine.vertebrae]
     tips += [s.frame.world(0, s.depth / 2 + out, -6) for s, out in ((spine.sacrum[0], 26), (spine.sacrum[2], 18))]
     tips_z, tips_y = _dense([(float(t[2]), float(t[1])) for t in tips], 2.0)
-    return Lines(Tube(*_dense(_canal_points(chain), 4.0)), Tube(*_dense(middles, 4.0)), tips_z, tips_y)
+    return Lines(Tube(*_dense(_canal_points(column), 4.0)), Tube(*_dense(middles, 4.0)), tips_z, tips_y)

@@ -1,22 +1,20 @@
-"""Paints what lies beside the labelled vertebrae and looks like them: sacrum, ribs, nerves, ligaments."""
+"""Paint what lies beside the labelled vertebrae and looks like them: sacrum, ribs, nerves, ligaments."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from autospine.phantom.canvas import Box, lattice_noise
+from autospine.phantom.canvas import JOINT, Box, Scene, lattice_noise
 from autospine.phantom.curves import Lines
-from autospine.phantom.scene import JOINT, Scene
-from autospine.phantom.shapes import blend, body, corners, rod
+from autospine.phantom.shapes import blend, body, rod
 from autospine.phantom.spine import Spine, Vertebra
 
 
 def sacral_distance(scene: Scene, segment: Vertebra) -> tuple[Box, np.ndarray] | None:
-    """One segment of the sacrum: a body, its wings and a crest behind the canal."""
+    """Return a box and the distance to a segment of the sacrum: a body, its wings and a crest behind the canal."""
     arch = segment.back + 2 * segment.canal_depth
     wing = (1.2 * segment.width, arch + 16, 0.75 * segment.height)
-    low = (-wing[0], -segment.depth, -wing[2] - 3)
-    box = scene.canvas.axes.box(*corners(segment.frame, low, wing))
+    box = scene.canvas.axes.frame_box(segment.frame, (-wing[0], -segment.depth, -wing[2] - 3), wing)
     if box is None:
         return None
     p = scene.canvas.axes.local(box, segment.frame)
@@ -32,26 +30,25 @@ def sacral_distance(scene: Scene, segment: Vertebra) -> tuple[Box, np.ndarray] |
 
 
 def paint_sacrum(scene: Scene, spine: Spine) -> None:
-    """The sacrum, never labelled: first every segment's cortex, then marrow, so that the wings are fused."""
+    """Paint the sacrum, never labelled: first every segment's cortex, then marrow, so that the wings are fused."""
     contrast = scene.contrast
     fatty = np.clip((spine.age - 10) / 70, 0, 1)
     marrow = contrast.marrow + fatty * (contrast.fatty_marrow - contrast.marrow)
-    found = [f for f in (sacral_distance(scene, segment) for segment in spine.sacrum) if f is not None]
-    for box, shell in found:
+    segments = [s for s in (sacral_distance(scene, segment) for segment in spine.sacrum) if s is not None]
+    for box, shell in segments:
         scene.canvas.paint(box, shell, contrast.cortex)
-    for box, shell in found:
+    for box, shell in segments:
         scene.canvas.paint(box, shell + 1.0, marrow * (1 + 0.09 * scene.texture[box]), soft=1.3)
         scene.bone[box] = np.minimum(scene.bone[box], shell)
 
 
 def paint_rib(scene: Scene, vertebra: Vertebra) -> None:
-    """The heads of a thoracic vertebra's ribs, unlabelled."""
+    """Paint the heads of a thoracic vertebra's ribs, unlabelled."""
     contrast = scene.contrast
     for side in (-1.0, 1.0):
         start = (side * (vertebra.width / 2 + 3), vertebra.back - 3, 0.3 * vertebra.height)
         end = (side * (vertebra.width / 2 + 45), vertebra.back + 24, -0.1 * vertebra.height)
-        low, high = np.minimum(start, end) - 8, np.maximum(start, end) + 8
-        box = scene.canvas.axes.box(*corners(vertebra.frame, tuple(low), tuple(high)))
+        box = scene.canvas.axes.rod_box(vertebra.frame, start, end, 8)
         if box is None:
             continue
         rib = rod(scene.canvas.axes.local(box, vertebra.frame), start, end, (5, 4, 5.5))
@@ -61,13 +58,12 @@ def paint_rib(scene: Scene, vertebra: Vertebra) -> None:
 
 
 def paint_roots(scene: Scene, vertebra: Vertebra) -> None:
-    """The pair of nerves that leaves below a vertebra's pedicles, in the fat of its foramina."""
+    """Paint the pair of nerves that leaves below a vertebra's pedicles, in the fat of its foramina."""
     v = vertebra.back + vertebra.canal_depth
     for side in (-1.0, 1.0):
         start = (side * (vertebra.canal_width - 2), v - 1, -0.05 * vertebra.height)
         end = (side * (vertebra.canal_width + 20), v - 10, -0.75 * vertebra.height)
-        low, high = np.minimum(start, end) - 5, np.maximum(start, end) + 5
-        box = scene.canvas.axes.box(*corners(vertebra.frame, tuple(low), tuple(high)))
+        box = scene.canvas.axes.rod_box(vertebra.frame, start, end, 5)
         if box is None:
             continue
         p = scene.canvas.axes.local(box, vertebra.frame)
@@ -77,7 +73,7 @@ def paint_roots(scene: Scene, vertebra: Vertebra) -> None:
 
 
 def paint_between_spines(scene: Scene, lines: Lines, rng: np.random.Generator) -> None:
-    """Ligaments and fat between the spinous processes, and the dark band over their tips."""
+    """Paint ligaments and fat between the spinous processes, and the dark band over their tips."""
     axes = scene.canvas.axes
     tips = lines.tips(axes.z)[None, :, None]
     x0, y0, _, deep, _ = (c[None, :, None] for c in lines.canal.at(axes.z))

@@ -1,4 +1,4 @@
-"""From tissue to a scan: slice thickness, blur, coil, noise, grey-value range; and the mask's majority."""
+"""From tissue to a scan: slice thickness, blur, coil, noise, grey-value range; the mask by majority."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autospine.phantom.canvas import Axes, lattice_noise
+from autospine.phantom.canvas import WHOLE, Axes, lattice_noise
 from autospine.phantom.curves import Lines
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """What the scanner does to the picture.
+    """What the scanner does to the image.
 
     Attributes:
         blur: Spread of the in-plane blur in pixels.
         noise: Spread of the noise, relative to fat on T1 = 1.
         coil_reach: Distance in mm at which the coil in the table has lost half.
         evened: Share of the coil's falloff that the scanner's own filter takes away.
-        band: Whether a saturation band darkens what lies before the spine.
+        band: Brightness that a saturation band leaves before the spine (1: no band).
         low, high: Percentiles at which grey values are clipped.
         gain: Largest grey value where they are not stretched.
     """
@@ -35,7 +35,7 @@ class Scanner:
 
 
 def sample_scanner(rng: np.random.Generator, sequence: str) -> Scanner:
-    """Samples a scanner and its settings."""
+    """Sample a scanner and its settings."""
     cube = sequence == "t2_SPACE"
     banded = rng.random() < (0.75 if cube else 0.4)
     return Scanner(
@@ -50,61 +50,34 @@ def sample_scanner(rng: np.random.Generator, sequence: str) -> Scanner:
     )
 
 
-def merge_slices(values: np.ndarray, times: int) -> np.ndarray:
-    """Mean of every `times` thin slices: the partial volume of thick ones."""
-    if times == 1:
-        return values
-    thick = values.reshape(-1, times, *values.shape[1:])
-    total = thick[:, 0].copy()
-    for k in range(1, times):
-        total += thick[:, k]
-    return total / np.float32(times)
+def mean_slices(values: np.ndarray, times: int) -> np.ndarray:
+    """Average every `times` thin slices: the partial volume of thick ones."""
+    return values.reshape(-1, times, *values.shape[1:]).mean(axis=1)
 
 
-def merge_labels(labels: np.ndarray, times: int) -> np.ndarray:
-    """The label that most of every `times` thin slices carry (at a tie the one nearest the middle)."""
-    if times == 1:
-        return labels
-    thin = labels.reshape(-1, times, *labels.shape[1:])
-    order = sorted(range(times), key=lambda k: abs(k - (times - 1) / 2))
-    best = thin[:, order[0]].copy()
-    most = np.zeros(best.shape, np.uint8)
-    for k in order:
-        count = np.zeros(best.shape, np.uint8)
-        for other in range(times):
-            count += thin[:, k] == thin[:, other]
-        better = count > most
-        best[better] = thin[:, k][better]
-        most[better] = count[better]
-    return best
+def majority_slices(labels: np.ndarray, times: int) -> np.ndarray:
+    """Return the label that most of every `times` thin slices carry (at a tie the one nearest the middle)."""
+    from_middle = sorted(range(times), key=lambda k: abs(k - (times - 1) / 2))
+    thin = labels.reshape(-1, times, *labels.shape[1:])[:, from_middle]  # (slices, times, rows, columns)
+    votes = np.stack([(thin == thin[:, k : k + 1]).sum(axis=1, dtype=np.uint8) for k in range(times)], axis=1)
+    return np.take_along_axis(thin, votes.argmax(axis=1, keepdims=True), axis=1)[:, 0]
 
 
-def clean_labels(labels: np.ndarray) -> np.ndarray:
-    """Keeps the largest connected piece of every label."""
+def largest_components(labels: np.ndarray) -> np.ndarray:
+    """Keep the largest connected component of every label, in place."""
     from scipy.ndimage import find_objects, label
 
     for value, box in enumerate(find_objects(labels), start=1):
-        if box is None:
-            continue
-        part = labels[box]
-        pieces, count = label(part == value, structure=np.ones((3, 3, 3)))
-        if count > 1:
-            largest = int(np.argmax(np.bincount(pieces.reshape(-1))[1:])) + 1
-            part[(pieces > 0) & (pieces != largest)] = 0
+        if box is not None:
+            components, _ = label(labels[box] == value, structure=np.ones((3, 3, 3)))
+            largest = int(np.argmax(np.bincount(components.reshape(-1))[1:])) + 1
+            labels[box][(components > 0) & (components != largest)] = 0
     return labels
 
 
 def coil_field(axes: Axes, lines: Lines, scanner: Scanner, back: float, rng: np.random.Generator) -> np.ndarray:
-    """Sensitivity over the grid: strong at the back, weak before the spine and at both ends.
-
-    Args:
-        axes: The grid.
-        lines: The spine's lines.
-        scanner: The scanner.
-        back: World y of the back's skin.
-        rng: Source of chance.
-    """
-    x, y, z = axes.points((slice(None), slice(None), slice(None)))
+    """Return the coil's sensitivity: strong at the back's skin (world y `back`), weak in front and at both ends."""
+    x, y, z = axes.points(WHOLE)
     depth = np.maximum(back + 8 - y, 0) / scanner.coil_reach
     middle, half = 0.5 * float(axes.z[0] + axes.z[-1]), 0.5 * float(axes.z[0] - axes.z[-1])
     ends = 1 / (1 + 0.5 * np.abs((z - middle) / half) ** 4)
@@ -120,7 +93,7 @@ def coil_field(axes: Axes, lines: Lines, scanner: Scanner, back: float, rng: np.
 
 
 def scan(tissue: np.ndarray, field: np.ndarray, scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
-    """Blurs, shades and adds Rician noise."""
+    """Blur, apply the coil's sensitivity and add Rician noise."""
     from scipy.ndimage import gaussian_filter1d
 
     blurred = gaussian_filter1d(tissue, scanner.blur, axis=1, truncate=3)
@@ -136,7 +109,7 @@ def scan(tissue: np.ndarray, field: np.ndarray, scanner: Scanner, rng: np.random
 
 
 def to_grey(values: np.ndarray, scanner: Scanner, stretched: bool) -> np.ndarray:
-    """int16 grey values: clipped at percentiles and stretched to -1000..3096, or plain and positive."""
+    """Return int16 grey values: clipped at percentiles and stretched to -1000..3096, or plain and positive."""
     if not stretched:
         return np.clip(np.rint(values * np.float32(scanner.gain)), 0, 4095).astype(np.int16)
     low, high = np.percentile(values[:, ::2, ::2], [scanner.low, scanner.high])

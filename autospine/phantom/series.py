@@ -9,7 +9,7 @@ import numpy as np
 
 # Steps around the circle that spread evenly, one per topic: golden ratio for the orientation, so that any
 # eight patients in a row hold both; roots of 2 and 3 for the others, so that the topics do not go together.
-TRANSFORMS = {
+STRIDES = {
     "pattern": 0.41421356237309515,
     "orientation": 0.6180339887498949,
     "extra disc": 0.7320508075688772,
@@ -22,7 +22,7 @@ PATTERNS: tuple[tuple[float, tuple[str, ...]], ...] = (  # share of the patients
     (0.08, ("t2", "t2_SPACE")),
     (0.12, ("t2_SPACE",)),
 )
-VALIDATION_EVERY, VALIDATION_PLACE, VALIDATION_FROM = 5, 2, 6
+VALIDATION_EVERY, VALIDATION_REMAINDER, VALIDATION_FROM = 5, 2, 6
 
 
 class Size(str, Enum):
@@ -52,23 +52,23 @@ class Series:
 
     @property
     def id(self) -> str:
-        """SPIDER's name of the series, for example "7_t2"."""
+        """Return SPIDER's name of the series, for example "7_t2"."""
         return f"{self.patient}_{self.sequence}"
 
 
 def generator(*key: int) -> np.random.Generator:
-    """A generator of its own for each key of whole numbers."""
+    """Return a generator of its own for every key of whole numbers."""
     return np.random.default_rng(np.random.SeedSequence(list(key)))
 
 
 def quota(seed: int, patient: int, topic: str) -> float:
-    """An evenly spread number in 0..1: any few patients in a row hold each share nearly exactly."""
-    start = float(generator(seed, 1_000_003, list(TRANSFORMS).index(topic)).random())
-    return (start + patient * TRANSFORMS[topic]) % 1.0
+    """Return an evenly spread number in 0..1: any few patients in a row hold each share nearly exactly."""
+    start = float(generator(seed, 1_000_003, list(STRIDES).index(topic)).random())
+    return (start + patient * STRIDES[topic]) % 1.0
 
 
 def patient_sequences(seed: int, patient: int) -> tuple[str, ...]:
-    """The series that a patient has."""
+    """Return the sequences that a patient has."""
     share = quota(seed, patient, "pattern")
     for portion, sequences in PATTERNS:
         if share < portion:
@@ -78,25 +78,25 @@ def patient_sequences(seed: int, patient: int) -> tuple[str, ...]:
 
 
 def find_series(seed: int, index: int) -> Series:
-    """The series that case `index` (from 0) stands for."""
+    """Return the series that case `index` (from 0) stands for."""
     patient, first = 1, 0
     sequences = patient_sequences(seed, patient)
     while index >= first + len(sequences):
         first += len(sequences)
         patient += 1
         sequences = patient_sequences(seed, patient)
-    turned = quota(seed, patient, "orientation") < PIR_SHARE
+    pir = quota(seed, patient, "orientation") < PIR_SHARE
     # In SPIDER as many series are unclipped as are PIR; the phantom takes them to be the same ones.
     return Series(
         patient=patient,
         sequence=sequences[index - first],
-        orientation="PIR" if turned else "LPS",
-        stretched=not turned,
+        orientation="PIR" if pir else "LPS",
+        stretched=not pir,
         extra_disc=quota(seed, patient, "extra disc") < 0.06,
     )
 
 
 def subset(patient: int, cases: int) -> str:
-    """SPIDER's column `subset`: every fifth patient validates, from six cases on."""
-    held_out = patient % VALIDATION_EVERY == VALIDATION_PLACE and cases >= VALIDATION_FROM
+    """Return SPIDER's column `subset`: every fifth patient validates, from six cases on."""
+    held_out = patient % VALIDATION_EVERY == VALIDATION_REMAINDER and cases >= VALIDATION_FROM
     return "validation" if held_out else "training"

@@ -1,4 +1,4 @@
-"""The numbers that make one spine: sizes and places of vertebrae, discs, sacrum, from published means.
+"""The numbers that make one spine: sizes and positions of vertebrae, discs, sacrum, from published means.
 
 World coordinates in mm: x to the left, y to the back, z up; the middle of the sacral endplate is the origin.
 """
@@ -30,7 +30,7 @@ _MEANS = {
 
 @dataclass(frozen=True)
 class Frame:
-    """A place and its directions: local u to the left, v to the back, w up.
+    """A position and its directions: local u to the left, v to the back, w up.
 
     Attributes:
         origin: World point in mm.
@@ -41,7 +41,7 @@ class Frame:
     axes: np.ndarray
 
     def world(self, *point: float) -> np.ndarray:
-        """World place of a local point."""
+        """Return a local point in world coordinates."""
         return self.origin + np.asarray(point) @ self.axes
 
 
@@ -72,7 +72,7 @@ class Vertebra:
 
     @property
     def back(self) -> float:
-        """Local v of the body's hind wall at its middle."""
+        """Return local v of the body's hind wall at its middle."""
         return self.depth / 2 - 1.5
 
 
@@ -110,12 +110,12 @@ class Spine:
 
 
 def mean_of(what: str, index: float) -> float:
-    """The mean measure at a height index (0 lowest lumbar, 4 highest lumbar, above thoracic)."""
+    """Return the mean measure at a height index (0 lowest lumbar, 4 highest lumbar, above thoracic)."""
     return float(np.interp(index, _INDEX, _MEANS[what]))
 
 
 def tilted(origin: np.ndarray, forward: float, left: float, turn: float) -> Frame:
-    """A frame whose up leans forward and to the left and which is turned about itself (degrees)."""
+    """Return a frame whose up leans forward and to the left and which is turned about itself (degrees)."""
     a, b, c = np.deg2rad([forward, left, turn])
     lean = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)], [0, -np.sin(a), np.cos(a)]])
     side = np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0], [np.sin(b), 0, np.cos(b)]])
@@ -136,22 +136,22 @@ class Curve:
     bend_start: float
 
     def forward(self, s: float) -> float:
-        """Degrees by which the axis leans forward."""
+        """Return the degrees by which the axis leans forward."""
         lean = (self.slope + self.backward) * np.exp(-s / self.length) - self.backward
         return float(lean + self.kyphosis * max(0.0, s - 190.0))
 
     def left(self, s: float) -> float:
-        """Degrees by which the axis leans to the left."""
+        """Return the degrees by which the axis leans to the left."""
         return float(self.bend * np.sin(2 * np.pi * (s / self.bend_length + self.bend_start)))
 
     def frame(self, origin: np.ndarray, s: float) -> Frame:
-        """The frame at height s; a bent spine also turns."""
+        """Return the frame at height s; a bent spine also turns."""
         bend = self.bend * np.cos(2 * np.pi * (s / self.bend_length + self.bend_start))
         return tilted(origin, self.forward(s), self.left(s), 0.5 * bend)
 
 
 def sample_curve(rng: np.random.Generator) -> Curve:
-    """A curve: most spines straight from the front, a quarter with a mild scoliosis."""
+    """Sample a curve: most spines are straight from the front, a quarter have a mild scoliosis."""
     scoliotic = rng.random() < 0.25
     return Curve(
         slope=float(np.clip(rng.normal(38, 6), 26, 52)),
@@ -210,14 +210,14 @@ def _sample_disc(rng: np.random.Generator, level: int, below: Vertebra, above: V
 
 
 def _sample_sacrum(rng: np.random.Generator, first: Vertebra, curve: Curve) -> list[Vertebra]:
-    """S1 to S5: like vertebrae, tapering, tilted backwards, the lower ones bent forward."""
-    place, lean = np.zeros(3), curve.slope + float(rng.uniform(0, 6))
-    made: list[Vertebra] = []
+    """Sample S1 to S5: like vertebrae, tapering, tilted backwards, the lower ones bent forward."""
+    top, lean = np.zeros(3), curve.slope + float(rng.uniform(0, 6))
+    segments: list[Vertebra] = []
     for step, share in enumerate((1.0, 0.8, 0.62, 0.48, 0.38)):
         height = first.height * (1.0, 0.86, 0.76, 0.66, 0.58)[step]
-        frame = tilted(place, lean, 0, 0)
-        centre = place - frame.axes[2] * (height / 2)
-        made.append(
+        frame = tilted(top, lean, 0, 0)
+        centre = top - frame.axes[2] * (height / 2)
+        segments.append(
             replace(
                 first,
                 level=-step,
@@ -233,9 +233,9 @@ def _sample_sacrum(rng: np.random.Generator, first: Vertebra, curve: Curve) -> l
             )
         )
         gap = (3.6, 2.4, 1.6, 1.4, 1.2)[step]
-        place = centre - frame.axes[2] * (height / 2 + gap)
+        top = centre - frame.axes[2] * (height / 2 + gap)
         lean += (7.0, 3.0, -14.0, -24.0, -20.0)[step] + float(rng.normal(0, 2))
-    return made
+    return segments
 
 
 def _rudiments(sacrum: list[Vertebra]) -> tuple[Disc, ...]:
@@ -246,12 +246,7 @@ def _rudiments(sacrum: list[Vertebra]) -> tuple[Disc, ...]:
 
 
 def sample_spine(rng: np.random.Generator, levels: int) -> Spine:
-    """Samples a spine.
-
-    Args:
-        rng: Source of chance.
-        levels: Vertebrae to make above the sacrum.
-    """
+    """Sample a spine of `levels` vertebrae above the sacrum."""
     male, age = bool(rng.random() < 0.45), float(np.clip(rng.normal(52, 17), 19, 88))
     scale = (1.02 if male else 0.93) * float(np.clip(rng.normal(1, 0.035), 0.92, 1.08))
     lumbar = int(rng.choice([4, 5, 6], p=[0.08, 0.82, 0.10]))
@@ -260,19 +255,19 @@ def sample_spine(rng: np.random.Generator, levels: int) -> Spine:
     indices = [4 * k / (lumbar - 1) if k < lumbar else 5.0 + k - lumbar for k in range(levels)]
     shapes = [_sample_vertebra(rng, k + 1, t, scale, decay, lumbar) for k, t in enumerate(indices)]
     sacrum = _sample_sacrum(rng, shapes[0], curve)
-    placed: list[Vertebra] = []
+    vertebrae: list[Vertebra] = []
     discs: list[Disc] = []
-    place, s = np.zeros(3), 0.0
+    top, s = np.zeros(3), 0.0  # the uppermost end so far, and its height along the spine
     for index, shape in zip(indices, shapes, strict=True):
-        below = placed[-1] if placed else sacrum[0]
+        below = vertebrae[-1] if vertebrae else sacrum[0]
         disc = _sample_disc(rng, shape.level, below, shape, decay)
         gap = disc.height * mean_of("disc", index) * scale
-        frame = curve.frame(place, s + gap / 2)
-        discs.append(replace(disc, height=gap, frame=replace(frame, origin=place + frame.axes[2] * gap / 2)))
-        place, s = place + frame.axes[2] * gap, s + gap
-        frame = curve.frame(place, s + shape.height / 2)
-        centre = place + frame.axes[2] * (shape.height / 2)
-        placed.append(replace(shape, frame=replace(frame, origin=centre)))
-        place, s = centre + frame.axes[2] * (shape.height / 2), s + shape.height
-    conus = float(placed[min(lumbar, levels) - 1].frame.origin[2] + rng.normal(0, 10))
-    return Spine(male, age, lumbar, tuple(placed), tuple(discs), tuple(sacrum), _rudiments(sacrum), conus)
+        frame = curve.frame(top, s + gap / 2)
+        discs.append(replace(disc, height=gap, frame=replace(frame, origin=top + frame.axes[2] * gap / 2)))
+        top, s = top + frame.axes[2] * gap, s + gap
+        frame = curve.frame(top, s + shape.height / 2)
+        centre = top + frame.axes[2] * (shape.height / 2)
+        vertebrae.append(replace(shape, frame=replace(frame, origin=centre)))
+        top, s = centre + frame.axes[2] * (shape.height / 2), s + shape.height
+    conus = float(vertebrae[min(lumbar, levels) - 1].frame.origin[2] + rng.normal(0, 10))
+    return Spine(male, age, lumbar, tuple(vertebrae), tuple(discs), tuple(sacrum), _rudiments(sacrum), conus)

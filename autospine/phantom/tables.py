@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from autospine.core.tables import csv_text
 from autospine.phantom.case import PhantomCase
-from autospine.phantom.placement import ORDERS
 from autospine.phantom.series import generator, subset
 
 OVERVIEW = (
@@ -28,64 +27,48 @@ VENDORS = (  # manufacturer, model, field strength, share in SPIDER
     ("Philips Healthcare", "Ingenia", "3.0", 0.40),
     ("Philips Medical Systems", "Intera", "1.5", 0.07),
 )
-TIMES = {
-    "t1": ("11.0", "600.0"),
-    "t2": ("110.0", "3500.0"),
-    "t2_SPACE": ("130.0", "1500.0"),
-}  # echo, repetition
+TIMES = {"t1": ("11.0", "600.0"), "t2": ("110.0", "3500.0"), "t2_SPACE": ("130.0", "1500.0")}  # echo, repetition
 
 
 def overview_row(case: PhantomCase, seed: int, cases: int) -> dict[str, str]:
-    """One row of overview.csv; what a phantom knows nothing of stays empty, as in SPIDER."""
-    series, spacing = case.series, case.placement.spacing
-    by_axis = {axis: spacing[i] for i, (axis, _) in enumerate(ORDERS[series.orientation])}
-    chance = generator(seed, series.patient, 77)
-    pick = int(chance.choice(3, p=[v[3] for v in VENDORS]))
-    maker, model, strength, _ = VENDORS[pick]
+    """Return a row of overview.csv; what a phantom knows nothing of stays empty, as in SPIDER."""
+    series = case.series
+    between_slices, between_rows, between_columns = case.spacing
+    vendor = int(generator(seed, series.patient, 77).choice(3, p=[share for *_, share in VENDORS]))
+    manufacturer, model, strength, _ = VENDORS[vendor]
     volumetric = series.sequence == "t2_SPACE"
-    thin = by_axis[0] if volumetric else by_axis[0] / 1.1
+    thickness = between_slices if volumetric else between_slices / 1.1
     return {
         "new_file_name": case.id,
         "num_vertebrae": str(len(case.vertebrae)),
         "num_discs": str(len(case.discs)),
-        "sex": ("M" if case.spine.male else "F") + (" " if pick else ""),  # trailing blanks as in SPIDER
+        "sex": ("M" if case.spine.male else "F") + (" " if vendor else ""),  # trailing blanks as in SPIDER
         "subset": subset(series.patient, cases),
         "BodyPartExamined": "LSPINE",
         "EchoTime": TIMES[series.sequence][0],
         "MRAcquisitionType": "3D" if volumetric else "2D",
         "MagneticFieldStrength": strength,
-        "Manufacturer": maker,
+        "Manufacturer": manufacturer,
         "ManufacturerModelName": f"{model} (phantom)",
         "PhotometricInterpretation": "MONOCHROME2",
-        "PixelSpacing": f"[{by_axis[1]:g}, {by_axis[2]:g}]",
+        "PixelSpacing": f"[{between_rows:g}, {between_columns:g}]",
         "RepetitionTime": TIMES[series.sequence][1],
         "SamplesPerPixel": "1",
         "ScanningSequence": "SE",
         "SeriesDescription": f"phantom {series.sequence}",
-        "SliceThickness": f"{thin:.4g}",
-        "SpacingBetweenSlices": f"{by_axis[0]:.4g}",
+        "SliceThickness": f"{thickness:.4g}",
+        "SpacingBetweenSlices": f"{between_slices:.4g}",
     }
 
 
 def grading_rows(case: PhantomCase) -> list[dict[str, str]]:
-    """The gradings of the labelled discs, read off the shapes that were drawn."""
-    rows = []
+    """Return the gradings of the labelled discs, read off the shapes that were drawn."""
+    labelled, rows = case.discs, []
     for disc in case.spine.discs:
-        if disc.level not in case.discs:
-            continue
-        values = (
-            case.series.patient,
-            disc.level,
-            disc.modic,
-            0,
-            0,
-            0,
-            int(disc.bulge > 3),
-            int(disc.grade >= 4),
-            int(1.5 < disc.bulge <= 3),
-            disc.grade,
-        )
-        rows.append(dict(zip(GRADINGS, map(str, values), strict=True)))
+        if disc.level in labelled:
+            herniated, narrow, bulging = disc.bulge > 3, disc.grade >= 4, 1.5 < disc.bulge <= 3
+            values = (disc.level, disc.modic, 0, 0, 0, int(herniated), int(narrow), int(bulging), disc.grade)
+            rows.append(dict(zip(GRADINGS, map(str, (case.series.patient, *values)), strict=True)))
     return rows
 
 

@@ -26,7 +26,7 @@ class Contrast:
     root: float
     flow: float
     wall: float
-    liver: float
+    liver: float  # painted nowhere, but its chance number keeps the scans of a seed as they are
     fluid: float
     stool: float
     gas: float
@@ -56,7 +56,7 @@ CONTRASTS: dict[str, Contrast] = {
 
 
 def sample_contrast(rng: np.random.Generator, sequence: str) -> Contrast:
-    """The sequence's contrast with each tissue a little off, as echo times differ."""
+    """Sample the sequence's contrast with every tissue a little off, as echo times differ."""
     mean = CONTRASTS[sequence]
     values = {f.name: getattr(mean, f.name) * float(np.clip(rng.normal(1, 0.07), 0.8, 1.2)) for f in fields(mean)}
     return Contrast(**values)

@@ -1,25 +1,26 @@
-"""Writes phantom sets in SPIDER's layout."""
+"""Write phantom sets in SPIDER's layout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.core.files import make_folder, read_json, replacing, write_json, write_text, writing
+from autospine.core.parallel import run_cases
 from autospine.phantom.case import PhantomCase, make_case
-from autospine.phantom.series import Size
+from autospine.phantom.series import Size, find_series
 from autospine.phantom.tables import GRADINGS, OVERVIEW, grading_rows, overview_row, to_csv
 
 MARK = "phantom.json"  # says which set a folder holds, so that an interrupted run can go on
-Rows = tuple[str, dict[str, str], list[dict[str, str]]]
+Rows = tuple[dict[str, str], list[dict[str, str]]]  # of overview.csv and radiological_gradings.csv
 
 
 def check_request(cases: int, seed: int, workers: int = 1) -> None:
-    """Refuses numbers that make no sense.
+    """Refuse numbers that make no sense.
 
     Raises:
         UserError: Fewer than one case, or a negative number.
@@ -33,12 +34,12 @@ def check_request(cases: int, seed: int, workers: int = 1) -> None:
 
 
 def check_folder(out: Path, seed: int, size: Size) -> None:
-    """Refuses a place where a phantom set cannot go; an unfinished one of the same seed may be gone on with.
+    """Refuse a folder that cannot take a phantom set; an unfinished set of the same seed is continued.
 
     Raises:
         UserError: `out` is a file, holds other things, or cannot be made.
     """
-    wanted = {"seed": seed, "size": size.value}
+    identity = {"seed": seed, "size": size.value}
     if out.is_file():
         raise UserError(out, "is a file", "name a new or empty folder")
     if any(parent.is_file() for parent in out.parents):
@@ -47,14 +48,14 @@ def check_folder(out: Path, seed: int, size: Size) -> None:
     with writing(out):
         empty = not any(out.iterdir())
     if not empty:
-        if not (out / MARK).is_file() or read_json(out / MARK) != wanted:
+        if not (out / MARK).is_file() or read_json(out / MARK) != identity:
             raise UserError(out, "is not empty", "name a new or empty folder")
         return
-    write_json(out / MARK, wanted)
+    write_json(out / MARK, identity)
 
 
 def save_case(case: PhantomCase, out: Path) -> None:
-    """Writes a case's image and mask, compressed, each whole or not at all.
+    """Write a case's image and mask, compressed, each whole or not at all.
 
     Raises:
         UserError: The disk is full, or the folder cannot be written.
@@ -63,37 +64,25 @@ def save_case(case: PhantomCase, out: Path) -> None:
 
     for folder, array in (("images", case.image), ("masks", case.labels)):
         path = out / folder / f"{case.id}.mha"
+        image: Any = sitk.GetImageFromArray(np.ascontiguousarray(case.volume(array).in_file_order().T))
+        image.SetSpacing(case.geometry.spacing)
+        image.SetOrigin(case.geometry.origin)
+        image.SetDirection(case.geometry.direction)
         with replacing(path) as temporary:
             try:
-                sitk.WriteImage(case.placement.to_image(array), str(temporary), useCompression=True)
+                sitk.WriteImage(image, str(temporary), useCompression=True)
             except RuntimeError as error:
                 raise UserError(path, "cannot be written", "check the disk's free space and rights") from error
 
 
-def make_and_save(index: int, out: Path, cases: int, seed: int, size: Size) -> Rows:
-    """Makes and writes one case; answers its id and its rows of the two tables."""
+def _make_and_save(index: int, out: Path, cases: int, seed: int, size: Size) -> Rows:
     case = make_case(seed, index, size)
     save_case(case, out)
-    return case.id, overview_row(case, seed, cases), grading_rows(case)
+    return overview_row(case, seed, cases), grading_rows(case)
 
 
-def _all_rows(make: Callable[[int], Rows], cases: int, workers: int) -> Iterator[Rows]:
-    if workers == 1 or cases == 1:
-        yield from map(make, range(cases))
-        return
-    with ProcessPoolExecutor(min(workers, cases), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(make, range(cases))
-
-
-def write_phantom(
-    out: str | Path,
-    cases: int,
-    seed: int = 0,
-    size: Size = Size.FULL,
-    workers: int = 1,
-    progress: Callable[[str], None] | None = None,
-) -> list[str]:
-    """Writes a phantom set: images/, masks/, overview.csv, radiological_gradings.csv.
+def write_phantom(out: str | Path, cases: int, seed: int = 0, size: Size = Size.FULL, workers: int = 1) -> list[str]:
+    """Write a phantom set: images/, masks/, overview.csv, radiological_gradings.csv.
 
     The same seed and size give the same bytes, and case k is the same however many are made; only the
     column `subset` knows how many (validation patients exist from six cases on).
@@ -103,8 +92,7 @@ def write_phantom(
         cases: How many series.
         seed: Any whole number from 0 on.
         size: The grid.
-        workers: Processes at once.
-        progress: Is told the id of every case as it is finished.
+        workers: Threads or processes at once.
 
     Returns:
         The ids, in order.
@@ -115,13 +103,11 @@ def write_phantom(
     check_request(cases, seed, workers)
     out = Path(out)
     check_folder(out, seed, size)
-    make = partial(make_and_save, out=out, cases=cases, seed=seed, size=size)
-    rows: list[Rows] = []
-    for row in _all_rows(make, cases, max(1, workers)):
-        rows.append(row)
-        if progress is not None:
-            progress(row[0])
-    gradings = {(g["Patient"], g["IVD label"]): g for _, _, found in rows for g in found}
+    ids = [find_series(seed, index).id for index in range(cases)]
+    work = partial(_make_and_save, out=out, cases=cases, seed=seed, size=size)
+    rows = run_cases(work, range(cases), ids, "phantoms", max(1, workers))
+    # Series of one patient share its gradings.
+    gradings = {(row["Patient"], row["IVD label"]): row for _, discs in rows for row in discs}
     write_text(out / "radiological_gradings.csv", to_csv(GRADINGS, gradings.values()))
-    write_text(out / "overview.csv", to_csv(OVERVIEW, [overview for _, overview, _ in rows]))
-    return [name for name, _, _ in rows]
+    write_text(out / "overview.csv", to_csv(OVERVIEW, [overview for overview, _ in rows]))
+    return ids

@@ -27,7 +27,7 @@ def test_same_arguments_same_voxels() -> None:
     first, again = case(0, 1), make_case(0, 1, Size.SMALL)
     assert first.image.tobytes() == again.image.tobytes()
     assert first.labels.tobytes() == again.labels.tobytes()
-    assert first.placement == again.placement
+    assert first.geometry == again.geometry
 
 
 def test_another_seed_or_case_is_another_spine() -> None:
@@ -120,7 +120,7 @@ def test_t1_and_t2_of_a_patient_share_the_mask() -> None:
     pairs = _pairs()
     assert pairs
     for t1, t2 in pairs:
-        assert np.array_equal(t1.labels, t2.labels) and t1.placement == t2.placement
+        assert np.array_equal(t1.labels, t2.labels) and t1.geometry == t2.geometry
         assert not np.array_equal(t1.image, t2.image)
 
 
@@ -146,7 +146,7 @@ def test_water_is_dark_on_t1_and_bright_on_t2() -> None:
 
 def test_t2_space_has_thin_slices() -> None:
     made = next(c for c in (case(0, i) for i in range(14)) if c.series.sequence == "t2_SPACE")
-    assert max(made.placement.spacing) / min(made.placement.spacing) < 1.5
+    assert max(made.spacing) / min(made.spacing) < 1.5
 
 
 def test_grey_values_are_stretched_or_plain_as_in_spider() -> None:
@@ -167,5 +167,5 @@ def test_full_size_is_one_piece_and_of_clinical_resolution() -> None:
     made = make_case(3, 0, Size.FULL)
     for value in np.unique(made.labels)[1:]:
         assert label(made.labels == value, np.ones((3, 3, 3)))[1] == 1
-    assert 0.6 <= min(made.placement.spacing) <= 1.0
+    assert 0.6 <= min(made.spacing) <= 1.0
     assert len(made.vertebrae) >= 6

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from autospine.phantom.canvas import Axes, Canvas, lattice_noise
-from autospine.phantom.render import clean_labels, merge_labels, merge_slices
+from autospine.phantom.canvas import WHOLE, Axes, Canvas, lattice_noise
+from autospine.phantom.render import largest_components, majority_slices, mean_slices
 from autospine.phantom.series import generator
 from autospine.phantom.shapes import ellipsoid, highest, rod
 from autospine.phantom.spine import sample_spine, tilted
@@ -15,7 +15,6 @@ AXES = Axes(
     np.arange(15, -16, -1, dtype=np.float32),
     np.arange(-15, 16, dtype=np.float32),
 )
-WHOLE = (slice(None), slice(None), slice(None))
 
 
 def test_rod_of_equal_radii_is_a_capsule() -> None:
@@ -50,15 +49,15 @@ def test_box_outside_is_none() -> None:
 
 def test_thick_slices_average_and_vote() -> None:
     labels = np.array([1, 2, 2, 3, 1, 0], np.uint8).reshape(6, 1, 1)
-    assert merge_labels(labels, 3).ravel().tolist() == [2, 1]  # a tie: the middle one
+    assert majority_slices(labels, 3).ravel().tolist() == [2, 1]  # a tie: the middle one
     values = np.arange(6, dtype=np.float32).reshape(6, 1, 1)
-    assert merge_slices(values, 3).ravel().tolist() == [1, 4]
+    assert mean_slices(values, 3).ravel().tolist() == [1, 4]
 
 
 def test_clean_keeps_the_largest_piece() -> None:
     labels = np.zeros((1, 1, 9), np.uint8)
     labels[0, 0, [0, 3, 4, 5, 7]] = (4, 4, 4, 4, 9)
-    assert clean_labels(labels).ravel().tolist() == [0, 0, 0, 4, 4, 4, 0, 9, 0]
+    assert largest_components(labels).ravel().tolist() == [0, 0, 0, 4, 4, 4, 0, 9, 0]
 
 
 def test_noise_has_unit_spread() -> None:
