@@ -20,6 +20,7 @@ DEAD_LEFT: set[str] = {
     "analyse",
     "case_folder",
     "invert_transforms",
+    "read_header",
     "score_folder",
     "synthesise",
     "vendors",
