@@ -22,8 +22,7 @@ from autospine.training.data import Batches
 from autospine.training.folds import read_case_pool
 from autospine.training.job import Job
 from autospine.training.loop import augmented, make_batches
-from autospine.training.preparation import prepare
-from autospine.training.trainer import Context, Trainer
+from autospine.training.trainer import Context, Trainer, prepare
 
 TARGET = 0.9
 

@@ -27,9 +27,8 @@ from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import Split
 from autospine.training.checkpoint import load_checkpoint
-from autospine.training.choosing import choose_plan
 from autospine.training.folds import choose_splits, read_case_pool
-from autospine.training.run import TrainRequest, train
+from autospine.training.run import TrainRequest, choose_plan, train
 from autospine.training.trainer import Trainer
 
 log = logging.getLogger(__name__)

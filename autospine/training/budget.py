@@ -13,12 +13,10 @@ from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.networks.shape import NetworkShape
 from autospine.training import distributed
-from autospine.training.accumulation import TooLargeError, micro_batches_that_fit
 from autospine.training.data import Batch, Batches
-from autospine.training.looks import AROUND_FORWARD, validation_seconds
-from autospine.training.preparation import prepare
-from autospine.training.timing import StepTime, StepTimer, repeated, time_step
-from autospine.training.trainer import Trainer
+from autospine.training.epoch_validation import AROUND_FORWARD, validation_seconds
+from autospine.training.profiling import StepTime, StepTimer, TooLargeError, micro_batches_that_fit, repeated, time_step
+from autospine.training.trainer import Trainer, prepare
 
 if TYPE_CHECKING:
     from autospine.training.job import Job

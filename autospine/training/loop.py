@@ -26,14 +26,18 @@ from autospine.training import distributed
 from autospine.training.budget import TrainingBudget, ValidationCost, choose_budget
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
 from autospine.training.data import Batch, Batches, PatchSampler
+from autospine.training.epoch_validation import (
+    TRAINING_BATCHES,
+    VALIDATION_BATCHES,
+    fixed_batches,
+    patch_scores,
+    validation_patches,
+)
 from autospine.training.folds import prepare_cases
 from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import Job, seed_everything
-from autospine.training.looks import TRAINING_BATCHES, VALIDATION_BATCHES, fixed_batches, validation_patches
-from autospine.training.preparation import prepare
-from autospine.training.schedule import Schedule
-from autospine.training.scores import patch_scores
-from autospine.training.trainer import Context, Trainer
+from autospine.training.optimisation import Schedule
+from autospine.training.trainer import Context, Trainer, prepare
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from autospine.core.workspace import WorkFolder
 from autospine.dataset.slice_filter import missing_classes
 from autospine.evaluation.cohort import CaseScore, Evaluation
 from autospine.inference.model import CARD
+from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import Split, override
 from autospine.planning.splits import Fold, Part
 from autospine.training import distributed
-from autospine.training.choosing import choose_plan
 from autospine.training.folds import (
     CasePool,
     choose_splits,
@@ -224,3 +224,21 @@ def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) 
     lines.append(f"{'models' if len(jobs) > 1 else 'model'} in {place}")
     lines.append(f"next: autospine_predict -i SCANS -o MASKS -m {place} --overlay")
     return "\n".join(lines)
+
+
+USUAL = "2d_sagittal"  # of a trainer that takes any
+
+
+def choose_plan(kind: type[Trainer], work: WorkFolder, name: str | None) -> Plan:
+    """The one asked for; else the first of the trainer's own that was made; else the only one there is.
+
+    Raises:
+        UserError: There is none of that name; names those that there are.
+    """
+    plans = Plans.load(work.plans)
+    there = [plan.name for plan in plans.plans]
+    wanted = kind.plans or (USUAL,)
+    if name is None:
+        made = [each for each in wanted if each in there]
+        name = made[0] if made else there[0] if len(there) == 1 else wanted[0]
+    return plans.get(name, work.plans)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from autospine.planning.splits import Part
     from autospine.training.job import Job
 
+
 NETWORK = "network"
 
 
@@ -322,3 +323,20 @@ def make_optimiser(settings: OptimiserSettings, network: nn.Module) -> Optimizer
     kind = AdamW if settings.kind == "adamw" else Adam
     betas = (settings.momentum, settings.second_beta)
     return kind(parameters, settings.learning_rate, betas=betas, weight_decay=settings.weight_decay)
+
+
+def prepare(
+    trainer: Trainer,
+    shape: NetworkShape,
+    precision: Precision,
+    device: torch.device,
+    step: int = 0,
+    micro_batches: int = 1,
+) -> Context:
+    """Fresh networks with their optimisers."""
+    networks = trainer.build_all(shape)
+    for network in networks.values():
+        precision.arrange(network.to(device), shape.dimension).train()
+    clips = {name: trainer.recipe.optimisers[name].clip_norm for name in networks}
+    updater = OptimizerStep(networks, trainer.optimisers(networks), clips, precision)
+    return Context(networks, trainer.loss().to(device), updater, precision, device, step, micro_batches)

@@ -25,8 +25,7 @@ from autospine.planning.recipe import Recipe
 from autospine.training import budget, loop
 from autospine.training.data import Batch
 from autospine.training.loop import augmented, fit, make_batches
-from autospine.training.preparation import prepare
-from autospine.training.trainer import Trainer
+from autospine.training.trainer import Trainer, prepare
 from autospine.volumes import read_image
 from tests.paths import ROOT
 from tests.tiny import make_job, plan_of

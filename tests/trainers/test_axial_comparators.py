@@ -15,8 +15,8 @@ from autospine.planning.recipe import Recipe
 from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training import budget
 from autospine.training.loop import augmented, make_batches
-from autospine.training.preparation import prepare
 from autospine.training.run import TrainRequest, train
+from autospine.training.trainer import prepare
 from tests.contracts.trainer import CPU, TrainerContract
 from tests.tiny import make_job, plan_of
 from tests.trainers.wgan_resunet.test_trainer import planned

@@ -9,8 +9,7 @@ import torch
 from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
 from autospine.networks.shape import NetworkShape
-from autospine.training import budget, looks
-from autospine.training.accumulation import TooLargeError
+from autospine.training import budget, epoch_validation
 from autospine.training.budget import (
     TrainingBudget,
     ValidationCost,
@@ -20,10 +19,10 @@ from autospine.training.budget import (
     length_within,
 )
 from autospine.training.data import Batches
+from autospine.training.epoch_validation import validation_seconds
 from autospine.training.job import Job
-from autospine.training.looks import validation_seconds
 from autospine.training.loop import make_batches
-from autospine.training.timing import StepTime
+from autospine.training.profiling import StepTime, TooLargeError
 from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
 
@@ -58,7 +57,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[object, float]:
 
     monkeypatch.setattr(budget, "time_step", fake)
     monkeypatch.setattr(Job, "seconds_left", lambda self: self.minutes * 60)
-    monkeypatch.setattr(looks, "SECONDS_PER_EPOCH", 1e-6)  # pictures that cost nothing
+    monkeypatch.setattr(epoch_validation, "SECONDS_PER_EPOCH", 1e-6)  # pictures that cost nothing
     return told
 
 

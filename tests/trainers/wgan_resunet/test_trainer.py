@@ -25,8 +25,8 @@ from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training import budget
 from autospine.training.loop import make_batches
 from autospine.training.losses.adversarial import discriminator_inputs
-from autospine.training.preparation import prepare
 from autospine.training.run import TrainRequest, train
+from autospine.training.trainer import prepare
 from tests.contracts.trainer import CPU, TrainerContract
 from tests.paths import SHARED
 from tests.tiny import IDS, make_job, spine_image, spine_mask, tiny_shape, write_array

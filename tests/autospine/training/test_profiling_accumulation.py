@@ -15,13 +15,12 @@ from autospine.core.workspace import WorkFolder
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unetplusplus import UNetPlusPlus
 from autospine.planning.memory import FIXED_GIB
-from autospine.training import accumulation, budget
-from autospine.training.accumulation import ON_THE_WAY_BACK, TooLargeError, kept_bytes, micro_batches_that_fit
+from autospine.training import budget, profiling
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.data import Batch
 from autospine.training.loop import fit, make_batches
-from autospine.training.preparation import prepare
-from autospine.training.trainer import Context, Trainer
+from autospine.training.profiling import ON_THE_WAY_BACK, TooLargeError, kept_bytes, micro_batches_that_fit
+from autospine.training.trainer import Context, Trainer, prepare
 from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, GanTrainer, ToyTrainer
 
@@ -49,7 +48,7 @@ def fresh(trainer: Trainer, count: int = 1) -> Context:
 
 def room_for(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
     """A machine with that much memory beside what a training always needs."""
-    monkeypatch.setattr(accumulation, "find_machine", lambda device, memory: Machine(device, gib + FIXED_GIB, 1))
+    monkeypatch.setattr(profiling, "find_machine", lambda device, memory: Machine(device, gib + FIXED_GIB, 1))
 
 
 @given(st.integers(1, 9), st.integers(1, 12))
@@ -159,10 +158,10 @@ def test_one_patch_that_the_device_does_not_hold_is_refused(
     """What is beyond the share that training takes is no reason yet."""
     context = fresh(trainer)
     whole = SHARE_OF_MEMORY * 100
-    monkeypatch.setattr(accumulation, "find_machine", lambda device, memory: Machine(device, whole, 1))
+    monkeypatch.setattr(profiling, "find_machine", lambda device, memory: Machine(device, whole, 1))
     for gib, fits in ((98.0, True), (100.0, False)):
         kept = (gib - FIXED_GIB) / ON_THE_WAY_BACK * 2**30
-        monkeypatch.setattr(accumulation, "kept_bytes", lambda *asked, kept=kept: int(kept))
+        monkeypatch.setattr(profiling, "kept_bytes", lambda *asked, kept=kept: int(kept))
         if fits:
             assert micro_batches_that_fit(trainer, context, trainer.shape(), batch) == 4
             continue

@@ -10,7 +10,7 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plans
-from autospine.training.choosing import choose_plan
+from autospine.training.run import choose_plan
 from tests.toys import ToyTrainer
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from autospine.core.precision import Precision
 from autospine.training.data import Batch
+from autospine.training.epoch_validation import patch_scores, scores_of
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.optimisation import OptimizerStep
-from autospine.training.scores import patch_scores, scores_of
 from autospine.training.trainer import Context
 from tests.tiny import ordered_encoding
 

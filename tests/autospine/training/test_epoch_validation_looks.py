@@ -8,7 +8,7 @@ import torch
 
 from autospine.core.workspace import WorkFolder
 from autospine.training.data import Batch, Batches
-from autospine.training.looks import (
+from autospine.training.epoch_validation import (
     SECONDS_PER_EPOCH,
     VALIDATION_BATCHES,
     fixed_batches,

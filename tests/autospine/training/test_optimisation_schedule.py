@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospine.planning.recipe import ScheduleSettings
-from autospine.training.schedule import Schedule
+from autospine.training.optimisation import Schedule
 
 
 def test_warm_up_is_linear_and_reaches_the_highest() -> None:

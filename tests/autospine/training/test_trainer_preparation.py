@@ -4,7 +4,7 @@ import torch
 
 from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
-from autospine.training.preparation import prepare
+from autospine.training.trainer import prepare
 from tests.tiny import plan_of
 from tests.toys import QUICK, ToyTrainer
 

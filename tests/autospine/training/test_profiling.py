@@ -7,11 +7,11 @@ import torch
 
 from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
-from autospine.training import timing
+from autospine.training import profiling
 from autospine.training.data import Batches
 from autospine.training.job import Job
 from autospine.training.loop import make_batches
-from autospine.training.timing import StepTime, StepTimer, repeated, time_step
+from autospine.training.profiling import StepTime, StepTimer, repeated, time_step
 from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, GanTrainer, ToyTrainer
 
@@ -38,7 +38,7 @@ def test_time_step_trains_every_network_and_takes_the_median(
     updates = [0, 9, 10, 12, 20, 21, 30, 37]  # of 9 (warm), 2, 1 and 7 s: that is long, and enough
     forward = [40, 49, 50, 51, 60, 62, 70, 74]  # of both patches of the batch
     ticks = iter([t / 2 for t in updates + forward])
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(profiling.time, "perf_counter", lambda: next(ticks))
     batch = make_batches(trainer, job, job.fold.train, 0).make(0)
     assert len(batch.images) == 2
     found = time_step(trainer, trainer.shape(), Precision(), batch, job.device)
