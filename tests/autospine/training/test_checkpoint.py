@@ -67,8 +67,9 @@ def test_a_missing_one_is_a_users_error(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "checkpoint.pt", CPU)
 
 
-def test_one_from_a_newer_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "VERSION", 2)
+@pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
+def test_one_from_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    monkeypatch.setattr(checkpoint, "VERSION", version)
     save_checkpoint(tmp_path / "checkpoint.pt", content())
     monkeypatch.undo()
     with pytest.raises(UserError, match="another AutoSpine"):

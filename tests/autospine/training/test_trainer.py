@@ -13,6 +13,7 @@ import torch
 
 from autospine.augmentation import BatchgeneratorsSettings
 from autospine.core.errors import UserError
+from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
 from autospine.evaluation.cohort import Evaluation
 from autospine.inference.model import find_models, read_model
@@ -23,7 +24,7 @@ from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.job import Job
 from autospine.training.loop import fit, make_batches
-from autospine.training.trainer import Trainer, make_optimiser
+from autospine.training.trainer import Trainer, make_optimiser, prepare
 from autospine.training.validation import validate
 from tests.contracts.trainer import TrainerContract
 from tests.tiny import made_plan, make_job, plan_of
@@ -196,3 +197,11 @@ def test_trainer_is_abstract_without_build() -> None:
 
     with pytest.raises(TypeError, match="build"):
         Empty(made_plan(ordered_encoding()), QUICK)  # type: ignore[abstract]
+
+
+def test_prepare_gives_fresh_networks_in_training_mode(tiny_work: WorkFolder) -> None:
+    trainer = ToyTrainer(plan_of(tiny_work, 2), QUICK)
+    context = prepare(trainer, trainer.shape(), Precision(), torch.device("cpu"), step=4)
+    assert context.networks["network"].training
+    assert context.step == 4
+    assert set(context.updater.optimisers) == {"network"}
