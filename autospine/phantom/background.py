@@ -15,7 +15,7 @@ from autospine.volumes.geometry import triple
 
 
 @dataclass(frozen=True)
-class Habit:
+class Habitus:
     """How a patient is built (mm)."""
 
     back_fat: float
@@ -28,10 +28,10 @@ class Habit:
     aorta: float  # radius
 
 
-def sample_habit(rng: np.random.Generator, spine: Spine) -> Habit:
+def sample_habitus(rng: np.random.Generator, spine: Spine) -> Habitus:
     """Sample a build."""
     weight = float(rng.beta(2, 2.4))
-    return Habit(
+    return Habitus(
         back_fat=4 + 26 * weight * float(rng.uniform(0.6, 1.2)),
         low_back_fat=float(rng.uniform(4, 22)),
         belly=75 + 95 * weight,
@@ -55,7 +55,7 @@ class Layers:
     side: np.ndarray  # mm left of the spine's middle
 
 
-def find_layers(lines: Lines, habit: Habit, x: np.ndarray, z: np.ndarray) -> Layers:
+def find_layers(lines: Lines, habitus: Habitus, x: np.ndarray, z: np.ndarray) -> Layers:
     """Return where the layers lie, for world x of shape (slices, 1, 1) and world z of shape (1, rows, 1)."""
     from scipy.ndimage import gaussian_filter1d
 
@@ -64,42 +64,42 @@ def find_layers(lines: Lines, habit: Habit, x: np.ndarray, z: np.ndarray) -> Lay
     middle, body_y, _, deep, _ = (c[None, :, None] for c in lines.bodies.at(rows))
     tips = gaussian_filter1d(lines.tips(rows), 10 / step, mode="nearest")
     skin = np.maximum(tips, gaussian_filter1d(tips, 35 / step, mode="nearest"))
-    low = habit.low_back_fat / (1 + np.exp((rows - 10) / 25))
-    skin = skin + 2 + habit.back_fat + low
+    low = habitus.low_back_fat / (1 + np.exp((rows - 10) / 25))
+    skin = skin + 2 + habitus.back_fat + low
     side = x - middle
     furrow = 1 - np.exp(-((side / 18.0) ** 2))
     fascia = tips[None, :, None] + 1.5 + 7 * furrow * (1 - 0.7 / (1 + np.exp(rows / 12)))[None, :, None]
     ventral = body_y - deep
     lean = gaussian_filter1d(ventral[0, :, 0], 40 / step, mode="nearest")
     sag = 12 * np.exp(-(((rows - 40) / 80) ** 2))
-    front = (lean - habit.belly - sag)[None, :, None] + 0.004 * side * side
+    front = (lean - habitus.belly - sag)[None, :, None] + 0.004 * side * side
     return Layers(
         skin=skin[None, :, None] + 4 * furrow - 0.004 * side * side,
         fascia=fascia,
         front=front,
-        wall=front + habit.belly_fat + 10,
+        wall=front + habitus.belly_fat + 10,
         ventral=ventral,
         side=side,
     )
 
 
 def paint_background(
-    canvas: Canvas, spine: Spine, lines: Lines, habit: Habit, contrast: Contrast, rng: np.random.Generator
+    canvas: Canvas, spine: Spine, lines: Lines, habitus: Habitus, contrast: Contrast, rng: np.random.Generator
 ) -> None:
     """Paint everything but the spine over the whole grid."""
     axes = canvas.axes
     x, y, z = axes.points(WHOLE)
-    layers = find_layers(lines, habit, x, z)
+    layers = find_layers(lines, habitus, x, z)
     fine = lattice_noise(rng, axes, (12, 5, 3))
     septa = np.exp(-((lattice_noise(rng, axes, (25, 22, 7)) / 0.09) ** 2))
     outside = np.maximum(y - layers.skin, layers.front - y)
     canvas.paint(WHOLE, outside, contrast.skin)
     canvas.paint(WHOLE, outside + 2.2, contrast.fat * (1 + 0.04 * fine - 0.25 * septa))
-    wall = np.maximum(layers.front + habit.belly_fat - y, y - layers.wall)
+    wall = np.maximum(layers.front + habitus.belly_fat - y, y - layers.wall)
     canvas.paint(WHOLE, wall, contrast.muscle * (1 + 0.1 * fine))
-    _paint_belly(canvas, layers, habit, contrast, rng, fine)
-    _paint_vessels(canvas, layers, habit, contrast)
-    _paint_muscles(canvas, layers, lines, habit, contrast, rng, fine)
+    _paint_belly(canvas, layers, habitus, contrast, rng, fine)
+    _paint_vessels(canvas, layers, habitus, contrast)
+    _paint_muscles(canvas, layers, lines, habitus, contrast, rng, fine)
 
 
 def _ellipsoid_box(canvas: Canvas, centre: Point, radii: Point, margin: float) -> Box | None:
@@ -108,12 +108,12 @@ def _ellipsoid_box(canvas: Canvas, centre: Point, radii: Point, margin: float) -
 
 
 def _paint_belly(
-    canvas: Canvas, layers: Layers, habit: Habit, contrast: Contrast, rng: np.random.Generator, fine: np.ndarray
+    canvas: Canvas, layers: Layers, habitus: Habitus, contrast: Contrast, rng: np.random.Generator, fine: np.ndarray
 ) -> None:
     axes = canvas.axes
     rows = axes.z
     rough = 2.4 * lattice_noise(rng, axes, (25, 11, 11))
-    for _ in range(habit.loops):
+    for _ in range(habitus.loops):
         row = int(rng.integers(0, len(rows)))
         front, back = float(layers.wall[0, row, 0]), float(layers.ventral[0, row, 0]) - 8
         size = float(rng.uniform(6, 17))
@@ -134,11 +134,11 @@ def _paint_belly(
         distance = np.maximum(distance, shut)
         canvas.paint(box, distance, contrast.wall, soft=1.5)
         canvas.paint(box, distance + 2.0, inside * (1 + 0.12 * fine[box]), soft=2)
-    _paint_bladder(canvas, layers, habit, contrast)
+    _paint_bladder(canvas, layers, habitus, contrast)
 
 
-def _paint_bladder(canvas: Canvas, layers: Layers, habit: Habit, contrast: Contrast) -> None:
-    axes, r = canvas.axes, habit.bladder
+def _paint_bladder(canvas: Canvas, layers: Layers, habitus: Habitus, contrast: Contrast) -> None:
+    axes, r = canvas.axes, habitus.bladder
     y = 0.5 * float(layers.wall.min() + layers.ventral[0, -1, 0])
     centre, radii = (0.0, y, -95.0), (1.3 * r, 1.4 * r, r)
     box = _ellipsoid_box(canvas, centre, radii, 4)
@@ -148,13 +148,13 @@ def _paint_bladder(canvas: Canvas, layers: Layers, habit: Habit, contrast: Contr
         canvas.paint(box, distance, contrast.fluid)
 
 
-def _paint_vessels(canvas: Canvas, layers: Layers, habit: Habit, contrast: Contrast) -> None:
+def _paint_vessels(canvas: Canvas, layers: Layers, habitus: Habitus, contrast: Contrast) -> None:
     """Paint the aorta to the left and the vena cava to the right of the bodies' front; they fork before L4."""
     axes = canvas.axes
     z = axes.z[None, :, None]
     fork = 55.0
     below = np.maximum(fork - z, 0)
-    for side, off, radius in ((1, 13.0, habit.aorta), (-1, 17.0, habit.aorta * 1.1)):
+    for side, off, radius in ((1, 13.0, habitus.aorta), (-1, 17.0, habitus.aorta * 1.1)):
         r = radius * (0.62 + 0.38 / (1 + np.exp((fork - z) / 5)))
         middle_x = side * (off + 0.45 * below) - layers.side
         middle_y = layers.ventral - 0.8 * r - 2 + 0.05 * below
@@ -170,7 +170,7 @@ def _paint_vessels(canvas: Canvas, layers: Layers, habit: Habit, contrast: Contr
 
 
 def _paint_muscles(
-    canvas: Canvas, layers: Layers, lines: Lines, habit: Habit, contrast: Contrast,
+    canvas: Canvas, layers: Layers, lines: Lines, habitus: Habitus, contrast: Contrast,
     rng: np.random.Generator, fine: np.ndarray,
 ) -> None:  # fmt: skip
     axes = canvas.axes
@@ -200,7 +200,7 @@ def _paint_muscles(
     sub = axes.refine(1, box[2])
     streaks = lattice_noise(rng, sub, (10, 45, 3))[:, box[1]] + 0.7 * lattice_noise(rng, sub, (8, 14, 2))[:, box[1]]
     deep_in = np.clip((y - start[:, box[1]]) / 30, 0, 1)  # fat gathers deep and low
-    amount = habit.infiltration * (1.5 - deep_in)
+    amount = habitus.infiltration * (1.5 - deep_in)
     fat = np.clip((streaks - 1.9 + 2.6 * amount) / 1.2, 0, 1)
     value = contrast.muscle * (1 + 0.12 * fine[box]) + fat * (contrast.fat * 0.85 - contrast.muscle)
     canvas.paint(box, behind, value, soft=1.5)

@@ -80,12 +80,7 @@ class Axes:
 
 
 class Canvas:
-    """Grey values on a grid.
-
-    Attributes:
-        axes: The grid.
-        value: Grey values, float32 (slices, rows, columns).
-    """
+    """Grey values, float32 (slices, rows, columns), on a grid."""
 
     def __init__(self, axes: Axes, value: np.ndarray) -> None:
         self.axes, self.value = axes, value

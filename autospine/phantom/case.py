@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autospine.phantom.background import find_layers, paint_background, sample_habit
+from autospine.phantom.background import find_layers, paint_background, sample_habitus
 from autospine.phantom.canvas import WHOLE, Canvas, Scene
 from autospine.phantom.curves import find_lines
 from autospine.phantom.grid import choose_grid, sample_geometry, spine_columns
@@ -32,21 +32,13 @@ ANATOMY, GRID, BACKGROUND, SPINE, SCAN = range(5)  # topics of chance
 
 @dataclass(frozen=True)
 class PhantomCase:
-    """One series with its mask.
-
-    Attributes:
-        series: Patient, sequence and file properties; `series.id` is the name.
-        image: Grey values, int16, canonical (slices right to left, rows downward, columns to the back).
-        labels: SPIDER's labels, uint8, same shape.
-        geometry: The file's own grid.
-        spine: What was drawn.
-    """
+    """One series with its mask; arrays are canonical: slices right to left, rows downward, columns to the back."""
 
     series: Series
-    image: np.ndarray
-    labels: np.ndarray
-    geometry: Geometry
-    spine: Spine
+    image: np.ndarray  # grey values, int16 (slices, rows, columns)
+    labels: np.ndarray  # SPIDER's labels, uint8, same shape
+    geometry: Geometry  # the file's own grid
+    spine: Spine  # what was drawn
 
     @property
     def id(self) -> str:
@@ -81,7 +73,7 @@ def make_case(seed: int, index: int, size: Size) -> PhantomCase:
     series = find_series(seed, index)
     small, isotropic = size is Size.SMALL, series.sequence == "t2_SPACE"
     spine = sample_spine(generator(seed, series.patient, ANATOMY), LEVELS)
-    habit = sample_habit(generator(seed, series.patient, ANATOMY, 1), spine)
+    habitus = sample_habitus(generator(seed, series.patient, ANATOMY, 1), spine)
     lines = find_lines(spine)
     # One patient's T1 and T2 share the grid and thus the mask, as in SPIDER.
     key = (seed, series.patient, GRID, int(small), int(isotropic))
@@ -90,7 +82,7 @@ def make_case(seed: int, index: int, size: Size) -> PhantomCase:
     chance = generator(seed, series.patient, SCAN, list(CONTRASTS).index(series.sequence))
     contrast = sample_contrast(chance, series.sequence)
     canvas = Canvas(axes, np.zeros(axes.shape, np.float32))
-    paint_background(canvas, spine, lines, habit, contrast, generator(seed, series.patient, BACKGROUND))
+    paint_background(canvas, spine, lines, habitus, contrast, generator(seed, series.patient, BACKGROUND))
     columns = spine_columns(axes, lines)
     fine = Canvas(axes.refine(times, columns), np.repeat(canvas.value[:, :, columns], times, axis=0))
     texture = generator(seed, series.patient, SPINE)
@@ -101,7 +93,7 @@ def make_case(seed: int, index: int, size: Size) -> PhantomCase:
     labels[:, :, columns] = majority_slices(scene.labels, times)
     scanner = sample_scanner(chance, series.sequence)
     x, _, z = axes.points(WHOLE)
-    back = float(find_layers(lines, habit, x, z).skin.max())
+    back = float(find_layers(lines, habitus, x, z).skin.max())
     field = coil_field(axes, lines, scanner, back, chance)
     image = to_grey(scan(canvas.value, field, scanner, chance), scanner, series.stretched)
     return PhantomCase(series, image, largest_components(labels), geometry, spine)

@@ -12,26 +12,16 @@ from autospine.phantom.curves import Lines
 
 @dataclass(frozen=True)
 class Scanner:
-    """What the scanner does to the image.
+    """What the scanner does to the image."""
 
-    Attributes:
-        blur: Spread of the in-plane blur in pixels.
-        noise: Spread of the noise, relative to fat on T1 = 1.
-        coil_reach: Distance in mm at which the coil in the table has lost half.
-        evened: Share of the coil's falloff that the scanner's own filter takes away.
-        band: Brightness that a saturation band leaves before the spine (1: no band).
-        low, high: Percentiles at which grey values are clipped.
-        gain: Largest grey value where they are not stretched.
-    """
-
-    blur: float
-    noise: float
-    coil_reach: float
-    evened: float
-    band: float
-    low: float
+    blur: float  # spread of the in-plane blur in pixels
+    noise: float  # spread, relative to fat on T1 = 1
+    coil_reach: float  # mm at which the coil in the table has lost half
+    evened: float  # share of the coil's falloff that the scanner's own filter takes away
+    band: float  # brightness that a saturation band leaves before the spine (1: no band)
+    low: float  # percentiles at which grey values are clipped
     high: float
-    gain: float
+    gain: float  # largest grey value where they are not stretched
 
 
 def sample_scanner(rng: np.random.Generator, sequence: str) -> Scanner:

@@ -9,11 +9,7 @@ import numpy as np
 
 # Steps around the circle that spread evenly, one per topic: golden ratio for the orientation, so that any
 # eight patients in a row hold both; roots of 2 and 3 for the others, so that the topics do not go together.
-STRIDES = {
-    "pattern": 0.41421356237309515,
-    "orientation": 0.6180339887498949,
-    "extra disc": 0.7320508075688772,
-}
+STRIDES = {"pattern": 0.41421356237309515, "orientation": 0.6180339887498949, "extra disc": 0.7320508075688772}
 PIR_SHARE = 73 / 447  # SPIDER: 374 series LPS, 73 PIR
 PATTERNS: tuple[tuple[float, tuple[str, ...]], ...] = (  # share of the patients, their series
     (0.42, ("t1", "t2")),
@@ -34,21 +30,13 @@ class Size(str, Enum):
 
 @dataclass(frozen=True)
 class Series:
-    """One series of one patient.
+    """One series of one patient."""
 
-    Attributes:
-        patient: Number from 1 on.
-        sequence: "t1", "t2" or "t2_SPACE".
-        orientation: The file's axis code, "LPS" or "PIR".
-        stretched: Whether grey values are clipped at percentiles and stretched to -1000..3096.
-        extra_disc: Whether the disc above the topmost labelled vertebra is labelled too.
-    """
-
-    patient: int
-    sequence: str
-    orientation: str
-    stretched: bool
-    extra_disc: bool
+    patient: int  # from 1 on
+    sequence: str  # "t1", "t2" or "t2_SPACE"
+    orientation: str  # the file's axis code, "LPS" or "PIR"
+    stretched: bool  # whether grey values are clipped at percentiles and stretched to -1000..3096
+    extra_disc: bool  # whether the disc above the topmost labelled vertebra is labelled too
 
     @property
     def id(self) -> str:
@@ -79,17 +67,15 @@ def patient_sequences(seed: int, patient: int) -> tuple[str, ...]:
 
 def find_series(seed: int, index: int) -> Series:
     """Return the series that case `index` (from 0) stands for."""
-    patient, first = 1, 0
-    sequences = patient_sequences(seed, patient)
-    while index >= first + len(sequences):
-        first += len(sequences)
+    patient = 1
+    while index >= len(sequences := patient_sequences(seed, patient)):
+        index -= len(sequences)
         patient += 1
-        sequences = patient_sequences(seed, patient)
     pir = quota(seed, patient, "orientation") < PIR_SHARE
     # In SPIDER as many series are unclipped as are PIR; the phantom takes them to be the same ones.
     return Series(
         patient=patient,
-        sequence=sequences[index - first],
+        sequence=sequences[index],
         orientation="PIR" if pir else "LPS",
         stretched=not pir,
         extra_disc=quota(seed, patient, "extra disc") < 0.06,

@@ -30,15 +30,10 @@ _MEANS = {
 
 @dataclass(frozen=True)
 class Frame:
-    """A position and its directions: local u to the left, v to the back, w up.
+    """A position and its directions: local u to the left, v to the back, w up."""
 
-    Attributes:
-        origin: World point in mm.
-        axes: Rows are the local directions in world coordinates, 3 x 3.
-    """
-
-    origin: np.ndarray
-    axes: np.ndarray
+    origin: np.ndarray  # (3,) world mm
+    axes: np.ndarray  # (3, 3): rows are the local directions in world coordinates
 
     def world(self, *point: float) -> np.ndarray:
         """Return a local point in world coordinates."""

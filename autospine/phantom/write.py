@@ -19,18 +19,19 @@ MARK = "phantom.json"  # says which set a folder holds, so that an interrupted r
 Rows = tuple[dict[str, str], list[dict[str, str]]]  # of overview.csv and radiological_gradings.csv
 
 
-def check_request(cases: int, seed: int, workers: int = 1) -> None:
+def check_request(cases: int, seed: int, workers: int) -> None:
     """Refuse numbers that make no sense.
 
     Raises:
         UserError: Fewer than one case, or a negative number.
     """
-    if cases < 1:
-        raise UserError("--cases", f"is {cases}", "ask for at least 1 case")
-    if seed < 0:
-        raise UserError("--seed", f"is {seed}", "give a whole number from 0 on")
-    if workers < 0:
-        raise UserError("--workers", f"is {workers}", "give 0 (one per core) or more")
+    for option, value, least, hint in (
+        ("--cases", cases, 1, "ask for at least 1 case"),
+        ("--seed", seed, 0, "give a whole number from 0 on"),
+        ("--workers", workers, 0, "give 0 (one per core) or more"),
+    ):
+        if value < least:
+            raise UserError(option, f"is {value}", hint)
 
 
 def check_folder(out: Path, seed: int, size: Size) -> None:
@@ -47,11 +48,10 @@ def check_folder(out: Path, seed: int, size: Size) -> None:
     make_folder(out)
     with writing(out):
         empty = not any(out.iterdir())
-    if not empty:
-        if not (out / MARK).is_file() or read_json(out / MARK) != identity:
-            raise UserError(out, "is not empty", "name a new or empty folder")
-        return
-    write_json(out / MARK, identity)
+    if empty:
+        write_json(out / MARK, identity)
+    elif not (out / MARK).is_file() or read_json(out / MARK) != identity:
+        raise UserError(out, "is not empty", "name a new or empty folder")
 
 
 def save_case(case: PhantomCase, out: Path) -> None:
