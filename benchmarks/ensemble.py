@@ -66,7 +66,7 @@ def report(work: Path, model: Path, options: Namespace) -> None:
     """The four figures."""
     told = json.loads((model / "difference.json").read_text())
     best = told["members"][told["better_member"]]
-    print(f"{told['part']}: mean IoU {told['ensemble']:.4f}, {told['better_member']} alone {best['iou']:.4f}")
+    print(f"{told['subset']}: mean IoU {told['ensemble']:.4f}, {told['better_member']} alone {best['iou']:.4f}")
     interval = "no interval: one patient"
     if best["low"] is not None:
         interval = f"95 % {best['low']:+.4f} to {best['high']:+.4f}, {best['patients']} patients"
@@ -107,12 +107,12 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     from autospine.inference.model import read_model
     from autospine.inference.predictor import Predictor
     from autospine.planning.split_strategies import Split
-    from autospine.planning.splits import Part
+    from autospine.planning.splits import Subset
     from autospine.training.validation import images_of
     from autospine.volumes import read_mask
 
     fold = Split.load(model).fold
-    part = Part("validation", fold.validation, fold.slices.validation if fold.slices else None)
+    subset = Subset("validation", fold.validation, fold.slices.validation if fold.slices else None)
     models = [read_model(path) for path in sorted(model.glob("member_*"))]
     # The stored images hold the members in the trainer's order.
     stored = sorted((model / "probabilities" / "validation").glob("*.json"))
@@ -125,13 +125,13 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     names = [image.name for image in images]
     wanted = dict.fromkeys(each for pair in all_pairs(count) for each in pair_grid(*pair, count))
     differences = [0.0]
-    for case in part.cases:
+    for case in subset.cases:
         with TemporaryDirectory() as place:
             paths = [Path(place) / f"{k}.npy" for k in range(count)]
             _predict([Predictor([each], device("cpu")) for each in models], sources[case], paths)
             full = np.stack([np.load(path) for path in paths])
         reference = reference_classes(read_mask(sources[case].mask).array, trainer, sources[case].mask)
-        for name, window in images_of(case, part, models[0].card.plan.view_axis):
+        for name, window in images_of(case, subset, models[0].card.plan.view_axis):
             inside = full[(slice(None), slice(None), *window)]
             for each in wanted:
                 expected = whole_image_iou(inside, reference[window], shares(each))

@@ -25,7 +25,7 @@ def main() -> None:
     made = parser(__doc__.splitlines()[0] if __doc__ else None)
     made.add_argument("--minutes", type=float, default=10, help="of each training (default: 10)")
     made.add_argument("--folds", type=int, nargs="+", default=[0], help="which (default: 0)")
-    made.add_argument("--of", type=int, default=5, help="folds that the data set is dealt into (default: 5)")
+    made.add_argument("--of", type=int, default=5, help="folds that the data set is split into (default: 5)")
     made.add_argument("--pixel-spacing", type=float, metavar="MM", help="of the plan (default: the data's)")
     made.add_argument("--trainers", nargs="+", default=["safnet", "unet"])
     made.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
-r"""What dealing slices instead of patients does to a score: one network, the same minutes, both splits.
+r"""What splitting slices instead of patients does to a score: one network, the same minutes, both splits.
 
 Trains `modified_unet` (recipe `adapted`) on a phantom of small grids, once with patients kept apart and once with
-slices dealt one by one, as papers that turn volumes into PNG files do. Prints Dice of each class on the test part of
+slices split one by one, as papers that turn volumes into PNG files do. Prints Dice of each class on the test part of
 both, pixels of all its slices counted together, and the difference: what the split adds without any better network.
 With the default shares, five folds test every patient once, and every slice once: both splits are then scored on the
 very same slices. Fewer folds compare slices of a few patients with slices of all, and say little.
@@ -24,7 +24,8 @@ from figures import call, command, parser, workplace
 
 from autospine.core import registry
 from autospine.networks.shape import NetworkShape
-from autospine.planning.recipe import Recipe, SplitSettings
+from autospine.planning.recipe import Recipe
+from autospine.planning.split_strategies import SplitSettings
 from autospine.training.run import TrainRequest, train
 from trainers.modified_unet.tables import CLASSES
 from trainers.modified_unet.trainer import ModifiedUNetTrainer
@@ -75,7 +76,7 @@ def phantom(place: str, options: Namespace) -> Path:
 
 
 def register(shares: Sequence[float], folds: int, width: float) -> None:
-    """Makes the trainer known, its recipe dealing patients in the shares asked for."""
+    """Makes the trainer known, its recipe splitting patients in the shares asked for."""
     train_share, validation, test = shares
     split = SplitSettings("patient", train_share, validation, test, folds)
     adapted = replace(ModifiedUNetTrainer.recipes["adapted"], split=split)

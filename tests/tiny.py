@@ -142,7 +142,7 @@ def made_plan(encoding: Encoding, dimension: int = 2, **changes: object) -> Plan
         encoding=encoding,
         channels=("image",),
         mirror_axes=(),
-        seen=wide,
+        training_domain=wide,
         memory_gib=1.0,
     )
     return replace(plan, **changes)  # type: ignore[arg-type]

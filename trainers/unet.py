@@ -17,7 +17,7 @@ from autospine.networks.shape import NetworkShape
 from autospine.networks.stages import stages
 from autospine.networks.unet import UNet
 from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from trainers.safnet.recipes import COMPARED
 from trainers.safnet.recipes import PLAN as SAFNET_PLAN
 from trainers.safnet.tables import write_table
@@ -81,8 +81,8 @@ class UNetTrainer(AxialComparator):
         """A plain-convolution U-Net."""
         return UNet(shape)
 
-    def write_tables(self, folder: Path, part: Part, work: Path) -> None:
+    def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:
         """Tables 2 to 4 of axial slices; joins SAFNet's table 1 where volumes were learnt and SAFNet is there."""
-        super().write_tables(folder, part, work)
+        super().write_tables(folder, subset, work)
         if self.plan.name == SAFNET_PLAN:
             write_table(folder)

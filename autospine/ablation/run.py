@@ -78,7 +78,7 @@ class Task:
         """Where its predictions and scores lie; None until it is trained and validated."""
         if not (self.folder / CARD).exists():
             return None
-        place = self.folder / Split.load(self.folder).fold.scored.name
+        place = self.folder / Split.load(self.folder).fold.eval_subset.name
         return place if (place / SCORED).exists() else None
 
 
@@ -161,7 +161,7 @@ def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> AblationB
 
 
 def _check_fold(trainer: Trainer, work: WorkFolder, fold: str) -> None:
-    """Refuses a fold that is not there; one of slices is dealt by the training, which first prepares every case."""
+    """Refuses a fold that is not there; slices are split by the training, which first prepares every case."""
     split = trainer.recipe.split
     if split is None or split.by != "slices":
         choose_splits(trainer, work, read_case_pool(work), fold)
@@ -197,8 +197,8 @@ def _trained(task: Task, ablation: Ablation, work: Path) -> Trained:
     if ablation.measure is None:
         scores = read_cases(place, ablation.metrics)
     else:
-        part = Split.load(task.folder).fold.scored
-        scores = list(ablation.measure(task.trainer, place, part, work))
+        subset = Split.load(task.folder).fold.eval_subset
+        scores = list(ablation.measure(task.trainer, place, subset, work))
     widths = read_model(task.folder).card.shape.widths
     return Trained(task.variant, _updates(task.folder), widths, tuple(scores), _precision(task.folder))
 

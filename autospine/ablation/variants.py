@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autospine.ablation.scores import Score
-    from autospine.planning.splits import Part
+    from autospine.planning.splits import Subset
     from autospine.training.trainer import Trainer
 
 Figures = tuple[float, float]  # mean and standard deviation, as printed: per cent or mm
-Measure = Callable[["Trainer", Path, "Part", Path], "Iterable[Score]"]
+Measure = Callable[["Trainer", Path, "Subset", Path], "Iterable[Score]"]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from autospine.ensemble.search import all_pairs, best, hill_climb, measure, sear
 from autospine.ensemble.table import PublishedScores, WeightReport, describe
 from autospine.inference.ensemble_card import EnsembleCard, Member
 from autospine.inference.model import Model
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ class EnsembleSpec:
 
     models: tuple[Model, ...]
     names: tuple[str, ...]
-    validation: Part
-    test: Part | None = None
+    validation: Subset
+    test: Subset | None = None
     hill_climb: bool = False
     published: PublishedScores = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -63,13 +63,13 @@ def choose(candidates: EnsembleSpec, work: WorkFolder, folder: Path, device: tor
         measured = dict(hill_climb(images, measured))
     chosen = best(measured)
     table = WeightReport(names, measured, chosen, published=candidates.published, notes=candidates.notes)
-    part, tested, fair = candidates.test or candidates.validation, table.measured, False
+    subset, tested, fair = candidates.test or candidates.validation, table.measured, False
     if candidates.test is not None:
         images = gather(models, candidates.test, work, folder / PROBABILITIES / "test", device)
         wanted = [single_member(k, count) for k in range(count)]
         wanted += [chosen, *(table.best_of(pair) for pair in all_pairs(count))]
         tested, fair = measure(images, wanted), True
-    comparison = compare(names, chosen, images, tested, part.name, fair)
+    comparison = compare(names, chosen, images, tested, subset.name, fair)
     table = WeightReport(
         names,
         measured,

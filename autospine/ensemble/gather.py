@@ -17,7 +17,7 @@ from autospine.ensemble.probabilities import StoredImage, reference_classes
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.model import Model
 from autospine.inference.predictor import Predictor
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from autospine.preprocessing.run import read_channels
 from autospine.training.validation import images_of
 
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 
 
 def gather(
-    models: Sequence[Model], part: Part, work: WorkFolder, folder: Path, device: torch.device
+    models: Sequence[Model], subset: Subset, work: WorkFolder, folder: Path, device: torch.device
 ) -> list[StoredImage]:
     """Stores what is not stored yet.
 
     Args:
         models: The members.
-        part: The cases; of a part of slices, each slice is an image of its own.
+        subset: The cases; of a part of slices, each slice is an image of its own.
         work: Where the cases' files are noted.
         folder: For the probabilities.
         device: Where to compute.
@@ -51,8 +51,8 @@ def gather(
     trainer = registry.load("trainers", card.trainer)(card.plan, card.recipe)
     predictors: list[Predictor] = []
     images: list[StoredImage] = []
-    for case in tqdm(part.cases, desc=f"probabilities, {part.name}", unit="case", disable=None, leave=False):
-        windows = {StoredImage(folder, name): window for name, window in images_of(case, part, card.plan.view_axis)}
+    for case in tqdm(subset.cases, desc=f"probabilities, {subset.name}", unit="case", disable=None, leave=False):
+        windows = {StoredImage(folder, name): window for name, window in images_of(case, subset, card.plan.view_axis)}
         images += windows
         missing = {image: window for image, window in windows.items() if not image.done(digests)}
         if not missing:

@@ -22,7 +22,7 @@ from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, weights_fault
 from autospine.inference.model import CARD, WEIGHTS, Model, check_alike, read_model
 from autospine.planning.split_strategies import FILE, Split
-from autospine.planning.splits import Fold, Part, read_splits
+from autospine.planning.splits import Fold, Subset, read_splits
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ def make_ensemble(request: EnsembleRequest) -> str:
             EnsembleSpec(
                 models=tuple(models),
                 names=names,
-                validation=Part("validation", fold.validation, slices.validation if slices else None),
-                test=fold.scored if fold.test else None,
+                validation=Subset("validation", fold.validation, slices.validation if slices else None),
+                test=fold.eval_subset if fold.test else None,
                 hill_climb=True,
             ),
             work,
@@ -109,8 +109,8 @@ def _check_fold(first: Model, other: Model) -> None:
             f"was trained on another fold than {first.folder} ({listed(only)} by one of them only)",
             "take models of one fold, so that the same cases are new to all of them",
         )
-    dealt, theirs = (split_of(model) for model in (first, other))
-    if dealt and theirs and (dealt.warning or theirs.warning) and dealt.fold != theirs.fold:
+    own, theirs = (split_of(model) for model in (first, other))
+    if own and theirs and (own.warning or theirs.warning) and own.fold != theirs.fold:
         raise UserError(
             other.folder,
             f"was trained on other slices than {first.folder}",
@@ -162,7 +162,7 @@ def _searched(request: EnsembleRequest, models: Sequence[Model]) -> tuple[WorkFo
     if not fold.validation:
         raise UserError(said, "has no validation case to choose weights on", "name another --fold")
     known = work.load_sources()
-    foreign = [case for case in fold.every if case not in known]
+    foreign = [case for case in fold.cases if case not in known]
     if foreign:
         raise UserError(request.work, f"does not have the case {foreign[0]}", "name the models' work folder")
     if split.warning:  # a case stands on several sides

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from autospine.ensemble.probabilities import StoredImage, joint_counts
 from autospine.inference.aggregator import argmax_and_max
 
-GRID_STEPS = 20  # that a weighting deals out: steps of 0.05
+GRID_STEPS = 20  # that a weighting distributes: steps of 0.05
 Weighting = tuple[int, ...]  # parts of each member; their sum is PARTS
 
 

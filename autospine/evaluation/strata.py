@@ -23,7 +23,7 @@ def strata(
     table: Mapping[str, Mapping[str, str]],
     where: str | Path = "overview.csv",
 ) -> dict[str, tuple[str, ...]]:
-    """Deals cases into groups.
+    """Assign cases to groups.
 
     Args:
         ids: Of the cases.

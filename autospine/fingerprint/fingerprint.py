@@ -15,7 +15,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
 from autospine.core.parallel import run_cases
-from autospine.core.serial import from_plain, to_plain
+from autospine.core.serial import check_version, from_plain, to_plain
 from autospine.dataset import verify
 from autospine.dataset.cases import Case, Dataset
 from autospine.dataset.metadata import TRAINING
@@ -145,8 +145,7 @@ class Fingerprint:
             UserError: The file is missing, of a newer version, or not what `save` wrote.
         """
         data = read_json(path, "run autospine_plan again")
-        if isinstance(data, Mapping) and data.get("version") != VERSION:
-            raise UserError(path, f"has version {data.get('version')}, not {VERSION}", "run autospine_plan again")
+        check_version(data, VERSION, path, "run autospine_plan again")
         return from_plain(cls, data, str(path))
 
 

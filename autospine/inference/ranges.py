@@ -25,7 +25,7 @@ def domain_warnings(
         spacing: mm, same order.
         sequence: From the file's name, "unknown" if it says nothing.
     """
-    seen, found = plan.seen, []
+    seen, found = plan.training_domain, []
     for axis, word in enumerate(AXES):
         low, high = seen.spacing_low[axis] / SPACING_ROOM, seen.spacing_high[axis] * SPACING_ROOM
         if not low <= spacing[axis] <= high:

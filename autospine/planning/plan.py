@@ -8,14 +8,15 @@ from typing import Any
 
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
-from autospine.core.serial import from_plain, to_plain
+from autospine.core.serial import check_version, from_plain, to_plain
 from autospine.labels.conversion import LabelScheme
 from autospine.labels.encoding import Encoding
 from autospine.networks.shape import NetworkShape
 from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.normalisation import Normalisation
 
-VERSION = 3  # 3: Grid.slice_interpolation
+VERSION = 3  # 3: Grid.slice_interpolation, ignore_label, training_domain
+FIRST, AGAIN = "run autospine_plan first", "run autospine_plan again"
 Triple = tuple[int, int, int]
 
 
@@ -71,7 +72,7 @@ class Plan:
         encoding: What the network learns of them.
         channels: Image channels.
         mirror_axes: Canonical axes along which mirroring changes nothing but left and right.
-        seen: What the training data looked like.
+        training_domain: What the training data looked like.
         memory_gib: Predicted memory of training.
         reasons: Why.
         version: Of this file's form.
@@ -88,7 +89,7 @@ class Plan:
     encoding: Encoding
     channels: tuple[str, ...]
     mirror_axes: tuple[int, ...]
-    seen: TrainingDomain
+    training_domain: TrainingDomain
     memory_gib: float
     reasons: tuple[Reason, ...] = ()
     version: int = VERSION
@@ -119,13 +120,7 @@ class Plan:
         Raises:
             UserError: Another version, an unknown key or a wrong type.
         """
-        version = data.get("version", 0) if isinstance(data, dict) else 0
-        if isinstance(version, int) and version > VERSION:
-            raise UserError(where, f"was made by a newer AutoSpine (plan version {version})", "update AutoSpine")
-        if version != VERSION:
-            raise UserError(
-                where, f"was made by an older AutoSpine (plan version {version})", "run autospine_plan again"
-            )
+        check_version(data, VERSION, where, AGAIN)
         return from_plain(cls, data, where)
 
 
@@ -142,12 +137,10 @@ class Plans:
     @classmethod
     def load(cls, path: str | Path) -> Plans:
         """Reads plans.json."""
-        hint = "run autospine_plan first"
-        data = read_json(path, hint)
+        data = read_json(path, FIRST)
         if not isinstance(data, dict) or not isinstance(data.get("plans"), list):
-            raise UserError(path, "is not a file of plans", hint)
-        if isinstance(data.get("version"), int) and data["version"] > VERSION:
-            raise UserError(path, "was made by a newer AutoSpine", "update AutoSpine")
+            raise UserError(path, "is not a file of plans", FIRST)
+        check_version(data, VERSION, path, AGAIN)
         return cls(tuple(Plan.from_dict(item, str(path)) for item in data["plans"]))
 
     def get(self, name: str, where: str | Path) -> Plan:

@@ -92,7 +92,7 @@ class Planner(ABC):
             encoding=encoding,
             channels=self.fingerprint.channels,
             mirror_axes=self.choose_mirroring(encoding),
-            seen=training_domain(self.fingerprint),
+            training_domain=training_domain(self.fingerprint),
             memory_gib=0.0,
         )
         plan = self.fit_memory(plan)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from autospine.augmentation.settings import AugmentationSettings, BatchgeneratorsSettings
 from autospine.core.serial import from_plain, to_plain
+from autospine.planning.split_strategies import SplitSettings
 from autospine.preprocessing.transforms.base import TransformSettings
 
 
@@ -50,41 +51,6 @@ class ScheduleSettings:
     power: float = 0.9
     patience: int = 10
     factor: float = 0.1
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """How a paper deals its data; see `autospine.planning.split_strategies`.
-
-    Attributes:
-        by: "patient" keeps all series of a patient together. "slices" deals every slice on its own, as some papers
-            do: its neighbours then stand on the other side, and scores are too high.
-        train, validation, test: Shares, or any numbers in proportion (138, 4, 30). A part above 0 gets at least one
-            patient, or slice.
-        folds: How many; their scored parts lie at even distances along the shuffled patients, or slices.
-        seed: Of the shuffling; the training's own seed does not move it.
-
-    Raises:
-        ValueError: Nothing to train on, nothing to score, or no fold.
-    """
-
-    by: Literal["patient", "slices"] = "patient"
-    train: float = 0.8
-    validation: float = 0.1
-    test: float = 0.1
-    folds: int = 5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.shares) < 0 or not self.train or not (self.validation or self.test):
-            raise ValueError(f"shares of {self.train:g}, {self.validation:g} and {self.test:g}")
-        if self.folds < 1:
-            raise ValueError(f"{self.folds} folds")
-
-    @property
-    def shares(self) -> tuple[float, float, float]:
-        """Of training, validation and test."""
-        return self.train, self.validation, self.test
 
 
 @dataclass(frozen=True)

@@ -103,10 +103,10 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
         for planner, slice_interpolation in zip(planners, interpolations, strict=True)
     )
     if request.splits:
-        splits = replace(read_splits(request.splits, fingerprint.cases), given=True)
+        splits = replace(read_splits(request.splits, fingerprint.cases), user_defined=True)
     else:
         splits = make_splits(fingerprint.cases, request.folds)
-    used = {i for fold in splits.folds for i in fold.every}
+    used = {i for fold in splits.folds for i in fold.cases}
     cases = tuple(case for case in dataset.annotated if case.id in used)
     missing = _missing(cases, plans, work)
     if not request.dry_run:

@@ -32,14 +32,14 @@ class CasePool:
         training: Cases that may be trained on; the data set's validation subset is not among them.
         held_out: The validation subset, which no fold has seen.
         reason: How the work folder's folds came about.
-        given: By the user, in a file.
+        user_defined: By the user, in a file.
     """
 
     folds: tuple[Fold, ...]
     training: tuple[CaseFingerprint, ...]
     held_out: tuple[str, ...]
     reason: str
-    given: bool = False
+    user_defined: bool = False
 
 
 def read_case_pool(work: WorkFolder, sequence: str | None = None) -> CasePool:
@@ -57,12 +57,12 @@ def read_case_pool(work: WorkFolder, sequence: str | None = None) -> CasePool:
     if sequence is not None:
         cases = tuple(case for case in cases if case.sequence == sequence)
         splits = _restricted(splits, {case.id for case in cases})
-    used = {id_ for fold in splits.folds for id_ in fold.every}
+    used = {id_ for fold in splits.folds for id_ in fold.cases}
     training = tuple(case for case in cases if case.id in used and case.subset == TRAINING)
     if not training:
         there = sorted({case.sequence for case in Fingerprint.load(work.fingerprint).training})
         raise UserError(f"--sequence {sequence}", "has no case to train on", f"the data set has {', '.join(there)}")
-    return CasePool(splits.folds, training, splits.held_out, splits.reason, splits.given)
+    return CasePool(splits.folds, training, splits.held_out, splits.reason, splits.user_defined)
 
 
 def _restricted(splits: Splits, kept: set[str]) -> Splits:
@@ -95,37 +95,37 @@ def choose_splits(trainer: Trainer, work: WorkFolder, pool: CasePool, asked: str
     if asked == "all":
         everyone = tuple(case.id for case in pool.training)
         return {"all": Split("folds", Fold(everyone, ()), "every training case")}
-    numbered = {str(k): split for k, split in enumerate(deal(trainer, work, pool))}
+    numbered = {str(k): split for k, split in enumerate(split_cases(trainer, work, pool))}
     if asked != "cv" and asked not in numbered:
         raise UserError(f"--fold {asked}", "does not exist", f"choose from {', '.join(numbered)}, cv, all")
     chosen = numbered if asked == "cv" else {asked: numbered[asked]}
     for name, split in chosen.items():
-        if not split.fold.train or not split.fold.scored.cases:
+        if not split.fold.train or not split.fold.eval_subset.cases:
             lacking = "train on" if not split.fold.train else "score"
             raise UserError(f"fold {name}", f"has no case to {lacking}", "choose another --fold or --sequence")
     return chosen
 
 
-def deal(trainer: Trainer, work: WorkFolder, pool: CasePool) -> tuple[Split, ...]:
-    """Every fold as the recipe deals it: the work folder's, by patient, or by slices.
+def split_cases(trainer: Trainer, work: WorkFolder, pool: CasePool) -> tuple[Split, ...]:
+    """Split into folds as the recipe says: the work folder's, by patient, or slice by slice.
 
-    The user's own folds come before a recipe's dealing of patients. Dealing slices they cannot guide: that is said.
+    The user's own folds replace a recipe's split of patients; where it splits slices they cannot, which is logged.
     """
     settings = trainer.recipe.split
-    if settings is None or (pool.given and settings.by == "patient"):
+    if settings is None or (pool.user_defined and settings.by == "patient"):
         return tuple(Split("folds", fold, pool.reason) for fold in pool.folds)
     if settings.by == "patient":
         return patient_splits(pool.training, settings)
-    if pool.given and distributed.is_main():
+    if pool.user_defined and distributed.is_main():
         log.warning(
-            "WARNING: the work folder's folds (%s) are not used: slices are dealt one by one, so that cases to be "
+            "WARNING: the work folder's folds (%s) are not used: slices are split one by one, so that cases to be "
             "scored are trained on, too; --split patient takes the folds",
             pool.reason,
         )
     slices = allowed_slices(trainer, work.preprocessed(trainer.plan.name), pool.training)
     bare = [case for case, own in slices.items() if not own]
     if bare and distributed.is_main():
-        log.warning("no slice of %s is left by the recipe's steps: in no part, and not scored", listed(bare, 20))
+        log.warning("no slice of %s is left by the recipe's transforms: in no subset, and not scored", listed(bare, 20))
     return slice_splits(slices, settings)
 
 
@@ -138,7 +138,7 @@ def allowed_slices(trainer: Trainer, cases: Path, wanted: Sequence[CaseFingerpri
     axis = trainer.plan.view_axis
     if axis is None:
         raise UserError(
-            "--split slices", f"cannot deal {trainer.plan.name}: it sees whole volumes", "use --split patient"
+            "--split slices", f"cannot split {trainer.plan.name}: it sees whole volumes", "use --split patient"
         )
     folder = prepare_cases(trainer, cases, tuple(case.id for case in wanted))
     slices = {}
@@ -147,7 +147,7 @@ def allowed_slices(trainer: Trainer, cases: Path, wanted: Sequence[CaseFingerpri
         if record.shape[axis] != case.shape[axis]:
             raise UserError(
                 "--split slices",
-                f"deals slices as they were measured; {case.id} has {case.shape[axis]}, the plan makes "
+                f"splits slices as they were measured; {case.id} has {case.shape[axis]}, the plan makes "
                 f"{record.shape[axis]}",
                 "use --split patient, or another --plan",
             )

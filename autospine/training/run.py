@@ -23,7 +23,7 @@ from autospine.inference.model import CARD
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import Split, override
-from autospine.planning.splits import Fold, Part
+from autospine.planning.splits import Fold, Subset
 from autospine.training import distributed
 from autospine.training.folds import (
     CasePool,
@@ -100,8 +100,8 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
             text += f"\nWARNING: {warning}"
         if held_out and distributed.is_main():
             for job in jobs:
-                part = Part("held_out", held_out)
-                table = score_cases(trainer, work.root, job.folder, device, part).table()
+                subset = Subset("held_out", held_out)
+                table = score_cases(trainer, work.root, job.folder, device, subset).table()
                 text += f"\n\n{job.folder.name} on the {len(held_out)} held-out cases:\n{table}"
     return text
 
@@ -213,11 +213,11 @@ def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) 
     lines = []
     cases: list[CaseScore] = [case for each in evaluations for case in each.cases]
     if cases:
-        part = Split.load(jobs[0].folder).fold.scored  # as it was trained: a trainer may take slices alone
-        what = "tested on" if part.name == "test" else "validated on"
-        if part.name == "validation" and len(evaluations) > 1:
+        subset = Split.load(jobs[0].folder).fold.eval_subset  # as it was trained: a trainer may take slices alone
+        what = "tested on" if subset.name == "test" else "validated on"
+        if subset.name == "validation" and len(evaluations) > 1:
             what = "cross-validated over"
-        unit = "case" if part.slices is None else "slice"
+        unit = "case" if subset.slices is None else "slice"
         unit += "" if len(cases) == 1 else "s"
         lines += [f"{what} {len(cases)} {unit}:", evaluation_of(cases, trainer, jobs[0].work).table()]
     place = jobs[0].folder.parent if len(jobs) > 1 else jobs[0].folder

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from autospine.ablation.variants import Ablation
     from autospine.evaluation.cohort import Evaluation
-    from autospine.planning.splits import Part
+    from autospine.planning.splits import Subset
     from autospine.training.job import Job
 
 
@@ -291,12 +291,12 @@ class Trainer(ABC):
         context.updater.update(self.inference, losses())
         return {name: torch.stack([each[name] for each in found]).sum() for name in found[0]}
 
-    def write_tables(self, folder: Path, part: Part, work: Path) -> None:  # noqa: B027
+    def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:  # noqa: B027
         """Writes tables as the paper prints them; none by default.
 
         Args:
             folder: Of the masks and scores; the tables go there too.
-            part: The cases that were scored.
+            subset: The cases that were scored.
             work: The work folder.
         """
 

@@ -23,7 +23,7 @@ from autospine.inference.predictor import Predictor
 from autospine.inference.run import mask_suffix
 from autospine.inference.sliding_window import starts
 from autospine.overlay.draw import draw_overlay
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.spatial import shape_after
 from autospine.training import distributed
@@ -38,7 +38,7 @@ SLICE = "_slice"  # between a case's id and the number of one of its slices
 
 def afterwards(trainer: Trainer, job: Job) -> ValidationCost:
     """How much there is to validate."""
-    scored = job.fold.scored.cases
+    scored = job.fold.eval_subset.cases
     return ValidationCost(count_windows(trainer, job.cases, scored), len(scored))
 
 
@@ -68,12 +68,12 @@ def validate(trainer: Trainer, job: Job) -> Evaluation | None:
 
     Masks and pictures lie beside the model in test/ or validation/, with summary.json, cases.csv and summary.md.
     """
-    if not job.fold.scored.cases or not distributed.is_main():
+    if not job.fold.eval_subset.cases or not distributed.is_main():
         return None
-    return score_cases(trainer, job.work, job.folder, job.device, job.fold.scored)
+    return score_cases(trainer, job.work, job.folder, job.device, job.fold.eval_subset)
 
 
-def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.device, part: Part) -> Evaluation:
+def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.device, subset: Subset) -> Evaluation:
     """Predicts whole cases with a trained model and scores them.
 
     Args:
@@ -81,9 +81,9 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
         work: The work folder, for the cases' files.
         model_folder: The model's; the masks go to a folder in it, named like the part.
         device: Where.
-        part: The cases. Of a part of slices, each of its slices is scored as an image of its own, and no other.
+        subset: The cases. Of a part of slices, each of its slices is scored as an image of its own, and no other.
     """
-    folder = model_folder / part.name
+    folder = model_folder / subset.name
     if trainer.left_out:
         names = ", ".join(anatomy.name for anatomy in trainer.left_out.values())
         log.info("%s has no place for %s: neither learnt nor scored", trainer.label_scheme.name, names)
@@ -91,7 +91,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
     predictor = Predictor(models, device)
     sources = WorkFolder(work).load_sources()
     scores: list[CaseScore] = []
-    for case_id in tqdm(part.cases, desc=part.name, unit="case", disable=None, leave=False):
+    for case_id in tqdm(subset.cases, desc=subset.name, unit="case", disable=None, leave=False):
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
         mask = volumes.read_mask(source.mask)
@@ -100,9 +100,9 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
         picture = folder / f"{case_id}.png"
         draw_overlay(channels[0].array, found.mask, mask.spacing, found.scheme, picture, title=case_id)
         annotated = reference_of(trainer, mask.array, source.mask)
-        for name, images in images_of(case_id, part, trainer.plan.view_axis):
+        for name, images in images_of(case_id, subset, trainer.plan.view_axis):
             pair, schemes = (found.mask[images], annotated[images]), (found.scheme, trainer.prepared.scheme)
-            if part.slices is None:
+            if subset.slices is None:
                 score = evaluate_case(name, *pair, mask.spacing, schemes, (name, source.mask))
             else:  # a slice has no instances
                 rows = score_case(*pair, mask.spacing, *schemes, (name, source.mask))
@@ -110,7 +110,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
             scores.append(score)
     evaluation = evaluation_of(scores, trainer, work)
     evaluation.save(folder)
-    trainer.write_tables(folder, part, work)
+    trainer.write_tables(folder, subset, work)
     return evaluation
 
 
@@ -132,13 +132,13 @@ def reference_of(trainer: Trainer, mask: np.ndarray, path: str) -> np.ndarray:
     return annotated
 
 
-def images_of(case_id: str, part: Part, view_axis: int | None) -> Iterator[tuple[str, tuple[slice, ...]]]:
+def images_of(case_id: str, subset: Subset, view_axis: int | None) -> Iterator[tuple[str, tuple[slice, ...]]]:
     """What of a case is scored: its name, and where it lies; the whole case, or each of its slices in the part."""
-    if part.slices is None:
+    if subset.slices is None:
         yield case_id, (slice(None),) * 3
         return
     axis = view_axis or 0
-    for k in part.slices[case_id]:
+    for k in subset.slices[case_id]:
         yield f"{case_id}{SLICE}{k}", tuple(slice(k, k + 1) if a == axis else slice(None) for a in range(3))
 
 

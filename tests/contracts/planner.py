@@ -256,7 +256,7 @@ class PlannerContract:
 
     def test_one_case_suffices(self) -> None:
         plan = self.plan(case())
-        assert plan.seen.spacing_low == plan.seen.spacing_high == SAGITTAL
+        assert plan.training_domain.spacing_low == plan.training_domain.spacing_high == SAGITTAL
 
     def test_mixed_spacings_are_within_what_was_seen(self) -> None:
         cases = [
@@ -266,12 +266,12 @@ class PlannerContract:
             case("4_t1", spacing=(5.5, 0.9, 0.9), shape=(13, 320, 320), sequence="t1"),
         ]
         plan = self.plan(*cases)
-        assert plan.seen.spacing_low == (0.9, 0.47, 0.47)
-        assert plan.seen.spacing_high == (5.5, 0.9, 0.9)
-        assert plan.seen.sequences == ("t1", "t2", "t2_SPACE")
+        assert plan.training_domain.spacing_low == (0.9, 0.47, 0.47)
+        assert plan.training_domain.spacing_high == (5.5, 0.9, 0.9)
+        assert plan.training_domain.sequences == ("t1", "t2", "t2_SPACE")
         for axis, target in enumerate(plan.grid.spacing):
             if target is not None:
-                assert plan.seen.spacing_low[axis] * 0.5 <= target <= plan.seen.spacing_high[axis]
+                assert plan.training_domain.spacing_low[axis] * 0.5 <= target <= plan.training_domain.spacing_high[axis]
 
     def test_thick_slices_within_a_quarter_keep_their_grid(self) -> None:
         thick = [(4.4 * (1 + share), 0.6, 0.6) for share in (-0.24, 0.0, 0.0, 0.0, 0.24)]

@@ -11,8 +11,7 @@ import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.dataset.cases import listed
-from autospine.planning.recipe import SplitSettings
-from autospine.planning.split_strategies import FILE, PARTS, Split
+from autospine.planning.split_strategies import FILE, SUBSETS, Split, SplitSettings
 from autospine.planning.splits import Fold, FoldSlices
 from autospine.preprocessing.storage import CaseStore
 from autospine.training import distributed
@@ -43,8 +42,8 @@ def with_images(trainer: MedFusionNetTrainer, job: Job) -> Fold:
     middle = any(s.name == "annotated_slices" and s.settings.get("middle") for s in trainer.recipe.transforms)
     if fold.slices is not None or not (middle or trainer.options.enlarge == "before"):
         return fold
-    folder, slices = prepare_cases(trainer, job.cases, fold.every), {}
-    for case in fold.every:
+    folder, slices = prepare_cases(trainer, job.cases, fold.cases), {}
+    for case in fold.cases:
         slices[case] = CaseStore(folder, case).record.slices or ()
     named = _fold_of(*({c: slices[c] for c in ids} for ids in (fold.train, fold.validation, fold.test)))
     _check_left(fold, named, job.fold_name)
@@ -57,7 +56,7 @@ def with_images(trainer: MedFusionNetTrainer, job: Job) -> Fold:
 
 def _check_left(fold: Fold, named: Fold, name: str) -> None:
     scored = named.test if fold.test else named.validation
-    lacking = "" if scored or not fold.scored.cases else "score"
+    lacking = "" if scored or not fold.eval_subset.cases else "score"
     lacking = lacking if named.train else "train on"
     if lacking:
         problem = f"has no annotated slice to {lacking}"
@@ -67,7 +66,7 @@ def _check_left(fold: Fold, named: Fold, name: str) -> None:
 def _say_left_out(fold: Fold, named: Fold) -> None:
     """Names the cases without an annotated slice, part by part: they are in no mean."""
     wholes, kept = ((each.train, each.validation, each.test) for each in (fold, named))
-    for part, before, after in zip(PARTS, wholes, kept, strict=True):
+    for part, before, after in zip(SUBSETS, wholes, kept, strict=True):
         bare = [case for case in before if case not in after]
         if bare:
             log.warning(
@@ -87,9 +86,9 @@ def _fold_of(train: Slices, validation: Slices, test: Slices) -> Fold:
 
 
 def enlarged_first(trainer: MedFusionNetTrainer, fold: Fold, job: Job) -> Fold:
-    """Deals copies of every image to the parts in their shares, and warns.
+    """Assign copies of every image to the subsets in their shares, and warn.
 
-    Augmentation makes each copy's changes afresh, so what is dealt is only on which sides an image stands: with eight
+    Augmentation makes each copy's changes afresh, so that only the subsets of an image are decided here: with eight
     copies and the paper's shares, nearly every test image is also a training image.
     """
     settings, parts = trainer.recipe.split or SplitSettings(), fold.slices
@@ -103,12 +102,12 @@ def enlarged_first(trainer: MedFusionNetTrainer, fold: Fold, job: Job) -> Fold:
         size=(len(images), max(round(trainer.options.enlargement), 1)),
         p=np.array(settings.shares) / sum(settings.shares),
     )  # (images, copies) the part of each
-    dealt: list[dict[str, tuple[int, ...]]] = [{} for _ in every]
+    assigned: list[dict[str, tuple[int, ...]]] = [{} for _ in every]
     for (case, k), sides in zip(images, copies, strict=True):
         for side in set(sides.tolist()):
-            dealt[side][case] = (*dealt[side].get(case, ()), k)
-    enlarged = _fold_of(*dealt)
+            assigned[side][case] = (*assigned[side].get(case, ()), k)
+    enlarged = _fold_of(*assigned)
     if distributed.is_main():
         log.warning("WARNING: %s", WARNING)
-        Split("slices", enlarged, f"copies of every image dealt at random: {WARNING}").save(job.folder)
+        Split("slices", enlarged, f"copies of every image split at random: {WARNING}").save(job.folder)
     return enlarged

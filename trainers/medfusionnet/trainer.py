@@ -42,8 +42,9 @@ from autospine.inference.model import CARD, read_model
 from autospine.networks.repeat_channels import RepeatChannels
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings
-from autospine.planning.splits import Part
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
+from autospine.planning.split_strategies import SplitSettings
+from autospine.planning.splits import Subset
 from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training import distributed
 from autospine.training.budget import ValidationCost
@@ -158,7 +159,7 @@ class MedFusionNetTrainer(Trainer):
             problem = f"{strange[0]} is unknown or named twice" if strange else "are none"
             raise UserError("--members", problem, f"choose from {known}")
         if self.options.enlarge == "before" and round(self.options.enlargement) < 2:
-            problem = f"deals copies, and with an enlargement of {self.options.enlargement:g} there is one of each"
+            problem = f"splits copies, and with an enlargement of {self.options.enlargement:g} there is one of each"
             raise UserError("--option enlarge=before", problem, "add --option enlargement=8, or leave it out")
 
     # One member.
@@ -198,7 +199,7 @@ class MedFusionNetTrainer(Trainer):
         return None if settings is None else replace(settings, mirror_axes=FLIPPED[self.options.flips])
 
     def fit_statistics(self, sampler: PatchSampler) -> None:
-        """An epoch is one pass over the enlarged images; dealt by copies, not all of an image's are trained on."""
+        """An epoch is one pass over the enlarged images; split by copies, not all of an image's are trained on."""
         if self.recipe.iterations_per_epoch is None:
             images = sampler.pass_length() * self.options.enlargement
             if self.options.enlarge == "before":
@@ -212,7 +213,7 @@ class MedFusionNetTrainer(Trainer):
         """Trains each member, searches for weights, and validates the ensemble."""
         fold = with_images(self, job)
         if self.options.enlarge == "before":
-            if not fold.scored.cases:  # nothing is split, so that there is no before
+            if not fold.eval_subset.cases:  # nothing is split, so that there is no before
                 return self._with({"enlarge": "after"}).train(replace(job, fold=fold))
             fold = enlarged_first(self, fold, job)
         job = replace(job, fold=fold)
@@ -244,7 +245,7 @@ class MedFusionNetTrainer(Trainer):
         All members predict the cases of the search; then a pair of them those that are scored.
         """
         fold, members = job.fold, len(self.options.members)
-        searched, scored = (*fold.validation, *fold.test) if fold.validation else (), fold.scored.cases
+        searched, scored = (*fold.validation, *fold.test) if fold.validation else (), fold.eval_subset.cases
         windows = members * count_windows(self, job.cases, searched)
         windows += min(members, 2) * count_windows(self, job.cases, scored)
         cases, sharing = members * len(searched) + len(scored), max(waiting, 1)
@@ -255,7 +256,7 @@ class MedFusionNetTrainer(Trainer):
         names = self.options.members
         models = [read_model(job.folder / f"{PREFIX}{name}") for name in names]
         fold, slices = job.fold, job.fold.slices
-        validation = Part("validation", fold.validation, slices.validation if slices else None)
+        validation = Subset("validation", fold.validation, slices.validation if slices else None)
         if not fold.validation:
             log.warning("no validation cases to choose weights on: every member weighs the same")
             save_ensemble(job.folder, models, [1 / len(names)] * len(names), "equal: no validation cases")
@@ -265,7 +266,7 @@ class MedFusionNetTrainer(Trainer):
             models=tuple(models),
             names=names,
             validation=validation,
-            test=fold.scored if fold.test else None,
+            test=fold.eval_subset if fold.test else None,
             published=FIGURES,
             notes=notes,
         )

@@ -16,7 +16,7 @@ from autospine.inference.run import mask_suffix
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.labels.schemes import LabelScheme
 from autospine.planning.split_strategies import LEAK
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from trainers.modified_unet.slice_scores import ClassScore, SliceScorer
 
 FILE = "table_2"
@@ -53,7 +53,7 @@ PUBLISHED: Mapping[str, Mapping[str, Sequence[float]]] = {
 }
 TOLERANCE_MM = 1.0
 NOTES = (
-    "In brackets what the paper's table 2 prints, on its own slices: 1000 of each sequence, filtered, dealt at random.",
+    "In brackets what the paper's table 2 prints, on its own slices: 1000 of each sequence, filtered, split at random.",
     "Every slice is an image of its own; pixels and contours of all slices are counted together.",
     "Dice and F1 are one number on the same counts. The paper prints two that differ; how it got them is not said.",
     "The paper does not state the unit of its ASD; ours is mm.",
@@ -83,36 +83,36 @@ class Row:
         return None if line is None else line[list(METRICS).index(metric)]
 
 
-def write_table(folder: Path, part: Part, work: WorkFolder, scheme: LabelScheme, view_axis: int) -> None:
+def write_table(folder: Path, subset: Subset, work: WorkFolder, scheme: LabelScheme, view_axis: int) -> None:
     """Writes table_2.md and table_2.csv from the masks that were predicted.
 
     Args:
         folder: Of the predicted masks.
-        part: The cases, or slices, that are scored.
+        subset: The cases, or slices, that are scored.
         work: Where the references lie.
         scheme: The data set's.
         view_axis: Canonical axis along which slices are taken.
     """
     sequences = {case.id: case.sequence for case in Fingerprint.load(work.fingerprint).cases}
     scorers: dict[str, SliceScorer] = {}
-    several = len({sequences[case] for case in part.cases}) > 1
-    for case in part.cases:
+    several = len({sequences[case] for case in subset.cases}) > 1
+    for case in subset.cases:
         names = [sequences[case], *(["all"] if several else [])]
         chosen = [scorers.setdefault(name, SliceScorer(tuple(CLASSES), TOLERANCE_MM)) for name in names]
-        _add(chosen, folder, case, part, work, scheme, view_axis)
+        _add(chosen, folder, case, subset, work, scheme, view_axis)
     ordered = sorted(scorers, key=lambda name: (name == "all", [*PUBLISHED, name].index(name)))
     rows = [
         Row(sequence, name, scorers[sequence].score(label)) for sequence in ordered for label, name in CLASSES.items()
     ]
     write_text(folder / f"{FILE}.csv", _csv(rows))
-    write_text(folder / f"{FILE}.md", _markdown(rows, part))
+    write_text(folder / f"{FILE}.md", _markdown(rows, subset))
 
 
 def _add(
     scorers: Sequence[SliceScorer],
     folder: Path,
     case: str,
-    part: Part,
+    subset: Subset,
     work: WorkFolder,
     scheme: LabelScheme,
     view_axis: int,
@@ -130,7 +130,7 @@ def _add(
         ours[ignored] = theirs[ignored] = 0
     spacing = [mm for axis, mm in enumerate(reference.spacing) if axis != view_axis]
     every = range(reference.array.shape[view_axis])
-    for k in part.slices[case] if part.slices is not None else every:
+    for k in subset.slices[case] if subset.slices is not None else every:
         for scorer in scorers:
             scorer.add(ours.take(k, view_axis), theirs.take(k, view_axis), spacing)
 
@@ -142,14 +142,14 @@ def _csv(rows: Sequence[Row]) -> str:
     return csv_text(header, (word + figure for word, figure in zip(words, figures, strict=True)))
 
 
-def _markdown(rows: Sequence[Row], part: Part) -> str:
-    count = "all" if part.slices is None else str(sum(map(len, part.slices.values())))
-    cases = f"{len(part.cases)} case{'' if len(part.cases) == 1 else 's'}"
+def _markdown(rows: Sequence[Row], subset: Subset) -> str:
+    count = "all" if subset.slices is None else str(sum(map(len, subset.slices.values())))
+    cases = f"{len(subset.cases)} case{'' if len(subset.cases) == 1 else 's'}"
     header = ("sequence", "class", "slices", *METRICS.values())
     cells = [(row.sequence, row.name, str(row.score.slices), *_cells(row)) for row in rows]
     table = Table("", (header, *cells), text_columns=2)
-    notes = NOTES if part.slices is None else (*NOTES, f"WARNING: {LEAK}.")
-    return markdown_page("Table 2", [f"{part.name}: {count} slices of {cases}", table.as_markdown()], notes)
+    notes = NOTES if subset.slices is None else (*NOTES, f"WARNING: {LEAK}.")
+    return markdown_page("Table 2", [f"{subset.name}: {count} slices of {cases}", table.as_markdown()], notes)
 
 
 def _cells(row: Row) -> Iterator[str]:

@@ -31,8 +31,9 @@ from autospine.core.workspace import WorkFolder
 from autospine.networks.modified_unet import ModifiedUNet
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings
-from autospine.planning.splits import Part
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
+from autospine.planning.split_strategies import SplitSettings
+from autospine.planning.splits import Subset
 from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training.data import PatchSampler
 from autospine.training.losses.focal import FocalDice, inverse_root_weights
@@ -126,6 +127,6 @@ class ModifiedUNetTrainer(Trainer):
         loss = FocalDice(self.options.alpha, self.options.gamma, class_weights=self.class_weights)
         return MultiTaskLoss(self.encoding, self.plan.network_axes, loss)
 
-    def write_tables(self, folder: Path, part: Part, work: Path) -> None:
+    def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:
         """Table 2, with the published figures beside ours."""
-        write_table(folder, part, WorkFolder(work), self.plan.scheme, self.plan.view_axis or 0)
+        write_table(folder, subset, WorkFolder(work), self.plan.scheme, self.plan.view_axis or 0)

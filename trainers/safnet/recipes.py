@@ -1,11 +1,12 @@
-"""How the SAFNet paper prepares, deals and trains, for SAFNet and for the networks that it is compared with."""
+"""How the SAFNet paper prepares, splits and trains, for SAFNet and for the networks that it is compared with."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from autospine.augmentation import NO_CHANGE
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
+from autospine.planning.split_strategies import SplitSettings
 from autospine.preprocessing.transforms.base import TransformSettings
 
 PLAN = "3d_volume"

@@ -30,7 +30,7 @@ from autospine.augmentation import AugmentationSettings
 from autospine.networks.safnet import SAFNet, SAFNetComponents
 from autospine.networks.shape import SHARES, NetworkShape
 from autospine.planning.recipe import OptimiserSettings, Recipe
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from autospine.training.losses.binary import BinaryCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import Options, Trainer
@@ -109,7 +109,7 @@ class SAFNetTrainer(Trainer):
             return super().loss()
         return MultiTaskLoss(self.encoding, self.plan.network_axes, BinaryCrossEntropy())
 
-    def write_tables(self, folder: Path, part: Part, work: Path) -> None:
+    def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:
         """Write table 1 of the folds that are scored so far, unless components are left out."""
         if self.components == SAFNetComponents():
             write_table(folder)

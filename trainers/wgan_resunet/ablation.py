@@ -12,7 +12,7 @@ from trainers.wgan_resunet.slice_scores import METRICS
 from trainers.wgan_resunet.tables import STRUCTURES, case_scores
 
 if TYPE_CHECKING:
-    from autospine.planning.splits import Part
+    from autospine.planning.splits import Subset
     from autospine.training.trainer import Trainer
 
 Row = Sequence[Figures]  # body, foramen, lamina
@@ -35,10 +35,10 @@ def _variant(
     return Variant(name, title, {**nothing, **parts}, published, builds_on)
 
 
-def measure(trainer: Trainer, folder: Path, part: Part, work: Path) -> Iterator[Score]:
+def measure(trainer: Trainer, folder: Path, subset: Subset, work: Path) -> Iterator[Score]:
     """Slice by slice, as tables 2 to 4."""
-    for case in part.cases:
-        for score in case_scores(trainer, folder, case, part, work):
+    for case in subset.cases:
+        for score in case_scores(trainer, folder, case, subset, work):
             values = {metric: getattr(score, metric) for metric in METRICS}
             yield Score(case, STRUCTURES[score.label], values)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from autospine.core.errors import UserError
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from autospine.training.trainer import Trainer
 from trainers.wgan_resunet.labels import shows_axial
 from trainers.wgan_resunet.recipes import PLAN, fits_axial_slices
@@ -30,10 +30,10 @@ class AxialComparator(Trainer):
             )
         super().__init__(plan, recipe)
 
-    def write_tables(self, folder: Path, part: Part, work: Path) -> None:
+    def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:
         """Tables 2 to 4, where bodies, foramina and laminae were learnt on axial slices."""
         if self.plan.name == PLAN and shows_axial(self.prepared.scheme, self.prepared.shown):
-            write_table(self, folder, part, work)
+            write_table(self, folder, subset, work)
 
 
 class SliceComparator(AxialComparator):

@@ -1,4 +1,4 @@
-"""How Liu et al. 2024 prepare, deal and train on axial slices: for `wgan_resunet`, and for what it is compared with.
+"""How Liu et al. 2024 prepare, split and train on axial slices: for `wgan_resunet`, and for what it is compared with.
 
 The paper's table 1 gives sizes, batches and epochs of its comparators. All else is as for `wgan_resunet`, so that
 networks are compared on the same slices; optimiser and learning rate of the comparators are *ours*, the generator's.
@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autospine.augmentation import NO_CHANGE
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings, SplitSettings
+from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
+from autospine.planning.split_strategies import SplitSettings
 from autospine.preprocessing.transforms.base import TransformSettings
 
 PLAN = "2d_axial"

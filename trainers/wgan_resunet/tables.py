@@ -14,7 +14,7 @@ from autospine.inference.predict import output_scheme
 from autospine.inference.run import mask_suffix
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.planning.split_strategies import LEAK
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from trainers.wgan_resunet.slice_scores import METRICS, AxialScore, AxialSummary, score_slices, summarise
 
 if TYPE_CHECKING:
@@ -66,22 +66,22 @@ NOTES = (
 )
 
 
-def write_table(trainer: Trainer, folder: Path, part: Part, work: Path) -> None:
+def write_table(trainer: Trainer, folder: Path, subset: Subset, work: Path) -> None:
     """Writes tables_2_to_4.md and tables_2_to_4.csv from the masks that were predicted.
 
     Args:
         trainer: Knows the labels of both masks.
         folder: Of the predicted masks.
-        part: The cases, or slices, that are scored.
+        subset: The cases, or slices, that are scored.
         work: The work folder, for the references.
     """
-    scores = [score for case in part.cases for score in case_scores(trainer, folder, case, part, work)]
+    scores = [score for case in subset.cases for score in case_scores(trainer, folder, case, subset, work)]
     found = {name: summarise(scores, label) for label, name in STRUCTURES.items()}
     write_text(folder / f"{FILE}.csv", _csv(found))
-    write_text(folder / f"{FILE}.md", _markdown(found, part))
+    write_text(folder / f"{FILE}.md", _markdown(found, subset))
 
 
-def case_scores(trainer: Trainer, folder: Path, case: str, part: Part, work: Path) -> list[AxialScore]:
+def case_scores(trainer: Trainer, folder: Path, case: str, subset: Subset, work: Path) -> list[AxialScore]:
     """Scores of one case's slices, or of those that the part has of it."""
     source = Path(WorkFolder(work).load_sources()[case].mask)
     reference = volumes.read_mask(source)
@@ -93,7 +93,7 @@ def case_scores(trainer: Trainer, folder: Path, case: str, part: Part, work: Pat
     ours = conversion(written, target).apply(found, case)
     axis = trainer.plan.view_axis or 0
     scores = score_slices(ours, theirs, reference.spacing, tuple(STRUCTURES), axis, back.target.ignore_label)
-    return scores if part.slices is None else [each for each in scores if each.slice in part.slices[case]]
+    return scores if subset.slices is None else [each for each in scores if each.slice in subset.slices[case]]
 
 
 def _csv(found: Mapping[str, AxialSummary]) -> str:
@@ -112,7 +112,7 @@ def _shown(values: Mapping[str, float], metric: str) -> float:
     return 100 * values[metric] if metric in PERCENT else values[metric]
 
 
-def _markdown(found: Mapping[str, AxialSummary], part: Part) -> str:
+def _markdown(found: Mapping[str, AxialSummary], subset: Subset) -> str:
     tables = []
     for number, (name, ours) in enumerate(found.items(), start=2):
         rows = [("model", *WORDS.values())]
@@ -122,8 +122,8 @@ def _markdown(found: Mapping[str, AxialSummary], part: Part) -> str:
             rows.append((f"{model} (paper)", *(_cell(*theirs[m]) if m in theirs else "" for m in METRICS)))
         title = f"Table {number}: {name}, {ours.slices} slices, {ours.one_sided} of them one-sided"
         tables.append(Table(title, tuple(rows)).as_section())
-    notes = NOTES if part.slices is None else (*NOTES, f"WARNING: {LEAK}.")
-    return markdown_page("Tables 2 to 4", [f"{part.name}: {len(part.cases)} cases", *tables], notes)
+    notes = NOTES if subset.slices is None else (*NOTES, f"WARNING: {LEAK}.")
+    return markdown_page("Tables 2 to 4", [f"{subset.name}: {len(subset.cases)} cases", *tables], notes)
 
 
 def _cell(mean: float, deviation: float) -> str:

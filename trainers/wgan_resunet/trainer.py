@@ -17,7 +17,7 @@ Where the paper is silent or contradicts itself:
 - Weights of the loss are not given: 0.01 * adversarial + cross-entropy + Dice. Adam 1e-4 with betas 0.5 and 0.9.
 - Its histogram threshold was chosen by hand: Otsu's. Rotation and "cropping" of the slices: up to 15 degrees, and
   windows down to four fifths of a side.
-- "60 % training, 10 % validation, and 30 % testing" in five folds: by patient; --split slices deals slices.
+- "60 % training, 10 % validation, and 30 % testing" in five folds: by patient; --split slices splits slices.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from autospine.networks.clustered_attention import Attention
 from autospine.networks.shape import NetworkShape
 from autospine.networks.wgan_resunet import CRITIC_LAYERS, Critic, GeneratorComponents, ResidualAttentionUNet
 from autospine.planning.recipe import OptimiserSettings, Recipe
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from autospine.training.data import Batch
 from autospine.training.losses.adversarial import Constraint, CriticTraining, Kind, discriminator_inputs
 from autospine.training.losses.dice_ce import DiceCrossEntropy
@@ -159,6 +159,6 @@ class WGANResUNetTrainer(Trainer):
         ours = {"loss": loss, "semantic": semantic, "adversarial": adversarial}
         return {**{name: term.detach() for name, term in ours.items()}, **judged}
 
-    def write_tables(self, folder: Path, part: Part, work: Path) -> None:
+    def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:
         """Tables 2 to 4, with the published figures beside ours."""
-        write_table(self, folder, part, work)
+        write_table(self, folder, subset, work)

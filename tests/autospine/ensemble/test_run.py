@@ -20,7 +20,7 @@ from autospine.ensemble.run import EnsembleRequest, make_ensemble, names_of
 from autospine.inference.model import CARD, Model, find_models, read_model, save_model
 from autospine.inference.predict import predict, segment
 from autospine.inference.predictor import Predictor
-from autospine.planning.split_strategies import Protocol, Split
+from autospine.planning.split_strategies import Split, SplitStrategy
 from autospine.planning.splits import Fold, FoldSlices
 from autospine.preprocessing.grid import Grid
 from autospine.volumes import read_image
@@ -49,7 +49,7 @@ def save(tiny_work: WorkFolder, tmp_path: Path) -> Callable[..., Model]:
         kind=ToyTrainer,
         recipe=QUICK,
         fold: Fold = FOLD,
-        protocol: Protocol = "folds",
+        strategy: SplitStrategy = "folds",
         **changes: object,
     ) -> Model:
         recipe = replace(recipe, learns="classes")
@@ -59,7 +59,7 @@ def save(tiny_work: WorkFolder, tmp_path: Path) -> Callable[..., Model]:
         shape = trainer.shape()
         weights = trainer.build(shape).state_dict()
         save_model(job.folder, trainer.model_card(shape, job), weights)
-        Split(protocol, fold, "by hand").save(job.folder)
+        Split(strategy, fold, "by hand").save(job.folder)
         return read_model(job.folder)
 
     return saved
@@ -128,7 +128,7 @@ def test_images_that_a_training_narrowed_its_cases_to_are_searched(
     """Middle slices, no case in two parts: no warning of slices on both sides, and the same cases as whole ones."""
     parts = (dict.fromkeys(ids, (2,)) for ids in (FOLD.train, FOLD.validation, FOLD.test))
     middle = replace(FOLD, slices=FoldSlices(*parts))
-    models = [save("a", fold=middle, protocol="patient"), save("b")]
+    models = [save("a", fold=middle, strategy="patient"), save("b")]
     make_ensemble(asked(tmp_path, *models, search=True, work=tiny_work.root))
     stored = tmp_path / "ensemble" / "probabilities"
     assert {path.stem for path in stored.glob("*/*.json")} == {f"{case}_slice2" for case in IDS[3:]}
@@ -185,13 +185,15 @@ def test_models_that_do_not_go_together(tmp_path: Path, save, changes: dict, pro
     assert not (tmp_path / "ensemble").exists()
 
 
-def test_models_that_were_dealt_other_slices_of_the_same_cases(tmp_path: Path, save) -> None:
-    def dealt(first: int) -> Fold:
+def test_models_that_have_other_slices_of_the_same_cases(tmp_path: Path, save) -> None:
+    def fold_from(first: int) -> Fold:
         parts = [tuple(k for k in range(6) if (k + first) % 3 == part) for part in range(3)]
         slices = FoldSlices(*({case: part for case in IDS} for part in parts))
         return Fold(IDS, IDS, IDS, slices)
 
-    one, same, other = (save(name, fold=dealt(k), protocol="slices") for name, k in zip("abc", (0, 0, 1), strict=True))
+    one, same, other = (
+        save(name, fold=fold_from(k), strategy="slices") for name, k in zip("abc", (0, 0, 1), strict=True)
+    )
     with pytest.raises(UserError, match=r"c: was trained on other slices than .*a; take models of one fold"):
         make_ensemble(asked(tmp_path, one, other))
     make_ensemble(asked(tmp_path, one, same))

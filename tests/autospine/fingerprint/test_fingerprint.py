@@ -75,7 +75,7 @@ def test_whole_fingerprint_survives_json(tmp_path, spine):
     assert found.ordered_labels[0].intervertebral_distance_mm == pytest.approx(12)
 
 
-@pytest.mark.parametrize(("key", "value", "word"), [("version", 99, "version 99"), ("extra", 1, "extra")])
+@pytest.mark.parametrize(("key", "value", "word"), [("version", 99, "newer AutoSpine"), ("extra", 1, "extra")])
 def test_a_file_of_another_version_or_form_is_refused(tmp_path, spine, key, value, word):
     spine(tmp_path, "1_t1")
     path = tmp_path / "fingerprint.json"

@@ -10,7 +10,7 @@ from autospine.planning.plan import TrainingDomain
 from tests.tiny import made_plan, ordered_encoding
 
 SEEN = TrainingDomain((4.0, 0.5, 0.5), (5.0, 0.8, 0.8), (50, 250, 150), (90, 400, 300), ("t1", "t2"), 0.0)
-PLAN = made_plan(ordered_encoding(), seen=SEEN)
+PLAN = made_plan(ordered_encoding(), training_domain=SEEN)
 
 
 def warned(array: np.ndarray, spacing: tuple[float, float, float], sequence: str) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def test_a_constant_image_is_named() -> None:
 
 @pytest.mark.parametrize(("bright", "warned_of"), [(True, False), (False, True)])
 def test_labels_much_darker_than_in_training_are_named(bright: bool, warned_of: bool) -> None:
-    plan = replace(PLAN, seen=replace(SEEN, contrast=(0.5, 1.5)))
+    plan = replace(PLAN, training_domain=replace(SEEN, contrast=(0.5, 1.5)))
     array = np.random.default_rng(0).normal(100, 10, (15, 500, 300)).astype(np.float32)
     mask = np.zeros(array.shape, np.uint8)
     mask[5:9, 100:300, 100:200] = 1

@@ -305,4 +305,4 @@ def test_saved_splits_can_be_given_back(data: Path) -> None:
     again = plan(data, splits=data.parent / "work" / "splits.json").splits
     assert isinstance(again, Splits)
     assert again.folds == first.splits.folds
-    assert (first.splits.given, again.given) == (False, True)
+    assert (first.splits.user_defined, again.user_defined) == (False, True)

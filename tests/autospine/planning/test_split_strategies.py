@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospine.core.errors import UserError
-from autospine.planning.recipe import Recipe, SplitSettings
+from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import (
     LEAK,
     Split,
+    SplitSettings,
     override,
-    part_sizes,
     patient_splits,
     slice_splits,
+    subset_sizes,
 )
 from autospine.planning.splits import Fold, FoldSlices
 from tests.autospine.planning.test_splits import case
@@ -30,7 +31,7 @@ def settings_of(parts: tuple[float, float, float], **changes: object) -> SplitSe
 
 @given(st.integers(3, 300), shares)
 def test_parts_are_in_proportion_and_none_is_empty(count: int, parts: tuple[float, float, float]) -> None:
-    sizes = part_sizes(count, parts)
+    sizes = subset_sizes(count, parts)
     assert sum(sizes) == count
     for size, share in zip(sizes, parts, strict=True):
         assert (size > 0) == (share > 0)
@@ -50,7 +51,7 @@ def test_parts_are_in_proportion_and_none_is_empty(count: int, parts: tuple[floa
     ],
 )
 def test_the_papers_splits(count: int, parts: tuple, expected: tuple) -> None:
-    assert part_sizes(count, parts) == expected
+    assert subset_sizes(count, parts) == expected
 
 
 def test_too_few_patients_are_named() -> None:
@@ -59,7 +60,7 @@ def test_too_few_patients_are_named() -> None:
 
 
 @given(st.integers(3, 30), st.integers(1, 6), st.integers(0, 3))
-def test_patients_stay_together_and_every_case_has_one_part(patients: int, folds: int, seed: int) -> None:
+def test_patients_stay_together_and_every_case_has_one_subset(patients: int, folds: int, seed: int) -> None:
     cases = [case(f"{k}_{series}") for k in range(patients) for series in ("t1", "t2")[: 1 + k % 2]]
     splits = patient_splits(cases, SplitSettings(folds=folds, seed=seed))
     assert len(splits) == min(folds, patients)
@@ -74,7 +75,7 @@ def test_patients_stay_together_and_every_case_has_one_part(patients: int, folds
     assert splits == patient_splits(cases, SplitSettings(folds=folds, seed=seed))
 
 
-def test_another_seed_deals_otherwise() -> None:
+def test_another_seed_splits_otherwise() -> None:
     cases = [case(f"{k}_t1") for k in range(30)]
     assert patient_splits(cases, SplitSettings(seed=0)) != patient_splits(cases, SplitSettings(seed=1))
 
@@ -88,7 +89,7 @@ def test_five_folds_of_mrspineseg_test_no_case_twice() -> None:
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.sets(st.integers(0, 20)), min_size=1), st.integers(1, 6))
-def test_every_slice_has_one_part(given_slices: dict[str, set[int]], folds: int) -> None:
+def test_every_slice_has_one_subset(given_slices: dict[str, set[int]], folds: int) -> None:
     slices = {name: sorted(found) for name, found in given_slices.items()}
     if sum(map(len, slices.values())) < 3:
         with pytest.raises(UserError, match="slice"):
@@ -97,17 +98,17 @@ def test_every_slice_has_one_part(given_slices: dict[str, set[int]], folds: int)
     for split in slice_splits(slices, SplitSettings("slices", folds=folds)):
         parts = split.fold.slices
         assert parts is not None
-        dealt = [
+        assigned = [
             (name, k)
             for part in (parts.train, parts.validation, parts.test)
             for name, found in part.items()
             for k in found
         ]
-        assert sorted(dealt) == sorted((name, k) for name, found in slices.items() for k in found)
+        assert sorted(assigned) == sorted((name, k) for name, found in slices.items() for k in found)
         assert split.fold.train == tuple(parts.train)
         assert split.fold.test == tuple(parts.test)
-        assert split.fold.scored.name == "test"
-        assert split.fold.scored.slices == parts.test
+        assert split.fold.eval_subset.name == "test"
+        assert split.fold.eval_subset.slices == parts.test
         assert all(found == tuple(sorted(found)) for found in parts.train.values())
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autospine.core.errors import UserError
 from autospine.fingerprint.fingerprint import CaseFingerprint, IntensityStatistics
-from autospine.planning.splits import Fold, make_splits, read_splits
+from autospine.planning.splits import VERSION, Fold, make_splits, read_splits
 
 FLAT = IntensityStatistics(0, 0, 1, 2, 2, 1, 1)
 
@@ -71,7 +71,7 @@ def test_same_seed_same_folds(cases, seed):
     assert make_splits(cases, 5, seed) == make_splits(cases, 5, seed)
 
 
-def test_another_seed_deals_equal_patients_otherwise():
+def test_another_seed_splits_equal_patients_otherwise():
     cases = [case(f"{number}_t2") for number in range(20)]
     assert make_splits(cases, seed=0).folds != make_splits(cases, seed=1).folds
 
@@ -133,7 +133,7 @@ def test_nnunet_format(tmp_path):
     assert splits.folds == (Fold(("1_t1",), ("2_t1",)), Fold(("2_t1",), ("3_t1",)))
     assert splits.held_out == ("9_t1",)
     assert "splits.json" in splits.reason
-    assert splits.given
+    assert splits.user_defined
 
 
 def test_a_single_split_with_file_names(tmp_path):
@@ -147,25 +147,20 @@ def test_a_test_part_of_ones_own_is_kept(tmp_path):
     path = write(tmp_path, {"train": ["1_t1", "1_t2"], "validation": ["2_t1"], "test": ["3_t1.mha"]})
     splits = read_splits(path, CASES)
     assert splits.folds == (Fold(("1_t1", "1_t2"), ("2_t1",), ("3_t1",)),)
-    assert splits.folds[0].scored.cases == ("3_t1",)
+    assert splits.folds[0].eval_subset.cases == ("3_t1",)
     assert splits.held_out == ("9_t1",)
-    assert splits.given
+    assert splits.user_defined
     splits.save(tmp_path / "again.json")
     assert read_splits(tmp_path / "again.json", CASES) == splits
 
 
-def test_folds_of_an_older_version_have_no_test_part(tmp_path):
-    content = {
-        "version": 1,
-        "held_out": [],
-        "reason": "",
-        "folds": [{"train": ["1_t1"], "validation": ["2_t1"]}],
-    }
-    older = read_splits(write(tmp_path, content), CASES)
-    assert older.folds == (Fold(("1_t1",), ("2_t1",)),)
-    assert not older.given
-    content["folds"][0]["test"] = ["3_t1"]  # written by hand: planning makes no test part
-    assert read_splits(write(tmp_path, content), CASES).given
+def test_a_test_subset_written_by_hand_into_planned_folds_is_the_users(tmp_path):
+    content = {"version": VERSION, "held_out": [], "reason": "", "folds": [{"train": ["1_t1"], "validation": ["2_t1"]}]}
+    planned = read_splits(write(tmp_path, content), CASES)
+    assert planned.folds == (Fold(("1_t1",), ("2_t1",)),)
+    assert not planned.user_defined
+    content["folds"][0]["test"] = ["3_t1"]
+    assert read_splits(write(tmp_path, content), CASES).user_defined
 
 
 def test_a_leaking_patient_is_warned_about(tmp_path, caplog):
@@ -191,8 +186,9 @@ def test_a_leaking_patient_is_warned_about(tmp_path, caplog):
         ([], "no fold"),
         (["1_t1"], "train"),
         (7, "train"),
-        ({"version": 99, "folds": []}, "version 99"),
-        ({"version": 1, "folds": [], "held_out": [], "reason": "", "extra": 1}, "extra"),
+        ({"version": 99, "folds": []}, "newer AutoSpine"),
+        ({"version": 1, "folds": []}, "older AutoSpine"),
+        ({"version": VERSION, "folds": [], "held_out": [], "reason": "", "extra": 1}, "extra"),
     ],
 )
 def test_splits_at_fault(tmp_path, content, words):

@@ -15,9 +15,8 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.planning.recipe import SplitSettings
-from autospine.planning.split_strategies import LEAK, Split
-from autospine.planning.splits import Fold, FoldSlices, Splits, read_splits
+from autospine.planning.split_strategies import LEAK, Split, SplitSettings
+from autospine.planning.splits import VERSION, Fold, FoldSlices, Splits, read_splits
 from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training import loop
 from autospine.training.folds import (
@@ -91,8 +90,8 @@ def test_the_validation_subset_is_in_no_part(work: WorkFolder, settings: SplitSe
     pool = read_case_pool(work)
     assert pool.held_out == ("4_t2",)
     for split in choose_splits(trainer_of(work, split=settings), work, pool, asked).values():
-        assert "4_t2" not in split.fold.every
-        assert len(split.fold.every) == 5
+        assert "4_t2" not in split.fold.cases
+        assert len(split.fold.cases) == 5
 
 
 # The user's own.
@@ -101,7 +100,7 @@ def test_the_validation_subset_is_in_no_part(work: WorkFolder, settings: SplitSe
 def give(work: WorkFolder) -> tuple[Fold, ...]:
     """Folds as autospine_plan --splits writes them."""
     folds = (Fold(IDS[:3], IDS[3:4], IDS[4:]), Fold(IDS[3:], IDS[:1], IDS[1:3]))
-    own = replace(find_splits(work), folds=folds, reason="given by mine.json", given=True)
+    own = replace(find_splits(work), folds=folds, reason="given by mine.json", user_defined=True)
     own.save(work.splits)
     return folds
 
@@ -111,7 +110,7 @@ def find_splits(work: WorkFolder) -> Splits:
 
 
 @pytest.mark.parametrize("settings", [None, SplitSettings("patient", 0.7, 0.05, 0.25, folds=4)])
-def test_the_users_folds_come_before_a_recipes_dealing(work: WorkFolder, settings: SplitSettings | None) -> None:
+def test_the_users_folds_come_before_a_recipes_split(work: WorkFolder, settings: SplitSettings | None) -> None:
     trainer, folds = trainer_of(work, split=settings), give(work)
     chosen = choose_splits(trainer, work, read_case_pool(work), "cv")
     assert chosen == {str(k): Split("folds", fold, "given by mine.json") for k, fold in enumerate(folds)}
@@ -119,7 +118,7 @@ def test_the_users_folds_come_before_a_recipes_dealing(work: WorkFolder, setting
     assert only == Fold(IDS[1:3:2], IDS[3:4], IDS[5:])
 
 
-def test_slices_are_dealt_without_the_users_folds_which_is_said(
+def test_slices_are_split_without_the_users_folds_which_is_said(
     work: WorkFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     trainer = trainer_of(work, split=SLICES)
@@ -127,7 +126,7 @@ def test_slices_are_dealt_without_the_users_folds_which_is_said(
     assert "not used" not in caplog.text
     give(work)
     split = choose_splits(trainer, work, read_case_pool(work), "0")["0"]
-    assert split.protocol == "slices"
+    assert split.strategy == "slices"
     assert set(split.fold.train) == set(IDS)
     assert "the work folder's folds (given by mine.json) are not used" in caplog.text
 
@@ -140,7 +139,7 @@ def test_a_sequence_leaves_the_others_out(work: WorkFolder, settings: SplitSetti
     pool = read_case_pool(work, "t1")
     trainer = trainer_of(work, split=settings)
     for split in choose_splits(trainer, work, pool, "cv").values():
-        assert {id_.split("_")[1] for id_ in split.fold.every} == {"t1"}
+        assert {id_.split("_")[1] for id_ in split.fold.cases} == {"t1"}
 
 
 def test_a_sequence_that_is_not_there_or_unknown(work: WorkFolder) -> None:
@@ -163,7 +162,7 @@ def test_a_fold_without_the_sequence_is_said(work: WorkFolder) -> None:
 # Slices.
 
 
-def test_every_slice_of_the_plan_is_dealt(work: WorkFolder) -> None:
+def test_every_slice_of_the_plan_is_split(work: WorkFolder) -> None:
     pool = read_case_pool(work)
     slices = allowed_slices(trainer_of(work, split=SLICES), work.preprocessed("2d_sagittal"), pool.training)
     assert slices == dict.fromkeys(sorted(IDS), tuple(range(SHAPE[0])))
@@ -174,7 +173,7 @@ def test_slices_that_a_filter_drops_are_in_no_part(work: WorkFolder) -> None:
     for split in choose_splits(trainer, work, read_case_pool(work), "cv").values():
         parts = split.fold.slices
         assert parts is not None
-        every = [k for part in (parts.train, parts.validation, parts.test) for v in part.values() for k in v]
+        every = [k for subset in (parts.train, parts.validation, parts.test) for v in subset.values() for k in v]
         assert len(every) == 4 * len(IDS)
         assert set(every) == {1, 2, 3, 4}
 
@@ -185,18 +184,18 @@ def test_cases_of_which_no_slice_is_left_are_named(
     slices = {**dict.fromkeys(IDS[1:], (1, 2)), IDS[0]: ()}
     monkeypatch.setattr("autospine.training.folds.allowed_slices", lambda *asked: slices)
     choose_splits(trainer_of(work, split=SLICES), work, read_case_pool(work), "0")
-    assert "no slice of 1_t1 is left by the recipe's steps" in caplog.text
+    assert "no slice of 1_t1 is left by the recipe's transforms" in caplog.text
 
 
-def test_volumes_have_no_slices_to_deal(work: WorkFolder) -> None:
+def test_volumes_have_no_slices_to_split(work: WorkFolder) -> None:
     trainer = trainer_of(work, 3, split=SLICES)
-    with pytest.raises(UserError, match=r"cannot deal 3d_volume.*--split patient"):
+    with pytest.raises(UserError, match=r"cannot split 3d_volume.*--split patient"):
         choose_splits(trainer, work, read_case_pool(work), "0")
 
 
-def test_slices_that_were_not_measured_are_not_dealt(work: WorkFolder) -> None:
+def test_slices_that_were_not_measured_are_not_split(work: WorkFolder) -> None:
     trainer = trainer_of(work, split=SLICES, transforms=(TransformSettings("resize", {"slices": 12}),))
-    with pytest.raises(UserError, match=r"--split slices: deals slices as they were measured"):
+    with pytest.raises(UserError, match=r"--split slices: splits slices as they were measured"):
         choose_splits(trainer, work, read_case_pool(work), "0")
 
 
@@ -276,12 +275,12 @@ def test_split_by_slices_scores_slices_and_says_what_that_means(
     assert cases == {f"{name}_slice{k}" for name, found in tested.items() for k in found}
     assert not (folder / "validation").exists()
     smaller = {
-        "version": 1,
+        "version": VERSION,
         "held_out": [],
         "reason": "",
         "folds": [{"train": IDS[:2], "validation": IDS[2:4]}],
     }
-    work.splits.write_text(json.dumps(smaller))  # what is dealt now is another thing
+    work.splits.write_text(json.dumps(smaller))  # what is split now is another thing
     train(asked(work, split="slices", recipe="best", epochs=2, resume=True))
     assert Split.load(folder) == split
 
@@ -289,9 +288,9 @@ def test_split_by_slices_scores_slices_and_says_what_that_means(
 @pytest.mark.slow
 def test_a_test_part_is_what_is_scored(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SplitSettings("patient", 0.4, 0.3, 0.3)
-    monkeypatch.setitem(ToyTrainer.recipes, "dealt", replace(QUICK, name="dealt", split=settings))
-    said = train(asked(work, recipe="dealt", sequence="t1"))
-    folder = work.model("toy", "2d_sagittal", "dealt_t1", "0")
+    monkeypatch.setitem(ToyTrainer.recipes, "assigned", replace(QUICK, name="assigned", split=settings))
+    said = train(asked(work, recipe="assigned", sequence="t1"))
+    folder = work.model("toy", "2d_sagittal", "assigned_t1", "0")
     (tested,) = Split.load(folder).fold.test
     assert "tested on 1 case" in said
     assert {path.name for path in (folder / "test").glob("*.mha")} == {f"{tested}.mha"}
@@ -319,18 +318,18 @@ def test_scores_of_slices_are_those_of_slices_alone(work: WorkFolder, tmp_path: 
     """A mask that is right on the test slices and wrong elsewhere scores 1."""
     from autospine.evaluation.structures import score_case
     from autospine.labels.conversion import get_scheme
-    from autospine.planning.splits import Part
+    from autospine.planning.splits import Subset
     from autospine.training.validation import images_of
     from tests.tiny import SPACING, spine_mask
 
     reference, scheme = spine_mask(), get_scheme("spider")
     prediction = np.zeros_like(reference)
     prediction[[2, 4]] = reference[[2, 4]]
-    part = Part("test", ("a",), {"a": (2, 4)})
-    images = dict(images_of("a", part, 0))
+    subset = Subset("test", ("a",), {"a": (2, 4)})
+    images = dict(images_of("a", subset, 0))
     assert list(images) == ["a_slice2", "a_slice4"]
     for image in images.values():
         rows = score_case(prediction[image], reference[image], SPACING, scheme, scheme)
         assert rows
         assert all(row.dice == 1 and row.asd_mm == 0 for row in rows)
-    assert list(images_of("a", Part("validation", ("a",)), 0)) == [("a", (slice(None),) * 3)]
+    assert list(images_of("a", Subset("validation", ("a",)), 0)) == [("a", (slice(None),) * 3)]

@@ -106,8 +106,10 @@ def test_warnings_stand_in_words(tmp_path: Path, bright, model: Path, scan) -> N
     from autospine.inference.model import read_model
 
     plan = read_model(model).card.plan
-    seen = replace(plan.seen, spacing_high=(2.0, 4.0, 4.0), sequences=("t1",))
-    page = given(opened(bright(tmp_path / "narrow", replace(plan, seen=seen)).folder), "5_t2.mha", scan("5_t2.mha"))
+    seen = replace(plan.training_domain, spacing_high=(2.0, 4.0, 4.0), sequences=("t1",))
+    page = given(
+        opened(bright(tmp_path / "narrow", replace(plan, training_domain=seen)).folder), "5_t2.mha", scan("5_t2.mha")
+    )
     (said,) = [warning.value for warning in page.warning]
     assert "Spacing from left to right is 4.00 mm" in said
     assert "The sequence t2 was not in the training data" in said

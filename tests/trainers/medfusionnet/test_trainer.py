@@ -151,7 +151,7 @@ def test_an_epoch_is_one_pass_over_the_enlarged_images(tiny_work: WorkFolder, tm
 
 
 def test_enlarging_before_the_split_makes_no_epoch_longer(tiny_work: WorkFolder) -> None:
-    """Of 3535 copies 70 % are trained on, whether their images are or the copies were dealt so."""
+    """Of 3535 copies 70 % are trained on, whether their images are or the copies were split so."""
 
     class Sampler:
         def __init__(self, images: int) -> None:
@@ -205,7 +205,7 @@ def test_members_that_do_not_exist(tiny_work: WorkFolder, members: list[str], pr
 def test_it_trains_members_finds_weights_and_predicts_as_one_model(
     tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Split("patient", SPLIT, "dealt").save(tmp_path)
+    Split("patient", SPLIT, "assigned").save(tmp_path)
     trainer = tiny(tiny_work)
     evaluation = trainer.train(job(tiny_work, tmp_path))
     assert evaluation is not None
@@ -406,11 +406,11 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> Untrained:
 def test_the_middle_slices_are_written_to_split_json(
     tiny_work: WorkFolder, tmp_path: Path, untrained: Untrained
 ) -> None:
-    Split("patient", SPLIT, "dealt").save(tmp_path)
+    Split("patient", SPLIT, "assigned").save(tmp_path)
     made(tiny_work).train(job(tiny_work, tmp_path))
     split = Split.load(tmp_path)
     parts = [dict.fromkeys(ids, (2,)) for ids in (SPLIT.train, SPLIT.validation, SPLIT.test)]
-    assert split == Split("patient", replace(SPLIT, slices=FoldSlices(*parts)), "dealt")
+    assert split == Split("patient", replace(SPLIT, slices=FoldSlices(*parts)), "assigned")
     assert not split.warning
     made(tiny_work).train(job(tiny_work, tmp_path, fold=split.fold, resume=True))
     assert Split.load(tmp_path) == split
@@ -435,7 +435,7 @@ def test_cases_without_an_annotated_slice_are_named_part_by_part(
     fold = Fold(IDS[:3], IDS[3:4], IDS[4:])
     with caplog.at_level(logging.WARNING):
         made(work).train(job(work, tmp_path / "model", fold=fold))
-    assert set(untrained.members[0][1].fold.every) == set(IDS) - set(bare)
+    assert set(untrained.members[0][1].fold.cases) == set(IDS) - set(bare)
     assert "training: 1 of 3 cases have no annotated slice, so they are neither" in caplog.text
     assert "test: 1 of 2 cases have no annotated slice, so they are neither trained on nor scored: 6_t2" in caplog.text
     assert "validation:" not in caplog.text
@@ -445,7 +445,7 @@ def test_cases_without_an_annotated_slice_are_named_part_by_part(
 
 
 def test_whole_cases_stay_whole_in_split_json(tiny_work: WorkFolder, tmp_path: Path, untrained: Untrained) -> None:
-    Split("patient", SPLIT, "dealt").save(tmp_path)
+    Split("patient", SPLIT, "assigned").save(tmp_path)
     made(tiny_work, "adapted").train(job(tiny_work, tmp_path))
     assert Split.load(tmp_path).fold == SPLIT
 
@@ -466,10 +466,10 @@ def test_members_are_checked_before_anything_is_trained(tiny_work: WorkFolder) -
         options = {"enlargement": number}
         refuses(f"enlargement is {number:g}, not at least 1", trainer="medfusionnet", options=options)
     options = {"enlarge": "before"}
-    refuses("enlarge=before: deals copies, .* add --option enlargement=8", trainer="medfusionnet", options=options)
+    refuses("enlarge=before: splits copies, .* add --option enlargement=8", trainer="medfusionnet", options=options)
 
 
-def test_copies_are_dealt_by_every_recipe_that_makes_some(tiny_work: WorkFolder) -> None:
+def test_copies_are_split_by_every_recipe_that_makes_some(tiny_work: WorkFolder) -> None:
     for recipe, changes in (
         ("published", {}),
         ("published_enlarged_first", {}),

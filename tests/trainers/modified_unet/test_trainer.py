@@ -16,7 +16,7 @@ from autospine.labels.conversion import get_scheme
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import LEAK, Split
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from autospine.training.loop import make_batches
 from autospine.training.losses.focal import inverse_root_weights
 from autospine.training.run import TrainRequest, train
@@ -128,10 +128,10 @@ def test_data_without_the_canal_are_refused_unless_allowed(
 
 
 @pytest.mark.slow
-def test_published_deals_the_slices_that_the_filter_leaves(
+def test_published_splits_the_slices_that_the_filter_leaves(
     tiny_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole recipe, smaller: cleaned, filtered, dealt by slices, early stopping, table 2."""
+    """The whole recipe, smaller: cleaned, filtered, split by slices, early stopping, table 2."""
     root = tmp_path / "work"
     shutil.copytree(tiny_work.root, root)
     published = ModifiedUNetTrainer.recipes["published"]
@@ -150,9 +150,9 @@ def test_published_deals_the_slices_that_the_filter_leaves(
     folder = WorkFolder(root).model("modified_unet", "2d_sagittal", "published_t2", "0")
     fold = Split.load(folder).fold
     assert fold.slices is not None
-    dealt = {k for part in (fold.slices.train, fold.slices.test) for found in part.values() for k in found}
-    assert dealt <= {2, 3}  # only there the tiny spine shows its canal
-    assert {case.split("_")[1] for case in fold.every} == {"t2"}
+    assigned = {k for subset in (fold.slices.train, fold.slices.test) for found in subset.values() for k in found}
+    assert assigned <= {2, 3}  # only there the tiny spine shows its canal
+    assert {case.split("_")[1] for case in fold.cases} == {"t2"}
     rows = read_table(folder / "test" / "table_2.csv")
     assert {row["sequence"] for row in rows} == {"t2"}
     assert (folder / "curves.png").exists()
@@ -181,7 +181,7 @@ def predicted(work: WorkFolder, folder: Path, change: dict[int, int] | None = No
 
 def test_right_masks_score_one_and_stand_beside_the_papers_figures(tiny_work: WorkFolder, tmp_path: Path) -> None:
     predicted(tiny_work, tmp_path)
-    table.write_table(tmp_path, Part("test", IDS), tiny_work, SPIDER, 0)
+    table.write_table(tmp_path, Subset("test", IDS), tiny_work, SPIDER, 0)
     rows = read_table(tmp_path / "table_2.csv")
     assert [row["sequence"] for row in rows[::4]] == ["t1", "t2", "all"]
     assert [row["class"] for row in rows[:4]] == ["background", "discs", "vertebrae", "canal"]
@@ -203,7 +203,7 @@ def test_right_masks_score_one_and_stand_beside_the_papers_figures(tiny_work: Wo
 def test_only_the_held_out_slices_count(tiny_work: WorkFolder, tmp_path: Path) -> None:
     predicted(tiny_work, tmp_path, {2: 0})  # the canal, on slices 2 and 3
     slices = {"1_t1": (1, 4), "2_t2": (2, 4)}
-    table.write_table(tmp_path, Part("test", tuple(slices), slices), tiny_work, SPIDER, 0)
+    table.write_table(tmp_path, Subset("test", tuple(slices), slices), tiny_work, SPIDER, 0)
     rows = {(row["sequence"], row["class"]): row for row in read_table(tmp_path / "table_2.csv")}
     assert rows["t1", "canal"]["dice"] == ""
     assert float(rows["t2", "canal"]["dice"]) == 0

@@ -18,7 +18,7 @@ from autospine.inference.predict import predict
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.planning.run import PlanRequest, make_plans
-from autospine.planning.split_strategies import part_sizes
+from autospine.planning.split_strategies import subset_sizes
 from autospine.planning.splits import Fold
 from autospine.preprocessing.transforms.base import (
     CaseData,
@@ -70,7 +70,7 @@ def test_the_published_recipe_is_the_papers(tiny_work: WorkFolder) -> None:
     assert (recipe.schedule.kind, recipe.schedule.patience, recipe.schedule.factor) == ("plateau", 10, 0.5)
     adam = recipe.optimisers["network"]
     assert (adam.kind, adam.learning_rate, adam.weight_decay) == ("adam", 1e-3, 1e-4)
-    assert part_sizes(172, SPLIT.shares) == (138, 4, 30)
+    assert subset_sizes(172, SPLIT.shares) == (138, 4, 30)
     assert trainer.label_scheme.name == "mrspineseg18"
     assert trainer.shape().widths[2:] == (128, 128, 128)
     assert trainer.width_options() == (trainer.shape(),)

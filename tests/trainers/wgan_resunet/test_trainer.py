@@ -19,7 +19,7 @@ from autospine.networks.clustered_attention import AttentionBlock
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.planning.run import PlanRequest, make_plans
-from autospine.planning.splits import Part
+from autospine.planning.splits import Subset
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training import budget
@@ -319,7 +319,7 @@ def test_right_masks_score_one_and_stand_beside_the_papers_figures(tiny_work: Wo
         derived = derive_axial4(reference.array, SPIDER)
         volumes.write_volume(reference.with_array(derived), tmp_path / f"{case_id}.mha")
     trainer = made(tiny_work)
-    trainer.write_tables(tmp_path, Part("validation", IDS[:2]), tiny_work.root)
+    trainer.write_tables(tmp_path, Subset("validation", IDS[:2]), tiny_work.root)
     rows = read_table(tmp_path / "tables_2_to_4.csv")
     ours = [row for row in rows if row["model"] == "ours"]
     assert [row["structure"] for row in ours] == list(table.STRUCTURES.values())
@@ -339,8 +339,8 @@ def test_only_the_held_out_slices_count(tiny_work: WorkFolder, tmp_path: Path) -
     empty = np.zeros_like(reference.array)
     volumes.write_volume(reference.with_array(empty), tmp_path / f"{case_id}.mha")
     row = int(np.flatnonzero((reference.array == 1).any((0, 2)))[0])
-    part = Part("test", (case_id,), {case_id: (row,)})
-    scores = table.case_scores(made(tiny_work), tmp_path, case_id, part, tiny_work.root)
+    subset = Subset("test", (case_id,), {case_id: (row,)})
+    scores = table.case_scores(made(tiny_work), tmp_path, case_id, subset, tiny_work.root)
     assert {score.slice for score in scores} == {row}
     assert all((score.dice, score.both) == (0, False) for score in scores)
 
@@ -350,8 +350,8 @@ def test_a_test_case_without_canal_is_in_no_table(tmp_path: Path) -> None:
     reference = volumes.read_mask(work.load_sources()[IDS[0]].mask)
     found = np.ones_like(reference.array)
     volumes.write_volume(reference.with_array(found), tmp_path / f"{IDS[0]}.mha")
-    part = Part("test", (IDS[0],))
-    assert table.case_scores(made(work), tmp_path, IDS[0], part, work.root) == []
+    subset = Subset("test", (IDS[0],))
+    assert table.case_scores(made(work), tmp_path, IDS[0], subset, work.root) == []
 
 
 def test_the_published_figures_are_the_papers() -> None:
