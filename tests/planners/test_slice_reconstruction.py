@@ -92,5 +92,5 @@ def test_a_spacing_that_no_scan_can_have_is_refused(spacing: float) -> None:
 
 def test_plans_from_before_this_rule_are_refused() -> None:
     data = TestSliceReconstruction().plan().to_dict() | {"version": 2}
-    with pytest.raises(UserError, match=r"older AutoSpine \(plan version 2\); run autospine_plan again"):
+    with pytest.raises(UserError, match=r"older AutoSpine; run autospine_plan again"):
         Plan.from_dict(data, "plans.json")

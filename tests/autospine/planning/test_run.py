@@ -195,7 +195,7 @@ def test_the_users_own_folds_are_taken(data: Path) -> None:
     assert outcome.splits.folds[0].validation == ("2_t2",)
     assert stored(data.parent / "work") == ["1_t1", "1_t2", "2_t2"]
     assert read_json(data.parent / "work/splits.json")["reason"] == "given by mine.json"
-    assert read_json(data.parent / "work/splits.json")["given"]
+    assert read_json(data.parent / "work/splits.json")["user_defined"]
 
 
 def test_validation_cases_are_in_no_fold_and_not_preprocessed(data: Path) -> None:
