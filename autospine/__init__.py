@@ -7,15 +7,42 @@ from typing import TYPE_CHECKING, Any
 from autospine.core.version import __version__
 
 if TYPE_CHECKING:
-    from autospine.inference.predict import Segmentation, predict
+    from autospine.api import (
+        Segmentation,
+        ablate,
+        clean,
+        evaluate,
+        extract_slices,
+        make_ensemble,
+        plan,
+        predict,
+        predict_scans,
+        reconstruct,
+        train,
+        write_phantom,
+    )
 
-__all__ = ["Segmentation", "__version__", "predict"]
+__all__ = [
+    "Segmentation",
+    "__version__",
+    "ablate",
+    "clean",
+    "evaluate",
+    "extract_slices",
+    "make_ensemble",
+    "plan",
+    "predict",
+    "predict_scans",
+    "reconstruct",
+    "train",
+    "write_phantom",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads `predict` and `Segmentation` when first used, so that commands start quickly."""
-    if name in ("predict", "Segmentation"):
-        from autospine import prediction
+    """Load the calls of `autospine.api` when one is first used, so that commands start quickly."""
+    if name in __all__:
+        from autospine import api
 
-        return getattr(prediction, name)
+        return getattr(api, name)
     raise AttributeError(f"module 'autospine' has no attribute {name!r}")

@@ -122,7 +122,7 @@ GRAPH = {module: set(imported(path)) - {module} for module, path in FILES.items(
 
 def package_of(module: str) -> str:
     """Return the package under `autospine`, "planners", "trainers", or "autospine" for the Python API."""
-    top, _, rest = module.partition(".")
+    top, _, rest = module.removesuffix(".api").partition(".")
     return rest.partition(".")[0] if top == "autospine" and rest else top
 
 

@@ -39,7 +39,21 @@ SCORED = "summary.json"  # what a validation writes
 
 @dataclass(frozen=True)
 class AblateRequest:
-    """What autospine_ablate is asked; see its --help."""
+    """What autospine_ablate is asked.
+
+    Attributes:
+        work: Folder that planning filled.
+        trainer: One that declares variants.
+        plan: Name of a plan; None takes the first that the trainer takes.
+        recipe: Name of one of the trainer's recipes; None takes its first.
+        fold: A fold's number.
+        epochs: Of each variant; None takes the recipe's.
+        minutes: For each variant, validation included.
+        size: Pixels of the longer side of the slices; None follows the recipe.
+        seed: Of weights and patches.
+        device: "auto", "cpu" or "cuda".
+        resume: Go on where an ablation stopped.
+    """
 
     work: Path
     trainer: str

@@ -27,7 +27,17 @@ WRITTEN_AS = {".mhd": ".mha", None: ".nii.gz"}  # a header file's mask becomes o
 
 @dataclass(frozen=True)
 class CleanRequest:
-    """What autospine_clean is asked; see its --help."""
+    """What autospine_clean is asked.
+
+    Attributes:
+        masks: A mask, or a folder of masks.
+        output: Folder for the clean masks.
+        rules: "adapted" or "published".
+        labels: Label scheme of the masks; None takes what dataset.json says, else spider.
+        keep_labels: Keep the masks' own integers instead of semantic4's.
+        report: CSV of the pixels that each rule changed.
+        workers: Processes at once; 0 is one per core.
+    """
 
     masks: Path
     output: Path

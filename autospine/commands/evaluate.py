@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from autospine.commands.shared import add_workers, make_parser, run
+from autospine.commands.shared import add_workers, make_parser, make_request, run
 
 EXAMPLES = """  autospine_evaluate predictions masks
   autospine_evaluate predictions dataset -o scores --by vendor
@@ -32,7 +32,7 @@ def main() -> int:
         type=Path,
         nargs="+",
         default=[],
-        help="folders of other systems to test PRED against",
+        help="folders of other methods to test PRED against",
     )
     scheme = "a scheme's name, a scheme file or a dataset.json (default: the folder's own, else found out)"
     parser.add_argument("--pred-labels", metavar="SCHEME", help=f"labels of PRED: {scheme}")
@@ -55,36 +55,20 @@ def main() -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    """Prints the scores; 2 if a case could not be scored."""
-    from autospine.core.files import check_writable
-    from autospine.core.machine import workers_for
-    from autospine.evaluation.report.text import as_text, save
-    from autospine.evaluation.run import Settings, score_systems
-    from autospine.labels.conversion import get_scheme
+    from autospine.evaluation.evaluate import EvaluateRequest, evaluate
+    from autospine.evaluation.report.text import as_text
 
-    settings = Settings(
-        pred_scheme=get_scheme(options.pred_labels) if options.pred_labels else None,
-        ref_scheme=get_scheme(options.ref_labels) if options.ref_labels else None,
-        tolerance_mm=options.tolerance,
-        by=tuple(options.by) if options.by else None,
-        images=options.images,
-        spider=options.protocol == "spider",
-        workers=workers_for(options.workers),
-    )
+    comparison = evaluate(make_request(EvaluateRequest, options))
+    print(as_text(comparison, _width()))
     if options.output:
-        check_writable(options.output)
-    study = score_systems([options.prediction, *options.against], options.reference, settings)
-    print(as_text(study, _width()))
-    if options.output:
-        save(study, options.output, page=True)
         print(f"\nThe whole report: {options.output / 'report.html'}")
-    for line in study.failures:
+    for line in comparison.failures:
         sys.stderr.write(f"autospine_evaluate: error: {line}\n")
-    return 2 if study.failures else 0
+    return 2 if comparison.failures else 0
 
 
 def _width() -> int | None:
-    """Of the terminal; None where the text goes to a file."""
+    """Return the width of the terminal; None where the text goes to a file."""
     return os.get_terminal_size(sys.stdout.fileno()).columns or None if sys.stdout.isatty() else None
 
 

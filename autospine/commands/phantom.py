@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from autospine.commands.shared import add_workers, make_parser, run
 
@@ -28,11 +27,10 @@ def main() -> int:
 
 
 def _phantom(options: argparse.Namespace) -> int:
-    from autospine.phantom.series import Size
+    from autospine.core.machine import workers_for
     from autospine.phantom.write import write_phantom
 
-    workers = options.workers or os.cpu_count() or 1
-    ids = write_phantom(options.out, options.cases, options.seed, Size(options.size), workers)
+    ids = write_phantom(options.out, options.cases, options.seed, options.size, workers_for(options.workers))
     print(f"{options.out}: {len(ids)} series of {len({i.split('_')[0] for i in ids})} patients")
     return 0
 

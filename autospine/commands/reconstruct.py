@@ -47,10 +47,8 @@ def main() -> int:
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from autospine.core.machine import workers_for
     from autospine.reconstruction.run import ReconstructRequest, reconstruct_all, summary
 
-    options.workers = workers_for(options.workers)
     outcome = reconstruct_all(make_request(ReconstructRequest, options))
     print(summary(outcome.done, options.output))
     for line in outcome.failures:

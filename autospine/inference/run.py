@@ -28,7 +28,20 @@ DICOM_SUFFIX = ".nii.gz"
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What autospine_predict is asked; see its --help."""
+    """What autospine_predict is asked.
+
+    Attributes:
+        inputs: Scans, folders of scans, or DICOM folders.
+        output: Folder for masks and reports.
+        models: Folders of models, of their folds, or of ensembles.
+        labels: Label scheme of the masks; None takes the data set's own.
+        device: "auto", "cpu" or "cuda".
+        workers: Threads that write; 0 is one per core.
+        overlay: Write a picture with coloured labels beside each mask.
+        probabilities: Write class probabilities (.npy) beside each mask.
+        panoptic: Write instance maps and tables of the objects.
+        overwrite: Predict again what is there already.
+    """
 
     inputs: tuple[Path, ...]
     output: Path

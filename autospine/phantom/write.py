@@ -81,7 +81,9 @@ def _make_and_save(index: int, out: Path, cases: int, seed: int, size: Size) -> 
     return overview_row(case, seed, cases), grading_rows(case)
 
 
-def write_phantom(out: str | Path, cases: int, seed: int = 0, size: Size = Size.FULL, workers: int = 1) -> list[str]:
+def write_phantom(
+    out: str | Path, cases: int, seed: int = 0, size: Size | str = Size.FULL, workers: int = 1
+) -> list[str]:
     """Write a phantom set: images/, masks/, overview.csv, radiological_gradings.csv.
 
     The same seed and size give the same bytes, and case k is the same however many are made; only the
@@ -91,7 +93,7 @@ def write_phantom(out: str | Path, cases: int, seed: int = 0, size: Size = Size.
         out: A new or empty folder, or one that an interrupted run with the same seed and size has begun.
         cases: How many series.
         seed: Any whole number from 0 on.
-        size: The grid.
+        size: The grid, "small" or "full".
         workers: Threads or processes at once.
 
     Returns:
@@ -101,7 +103,7 @@ def write_phantom(out: str | Path, cases: int, seed: int = 0, size: Size = Size.
         UserError: Bad numbers, or a folder that cannot take the set.
     """
     check_request(cases, seed, workers)
-    out = Path(out)
+    out, size = Path(out), Size(size)
     check_folder(out, seed, size)
     ids = [find_series(seed, index).id for index in range(cases)]
     work = partial(_make_and_save, out=out, cases=cases, seed=seed, size=size)

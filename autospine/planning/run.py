@@ -32,7 +32,24 @@ PIXELS_MM = (0.1, 10.0)  # of --pixel-spacing
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What autospine_plan is asked; see its --help."""
+    """What autospine_plan is asked.
+
+    Attributes:
+        dataset: Folder with images/ and masks/.
+        work: Folder that gets everything that is made.
+        plans: Names of planners.
+        labels: Label scheme of the masks: a name or a file; None finds out.
+        device: "auto", "cpu" or "cuda".
+        memory_gib: That training may use; None takes 60 % of what there is.
+        minutes: Of a training whose length is estimated.
+        folds: By patient; fewer if there are fewer patients.
+        splits: The user's own folds (JSON).
+        slice_spacing: mm between slices of slice_reconstruction; None is 1.
+        slice_method: How slice_reconstruction interpolates slices; None is linear.
+        pixel_spacing: mm in-plane; None follows the data.
+        workers: Processes at once; 0 is one per core.
+        dry_run: Decide, and write nothing.
+    """
 
     dataset: Path
     work: Path

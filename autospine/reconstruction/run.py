@@ -11,6 +11,7 @@ import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable
+from autospine.core.machine import workers_for
 from autospine.core.parallel import run_cases
 from autospine.reconstruction.annotated import annotated_slices
 from autospine.reconstruction.grid import SliceGrid, plan_slices
@@ -29,7 +30,18 @@ WRITTEN_AS = {".mhd": ".mha", None: ".nii.gz"}  # a header with its data apart, 
 
 @dataclass(frozen=True)
 class ReconstructRequest:
-    """What autospine_reconstruct is asked; see its --help."""
+    """What autospine_reconstruct is asked.
+
+    Attributes:
+        input: A scan, a folder of them or a DICOM folder.
+        output: Folder for the scans; with masks, of images/ and masks/.
+        masks: Folder of masks of the same names.
+        slice_spacing: Wanted slice distance in mm.
+        method: How images are interpolated: "linear", "cubic" or "registration".
+        mask_rule: How masks are interpolated: "aligned" or "box".
+        table: CSV for measurements of every label in every slice.
+        workers: Processes at once; 0 is one per core.
+    """
 
     input: Path
     output: Path
@@ -38,7 +50,7 @@ class ReconstructRequest:
     method: Method = "linear"
     mask_rule: Rule = "aligned"
     table: Path | None = None
-    workers: int = 1
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,7 @@ def reconstruct_all(request: ReconstructRequest) -> Outcome:
         _check_table(request.table, jobs)
     check_writable(request.output)
     copy_files(files, request.output)  # first: an interrupted run must not lose who is for validation
-    answers = run_cases(_interpolate, jobs, [job.id for job in jobs], "reconstruct", request.workers)
+    answers = run_cases(_interpolate, jobs, [job.id for job in jobs], "reconstruct", workers_for(request.workers))
     done = tuple(answer for answer in answers if not answer.failed)
     if request.table is not None:
         write_measurements(request.table, [(one.id, one.measurements) for one in done])

@@ -34,7 +34,21 @@ LEAST = 16  # pixels
 
 @dataclass(frozen=True)
 class SlicesRequest:
-    """What autospine_slices is asked; see its --help."""
+    """What autospine_slices is asked.
+
+    Attributes:
+        dataset: Folder with images/ and masks/.
+        output: Folder for images/, masks/ and the index.
+        size: Width and height of the pictures, in pixels.
+        labels: Label scheme of the PNG masks.
+        mask_labels: That of the scans' masks; None takes what dataset.json says, else spider.
+        plane: "sagittal", "axial" or "coronal".
+        rules: Rules of mask cleaning; None leaves masks as they are.
+        filtered: Write only slices that the slice filter keeps.
+        max_ratio: Of the filter, the largest class weight ratio.
+        colours: Write coloured previews, too.
+        workers: Processes at once; 0 is one per core.
+    """
 
     dataset: Path
     output: Path

@@ -42,7 +42,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What autospine_train is asked; see its --help."""
+    """What autospine_train is asked.
+
+    Attributes:
+        work: Folder that planning filled.
+        trainer: Name of a trainer.
+        plan: Name of a plan; None takes what the trainer is made for.
+        fold: A fold's number, "cv" for every fold, "all" for every case.
+        recipe: Name of one of the trainer's recipes; None takes its first.
+        split: "patient" or "slices"; None splits as the recipe says.
+        sequence: Train and score on cases of one sequence; None takes all.
+        allow_missing_classes: Train although the data lack a structure of the trainer's scheme.
+        members: Of an ensemble, the networks to train; None trains all.
+        options: Choices that the trainer offers beside its recipes.
+        epochs: Of each fold; None takes the recipe's.
+        minutes: For each fold, validation included.
+        seed: Of weights and patches.
+        device: "auto", "cpu" or "cuda".
+        resume: Go on where a training stopped.
+        held_out: Score the data set's validation subset as well.
+        compile: Use torch.compile.
+        tensorboard: Log for TensorBoard too.
+    """
 
     work: Path
     trainer: str = "unet"

@@ -1,0 +1,79 @@
+"""What each command does, as one call: the arguments are the fields of the command's request, by position or by name.
+
+Text is taken for a path, and a list or a single thing for a tuple, where the request holds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from inspect import getdoc, signature
+from pathlib import Path
+from types import UnionType
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from autospine.ablation.run import AblateRequest
+from autospine.ablation.run import ablate as run_ablation
+from autospine.cleaning.run import CleanRequest, clean_all
+from autospine.ensemble.run import EnsembleRequest
+from autospine.ensemble.run import make_ensemble as run_ensemble
+from autospine.evaluation.evaluate import EvaluateRequest
+from autospine.evaluation.evaluate import evaluate as run_evaluation
+from autospine.inference.predict import Segmentation, predict
+from autospine.inference.run import PredictRequest
+from autospine.inference.run import predict_scans as run_prediction
+from autospine.phantom.write import write_phantom
+from autospine.planning.run import PlanRequest, make_plans
+from autospine.reconstruction.run import ReconstructRequest, reconstruct_all
+from autospine.slices.batch import SlicesRequest, cut_all
+from autospine.training.run import TrainRequest
+from autospine.training.run import train as run_training
+
+P = ParamSpec("P")
+Request = TypeVar("Request", bound=Any)
+Result = TypeVar("Result")
+
+__all__ = ["Segmentation", "predict", "write_phantom"]
+
+
+def _call(name: str, request: Callable[P, Request], run: Callable[[Request], Result]) -> Callable[P, Result]:
+    """Return `run` as a function `name` of its request's fields, with their documentation."""
+    types = get_type_hints(request)
+    _, _, arguments = str(getdoc(request)).partition("Attributes:\n")
+
+    @wraps(run)
+    def call(*args: P.args, **options: P.kwargs) -> Result:
+        asked = request(*args, **options)
+        return run(replace(asked, **{name: _as(kind, getattr(asked, name)) for name, kind in types.items()}))
+
+    call.__doc__ = str(getdoc(run)).replace("Raises:\n", f"Args:\n{arguments}\n\nRaises:\n")
+    returned = signature(run).return_annotation
+    call.__signature__ = signature(request).replace(return_annotation=returned)  # type: ignore[attr-defined]
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """Return a value as a field of that type holds it."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if value is None:
+        return None
+    if Path in kinds:
+        return Path(value)
+    for each in kinds:
+        if get_origin(each) is tuple:
+            items = (value,) if isinstance(value, (str, Path)) else value
+            return tuple(Path(item) if Path in get_args(each) else item for item in items)
+    return value
+
+
+plan = _call("plan", PlanRequest, make_plans)
+train = _call("train", TrainRequest, run_training)
+ablate = _call("ablate", AblateRequest, run_ablation)
+make_ensemble = _call("make_ensemble", EnsembleRequest, run_ensemble)
+predict_scans = _call("predict_scans", PredictRequest, run_prediction)
+evaluate = _call("evaluate", EvaluateRequest, run_evaluation)
+reconstruct = _call("reconstruct", ReconstructRequest, reconstruct_all)
+clean = _call("clean", CleanRequest, clean_all)
+extract_slices = _call("extract_slices", SlicesRequest, cut_all)
