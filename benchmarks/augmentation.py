@@ -1,7 +1,8 @@
-"""Prints what augmentation costs: all of it on average, and each change done to every sample, on one core."""
+"""Print what augmentation costs: all of it on average, and each change done to every sample, on one core."""
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from dataclasses import fields, replace
@@ -27,6 +28,7 @@ def milliseconds(shape: tuple[int, ...], settings: AugmentationSettings, repeats
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     torch.set_num_threads(1)
     names = [field.name for field in fields(AugmentationSettings) if field.name.endswith("_probability")]
     nothing = replace(AugmentationSettings(), **dict.fromkeys(names, 0.0))

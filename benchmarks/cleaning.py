@@ -1,4 +1,4 @@
-"""Times mask cleaning of 100 slices of 512 x 640 pixels, by each set of rules, in semantic4 and with own labels kept.
+"""Time mask cleaning of 100 slices of 512 x 640 pixels, by each set of rules, in semantic4 and with own labels kept.
 
 The masks are the sagittal slices of a phantom, brought to that size as the recipe does, with specks in them as bad
 conversions leave. Reading and writing are not timed. Target: less than 2 s for either set of rules, one process.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from figures import alternate, parser, timed, workplace
+from figures import alternate, make_parser, timed, workspace
 
 from autospine.cleaning.clean import RuleSet, clean_labels, clean_mask
 from autospine.dataset.cases import load_dataset
@@ -26,8 +26,8 @@ RULES: tuple[RuleSet, ...] = ("published", "adapted")
 
 
 def main() -> None:
-    options = parser(__doc__).parse_args()
-    with workplace(options.dataset) as (dataset, _):
+    options = make_parser(__doc__).parse_args()
+    with workspace(options.dataset) as (dataset, _):
         masks = slices(dataset)
     labelled = np.count_nonzero(masks) / masks.size
     print(f"{len(masks)} masks of {COLUMNS} x {ROWS}, {labelled:.0%} labelled, {SPECKS:.1%} specks")

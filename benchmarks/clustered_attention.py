@@ -23,10 +23,10 @@ LARGEST_MATERIALISED = 16384
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--repeats", type=int, default=3)
-    made.add_argument("--one", nargs=2, metavar=("KIND", "N"), help=argparse.SUPPRESS)
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--one", nargs=2, metavar=("KIND", "N"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
     if options.one:
         print(*measure(options.one[0], int(options.one[1]), options.repeats))
         return

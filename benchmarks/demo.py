@@ -20,7 +20,7 @@ SEED, NEW_SEED = 1, 2  # another seed: patients that no training has seen
 MODEL = Path("models/unet/2d_sagittal/adapted/fold_0")
 
 
-def say(text: str) -> None:
+def show(text: str) -> None:
     print(text, flush=True)
 
 
@@ -34,12 +34,12 @@ def find_command(name: str) -> str:
 
 
 def step(title: str, *command: str | Path) -> None:
-    """Shows a command and runs it; ends the demo with its exit status if it fails."""
+    """Show a command and runs it; ends the demo with its exit status if it fails."""
     words = [str(word) for word in command]
-    say(f"\n== {title}\n$ {shlex.join(words)}")
+    show(f"\n== {title}\n$ {shlex.join(words)}")
     status = subprocess.run([find_command(words[0]), *words[1:]], check=False).returncode
     if status:
-        say(f"\ndemo: {words[0]} ended with status {status}; mend what it says above and run the demo again")
+        show(f"\ndemo: {words[0]} ended with status {status}; fix what it names above and run the demo again")
         raise SystemExit(status)
 
 
@@ -71,9 +71,9 @@ def run(folder: Path, minutes: float) -> None:
     )
     step("6. Score them", "autospine_evaluate", masks, new, "-o", folder / "scores")
     pictures = sorted(masks.glob("*.png"))
-    say("\nwhat to look at:")
+    show("\nwhat to look at:")
     for picture in pictures:
-        say(f"  {picture}")
+        show(f"  {picture}")
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
         run(options.folder, options.minutes)
     except KeyboardInterrupt:
         raise SystemExit("demo: interrupted; run it again to go on") from None
-    say(f"done in {(time.monotonic() - begun) / 60:.1f} minutes")
+    show(f"done in {(time.monotonic() - begun) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

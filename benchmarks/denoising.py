@@ -1,4 +1,4 @@
-"""Prints what denoising gains on phantom slices with Gaussian noise, and how long it takes per slice.
+"""Print what denoising gains on phantom slices with Gaussian noise, and how long it takes per slice.
 
 The scanner of these phantoms has no noise of its own. Gains are in dB of peak signal-to-noise ratio over the noisy
 slices, the mean over phantoms; both methods use the same estimate of the noise. Target: shearlets at least as good as
@@ -51,10 +51,10 @@ def gains(step: IntensityTransform, clean: list[np.ndarray], level: float) -> li
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--cases", type=int, default=4, help="phantoms of each size (default: 4)")
-    made.add_argument("--seed", type=int, default=3, help="of the phantoms (default: 3)")
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=4, help="phantoms of each size (default: 4)")
+    parser.add_argument("--seed", type=int, default=3, help="of the phantoms (default: 3)")
+    options = parser.parse_args()
     print(machine())
     for size in Size:
         clean = clean_slices(size, options.seed, options.cases)

@@ -1,11 +1,11 @@
-"""Draws docs/phantom.png: four phantom series, each without and with its mask's colours.
+"""Draw docs/phantom.png: four phantom series, each without and with its mask's colours.
 
 Run from the repository's root: python benchmarks/draw_phantom.py [OUT]
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import matplotlib
@@ -48,7 +48,9 @@ def coloured(grey: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def main() -> None:
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/phantom.png")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("docs/phantom.png"), help="default: docs/phantom.png")
+    out = parser.parse_args().out
     figure, axes = plt.subplots(2, 4, figsize=(12, 7), facecolor="black")
     for column, case in enumerate(choose()):
         middle = case.image.shape[0] // 2

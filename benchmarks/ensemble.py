@@ -1,4 +1,4 @@
-r"""Trains MedFusionNet for some minutes and checks what its search for weights promises.
+r"""Train MedFusionNet for some minutes and check what its search for weights promises.
 
 Prints: whether every score of the search equals brute force on the members' whole probabilities, the difference to the
 better member on the test part with its interval, the search's peak memory, and the time of an ensemble's
@@ -23,28 +23,28 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from figures import Spread, alternate, call, command, parser, ratios, say_ratio, timed, workplace
+from figures import Spread, alternate, call, command, make_parser, print_ratio, ratios, timed, workspace
 
 SEARCH_GB, TIME_RATIO = 1.0, 1.0  # targets
 
 
 def main() -> None:
-    made = parser(__doc__.splitlines()[0] if __doc__ else None)
-    made.add_argument("--minutes", type=float, default=20, help="of the whole training (default: 20)")
-    made.add_argument("--members", help="default: all four")
-    made.add_argument("--recipe", default="adapted")
-    made.add_argument("--fold", default="0")
-    made.add_argument("--cases", type=int, default=24, help="of the phantom (default: 24)")
-    made.add_argument("--size", default="small", help="of the phantom (default: small)")
-    made.add_argument("--keep", type=Path, metavar="WORK", help="work folder that stays (default: none)")
-    made.add_argument("--peak", type=Path, nargs=2, metavar=("FOLDER", "COUNT"), help="used by itself")
-    options = made.parse_args()
+    parser = make_parser(__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--minutes", type=float, default=20, help="of the whole training (default: 20)")
+    parser.add_argument("--members", help="default: all four")
+    parser.add_argument("--recipe", default="adapted")
+    parser.add_argument("--fold", default="0")
+    parser.add_argument("--cases", type=int, default=24, help="of the phantom (default: 24)")
+    parser.add_argument("--size", default="small", help="of the phantom (default: small)")
+    parser.add_argument("--keep", type=Path, metavar="WORK", help="work folder that stays (default: none)")
+    parser.add_argument("--peak", type=Path, nargs=2, metavar=("FOLDER", "COUNT"), help="used by itself")
+    options = parser.parse_args()
     if options.peak:
         print(peak_of_search(options.peak[0], int(str(options.peak[1]))))
         return
     with ExitStack() as stack:
         dataset = options.dataset or phantom(stack.enter_context(TemporaryDirectory()), options)
-        dataset, folder = stack.enter_context(workplace(dataset))
+        dataset, folder = stack.enter_context(workspace(dataset))
         work = options.keep or folder / "work"
         call(command("plan", dataset, work, "--plans", "2d_sagittal"))
         extra = ["--members", options.members] if options.members else []
@@ -80,7 +80,7 @@ def report(work: Path, model: Path, options: Namespace) -> None:
     print(f"peak memory of the search: {peak:.2f} GB  target below {SEARCH_GB:g}")
     print(f"largest difference to brute force: {difference_to_brute_force(work, model):.2g}  target 0")
     above, below = prediction_times(work, model, options.repeats)
-    say_ratio("ensemble's time over the sum of members'", ratios(above, below), f"at most {TIME_RATIO:g}")
+    print_ratio("ensemble's time over the sum of members'", ratios(above, below), f"at most {TIME_RATIO:g}")
 
 
 def peak_of_search(stored: Path, count: int) -> str:
@@ -145,9 +145,9 @@ def whole_image_iou(full: np.ndarray, reference: np.ndarray, weights: tuple[floa
     answer, known = blended.argmax(axis=0), reference >= 0
     ious = []
     for label in range(1, full.shape[1]):
-        ours, theirs = (answer == label) & known, (reference == label) & known
-        if (ours | theirs).any():
-            ious.append((ours & theirs).sum() / (ours | theirs).sum())
+        predicted, expected = (answer == label) & known, (reference == label) & known
+        if (predicted | expected).any():
+            ious.append((predicted & expected).sum() / (predicted | expected).sum())
     return float(np.mean(ious))
 
 

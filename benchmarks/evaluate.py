@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-from figures import Spread, call, machine, ratios, say_ratio, timed
+from figures import Spread, call, machine, print_ratio, ratios, timed
 
 if TYPE_CHECKING:
     from autospine.evaluation.structures import LabelScore
@@ -48,11 +48,11 @@ class Measured:
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--repeats", type=int, default=5, help="runs of each kind (default: 5)")
-    made.add_argument("--small", action="store_true", help="the smaller pair only")
-    made.add_argument("--child", nargs=2, metavar=("PART", "PAIR"), help="for the benchmark's own processes")
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each kind (default: 5)")
+    parser.add_argument("--small", action="store_true", help="the smaller pair only")
+    parser.add_argument("--child", nargs=2, metavar=("PART", "PAIR"), help="for the benchmark's own processes")
+    options = parser.parse_args()
     if options.child and options.child[0] == "make":
         write_pair(Path(options.child[1]))
         return
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def write_pair(path: Path) -> None:
-    """Stores prediction, reference and spacing."""
+    """Store prediction, reference and spacing."""
     from scipy.ndimage import zoom
 
     from autospine.phantom.case import make_case
@@ -115,7 +115,7 @@ def compare(pair: Path, repeats: int) -> None:
         print(f"  {part:12s}{seconds[part]}   memory {most:.2f} GB   mean Dice {runs[0].dice:.6f}")
     for name in METRICS:
         print(f"    {name:30s}{Spread(tuple(run.seconds[name] for run in found['monai']))}")
-    say_ratio("  MONAI / AutoSpine", ratios(seconds["monai"], seconds["autospine"]), f"at least {TIMES}")
+    print_ratio("  MONAI / AutoSpine", ratios(seconds["monai"], seconds["autospine"]), f"at least {TIMES}")
     most = max(run.peak_gb for run in found["autospine"])
     print(f"{'  memory of AutoSpine, GB':42s} {most:8.2f}    target below {MEMORY_GB:g}")
 
@@ -145,20 +145,20 @@ def monai(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, .
 
     warnings.simplefilter("ignore")
     labels = np.unique(reference)
-    ours, theirs = (
+    predicted, expected = (
         torch.stack([torch.from_numpy(mask == label) for label in labels])[None] for mask in (prediction, reference)
     )
-    made = (
+    measures = (
         metrics.DiceMetric(include_background=False),
         metrics.SurfaceDistanceMetric(symmetric=True),
         metrics.HausdorffDistanceMetric(percentile=95),
         metrics.SurfaceDiceMetric([1.0] * (len(labels) - 1), use_subvoxels=True),
     )
     seconds = {}
-    for name, metric in zip(METRICS, made, strict=True):
-        options = {} if metric is made[0] else {"spacing": spacing}
-        seconds[name] = timed(lambda metric=metric, options=options: metric(ours, theirs, **options))
-    return Measured(seconds, peak(), float(made[0].aggregate()))
+    for name, metric in zip(METRICS, measures, strict=True):
+        options = {} if metric is measures[0] else {"spacing": spacing}
+        seconds[name] = timed(lambda metric=metric, options=options: metric(predicted, expected, **options))
+    return Measured(seconds, peak(), float(measures[0].aggregate()))
 
 
 PARTS = {"autospine": autospine, "monai": monai}

@@ -27,7 +27,7 @@ class Spread:
 
     @property
     def median(self) -> float:
-        """The figure to compare."""
+        """Return the figure to compare."""
         return statistics.median(self.seconds)
 
     def __str__(self) -> str:
@@ -35,22 +35,22 @@ class Spread:
 
 
 def alternate(runs: dict[str, Run], repeats: int) -> dict[str, Spread]:
-    """Times each run in turn, again and again, so that a busy machine is busy for all of them."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
+    """Time every run in turn, again and again, so that a busy machine is busy for all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            found[name].append(run())
-    return {name: Spread(tuple(seconds)) for name, seconds in found.items()}
+            seconds[name].append(run())
+    return {name: Spread(tuple(times)) for name, times in seconds.items()}
 
 
 def ratios(above: Spread, below: Spread) -> Spread:
-    """Ratio of each pair that was measured in turn."""
+    """Return the ratio of every pair that was measured in turn."""
     return Spread(tuple(a / b for a, b in zip(above.seconds, below.seconds, strict=True)))
 
 
-def say_ratio(name: str, found: Spread, target: str) -> None:
-    low, high = min(found.seconds), max(found.seconds)
-    print(f"{name:42s} {found.median:8.2f}    ({low:.2f} to {high:.2f})  target {target}")
+def print_ratio(name: str, ratio: Spread, target: str) -> None:
+    low, high = min(ratio.seconds), max(ratio.seconds)
+    print(f"{name:42s} {ratio.median:8.2f}    ({low:.2f} to {high:.2f})  target {target}")
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -60,13 +60,13 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def command(name: str, *options: object) -> list[str]:
-    """A command of AutoSpine as this interpreter runs it."""
+    """Return the command line that runs a command of AutoSpine with this interpreter."""
     start = f"from autospine.commands.{name} import main; raise SystemExit(main())"
     return [sys.executable, "-c", start, *map(str, options)]
 
 
 def call(line: list[str]) -> str:
-    """Runs a command; stops the benchmark with the command's own words if it fails."""
+    """Run a command; stop the benchmark with the command's error line if it fails."""
     done = subprocess.run(line, check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr or f"{' '.join(line)} failed")
@@ -74,7 +74,7 @@ def call(line: list[str]) -> str:
 
 
 def machine() -> str:
-    """The machine's kind in a line."""
+    """Describe the machine in a line."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -82,17 +82,17 @@ def machine() -> str:
     return f"{kind}, {cores()} cores, {machine_memory_gib():.0f} GiB, Python {platform.python_version()}"
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """Options that every benchmark has."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("dataset", nargs="?", type=Path, help="data set folder (default: a phantom, made now)")
-    made.add_argument("--repeats", type=int, default=5, help="runs of each kind (default: 5)")
-    return made
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that every benchmark has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("dataset", nargs="?", type=Path, help="data set folder (default: a phantom, made now)")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each kind (default: 5)")
+    return parser
 
 
 @contextmanager
-def workplace(dataset: Path | None) -> Iterator[tuple[Path, Path]]:
-    """The data set, a phantom if none is given, and an empty folder that vanishes afterwards."""
+def workspace(dataset: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Yield the data set, a phantom if none is given, and an empty folder that is deleted afterwards."""
     print(machine())
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -104,7 +104,7 @@ def workplace(dataset: Path | None) -> Iterator[tuple[Path, Path]]:
 
 
 def images(dataset: Path) -> list[Path]:
-    """Its scans."""
+    """Return the scans of a data set."""
     from autospine.volumes import find_volumes
 
     return find_volumes(dataset / "images")

@@ -1,4 +1,4 @@
-r"""Crops real scans from above and from below and counts levels that shift, and whether the shift was flagged.
+r"""Crop real scans from above and from below and counts levels that shift, and whether the shift was flagged.
 
 Example:
     python benchmarks/levels.py ../shared/data/t2 --model work/models/unet/2d_sagittal/adapted/fold_0 \
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from figures import parser
+from figures import make_parser
 
 SEEN = 500  # voxels from which a level counts as present
 
@@ -26,12 +26,12 @@ class Crop:
 
 
 def main() -> None:
-    made = parser(__doc__.splitlines()[0] if __doc__ else None)
-    made.add_argument("--model", type=Path, required=True)
-    made.add_argument("--cases", nargs="+", required=True, metavar="ID", help="cases of the data set")
-    options = made.parse_args()
+    parser = make_parser(__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--cases", nargs="+", required=True, metavar="ID", help="cases of the data set")
+    options = parser.parse_args()
     if options.dataset is None:
-        made.error("name a data set")
+        parser.error("name a data set")
     import torch
 
     from autospine.inference.model import find_models
@@ -47,11 +47,11 @@ def main() -> None:
         for crop in crops(mask):
             rows = slice(crop.first, crop.last)
             found = predictor.predict(image.array[None, :, rows].copy(), image.spacing).decoded
-            say(case, crop.name, found.labels, mask[:, rows], found.ambiguous)
+            print_levels(case, crop.name, found.labels, mask[:, rows], found.ambiguous)
 
 
 def crops(mask: np.ndarray) -> list[Crop]:
-    """Cuts through and around the levels of a mask of SPIDER's integers."""
+    """Cut through and around the levels of a mask of SPIDER's integers."""
     end = mask.shape[1]
     rows = {int(v): np.flatnonzero((mask == v).any(axis=(0, 2))) for v in np.unique(mask) if 0 < v < 100}
     top = max(rows)
@@ -65,7 +65,7 @@ def crops(mask: np.ndarray) -> list[Crop]:
     ]
 
 
-def say(case: str, crop: str, found: np.ndarray, reference: np.ndarray, ambiguous: str) -> None:
+def print_levels(case: str, crop: str, found: np.ndarray, reference: np.ndarray, ambiguous: str) -> None:
     levels = [v for v in np.unique(reference) if 0 < v < 100 and (reference == v).sum() > SEEN]
     given = {v: int(np.bincount(found[reference == v]).argmax()) for v in levels}  # what most voxels were called
     right = sum(name == v for v, name in given.items())

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from figures import Spread, call, command, parser, workplace
+from figures import Spread, call, command, make_parser, workspace
 
 from autospine.core import registry
 from autospine.core.machine import cores
@@ -28,18 +28,18 @@ TARGET = 0.9
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--share", type=float, default=0.5, help="of the plan's widths (default: 0.5)")
-    made.add_argument("--steps", type=int, default=8, help="in a block (default: 8)")
-    made.add_argument("--plan", default="2d_sagittal", help="default: 2d_sagittal")
-    options = made.parse_args()
-    with workplace(options.dataset) as (dataset, folder):
+    parser = make_parser(__doc__)
+    parser.add_argument("--share", type=float, default=0.5, help="of the plan's widths (default: 0.5)")
+    parser.add_argument("--steps", type=int, default=8, help="in a block (default: 8)")
+    parser.add_argument("--plan", default="2d_sagittal", help="default: 2d_sagittal")
+    options = parser.parse_args()
+    with workspace(options.dataset) as (dataset, folder):
         call(command("plan", dataset, folder / "work", "--plans", options.plan))
         compare(folder / "work", options.plan, options.share, options.steps, options.repeats)
 
 
 def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> None:
-    """Trains in blocks of `steps` updates, with the loader and without, and prints both rates."""
+    """Train in blocks of `steps` updates, with the loader and without, and prints both rates."""
     trainer, context, batches = prepared(work, plan, share)
     ready = augmented(trainer, batches.make(0), context)
     trainer.training_step(context, ready)

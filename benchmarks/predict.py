@@ -1,4 +1,4 @@
-"""Times `autospine_predict` against its networks alone on the same windows, and measures its memory.
+"""Time `autospine_predict` against its networks alone on the same windows, and measures its memory.
 
 The whole command may take 1.3 times the bare networks plus a start-up of 2 s, and 1.5 GB on one scan. Start-up is a
 process that does all that comes before the first window: imports, weights, choice of the number format. Bare is
@@ -15,20 +15,20 @@ import time
 from functools import partial
 from pathlib import Path
 
-from figures import Spread, call, command, images, parser, ratios, say_ratio, workplace
+from figures import Spread, call, command, images, make_parser, print_ratio, ratios, workspace
 
 RATIO, STARTUP, GIGABYTES = 1.3, 2.0, 1.5
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--model", type=Path, help="model folder (default: one trained for a minute, now)")
-    made.add_argument("--child", choices=("startup", "bare"), help="for the benchmark's own processes")
-    options = made.parse_args()
+    parser = make_parser(__doc__)
+    parser.add_argument("--model", type=Path, help="model folder (default: one trained for a minute, now)")
+    parser.add_argument("--child", choices=("startup", "bare"), help="for the benchmark's own processes")
+    options = parser.parse_args()
     if options.child:
         child(options.child, options.model, options.dataset)
         return
-    with workplace(options.dataset) as (dataset, folder):
+    with workspace(options.dataset) as (dataset, folder):
         model = options.model or train_briefly(dataset, folder)
         scans = images(dataset)
         measure("one scan", scans[0], model, folder, options.repeats)
@@ -60,7 +60,7 @@ def measure(title: str, source: Path, model: Path, folder: Path, repeats: int) -
         print(f"    {'whole command':38s} {whole}")
         print(f"    {'start-up':38s} {startup}  target {STARTUP:g} s")
         print(f"    {'bare networks':38s} {bare}")
-        say_ratio("    (whole - start-up) / bare", ratios(body, bare), f"{RATIO:g}")
+        print_ratio("    (whole - start-up) / bare", ratios(body, bare), f"{RATIO:g}")
     print(f"  {'peak memory':40s} {max(gigabytes):8.2f} GB  target {GIGABYTES:g} GB on one scan")
 
 

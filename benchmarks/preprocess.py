@@ -1,4 +1,4 @@
-"""Times preprocessing against reading every file once plus one SimpleITK resample of the whole set.
+"""Time preprocessing against reading every file once plus one SimpleITK resample of the whole set.
 
 Both start new processes, as the commands do. The reference reads with SimpleITK and resamples images linearly and
 masks by nearest neighbour onto the same spacing, one case after the other, SimpleITK's threads as they come.
@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from figures import Spread, call, command, parser, ratios, say_ratio, timed, workplace
+from figures import Spread, call, command, make_parser, print_ratio, ratios, timed, workspace
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -27,16 +27,16 @@ SHARES = (1.0, 0.8, 1.3)  # of the plan's in-plane spacing
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--workers", type=int, default=0, help="processes at once (default: one per core)")
-    made.add_argument("--child", nargs=2, metavar=("PART", "SHARE"), help="for the benchmark's own processes")
-    made.add_argument("--work", type=Path, help="for the benchmark's own processes")
-    options = made.parse_args()
+    parser = make_parser(__doc__)
+    parser.add_argument("--workers", type=int, default=0, help="processes at once (default: one per core)")
+    parser.add_argument("--child", nargs=2, metavar=("PART", "SHARE"), help="for the benchmark's own processes")
+    parser.add_argument("--work", type=Path, help="for the benchmark's own processes")
+    options = parser.parse_args()
     if options.child:
         part, share = options.child[0], float(options.child[1])
         print(json.dumps(child(part, share, options.dataset, options.work, options.workers)))
         return
-    with workplace(options.dataset) as (dataset, folder):
+    with workspace(options.dataset) as (dataset, folder):
         work = folder / "work"
         call(command("plan", dataset, work))
         for share in SHARES:
@@ -54,11 +54,11 @@ def compare(dataset: Path, work: Path, share: float, workers: int, repeats: int)
         for part, seconds in found.items():
             line = [sys.executable, __file__, str(dataset), "--child", part, str(share)]
             seconds.append(json.loads(call([*line, "--work", str(work), "--workers", str(workers)])))
-    ours, reference = (Spread(tuple(seconds)) for seconds in found.values())
+    preprocessing, reference = (Spread(tuple(seconds)) for seconds in found.values())
     print(f"at {share:g} of the plan's spacing")
-    print(f"  {'preprocessing':40s} {ours}")
+    print(f"  {'preprocessing':40s} {preprocessing}")
     print(f"  {'read once and SimpleITK resample':40s} {reference}")
-    say_ratio("  ratio", ratios(ours, reference), f"{TARGET:g}")
+    print_ratio("  ratio", ratios(preprocessing, reference), f"{TARGET:g}")
 
 
 def child(part: str, share: float, dataset: Path, work: Path, workers: int) -> float:
@@ -83,7 +83,7 @@ def child(part: str, share: float, dataset: Path, work: Path, workers: int) -> f
 
 
 def reference(path: Path, plan: Plan) -> SimpleITK.Image:
-    """Reads one file and resamples it as users of SimpleITK do."""
+    """Read one file and resamples it as users of SimpleITK do."""
     import SimpleITK as sitk  # noqa: N813
 
     from autospine.volumes import read_header

@@ -1,4 +1,4 @@
-"""Leaves slices of real scans out, interpolates them from the others, and compares with what was left out.
+"""Leave slices of real scans out, interpolate them from the others, and compare with what was left out.
 
 Images: peak signal-to-noise ratio over the scan's range (dB) and structural similarity, mean over the slices left out.
 Masks: Dice of each label over all slices left out, mean over labels, then cases; and how far, in mm, a label's centroid
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from figures import Spread, machine, parser, timed
+from figures import Spread, machine, make_parser, timed
 
 from autospine.reconstruction.distances import signed_distance
 from autospine.reconstruction.grid import SliceGrid, plan_slices
@@ -70,9 +70,9 @@ Claim = Callable[[Thinned, int, int, float], np.ndarray]  # of a case, label, sl
 
 
 def main() -> None:
-    made = parser(__doc__.splitlines()[0] if __doc__ else None)
-    made.add_argument("--cases", type=int, help="how many cases of the data set (default: all)")
-    options = made.parse_args()
+    parser = make_parser(__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--cases", type=int, help="how many cases of the data set (default: all)")
+    options = parser.parse_args()
     print(machine())
     if options.dataset is not None:
         for subdivisions, what in KEPT.items():
@@ -109,8 +109,8 @@ def score_image(case: Thinned, interpolated: np.ndarray) -> tuple[float, float]:
 
     span = float(np.ptp(case.image))
     pairs = [(case.image[index], interpolated[index]) for index in case.left_out]
-    ratio = np.mean([peak_signal_noise_ratio(true, ours, data_range=span) for true, ours in pairs])
-    likeness = np.mean([structural_similarity(true, ours, data_range=span) for true, ours in pairs])
+    ratio = np.mean([peak_signal_noise_ratio(true, estimate, data_range=span) for true, estimate in pairs])
+    likeness = np.mean([structural_similarity(true, estimate, data_range=span) for true, estimate in pairs])
     return float(ratio), float(likeness)
 
 
@@ -136,14 +136,14 @@ def score_mask(case: Thinned, interpolated: np.ndarray) -> tuple[float, float]:
     """Mean Dice of the labels, and mean centroid error in mm between slices that both show the label."""
     dices, errors = [], []
     for value in np.unique(case.mask[case.left_out])[1:]:
-        true, ours = case.mask == value, interpolated == value
-        both = (true & ours)[case.left_out].sum()
-        dices.append(2 * both / (true[case.left_out].sum() + ours[case.left_out].sum()))
+        true, estimate = case.mask == value, interpolated == value
+        both = (true & estimate)[case.left_out].sum()
+        dices.append(2 * both / (true[case.left_out].sum() + estimate[case.left_out].sum()))
         for index in case.left_out:
             low = index - index % case.grid.subdivisions
-            shown = (true[low], true[low + case.grid.subdivisions], true[index], ours[index])
+            shown = (true[low], true[low + case.grid.subdivisions], true[index], estimate[index])
             if all(plane.any() for plane in shown):
-                way = np.argwhere(true[index]).mean(axis=0) - np.argwhere(ours[index]).mean(axis=0)
+                way = np.argwhere(true[index]).mean(axis=0) - np.argwhere(estimate[index]).mean(axis=0)
                 errors.append(np.linalg.norm(way * case.spacing[1:]))
     return float(np.mean(dices)), float(np.mean(errors))
 
@@ -199,7 +199,7 @@ def distances(case: Thinned, value: int, low: int, share: float) -> np.ndarray:
 
 
 def time_linear(repeats: int) -> None:
-    """Times a scan and its mask from 4.4 mm to 1.1 mm; reading and writing left out."""
+    """Time a scan and its mask from 4.4 mm to 1.1 mm; reading and writing left out."""
     rng = np.random.default_rng(0)
     image = rng.random((1, 16, 512, 512), np.float32)
     mask = np.zeros((16, 512, 512), np.uint8)

@@ -21,10 +21,10 @@ TARGET_MIB = 2861  # 3 GB
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--repeats", type=int, default=3)
-    made.add_argument("--one", nargs=3, metavar=("WORK", "TYPE", "PARTS"), help=argparse.SUPPRESS)
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--one", nargs=3, metavar=("WORK", "TYPE", "PARTS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
     if options.one:
         print(*measure(*options.one, options.repeats))
         return

@@ -14,7 +14,7 @@ import statistics
 from argparse import Namespace
 from pathlib import Path
 
-from figures import call, command, parser, workplace
+from figures import call, command, make_parser, workspace
 
 from trainers.safnet.tables import FoldScore, scored_folds
 
@@ -22,15 +22,15 @@ PLAN = "3d_volume"
 
 
 def main() -> None:
-    made = parser(__doc__.splitlines()[0] if __doc__ else None)
-    made.add_argument("--minutes", type=float, default=10, help="of each training (default: 10)")
-    made.add_argument("--folds", type=int, nargs="+", default=[0], help="which (default: 0)")
-    made.add_argument("--of", type=int, default=5, help="folds that the data set is split into (default: 5)")
-    made.add_argument("--pixel-spacing", type=float, metavar="MM", help="of the plan (default: the data's)")
-    made.add_argument("--trainers", nargs="+", default=["safnet", "unet"])
-    made.add_argument("--seed", type=int, default=0)
-    options = made.parse_args()
-    with workplace(options.dataset) as (dataset, folder):
+    parser = make_parser(__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--minutes", type=float, default=10, help="of each training (default: 10)")
+    parser.add_argument("--folds", type=int, nargs="+", default=[0], help="which (default: 0)")
+    parser.add_argument("--of", type=int, default=5, help="folds that the data set is split into (default: 5)")
+    parser.add_argument("--pixel-spacing", type=float, metavar="MM", help="of the plan (default: the data's)")
+    parser.add_argument("--trainers", nargs="+", default=["safnet", "unet"])
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with workspace(options.dataset) as (dataset, folder):
         work = folder / "work"
         coarse = ["--pixel-spacing", options.pixel_spacing] if options.pixel_spacing else []
         call(command("plan", dataset, work, "--plans", PLAN, "--folds", options.of, *coarse))
@@ -38,18 +38,18 @@ def main() -> None:
         for fold in options.folds:
             for trainer in options.trainers:
                 found[trainer] = measure(work, trainer, fold, options)
-        say(found, options.folds)
+        print_scores(found, options.folds)
 
 
 def measure(work: Path, trainer: str, fold: int, options: Namespace) -> dict[int, FoldScore]:
-    """Trains one fold; gives the scores of all folds so far."""
+    """Train one fold; gives the scores of all folds so far."""
     which = ["--trainer", trainer, "--plan", PLAN, "--fold", fold, "--seed", options.seed]
     call(command("train", work, *which, "--minutes", options.minutes))
     (recipe,) = (work / "models" / trainer / PLAN).iterdir()
     return scored_folds(recipe)
 
 
-def say(found: dict[str, dict[int, FoldScore]], folds: list[int]) -> None:
+def print_scores(found: dict[str, dict[int, FoldScore]], folds: list[int]) -> None:
     print(f"{'mean Dice':12s}" + "".join(f"{name:>20s}" for name in found))
     means: dict[str, list[float]] = {name: [] for name in found}
     for fold in folds:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from figures import call, command, parser, workplace
+from figures import call, command, make_parser, workspace
 
 from autospine.core import registry
 from autospine.networks.shape import NetworkShape
@@ -46,27 +46,27 @@ class OneWidth(ModifiedUNetTrainer):
 
 
 def main() -> None:
-    made = parser(__doc__.splitlines()[0] if __doc__ else None)
-    made.add_argument("--cases", type=int, default=30, help="of the phantom (default: 30)")
-    length = made.add_mutually_exclusive_group()
+    parser = make_parser(__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--cases", type=int, default=30, help="of the phantom (default: 30)")
+    length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=3, help="of each training (default: 3)")
     length.add_argument("--epochs", type=int, help="of 250 updates instead, where others use the machine too")
-    made.add_argument("--folds", type=int, default=5, help="trainings of each kind (default: 5)")
-    made.add_argument("--shares", type=float, nargs=3, default=(0.7, 0.1, 0.2), metavar=("TRAIN", "VAL", "TEST"))
-    made.add_argument("--width", type=float, default=0.25, help="share of the widths (default: 0.25)")
-    made.add_argument("--seed", type=int, default=0, help="of the phantom and the weights")
-    options = made.parse_args()
+    parser.add_argument("--folds", type=int, default=5, help="trainings of each kind (default: 5)")
+    parser.add_argument("--shares", type=float, nargs=3, default=(0.7, 0.1, 0.2), metavar=("TRAIN", "VAL", "TEST"))
+    parser.add_argument("--width", type=float, default=0.25, help="share of the widths (default: 0.25)")
+    parser.add_argument("--seed", type=int, default=0, help="of the phantom and the weights")
+    options = parser.parse_args()
     register(options.shares, options.folds, options.width)
     with (
         TemporaryDirectory() as place,
-        workplace(options.dataset or phantom(place, options)) as (dataset, folder),
+        workspace(options.dataset or phantom(place, options)) as (dataset, folder),
     ):
         call(command("plan", dataset, folder / "work", "--plans", "2d_sagittal"))
         found: dict[str, list[Scores]] = {"slices": [], "patient": []}
         for fold in range(options.folds):
             for by, scores in found.items():
                 scores.append(measure(folder / "work", by, fold, options))
-    say(found)
+    print_scores(found)
 
 
 def phantom(place: str, options: Namespace) -> Path:
@@ -76,7 +76,7 @@ def phantom(place: str, options: Namespace) -> Path:
 
 
 def register(shares: Sequence[float], folds: int, width: float) -> None:
-    """Makes the trainer known, its recipe splitting patients in the shares asked for."""
+    """Make the trainer known, its recipe splitting patients in the shares asked for."""
     train_share, validation, test = shares
     split = SplitSettings("patient", train_share, validation, test, folds)
     adapted = replace(ModifiedUNetTrainer.recipes["adapted"], split=split)
@@ -108,7 +108,7 @@ def measure(work: Path, by: str, fold: int, options: Namespace) -> Scores:
     return {**{name: dice[name] for name in STRUCTURES}, "mean": statistics.mean(dice[n] for n in STRUCTURES)}
 
 
-def say(found: dict[str, list[Scores]]) -> None:
+def print_scores(found: dict[str, list[Scores]]) -> None:
     print(f"{'Dice':12s} {'slices':>8s} {'patient':>8s} {'difference':>11s}")
     for name in (*STRUCTURES, "mean"):
         slices, patient = ([scores[name] for scores in found[by]] for by in ("slices", "patient"))

@@ -1,17 +1,17 @@
-"""Times `--help` of every command. Target: each under 0.3 s."""
+"""Time `--help` of every command. Target: each under 0.3 s."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from figures import Spread, alternate, call, command, machine, parser, timed
+from figures import Spread, alternate, call, command, machine, make_parser, timed
 
 COMMANDS = ("main", "phantom", "plan", "train", "predict", "evaluate")
 TARGET = 0.3
 
 
 def main() -> None:
-    options = parser(__doc__).parse_args()
+    options = make_parser(__doc__).parse_args()
     print(machine())
     runs = {name: partial(timed, partial(call, command(name, "--help"))) for name in COMMANDS}
     found: dict[str, Spread] = alternate(runs, options.repeats)

@@ -1,4 +1,4 @@
-r"""Trains on a data set for some minutes, scores it, and predicts other data sets without retraining.
+r"""Train on a data set for some minutes, score it, and predict other data sets without retraining.
 
 Prints Dice of each level, their mean over the levels that the model knows, and the union of all vertebrae ("known":
 of those levels alone, since a reference may name vertebrae above them), case by case and on average.
@@ -15,24 +15,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from figures import call, command, parser, timed, workplace
+from figures import call, command, make_parser, timed, workspace
 
 
 def main() -> None:
-    made = parser(__doc__.splitlines()[0] if __doc__ else None)
-    made.add_argument("--train", nargs="+", metavar="ID", help="training cases (default: fold 0's)")
-    made.add_argument("--test", nargs="+", metavar="ID", help="test cases (default: fold 0's)")
-    made.add_argument("--minutes", type=float, default=10, help="for the training, validation included")
-    made.add_argument("--trainer", default="unet")
-    made.add_argument("--recipe", help="default: the trainer's first")
-    made.add_argument("--plan", default="2d_sagittal")
-    made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--others", nargs="*", type=Path, default=[], help="data sets to predict as they are")
-    made.add_argument("--keep", type=Path, metavar="WORK", help="work folder that stays (default: none)")
-    options = made.parse_args()
+    parser = make_parser(__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--train", nargs="+", metavar="ID", help="training cases (default: fold 0's)")
+    parser.add_argument("--test", nargs="+", metavar="ID", help="test cases (default: fold 0's)")
+    parser.add_argument("--minutes", type=float, default=10, help="for the training, validation included")
+    parser.add_argument("--trainer", default="unet")
+    parser.add_argument("--recipe", help="default: the trainer's first")
+    parser.add_argument("--plan", default="2d_sagittal")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--others", nargs="*", type=Path, default=[], help="data sets to predict as they are")
+    parser.add_argument("--keep", type=Path, metavar="WORK", help="work folder that stays (default: none)")
+    options = parser.parse_args()
     if bool(options.train) != bool(options.test):
-        made.error("give --train and --test together")
-    with workplace(options.dataset) as (dataset, folder):
+        parser.error("give --train and --test together")
+    with workspace(options.dataset) as (dataset, folder):
         work, plan = options.keep or folder / "work", ["--plans", options.plan]
         if options.train:
             splits = folder / "splits.json"
@@ -44,7 +44,7 @@ def main() -> None:
         line = command("train", work, "--minutes", options.minutes, "--seed", options.seed, *which)
         print(f"autospine_train --minutes {options.minutes:g}: {timed(lambda: call(line)) / 60:.2f} minutes")
         model = next((work / "models").glob("*/*/*/fold_0"))
-        say_training(model)
+        print_training(model)
         known = known_levels(model)
         table(f"{dataset.name}, test cases", model / "validation", dataset / "masks", known)
         for other in options.others:
@@ -53,7 +53,7 @@ def main() -> None:
             table(f"{other.name}, as it is (predicted in {seconds:.1f} s)", masks, other / "masks", known)
 
 
-def say_training(model: Path) -> None:
+def print_training(model: Path) -> None:
     rows = (model / "metrics.csv").read_text().splitlines()
     widths = json.loads((model / "model.json").read_text())["shape"]["widths"]
     print(f"widths {widths}; last epoch: {dict(zip(rows[0].split(','), rows[-1].split(','), strict=True))}")

@@ -49,20 +49,20 @@ Scores = dict[str, list[AxialScore]]  # by case
 
 
 def main() -> None:
-    made = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    made.add_argument("--updates", type=int, default=600, help="of each generator (default: 600)")
-    made.add_argument("--cases", type=int, default=14, help="phantoms (default: 14)")
-    made.add_argument("--test", type=int, default=5, help="of these, held out (default: 5)")
-    made.add_argument("--phantom", choices=("small", "full"), default="full", help="their grid (default: full)")
-    made.add_argument("--width", type=float, default=0.25, help="share of the widths (default: 0.25)")
-    made.add_argument("--clusters", type=int, default=64)
-    made.add_argument("--batch", type=int, default=4)
-    made.add_argument("--seed", type=int, default=0, help="of the phantoms and the weights")
-    made.add_argument("--device", default="cpu", help="where to train (default: cpu)")
-    made.add_argument("--subregions", type=Path, help="folder of the annotated cut-out")
-    options = made.parse_args()
+    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--updates", type=int, default=600, help="of each generator (default: 600)")
+    parser.add_argument("--cases", type=int, default=14, help="phantoms (default: 14)")
+    parser.add_argument("--test", type=int, default=5, help="of these, held out (default: 5)")
+    parser.add_argument("--phantom", choices=("small", "full"), default="full", help="their grid (default: full)")
+    parser.add_argument("--width", type=float, default=0.25, help="share of the widths (default: 0.25)")
+    parser.add_argument("--clusters", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0, help="of the phantoms and the weights")
+    parser.add_argument("--device", default="cpu", help="where to train (default: cpu)")
+    parser.add_argument("--subregions", type=Path, help="folder of the annotated cut-out")
+    options = parser.parse_args()
     if not 2 <= options.test < options.cases - 1:
-        made.error("--test needs at least 2, and --cases 2 more")
+        parser.error("--test needs at least 2, and --cases 2 more")
     print(machine())
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -72,7 +72,7 @@ def main() -> None:
         for place, scored in (("phantoms", 0), ("subregions", 1)):
             scores = {part: each[scored] for part, each in found.items()}
             if scores["with"]:
-                say(place, scores)
+                print_scores(place, scores)
 
 
 # Data.
@@ -149,7 +149,7 @@ def plan(folder: Path, training: Sequence[str], test: Sequence[str]) -> WorkFold
 
 
 def measure(work: WorkFolder, part: str, options: Namespace) -> tuple[Scores, Scores]:
-    """Trains one generator; scores of the test phantoms and of the real cut-out."""
+    """Train one generator; scores of the test phantoms and of the real cut-out."""
     kind = register(part, options)
     request = TrainRequest(
         work.root,
@@ -162,7 +162,7 @@ def measure(work: WorkFolder, part: str, options: Namespace) -> tuple[Scores, Sc
     train(request)
     folder = work.model(kind.name, "2d_axial", "adapted", "0")
     if PARTS[part]:
-        say_critic(folder / "metrics.csv")
+        print_critic(folder / "metrics.csv")
     known = work.load_sources()
     tested = [path.name.removesuffix(".mha") for path in sorted((folder / "validation").glob("*.mha"))]
     trainer = kind(Plans.load(work.plans).get("2d_axial", work.plans), kind.recipe_named(None))
@@ -176,7 +176,7 @@ def measure(work: WorkFolder, part: str, options: Namespace) -> tuple[Scores, Sc
 
 
 def register(part: str, options: Namespace) -> type[WGANResUNetTrainer]:
-    """Makes a trainer of one width known, with or without its critic."""
+    """Make a trainer of one width known, with or without its critic."""
     name = f"wgan_{part}"
     adapted = WGANResUNetTrainer.recipes["adapted"]
     recipe = replace(
@@ -192,10 +192,10 @@ def register(part: str, options: Namespace) -> type[WGANResUNetTrainer]:
         "width_options": lambda self: (self.shape(),),
         "__doc__": WGANResUNetTrainer.__doc__,
     }
-    made = type(f"With{part}", (WGANResUNetTrainer,), kind)
-    globals()[made.__name__] = made
-    registry.BUILT_IN["trainers"][name] = f"{__name__}:{made.__name__}"
-    return made
+    trainer = type(f"With{part}", (WGANResUNetTrainer,), kind)
+    globals()[trainer.__name__] = trainer
+    registry.BUILT_IN["trainers"][name] = f"{__name__}:{trainer.__name__}"
+    return trainer
 
 
 def real(model: Path, options: Namespace) -> Scores:
@@ -205,8 +205,8 @@ def real(model: Path, options: Namespace) -> Scores:
     reference = derive_foramen(parts, get_scheme("spineps"))
     models = find_models([model])
     found = segment([image], Predictor(models, torch.device(options.device)), models)
-    ours = conversion(found.scheme, get_scheme("axial4")).apply(found.mask)
-    return {"subregions": scored(ours, reference, image.spacing)}
+    predicted = conversion(found.scheme, get_scheme("axial4")).apply(found.mask)
+    return {"subregions": scored(predicted, reference, image.spacing)}
 
 
 def scored(found: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> list[AxialScore]:
@@ -216,7 +216,7 @@ def scored(found: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -
 # What is printed.
 
 
-def say_critic(path: Path) -> None:
+def print_critic(path: Path) -> None:
     """Mean score of annotated masks minus that of predicted ones, epoch by epoch."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -225,7 +225,7 @@ def say_critic(path: Path) -> None:
     print(f"the critic {'separates' if min(estimates) > 0 else 'DOES NOT separate'} annotated from predicted")
 
 
-def say(place: str, found: Mapping[str, Scores]) -> None:
+def print_scores(place: str, found: Mapping[str, Scores]) -> None:
     print(
         f"\n{place} ({len(found['with'])} cases)\n{'structure':20s} {'critic':8s}" + "".join(f"{m:>10s}" for m in SHOWN)
     )
