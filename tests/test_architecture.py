@@ -80,7 +80,6 @@ CIRCLES_LEFT: set[str] = {
     "autospine.planning.recipe",
     "autospine.planning.report",
     "autospine.planning.run",
-    "autospine.planning.split_strategies",
     "autospine.preprocessing.transforms.base",
     "autospine.preprocessing.transforms.spatial",
     "autospine.training.budget",
