@@ -40,15 +40,7 @@ UPWARD_LEFT: set[tuple[str, str]] = {
     ("autospine.preprocessing.transforms.base", "autospine.training.trainer"),
     ("autospine.training.trainer", "autospine.ablation.variants"),
 }
-BASELINE_LEFT: set[str] = {
-    "trainers.safnet.recipes",
-    "trainers.safnet.tables",
-    "trainers.wgan_resunet.comparators",
-    "trainers.wgan_resunet.labels",
-    "trainers.wgan_resunet.recipes",
-    "trainers.wgan_resunet.slice_scores",
-    "trainers.wgan_resunet.tables",
-}
+BASELINE_LEFT: set[str] = set()
 CIRCLES_LEFT: set[str] = {
     "autospine.ablation.variants",
     "autospine.dataset.verify",
@@ -90,8 +82,6 @@ CIRCLES_LEFT: set[str] = {
     "autospine.training.profiling",
     "autospine.training.trainer",
     "autospine.training.validation",
-    "trainers.medfusionnet.images",
-    "trainers.medfusionnet.trainer",
 }
 
 

@@ -13,40 +13,32 @@ from typing import ClassVar
 from torch import nn
 
 from autospine.augmentation import AugmentationSettings
+from autospine.core import registry
 from autospine.networks.shape import NetworkShape
 from autospine.networks.stages import stages
 from autospine.networks.unet import UNet
 from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
 from autospine.planning.splits import Subset
-from trainers.safnet.recipes import COMPARED
-from trainers.safnet.recipes import PLAN as SAFNET_PLAN
-from trainers.safnet.tables import write_table
-from trainers.wgan_resunet import recipes
-from trainers.wgan_resunet.comparators import AxialComparator
+from autospine.training.trainer import Trainer
 
 WIDEST = 512
 SGD, POLY = OptimiserSettings("sgd", 1e-2, 3e-5, momentum=0.99), ScheduleSettings("poly", warmup=0.0)
+ADAPTED = Recipe(
+    "adapted",
+    optimisers={"network": OptimiserSettings("adamw", 2e-3, 1e-2)},
+    augmentation=AugmentationSettings(),
+    ema_decay=0.99,
+)
 
 
-class UNetTrainer(AxialComparator):
-    """Self-configured U-Net with deep supervision."""
+class UNetTrainer(Trainer):
+    """Self-configured U-Net with deep supervision; its subclasses train other networks by its recipe."""
 
     name = "unet"
     width_multiple = 8
     recipes: ClassVar[dict[str, Recipe]] = {
-        "adapted": Recipe(
-            "adapted",
-            optimisers={"network": OptimiserSettings("adamw", 2e-3, 1e-2)},
-            augmentation=AugmentationSettings(),
-            ema_decay=0.99,
-        ),
-        "classification": Recipe(
-            "classification",
-            optimisers={"network": OptimiserSettings("adamw", 2e-3, 1e-2)},
-            augmentation=AugmentationSettings(),
-            ema_decay=0.99,
-            learns="classes",
-        ),
+        "adapted": ADAPTED,
+        "classification": replace(ADAPTED, name="classification", learns="classes"),
         "published": Recipe(
             "published",
             epochs=1000,
@@ -56,33 +48,23 @@ class UNetTrainer(AxialComparator):
             learns="classes",
             foreground_oversampling=0.33,
         ),
-        "safnet": COMPARED,
-        "axial": replace(recipes.published(256, 4), name="axial"),
-        "axial_nnunet": replace(
-            recipes.published(512, 2, {"network": SGD}),
-            name="axial_nnunet",
-            epochs=1000,
-            schedule=POLY,
-            augmentation=AugmentationSettings(mirror=False),
-            foreground_oversampling=0.33,
-        ),
     }
 
     def shape(self) -> NetworkShape:
-        """The plan's; where the recipe fits axial slices, as many stages as their square pixels take."""
+        """Return the plan's; where the recipe fits slices to its patch, as many stages as their square pixels take."""
         plan = super().shape()
-        if not recipes.fits_axial_slices(self.recipe):
+        fitted = any(transform.name == "fit" for transform in self.recipe.transforms)
+        if not (fitted and self.recipe.patch and plan.dimension == 2):
             return plan
         kernels, strides = stages(self.patch, (1.0, 1.0))
         widths = tuple(min(plan.widths[0] * 2**stage, WIDEST) for stage in range(len(strides)))
         return replace(plan, widths=widths, kernels=kernels, strides=strides)
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """A plain-convolution U-Net."""
+        """Build a plain-convolution U-Net."""
         return UNet(shape)
 
     def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:
-        """Tables 2 to 4 of axial slices; joins SAFNet's table 1 where volumes were learnt and SAFNet is there."""
-        super().write_tables(folder, subset, work)
-        if self.plan.name == SAFNET_PLAN:
-            write_table(folder)
+        """Write the tables of papers that compare themselves with this network, where they apply."""
+        for name in registry.known("comparisons"):
+            registry.load("comparisons", name).write_tables(self, folder, subset, work)

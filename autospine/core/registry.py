@@ -1,4 +1,4 @@
-"""Planners, trainers and preprocessing transforms by name: the built-in ones, and those of installed packages."""
+"""Planners, trainers, comparisons and preprocessing transforms by name, built in or of installed packages."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "wgan_resunet": "trainers.wgan_resunet.trainer:WGANResUNetTrainer",
         "medfusionnet": "trainers.medfusionnet.trainer:MedFusionNetTrainer",
     },
+    "comparisons": {  # of papers with other trainers: recipes of those, and tables after their validation
+        "safnet": "trainers.safnet.comparison:SAFNetComparison",
+        "wgan_resunet": "trainers.wgan_resunet.comparison:AxialComparison",
+    },
     "transforms": {
         "centre_crop": "autospine.preprocessing.transforms.spatial:CentreCrop",
         "resize": "autospine.preprocessing.transforms.spatial:Resize",
@@ -55,7 +59,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 
 
 def known(group: str) -> dict[str, str]:
-    """Return the names of a group ("planners", "trainers" or "transforms"), each with its class as "module:class"."""
+    """Return the names of a group of `BUILT_IN`, each with its class as "module:class"."""
     installed = {point.name: point.value for point in entry_points(group=f"autospine.{group}")}
     return {**installed, **BUILT_IN[group]}
 

@@ -79,6 +79,7 @@ class Recipe:
         ema_decay: Decay of the exponential moving average of the weights, kept instead of the last; 0 keeps the last.
         options: Choices of the trainer's own, by the names of its `Options`.
         split: Who trains, validates and is tested; None takes the work folder's folds, grouped by patient.
+        plans: Names of the plans that it takes; empty for all that its trainer takes.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Recipe:
     ema_decay: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
     split: SplitSettings | None = None
+    plans: tuple[str, ...] = ()
 
     def weight(self, term: str, default: float = 1.0) -> float:
         """Weight of a loss term."""

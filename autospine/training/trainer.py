@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from autospine.augmentation import AugmentationSettings, BatchgeneratorsSettings
+from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.serial import from_plain
@@ -109,6 +110,12 @@ class Trainer(ABC):
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         if self.plans and plan.name not in self.plans:
             raise UserError(f"--trainer {self.name}", f"does not take the plan {plan.name}", f"use {self.plans[0]}")
+        if recipe.plans and plan.name not in recipe.plans:
+            raise UserError(
+                f"--recipe {recipe.name}",
+                f"does not take the plan {plan.name}",
+                f"use --plan {recipe.plans[0]}, or --recipe {next(iter(self.recipes))}",
+            )
         if recipe.patch and len(recipe.patch) != plan.dimension:
             raise UserError(
                 f"--recipe {recipe.name}",
@@ -136,10 +143,18 @@ class Trainer(ABC):
             UserError: There is none of that name.
         """
         chosen = name or next(iter(cls.recipes))
-        if chosen not in cls.recipes:
-            known = ", ".join(cls.recipes)
-            raise UserError(f"--recipe {chosen}", f"is no recipe of {cls.name}", f"choose from {known}")
-        return cls.recipes[chosen]
+        if chosen in cls.recipes:
+            return cls.recipes[chosen]
+        recipes = {**cls.recipes, **cls.contributed_recipes()}
+        if chosen not in recipes:
+            raise UserError(f"--recipe {chosen}", f"is no recipe of {cls.name}", f"choose from {', '.join(recipes)}")
+        return recipes[chosen]
+
+    @classmethod
+    def contributed_recipes(cls) -> dict[str, Recipe]:
+        """Return the recipes of papers that compare themselves with this trainer, by name."""
+        papers = (registry.load("comparisons", name) for name in registry.known("comparisons"))
+        return {name: recipe for paper in papers for name, recipe in paper.recipes.get(cls.name, {}).items()}
 
     # What the network learns.
 

@@ -57,7 +57,7 @@ class TrainerContract:
 
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         """A plan and a recipe for seconds; override where the trainer needs larger patches."""
-        return plan, replace(recipe, epochs=3, iterations_per_epoch=3, batch=2, patch=None, min_updates=1)
+        return plan, replace(recipe, epochs=3, iterations_per_epoch=3, batch=2, patch=None, min_updates=1, plans=())
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "dimension" in metafunc.fixturenames:
@@ -73,6 +73,10 @@ class TrainerContract:
     @property
     def kind(self) -> type[Trainer]:
         return registry.load("trainers", self.name)
+
+    @property
+    def all_recipes(self) -> dict[str, Recipe]:
+        return {**self.kind.recipes, **self.kind.contributed_recipes()}
 
     def make(self, work: WorkFolder, dimension: int, recipe_name: str | None = None) -> Trainer:
         plan, recipe = self.small(plan_of(work, dimension), self.kind.recipe_named(recipe_name))
@@ -100,12 +104,12 @@ class TrainerContract:
         assert issubclass(self.kind, Trainer)
 
     def test_its_recipes_exist_under_their_names(self) -> None:
-        assert set(self.recipe_names) <= set(self.kind.recipes)
+        assert set(self.recipe_names) <= set(self.all_recipes)
         assert next(iter(self.kind.recipes)) == self.recipe_names[0]
-        assert all(recipe.name == name for name, recipe in self.kind.recipes.items())
+        assert all(recipe.name == name for name, recipe in self.all_recipes.items())
 
     def test_its_recipes_go_through_json(self) -> None:
-        for recipe in self.kind.recipes.values():
+        for recipe in self.all_recipes.values():
             assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())), "recipe") == recipe
 
     def test_it_says_from_which_paper_it_is(self) -> None:
@@ -113,7 +117,7 @@ class TrainerContract:
         assert sys.modules[self.kind.__module__].__doc__
 
     def test_every_network_has_an_optimiser_in_every_recipe(self, tiny_work: WorkFolder, dimension: int) -> None:
-        for name in self.kind.recipes:
+        for name in self.all_recipes:
             trainer = self.make(tiny_work, dimension, name)
             networks = trainer.build_all(trainer.shape())
             assert self.kind.inference in networks

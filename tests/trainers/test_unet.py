@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
@@ -30,3 +31,10 @@ def test_the_adapted_recipe_counts_levels_and_the_others_look(
 ) -> None:
     trainer = UNetTrainer(plan_of(tiny_work, 2), UNetTrainer.recipe_named(recipe))
     assert trainer.encoding.ordered == ordered
+
+
+def test_papers_contribute_recipes_to_what_they_compare_themselves_with() -> None:
+    assert set(UNetTrainer.contributed_recipes()) == {"safnet", "axial", "axial_nnunet"}
+    assert set(UNetTrainer.recipes) == {"adapted", "classification", "published"}
+    with pytest.raises(UserError, match="choose from adapted, classification, published, safnet, axial, axial_nnunet"):
+        UNetTrainer.recipe_named("sagittal")

@@ -9,8 +9,7 @@ from torch import nn
 from autospine.networks.deeplabv3 import DeepLabV3
 from autospine.networks.shape import NetworkShape
 from autospine.planning.recipe import Recipe
-from trainers.safnet.recipes import COMPARED
-from trainers.unet import UNetTrainer
+from trainers.unet import ADAPTED, UNetTrainer
 
 STAGES = 5  # image, stem, pooling, two strided stages: output stride 16
 
@@ -19,7 +18,7 @@ class DeepLabV3Trainer(UNetTrainer):
     """Dilated ResNet-50 with atrous spatial pyramid pooling, in 2-D and 3-D (Chen et al. 2017)."""
 
     name = "deeplabv3"
-    recipes: ClassVar[dict[str, Recipe]] = {"adapted": UNetTrainer.recipes["adapted"], "safnet": COMPARED}
+    recipes: ClassVar[dict[str, Recipe]] = {"adapted": ADAPTED}
     widths: ClassVar[tuple[int, ...]] = (64,) * STAGES  # of the stem
 
     def shape(self) -> NetworkShape:

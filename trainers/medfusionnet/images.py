@@ -1,11 +1,10 @@
-"""Which images MedFusionNet's parts hold: middle slices, and what enlarging before the split does to them."""
+"""Which images MedFusionNet trains on and scores: middle slices, and what enlarging before the split does to them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,7 @@ from autospine.preprocessing.storage import CaseStore
 from autospine.training import distributed
 from autospine.training.folds import prepare_cases
 from autospine.training.job import Job
-
-if TYPE_CHECKING:
-    from trainers.medfusionnet.trainer import MedFusionNetTrainer
+from autospine.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -27,28 +24,33 @@ WARNING = (
     "the images were enlarged before they were split: copies of one image are trained on and scored, so the scores say "
     "how well known images are remembered"
 )
-Slices = Mapping[str, tuple[int, ...]]
+Slices = Mapping[str, tuple[int, ...]]  # by case
 
 
-def with_images(trainer: MedFusionNetTrainer, job: Job) -> Fold:
-    """The fold, with its slices named where the recipe takes the middle ones alone: those are scored, too.
+def name_slices(trainer: Trainer, job: Job, always: bool = False) -> Fold:
+    """Return the fold with its slices named where the recipe takes the middle ones alone: those are scored, too.
 
     split.json names them as well, for whoever searches or scores later.
+
+    Args:
+        trainer: With its recipe.
+        job: Of the fold.
+        always: Name them whatever slices the recipe takes.
 
     Raises:
         UserError: No slice to train on is annotated, or none to score.
     """
     fold = job.fold
-    middle = any(s.name == "annotated_slices" and s.settings.get("middle") for s in trainer.recipe.transforms)
-    if fold.slices is not None or not (middle or trainer.options.enlarge == "before"):
+    middle = any(t.name == "annotated_slices" and t.settings.get("middle") for t in trainer.recipe.transforms)
+    if fold.slices is not None or not (middle or always):
         return fold
     folder, slices = prepare_cases(trainer, job.cases, fold.cases), {}
     for case in fold.cases:
         slices[case] = CaseStore(folder, case).record.slices or ()
-    named = _fold_of(*({c: slices[c] for c in ids} for ids in (fold.train, fold.validation, fold.test)))
+    named = _fold_of(*({case: slices[case] for case in ids} for ids in (fold.train, fold.validation, fold.test)))
     _check_left(fold, named, job.fold_name)
     if distributed.is_main():
-        _say_left_out(fold, named)
+        _log_left_out(fold, named)
         if (job.folder / FILE).exists():
             replace(Split.load(job.folder), fold=named).save(job.folder)
     return named
@@ -63,49 +65,47 @@ def _check_left(fold: Fold, named: Fold, name: str) -> None:
         raise UserError(f"fold {name}", problem, "annotate more scans, or choose another --fold")
 
 
-def _say_left_out(fold: Fold, named: Fold) -> None:
-    """Names the cases without an annotated slice, part by part: they are in no mean."""
-    wholes, kept = ((each.train, each.validation, each.test) for each in (fold, named))
-    for part, before, after in zip(SUBSETS, wholes, kept, strict=True):
-        bare = [case for case in before if case not in after]
-        if bare:
+def _log_left_out(fold: Fold, named: Fold) -> None:
+    """Log the cases without an annotated slice, subset by subset: they are in no mean."""
+    subsets = zip(SUBSETS, *((one.train, one.validation, one.test) for one in (fold, named)), strict=True)
+    for subset, cases, kept in subsets:
+        left_out = [case for case in cases if case not in kept]
+        if left_out:
             log.warning(
                 "%s: %d of %d cases have no annotated slice, so they are neither trained on nor scored: %s",
-                part,
-                len(bare),
-                len(before),
-                listed(bare, 20),
+                subset,
+                len(left_out),
+                len(cases),
+                listed(left_out, 20),
             )
 
 
-def _fold_of(train: Slices, validation: Slices, test: Slices) -> Fold:
-    """A fold of slices; cases without any are left out."""
-    parts = [{case: own for case, own in part.items() if own} for part in (train, validation, test)]
-    first, second, third = parts
-    return Fold(tuple(first), tuple(second), tuple(third), FoldSlices(first, second, third))
+def _fold_of(*subsets: Slices) -> Fold:
+    """Build a fold of the slices to train on, to validate on and to test; cases without any are left out."""
+    train, validation, test = ({case: slices for case, slices in subset.items() if slices} for subset in subsets)
+    return Fold(tuple(train), tuple(validation), tuple(test), FoldSlices(train, validation, test))
 
 
-def enlarged_first(trainer: MedFusionNetTrainer, fold: Fold, job: Job) -> Fold:
-    """Assign copies of every image to the subsets in their shares, and warn.
+def split_copies(fold: Fold, job: Job, settings: SplitSettings, enlargement: float) -> Fold:
+    """Split copies of every image by the shares of the subsets, and warn.
 
-    Augmentation makes each copy's changes afresh, so that only the subsets of an image are decided here: with eight
-    copies and the paper's shares, nearly every test image is also a training image.
+    Augmentation changes every copy afresh, so only the subsets that an image is in are drawn: with eight copies and the
+    paper's shares, nearly every test image is also a training image.
     """
-    settings, parts = trainer.recipe.split or SplitSettings(), fold.slices
-    if parts is None:
+    if fold.slices is None:
         return fold
-    every = (parts.train, parts.validation, parts.test)
-    images = sorted({(case, k) for part in every for case, own in part.items() for k in own})
+    subsets = (fold.slices.train, fold.slices.validation, fold.slices.test)
+    images = sorted({(case, k) for subset in subsets for case, slices in subset.items() for k in slices})
     number = int(job.fold_name) if job.fold_name.isdecimal() else 0
-    copies = np.random.default_rng([settings.seed, number]).choice(
-        len(every),
-        size=(len(images), max(round(trainer.options.enlargement), 1)),
+    drawn = np.random.default_rng([settings.seed, number]).choice(
+        len(subsets),
+        size=(len(images), max(round(enlargement), 1)),
         p=np.array(settings.shares) / sum(settings.shares),
-    )  # (images, copies) the part of each
-    assigned: list[dict[str, tuple[int, ...]]] = [{} for _ in every]
-    for (case, k), sides in zip(images, copies, strict=True):
-        for side in set(sides.tolist()):
-            assigned[side][case] = (*assigned[side].get(case, ()), k)
+    )  # (images, copies) the subset of each
+    assigned: list[dict[str, tuple[int, ...]]] = [{} for _ in subsets]
+    for (case, k), of_copies in zip(images, drawn, strict=True):
+        for subset in set(of_copies.tolist()):
+            assigned[subset][case] = (*assigned[subset].get(case, ()), k)
     enlarged = _fold_of(*assigned)
     if distributed.is_main():
         log.warning("WARNING: %s", WARNING)

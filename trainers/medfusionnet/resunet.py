@@ -9,15 +9,14 @@ from torch import nn
 from autospine.networks.resunet import ResUNet
 from autospine.networks.shape import NetworkShape
 from autospine.planning.recipe import Recipe
-from trainers.safnet.recipes import COMPARED
-from trainers.unet import UNetTrainer
+from trainers.unet import ADAPTED, UNetTrainer
 
 
 class ResUNetTrainer(UNetTrainer):
     """Residual U-Net, in 2-D and 3-D (Zhang, Liu and Wang 2018)."""
 
     name = "resunet"
-    recipes: ClassVar[dict[str, Recipe]] = {"adapted": UNetTrainer.recipes["adapted"], "safnet": COMPARED}
+    recipes: ClassVar[dict[str, Recipe]] = {"adapted": ADAPTED}
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """Residual units on the plan's stages."""

@@ -5,7 +5,7 @@ After Narula et al. 2024, "Lumbar spine MRI segmentation: a deep learning approa
 Where the paper is silent or contradicts itself:
 
 - The printed search blends the members' *scores*. Here soft-max probabilities are blended, and the pair and its weights
-  are those with the highest mean IoU on the validation part; a table shows what their arithmetic would claim beside it.
+  are those with the highest mean IoU on the validation cases; a table shows what their arithmetic would claim.
 - "RPI" orientation: rows from head to foot and columns from front to back, which is what every sagittal slice has
   here. That slices then run from left to right instead of right to left, no 2-D network sees.
 - 447 images of 447 series: the middle annotated slice of each. `published` trains on it and is scored on it; `adapted`
@@ -25,13 +25,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import ceil, inf
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from math import ceil
+from typing import Any, ClassVar
 
 from torch import nn
 
-from autospine.augmentation import NO_CHANGE, AugmentationSettings, BatchgeneratorsSettings
+from autospine.augmentation import AugmentationSettings, BatchgeneratorsSettings
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
@@ -42,84 +42,24 @@ from autospine.inference.model import CARD, read_model
 from autospine.networks.repeat_channels import RepeatChannels
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
+from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import SplitSettings
 from autospine.planning.splits import Subset
-from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training import distributed
 from autospine.training.budget import ValidationCost
 from autospine.training.data import PatchSampler
 from autospine.training.job import Job
 from autospine.training.loop import fit
-from autospine.training.trainer import Options, Trainer
+from autospine.training.trainer import Trainer
 from autospine.training.validation import count_windows, validate
-from trainers.medfusionnet.images import WARNING, enlarged_first, with_images
-from trainers.medfusionnet.published import PUBLISHED as FIGURES
-from trainers.medfusionnet.published import note
+from trainers.medfusionnet.images import WARNING, name_slices, split_copies
+from trainers.medfusionnet.recipes import MEMBERS, RECIPES, MedFusionOptions
+from trainers.medfusionnet.tables import PUBLISHED, note
 
 log = logging.getLogger(__name__)
 
-MEMBERS = ("unet", "unetplusplus", "resunet", "deeplabv3")
-SIDE = 128  # pixels
 CHANNELS = 3  # equal ones
-ENLARGEMENT = 3535 / 447
 FLIPPED = {"none": (), "horizontal": (-1,), "vertical": (-2,), "both": (-2, -1)}
-
-
-@dataclass(frozen=True)
-class MedFusionOptions(Options):
-    """Choices of MedFusionNet.
-
-    Attributes:
-        members: Networks that are trained and paired.
-        flips: "horizontal" swaps front and back, "vertical" head and foot, which spoils the numbering.
-        enlargement: Images that one becomes by augmentation.
-        enlarge: "after" the split, or "before" it, where copies of an image stand on both sides.
-
-    Raises:
-        ValueError: An image becomes less than one.
-    """
-
-    members: tuple[str, ...] = MEMBERS
-    flips: Literal["none", "horizontal", "vertical", "both"] = "none"
-    enlargement: float = 1.0
-    enlarge: Literal["after", "before"] = "after"
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.enlargement < inf:
-            raise ValueError(f"enlargement is {self.enlargement:g}, not at least 1")
-
-
-SPLIT = SplitSettings("patient", 0.70, 0.05, 0.25, folds=4)
-PUBLISHED = Recipe(
-    "published",
-    epochs=50,
-    iterations_per_epoch=None,
-    optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0, clip_norm=0.0)},
-    schedule=ScheduleSettings("plateau", warmup=0.0, patience=5, factor=0.1),
-    learns="classes",
-    batch=64,
-    patch=(SIDE, SIDE),
-    transforms=(
-        TransformSettings("unit_range"),
-        TransformSettings("resize", {"rows": SIDE, "columns": SIDE}),
-        TransformSettings("annotated_slices", {"middle": 1}),
-    ),
-    augmentation=replace(
-        NO_CHANGE,
-        affine_probability=0.5,
-        rotation_degrees=15.0,
-        scale=(1.0, 1.0),
-        shear=0.0,
-        translation=0.1,
-        brightness_probability=0.5,
-        brightness=0.2,
-    ),
-    foreground_oversampling=0.0,
-    min_updates=1,
-    split=SPLIT,
-    options={"flips": "horizontal", "enlargement": ENLARGEMENT},
-)
 
 
 class MedFusionNetTrainer(Trainer):
@@ -134,27 +74,12 @@ class MedFusionNetTrainer(Trainer):
     options_type = MedFusionOptions
     options: MedFusionOptions
     widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512)  # of `published`
-    recipes: ClassVar[dict[str, Recipe]] = {
-        "adapted": Recipe(
-            "adapted",
-            optimisers={"network": OptimiserSettings("adam", 4e-3, 0.0)},
-            batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
-            augmentation=AugmentationSettings(),
-            learns="classes",
-            transforms=(TransformSettings("annotated_slices"),),
-            ema_decay=0.99,
-            split=SPLIT,
-        ),
-        "published": PUBLISHED,
-        "published_enlarged_first": replace(
-            PUBLISHED, name="published_enlarged_first", options={**PUBLISHED.options, "enlarge": "before"}
-        ),
-    }
+    recipes: ClassVar[dict[str, Recipe]] = RECIPES
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         super().__init__(plan, recipe)
         known, asked = ", ".join(MEMBERS), self.options.members
-        strange = [each for each in asked if each not in MEMBERS or asked.count(each) > 1]
+        strange = [name for name in asked if name not in MEMBERS or asked.count(name) > 1]
         if strange or not asked:
             problem = f"{strange[0]} is unknown or named twice" if strange else "are none"
             raise UserError("--members", problem, f"choose from {known}")
@@ -165,14 +90,14 @@ class MedFusionNetTrainer(Trainer):
     # One member.
 
     def member(self, name: str) -> MedFusionNetTrainer:
-        """The trainer of one member alone."""
+        """Return the trainer of one member alone."""
         return self._with({"members": [name]})
 
     def _with(self, options: Mapping[str, Any]) -> MedFusionNetTrainer:
         return type(self)(self.plan, replace(self.recipe, options={**self.recipe.options, **options}))
 
     def _network_trainer(self) -> Trainer:
-        """Whose network the first member is, on the paper's stages where the recipe has a fixed patch."""
+        """Return the first member's own trainer, on the paper's stages where the recipe has a fixed patch."""
         plan = self.plan
         if self.recipe.patch:
             plan = replace(plan, network=plan.network.with_stages(self.widths))
@@ -180,26 +105,26 @@ class MedFusionNetTrainer(Trainer):
         return kind(plan, replace(self.recipe, options={}))
 
     def shape(self) -> NetworkShape:
-        """As the member's own trainer has it, for the labels learnt here."""
+        """Return the shape of the member's own trainer, for the labels learnt here."""
         return replace(self._network_trainer().shape(), out_channels=self.encoding.channels)
 
     def width_options(self) -> Sequence[NetworkShape]:
-        """Those of the member's own trainer."""
-        found = self._network_trainer().width_options()
-        return tuple(replace(shape, out_channels=self.encoding.channels) for shape in found)
+        """Return the shapes of the member's own trainer."""
+        options = self._network_trainer().width_options()
+        return tuple(replace(shape, out_channels=self.encoding.channels) for shape in options)
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """The first member's network, which sees the image as three equal channels."""
-        seen = replace(shape, in_channels=CHANNELS * shape.in_channels)
-        return RepeatChannels(self._network_trainer().build(seen), CHANNELS)
+        """Build the first member's network, which sees the image as three equal channels."""
+        wider = replace(shape, in_channels=CHANNELS * shape.in_channels)
+        return RepeatChannels(self._network_trainer().build(wider), CHANNELS)
 
     def augmentation(self) -> AugmentationSettings | BatchgeneratorsSettings | None:
-        """The recipe's, with the flips that are asked for."""
+        """Return the recipe's settings, with the flips that are asked for."""
         settings = super().augmentation()
         return None if settings is None else replace(settings, mirror_axes=FLIPPED[self.options.flips])
 
     def fit_statistics(self, sampler: PatchSampler) -> None:
-        """An epoch is one pass over the enlarged images; split by copies, not all of an image's are trained on."""
+        """Make an epoch one pass over the enlarged images; split by copies, not all of an image's are trained on."""
         if self.recipe.iterations_per_epoch is None:
             images = sampler.pass_length() * self.options.enlargement
             if self.options.enlarge == "before":
@@ -210,12 +135,13 @@ class MedFusionNetTrainer(Trainer):
     # All of them.
 
     def train(self, job: Job) -> Evaluation | None:
-        """Trains each member, searches for weights, and validates the ensemble."""
-        fold = with_images(self, job)
-        if self.options.enlarge == "before":
+        """Train each member, search for weights, and validate the ensemble."""
+        enlarged_first = self.options.enlarge == "before"
+        fold = name_slices(self, job, always=enlarged_first)
+        if enlarged_first:
             if not fold.eval_subset.cases:  # nothing is split, so that there is no before
                 return self._with({"enlarge": "after"}).train(replace(job, fold=fold))
-            fold = enlarged_first(self, fold, job)
+            fold = split_copies(fold, job, self.recipe.split or SplitSettings(), self.options.enlargement)
         job = replace(job, fold=fold)
         waiting = [name for name in self.options.members if not self._trained(name, job)]
         share, after = job.seconds_left() / max(len(waiting), 1), self._after(job, len(waiting))
@@ -235,12 +161,12 @@ class MedFusionNetTrainer(Trainer):
         return done
 
     def _job_of(self, name: str, job: Job, seconds: float) -> Job:
-        """A member's training: a folder of its own, and its share of the time where there is a budget."""
+        """Return a member's training: a folder of its own, and its share of the time where there is a budget."""
         minutes = None if job.minutes is None else max(seconds / 60, 0.01)
         return replace(job, folder=job.folder / f"{PREFIX}{name}", minutes=minutes, started=time.monotonic())
 
     def _after(self, job: Job, waiting: int) -> ValidationCost:
-        """What each waiting member's share must leave room for: its part of what follows all trainings.
+        """Return what each waiting member's time must leave room for: its share of what follows all trainings.
 
         All members predict the cases of the search; then a pair of them those that are scored.
         """
@@ -252,7 +178,7 @@ class MedFusionNetTrainer(Trainer):
         return ValidationCost(ceil(windows / sharing), ceil(cases / sharing))
 
     def _combine(self, job: Job) -> None:
-        """Chooses the weights on the validation part, or takes equal ones where there is none."""
+        """Choose the weights on the validation cases, or take equal ones where there are none."""
         names = self.options.members
         models = [read_model(job.folder / f"{PREFIX}{name}") for name in names]
         fold, slices = job.fold, job.fold.slices
@@ -267,7 +193,7 @@ class MedFusionNetTrainer(Trainer):
             names=names,
             validation=validation,
             test=fold.eval_subset if fold.test else None,
-            published=FIGURES,
+            published=PUBLISHED,
             notes=notes,
         )
         table = choose(candidates, WorkFolder(job.work), job.folder, job.device)

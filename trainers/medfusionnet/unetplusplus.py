@@ -10,7 +10,7 @@ from torch import nn
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unetplusplus import UNetPlusPlus
 from autospine.planning.recipe import Recipe
-from trainers.unet import UNetTrainer
+from trainers.unet import ADAPTED, UNetTrainer
 
 DEPTH = 5  # stages of the paper; deeper triangles grow with the square of their depth
 
@@ -19,7 +19,7 @@ class UNetPlusPlusTrainer(UNetTrainer):
     """Nested U-Net with dense skips and deep supervision (Zhou et al. 2018)."""
 
     name = "unetplusplus"
-    recipes: ClassVar[dict[str, Recipe]] = {"adapted": UNetTrainer.recipes["adapted"]}
+    recipes: ClassVar[dict[str, Recipe]] = {"adapted": ADAPTED}
 
     def shape(self) -> NetworkShape:
         """The plan's, at most five stages deep."""

@@ -9,15 +9,14 @@ from torch import nn
 from autospine.networks.cfnet import CFNet
 from autospine.networks.shape import NetworkShape
 from autospine.planning.recipe import Recipe
-from trainers.safnet.recipes import COMPARED
-from trainers.unet import UNetTrainer
+from trainers.unet import ADAPTED, UNetTrainer
 
 
 class CFNetTrainer(UNetTrainer):
     """Cascade fusion network, in 2-D and 3-D (Zhang, Li, Li et al. 2023)."""
 
     name = "cfnet"
-    recipes: ClassVar[dict[str, Recipe]] = {"adapted": UNetTrainer.recipes["adapted"], "safnet": COMPARED}
+    recipes: ClassVar[dict[str, Recipe]] = {"adapted": ADAPTED}
     widths: ClassVar[tuple[int, ...]] = (32, 32, 64, 128, 256, 512)  # image, stem twice, three scales
 
     def shape(self) -> NetworkShape:

@@ -10,8 +10,8 @@ from autospine.networks.deeplabv3plus import DeepLabV3Plus
 from autospine.networks.shape import NetworkShape
 from autospine.planning.recipe import Recipe
 from trainers.medfusionnet.deeplabv3 import DeepLabV3Trainer
-from trainers.unet import UNetTrainer
-from trainers.wgan_resunet.recipes import fits_axial_slices, published
+from trainers.unet import ADAPTED
+from trainers.wgan_resunet.recipes import PLAN, published
 
 
 class DeepLabV3PlusTrainer(DeepLabV3Trainer):
@@ -19,14 +19,14 @@ class DeepLabV3PlusTrainer(DeepLabV3Trainer):
 
     name = "deeplabv3plus"
     recipes: ClassVar[dict[str, Recipe]] = {
-        "adapted": UNetTrainer.recipes["adapted"],
+        "adapted": ADAPTED,
         "published": published(512, 2),
     }
 
     def shape(self) -> NetworkShape:
         """Output stride 16 along both axes where the recipe brings slices to square pixels; else along the plan's."""
         shape = super().shape()
-        return shape.with_stages(self.widths) if fits_axial_slices(self.recipe) else shape
+        return shape.with_stages(self.widths) if PLAN in self.recipe.plans else shape
 
     def build(self, shape: NetworkShape) -> nn.Module:
         """The stem's width is the first of the shape's."""

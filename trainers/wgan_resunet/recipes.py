@@ -48,9 +48,5 @@ def published(side: int, batch: int, optimisers: dict[str, OptimiserSettings] | 
         foreground_oversampling=0.0,
         min_updates=1,
         split=SplitSettings("patient", 0.6, 0.1, 0.3, folds=5),
+        plans=(PLAN,),
     )
-
-
-def fits_axial_slices(recipe: Recipe) -> bool:
-    """Whether a recipe is of this protocol: it derives the labels and brings slices to square pixels."""
-    return bool(recipe.patch) and DERIVATION in recipe.transforms

@@ -9,8 +9,8 @@ from torch import nn
 from autospine.networks.segnet import SegNet
 from autospine.networks.shape import NetworkShape
 from autospine.planning.recipe import Recipe
-from trainers.unet import UNetTrainer
-from trainers.wgan_resunet.comparators import SliceComparator
+from trainers.unet import ADAPTED
+from trainers.wgan_resunet.comparison import SliceComparator
 from trainers.wgan_resunet.recipes import published
 
 
@@ -20,7 +20,7 @@ class SegNetTrainer(SliceComparator):
     name = "segnet"
     widths: ClassVar[tuple[int, ...]] = (64, 128, 256, 512, 512)
     recipes: ClassVar[dict[str, Recipe]] = {
-        "adapted": UNetTrainer.recipes["adapted"],
+        "adapted": ADAPTED,
         "published": published(256, 4),
     }
 

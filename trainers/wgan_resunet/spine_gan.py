@@ -25,14 +25,13 @@ from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.focal import inverse_root_weights
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import NETWORK, Context
-from trainers.unet import UNetTrainer
-from trainers.wgan_resunet.comparators import SliceComparator
+from trainers.unet import ADAPTED
+from trainers.wgan_resunet.comparison import SliceComparator
 from trainers.wgan_resunet.recipes import ADAM, published
 
 DISCRIMINATOR = "discriminator"
 ADVERSARIAL = {"adversarial": 0.05}
 JUDGE = OptimiserSettings("adam", 1e-4, 0.0, momentum=0.5)
-BASE = UNetTrainer.recipes["adapted"]
 
 
 class SpineGANTrainer(SliceComparator):
@@ -43,8 +42,8 @@ class SpineGANTrainer(SliceComparator):
     judge_width: ClassVar[int] = 32
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": replace(
-            BASE,
-            optimisers={NETWORK: BASE.optimisers[NETWORK], DISCRIMINATOR: JUDGE},
+            ADAPTED,
+            optimisers={NETWORK: ADAPTED.optimisers[NETWORK], DISCRIMINATOR: JUDGE},
             loss_weights=ADVERSARIAL,
         ),
         "published": replace(published(512, 2, {NETWORK: ADAM, DISCRIMINATOR: JUDGE}), loss_weights=ADVERSARIAL),

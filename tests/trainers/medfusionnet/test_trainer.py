@@ -36,8 +36,9 @@ from tests.contracts.trainer import TrainerContract
 from tests.paths import ROOT, SHARED
 from tests.tiny import IDS, SHAPE, make_job, plan_of, write_array, write_dataset
 from trainers.medfusionnet.deeplabv3 import DeepLabV3Trainer
-from trainers.medfusionnet.published import PUBLISHED, arithmetic, note
-from trainers.medfusionnet.trainer import ENLARGEMENT, MEMBERS, MedFusionNetTrainer
+from trainers.medfusionnet.recipes import ENLARGEMENT, MEMBERS
+from trainers.medfusionnet.tables import PUBLISHED, arithmetic, note
+from trainers.medfusionnet.trainer import MedFusionNetTrainer
 
 SPLIT = Fold(IDS[:3], IDS[3:5], IDS[5:])
 

@@ -1,4 +1,4 @@
-"""What Narula et al. 2024 print: table 2, and the weights that they chose."""
+"""Table 2 of Narula et al. 2024 as printed, and the weights that they chose."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHOSEN = {"unetplusplus": 0.85, "resunet": 0.15}
 
 
 def arithmetic() -> tuple[float, float]:
-    """IoU and Dice that the printed code gives at the chosen weights: the members' scores, blended.
+    """Compute IoU and Dice as the printed code does at the chosen weights: the members' scores, blended.
 
     Example:
         >>> tuple(round(score, 4) for score in arithmetic())
@@ -31,7 +31,7 @@ def arithmetic() -> tuple[float, float]:
 
 
 def note() -> str:
-    """What is to be said of the published figures."""
+    """Return the note on the published figures."""
     iou, dice = arithmetic()
     printed_iou, printed_dice = PUBLISHED[frozenset(CHOSEN)]
     chosen = " + ".join(f"{weight:.2f} x {name}" for name, weight in CHOSEN.items())
