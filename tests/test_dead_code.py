@@ -18,7 +18,6 @@ DEAD_LEFT: set[str] = {
     "SCALES",
     "SoftDice",
     "analyse",
-    "case_folder",
     "invert_transforms",
     "read_header",
     "score_folder",

@@ -19,7 +19,7 @@ from autospine.ablation.variants import Ablation, Layout, Variant
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
 from autospine.planning.recipe import OptimiserSettings, Recipe
-from autospine.preprocessing.transforms.base import CaseData, Shape, TransformSettings
+from autospine.preprocessing.transforms.base import CaseData, SameGrid, TransformSettings
 from autospine.training import distributed
 from autospine.training.data import Batch
 from autospine.training.trainer import Context, Options, Trainer
@@ -138,16 +138,13 @@ class PreparedTrainer(ToyTrainer):
 
 
 @dataclass(frozen=True)
-class LabelledSlices:
+class LabelledSlices(SameGrid):
     """Trains on slices that show a label; prediction sees all."""
 
     def apply(self, case: CaseData) -> CaseData:
         if case.mask is None:
             return case
         return replace(case, slices=tuple(int(k) for k in np.flatnonzero(case.mask.any(axis=(1, 2)))))
-
-    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
-        return values
 
 
 class BrightnessTrainer(Trainer):

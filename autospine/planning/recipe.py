@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from autospine.augmentation.settings import AugmentationSettings, BatchgeneratorsSettings
 from autospine.core.serial import from_plain, to_plain
 from autospine.planning.split_strategies import SplitSettings
-from autospine.preprocessing.transforms.base import TransformSettings
+from autospine.preprocessing.transforms.base import TransformSettings, transforms_hash
 
 
 @dataclass(frozen=True)
@@ -108,9 +106,8 @@ class Recipe:
         return self.loss_weights.get(term, default)
 
     def transforms_hash(self) -> str:
-        """Names the folder of what the recipe's preprocessing makes."""
-        text = json.dumps(to_plain(self.transforms), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
+        """Return the name of the folder for what the transforms make."""
+        return transforms_hash(self.transforms)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -1,12 +1,14 @@
-"""Brings every case onto each plan's grid and stores it, once, continuing where it was interrupted."""
+"""Bring every case onto each plan's grid and store it, once, continuing where it was interrupted."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,17 +18,61 @@ from autospine.core.files import remove_abandoned
 from autospine.core.parallel import run_cases
 from autospine.core.serial import to_plain
 from autospine.dataset.cases import Case
-from autospine.planning.plan import Plan
-from autospine.preprocessing.grid import case_grid
-from autospine.preprocessing.normalisation import normalise
+from autospine.labels.encoding import Encoding
+from autospine.labels.schemes import LabelScheme
+from autospine.preprocessing.grid import Grid, case_grid
+from autospine.preprocessing.normalisation import Normalisation, normalise
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
+from autospine.preprocessing.transforms.base import (
+    AnyTransform,
+    CaseData,
+    TransformSettings,
+    apply_transforms,
+    make_transforms,
+    transforms_hash,
+)
+from autospine.preprocessing.transforms.log import (
+    SummarisedTransform,
+    read_case_tables,
+    write_case_table,
+    write_table,
+)
 
+log = logging.getLogger(__name__)
 FORM = 3  # of what is stored; raise it when preprocessing changes
 
 
+class PreprocessingPlan(Protocol):
+    """What preprocessing reads of a plan."""
+
+    @property
+    def name(self) -> str:
+        """Return the configuration's name."""
+
+    @property
+    def view_axis(self) -> int | None:
+        """Return the axis of 2-D slices; None for volumes."""
+
+    @property
+    def grid(self) -> Grid:
+        """Return the spacing rules."""
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Return the intensity rule."""
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """Return the data set's labels."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """Return what the network learns of them."""
+
+
 @dataclass(frozen=True)
-class Job:
-    """One case to be brought onto the grids of several plans.
+class PreprocessingJob:
+    """One case and the plans whose grids it is brought onto.
 
     Attributes:
         case: Of the data set.
@@ -35,26 +81,65 @@ class Job:
     """
 
     case: Case
-    plans: tuple[Plan, ...]
+    plans: tuple[PreprocessingPlan, ...]
     folder: Path
 
 
-def case_folder(work: str | Path, plan_name: str) -> Path:
-    """Where a configuration's cases lie."""
-    return Path(work) / "preprocessed" / plan_name
+def preprocess(cases: Sequence[Case], plans: Sequence[PreprocessingPlan], work: str | Path, workers: int) -> None:
+    """Preprocess all cases for all plans, with a progress bar.
+
+    Raises:
+        UserError: One or more cases failed; the others are done. The line names them.
+    """
+    folder = Path(work) / "preprocessed"
+    for plan in plans:
+        remove_abandoned(folder / plan.name)
+    jobs = [PreprocessingJob(case, tuple(plans), folder) for case in cases]
+    run_cases(preprocess_case, jobs, [case.id for case in cases], "preprocess", workers)
 
 
-def preprocessing_key(case: Case, plan: Plan) -> str:
-    """Changes with the case's files and with every rule that shapes the stored arrays."""
+def preprocess_case(job: PreprocessingJob) -> None:
+    """Read one case and store it for every plan that lacks it."""
+    case = job.case
+    keys = [(plan, CaseStore(job.folder / plan.name, case.id), preprocessing_key(case, plan)) for plan in job.plans]
+    missing = [(plan, store, key) for plan, store, key in keys if not store.done(key)]
+    if not missing:
+        return
+    image, volume = read_channels(case.images)
+    if case.mask is None:
+        raise UserError(case.id, "has no mask", "preprocess cases with masks only")
+    mask = volumes.read_mask(case.mask).array
+    for plan, store, key in missing:
+        grid = case_grid(plan.grid, mask.shape, volume.spacing)
+        labels = grid.resample_mask(mask, plan.scheme.ignore_label)
+        record = CaseRecord(
+            id=case.id,
+            patient=case.patient,
+            sequence=case.sequence,
+            shape=grid.shape,
+            spacing=grid.spacing,
+            labels=describe_labels(labels),
+            slices=None,
+            key=key,
+            slice_grid=grid.slices,
+        )
+        store.write(preprocess_image(image, volume.spacing, plan), labels, record, plan.view_axis)
+
+
+def preprocessing_key(case: Case, plan: PreprocessingPlan) -> str:
+    """Return a hash that changes with the case's files and with every rule that shapes the stored arrays."""
     files = [path for path in (*case.images, case.mask) if path is not None]
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     rules = [to_plain(plan.grid), to_plain(plan.normalisation), plan.view_axis, plan.scheme.ignore_label, FORM]
-    text = json.dumps([stamps, rules, [case.patient, case.sequence]])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _hash([stamps, rules, [case.patient, case.sequence]])
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def read_channels(images: Sequence[Path]) -> tuple[np.ndarray, volumes.Volume]:
-    """All channels of a case.
+    """Read all channels of a case.
 
     Returns:
         `(channels, slices, rows, columns)` float32 and the first channel's volume.
@@ -73,8 +158,8 @@ def read_channels(images: Sequence[Path]) -> tuple[np.ndarray, volumes.Volume]:
     return np.stack(arrays) if len(arrays) > 1 else arrays[0][None], first
 
 
-def preprocess_image(image: np.ndarray, spacing: tuple[float, float, float], plan: Plan) -> np.ndarray:
-    """Resamples, normalises and, where the plan says so, interpolates slices of an image.
+def preprocess_image(image: np.ndarray, spacing: tuple[float, float, float], plan: PreprocessingPlan) -> np.ndarray:
+    """Resample, normalise and, where the plan says so, interpolate slices of an image.
 
     Args:
         image: `(channels, slices, rows, columns)` float32.
@@ -85,65 +170,79 @@ def preprocess_image(image: np.ndarray, spacing: tuple[float, float, float], pla
         `(channels, slices, rows, columns)` float32 on the plan's grid.
     """
     grid = case_grid(plan.grid, image.shape[1:], spacing)
-    moved = grid.resample(image)
-    for channel in moved:
+    resampled = grid.resample(image)
+    for channel in resampled:
         normalise(channel, plan.normalisation)
-    return grid.interpolate(moved)
+    return grid.interpolate(resampled)
 
 
-def preprocess_case(job: Job) -> str:
-    """Reads one case and stores it for every plan that lacks it. Gives its id."""
-    case = job.case
-    wanted = []
-    for plan in job.plans:
-        store = CaseStore(job.folder / plan.name, case.id)
-        key = preprocessing_key(case, plan)
-        if not store.done(key):
-            wanted.append((plan, store, key))
-    if not wanted:
-        return case.id
-    image, volume = read_channels(case.images)
-    if case.mask is None:
-        raise UserError(case.id, "has no mask", "preprocess cases with masks only")
-    mask = volumes.read_mask(case.mask).array
-    for plan, store, key in wanted:
-        _store(case, plan, store, key, image, mask, volume.spacing)
-    return case.id
+def transform_cases(
+    plan: PreprocessingPlan, settings: Sequence[TransformSettings], cases: Path, ids: Sequence[str]
+) -> Path:
+    """Apply a recipe's transforms to those cases that lack them, and return the folder of the results.
 
-
-def _store(
-    case: Case,
-    plan: Plan,
-    store: CaseStore,
-    key: str,
-    image: np.ndarray,
-    mask: np.ndarray,
-    spacing: tuple[float, float, float],
-) -> None:
-    grid = case_grid(plan.grid, mask.shape, spacing)
-    labels = grid.resample_mask(mask, plan.scheme.ignore_label)
-    record = CaseRecord(
-        id=case.id,
-        patient=case.patient,
-        sequence=case.sequence,
-        shape=grid.shape,
-        spacing=grid.spacing,
-        labels=describe_labels(labels),
-        slices=None,
-        key=key,
-        slice_grid=grid.slices,
-    )
-    store.write(preprocess_image(image, spacing, plan), labels, record, plan.view_axis)
-
-
-def preprocess(cases: Sequence[Case], plans: Sequence[Plan], work: str | Path, workers: int) -> None:
-    """Preprocesses all cases for all plans, with a progress bar.
+    Args:
+        plan: Of the cases.
+        settings: The recipe's transforms; without any, the cases stay where they are.
+        cases: The plan's preprocessed cases.
+        ids: Which are needed.
 
     Raises:
-        UserError: One or more cases failed; the others are done. The line names them.
+        UserError: A transform cannot work on a case, or leaves nothing of these cases to train on.
     """
-    folder = Path(work) / "preprocessed"
-    for plan in plans:
-        remove_abandoned(folder / plan.name)
-    jobs = [Job(case, tuple(plans), folder) for case in cases]
-    run_cases(preprocess_case, jobs, [job.case.id for job in jobs], "preprocess", workers)
+    if not settings:
+        return cases
+    folder, transforms = cases / transforms_hash(settings), make_transforms(settings)
+    rules = _hash([[setting.name for setting in settings], plan.scheme.to_dict(), plan.encoding.values])
+    changed = [_transform_case(plan, transforms, rules, CaseStore(cases, id_), CaseStore(folder, id_)) for id_ in ids]
+    for setting, transform in zip(settings, transforms, strict=True):
+        if isinstance(transform, SummarisedTransform):
+            _summarise(setting.name, transform, folder, ids, any(changed))
+    return folder
+
+
+def _transform_case(
+    plan: PreprocessingPlan, transforms: Sequence[AnyTransform], rules: str, source: CaseStore, target: CaseStore
+) -> bool:
+    """Transform and store one case, unless it is there already; return whether it was not."""
+    key = f"{source.record.key}-{rules}"
+    if target.done(key):
+        return False
+    before = CaseData(
+        np.asarray(source.image[:], dtype=np.float32),
+        np.asarray(source.mask[:]),
+        source.record.spacing,
+        source.record.slices,
+        plan.view_axis,
+        source.record.slice_grid,
+        plan.scheme,
+        plan.encoding.values,
+        id=source.id,
+    )
+    case, _ = apply_transforms(transforms, before)
+    mask = case.mask if case.mask is not None else np.zeros(case.shape, np.uint8)
+    record = replace(
+        source.record,
+        shape=case.shape,
+        spacing=case.spacing,
+        labels=describe_labels(mask),
+        slices=case.slices,
+        key=key,
+        slice_grid=case.slice_grid if case.shape[0] == source.record.shape[0] else None,
+    )
+    for table in case.tables:
+        write_case_table(target.folder, (record.id, record.patient, record.sequence), table)
+    target.write(case.image, mask, record, plan.view_axis)
+    return True
+
+
+def _summarise(name: str, transform: SummarisedTransform, folder: Path, ids: Sequence[str], changed: bool) -> None:
+    """Write a transform's table of all cases, log its summary, and refuse what leaves nothing to train on."""
+    summary = transform.summary(read_case_tables(folder, ids, name))
+    if changed:
+        write_table(folder, name)
+        for line in summary.lines:
+            log.info("%s", line)
+    if summary.problem:
+        problem = f"{summary.problem} ({folder / name}.csv lists why)"
+        raise UserError(f"transform {name}", problem, summary.hint)

@@ -15,8 +15,8 @@ from autospine.fingerprint.case import CaseFingerprint
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.planning.split_strategies import FILE, Split, patient_splits, slice_splits
 from autospine.planning.splits import Fold, Splits, read_splits
+from autospine.preprocessing.run import transform_cases
 from autospine.preprocessing.storage import CaseStore
-from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training import distributed
 from autospine.training.trainer import Trainer
 
@@ -158,9 +158,9 @@ def allowed_slices(trainer: Trainer, cases: Path, wanted: Sequence[CaseFingerpri
 def prepare_cases(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path:
     """Where the recipe's cases lie, made by the main process while the others wait."""
     if distributed.is_main():
-        prepared_folder(trainer, cases, ids)
+        transform_cases(trainer.plan, trainer.recipe.transforms, cases, ids)
     distributed.wait_for_all()
-    return prepared_folder(trainer, cases, ids)
+    return transform_cases(trainer.plan, trainer.recipe.transforms, cases, ids)
 
 
 def kept_split(folder: Path, split: Split, resume: bool) -> Split:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autospine.core.errors import UserError
 from autospine.labels.anatomy import Kind
 from autospine.labels.conversion import present_labels
-from autospine.preprocessing.transforms.base import LabelSet
+from autospine.preprocessing.transforms.base import CaseData, LabelSet, SameGrid
 from trainers.wgan_resunet.foramen import NAMED, derive_foramen, lacks_foramen
 from trainers.wgan_resunet.labels import (
     AXIAL4,
@@ -24,14 +22,11 @@ from trainers.wgan_resunet.labels import (
     shows_axial,
 )
 
-if TYPE_CHECKING:
-    from autospine.preprocessing.transforms.base import CaseData, Shape
-
 NAME = "derive_axial4"
 
 
 @dataclass(frozen=True)
-class DeriveAxial4:
+class DeriveAxial4(SameGrid):
     """Gives masks of whole vertebrae the labels of `axial4`; masks that have them already stay as they are.
 
     Where bodies or laminae are named and a canal is, but no foramen, only the foramen is derived.
@@ -69,9 +64,7 @@ class DeriveAxial4:
         """
         if case.mask is None:
             return case
-        if case.scheme is None:
-            raise UserError(f"step {NAME}", "was not told what the mask's integers mean", "plan again")
-        before = LabelSet(case.scheme, case.labels)
+        before = LabelSet(case.need_scheme(NAME), case.labels)
         after = self.labelling(before)
         if after == before:
             return case
@@ -87,7 +80,3 @@ class DeriveAxial4:
         present: Collection[int] = present_labels(mask, where)
         if set(labels_of(before.scheme, *bone)) & set(present):
             check_derivable(before.scheme, present, where, bone)
-
-    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
-        """Nothing to undo."""
-        return values

@@ -1,4 +1,4 @@
-"""Steps that change intensities, slice by slice or case by case, and leave the grid alone."""
+"""Transforms that change intensities, slice by slice or case by case."""
 
 from __future__ import annotations
 
@@ -7,38 +7,34 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autospine.preprocessing.transforms.base import CaseData, Shape, check_count, check_flag
+from autospine.preprocessing.transforms.base import CaseData, SameGrid, check_count, check_flag
 
 FLAT = 1e-6  # a deviation below this share of the largest value is rounding
 
 
-class IntensityTransform(ABC):
-    """What these steps share: slices are taken along the view axis, the first in volumes; the way back is empty."""
+class IntensityTransform(SameGrid, ABC):
+    """Base of these transforms: slices are taken along the view axis, in volumes along the first."""
 
     @abstractmethod
     def change(self, slices: np.ndarray) -> np.ndarray:
-        """New values of `(channels, slices, height, width)` float32; must not overwrite them."""
+        """Return new values of `(channels, slices, height, width)` float32; must not overwrite them."""
 
     def apply(self, case: CaseData) -> CaseData:
-        """The case with other intensities."""
+        """Return the case with other intensities."""
         axis = (case.view_axis or 0) + 1
         slices = np.moveaxis(case.image, axis, 1)  # (channels, slices, height, width)
         changed = self.change(np.ascontiguousarray(slices)).astype(np.float32, copy=False)
         return replace(case, image=np.ascontiguousarray(np.moveaxis(changed, 1, axis)))
 
-    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
-        """Nothing moved."""
-        return values
 
-
-def _over(per_slice: float) -> tuple[int, ...]:
-    """Axes of `(channels, slices, height, width)` that share their statistics."""
+def _axes(per_slice: float) -> tuple[int, ...]:
+    """Return the axes of `(channels, slices, height, width)` that share their statistics."""
     return (2, 3) if per_slice else (1, 2, 3)
 
 
 @dataclass(frozen=True)
 class ZScore(IntensityTransform):
-    """Mean 0 and deviation 1 in each channel; what is constant becomes 0.
+    """Scale each channel to mean 0 and deviation 1; what is constant becomes 0.
 
     Attributes:
         per_slice: 1 takes each slice for itself, 0 the whole case.
@@ -50,7 +46,7 @@ class ZScore(IntensityTransform):
         check_flag("per_slice", self.per_slice)
 
     def change(self, slices: np.ndarray) -> np.ndarray:
-        """See the class."""
+        """Transform `(channels, slices, height, width)` as the class says."""
         if not self.per_slice:
             return self._scaled(slices)
         result = np.empty_like(slices)
@@ -59,7 +55,7 @@ class ZScore(IntensityTransform):
         return result
 
     def _scaled(self, slices: np.ndarray) -> np.ndarray:
-        axes = _over(self.per_slice)
+        axes = _axes(self.per_slice)
         mean = slices.mean(axis=axes, keepdims=True, dtype=np.float64)
         deviation = slices.std(axis=axes, keepdims=True, dtype=np.float64)
         flat = deviation <= FLAT * np.abs(slices).max(axis=axes, keepdims=True)
@@ -69,7 +65,7 @@ class ZScore(IntensityTransform):
 
 @dataclass(frozen=True)
 class UnitRange(IntensityTransform):
-    """Two percentiles of each channel become 0 and 1, what lies beyond is clipped; what is constant becomes 0.
+    """Scale two percentiles of each channel to 0 and 1 and clip beyond; what is constant becomes 0.
 
     Attributes:
         lower, upper: Percentiles, 0 to 100.
@@ -86,8 +82,8 @@ class UnitRange(IntensityTransform):
             raise ValueError(f"percentiles {self.lower:g} and {self.upper:g} do not rise from 0 to 100")
 
     def change(self, slices: np.ndarray) -> np.ndarray:
-        """See the class."""
-        axes = _over(self.per_slice)
+        """Transform `(channels, slices, height, width)` as the class says."""
+        axes = _axes(self.per_slice)
         low, high = np.percentile(slices, (self.lower, self.upper), axis=axes, keepdims=True)
         width = high - low
         flat = width <= FLAT * np.abs(slices).max(axis=axes, keepdims=True)
@@ -97,7 +93,7 @@ class UnitRange(IntensityTransform):
 
 @dataclass(frozen=True)
 class AdaptiveHistogram(IntensityTransform):
-    """Contrast-limited adaptive histogram equalisation of each slice, after Zuiderveld 1994; gives 0 to 1.
+    """Equalise the histogram of each slice adaptively, with limited contrast (Zuiderveld 1994); gives 0 to 1.
 
     Attributes:
         clip: Largest share of a tile's pixels that one bin may keep; more contrast with more.
@@ -116,7 +112,7 @@ class AdaptiveHistogram(IntensityTransform):
         check_count("bins", self.bins)
 
     def change(self, slices: np.ndarray) -> np.ndarray:
-        """See the class."""
+        """Transform `(channels, slices, height, width)` as the class says."""
         from skimage.exposure import equalize_adapthist
 
         tile = [max(round(size / self.tiles), 1) for size in slices.shape[2:]]

@@ -1,10 +1,9 @@
-"""The slice filter as a recipe's step."""
+"""Transforms that choose the slices to train on; prediction sees all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,20 +22,17 @@ from autospine.dataset.slice_filter import (
     shown_classes,
     why_none,
 )
-from autospine.preprocessing.transforms.base import check_flag
+from autospine.preprocessing.transforms.base import CaseData, SameGrid, check_flag
 from autospine.preprocessing.transforms.log import Summary, TransformTable
 
-if TYPE_CHECKING:
-    from autospine.preprocessing.transforms.base import CaseData, Shape
-
-
 FILTER = "filter_slices"
+ANNOTATED = "annotated_slices"
 ASKED = "asked for"  # the classes that a slice had to show
 
 
 @dataclass(frozen=True)
-class FilterSlices:
-    """Trains only on slices that show every class that the data set shows, none too small; prediction sees all.
+class FilterSlices(SameGrid):
+    """Train only on slices that show every class that the data set shows, none too small; prediction sees all.
 
     Attributes:
         max_ratio: Largest class frequency of a slice over the smallest.
@@ -49,22 +45,19 @@ class FilterSlices:
             raise ValueError(f"max_ratio is {self.max_ratio:g}, below 1")
 
     def apply(self, case: CaseData) -> CaseData:
-        """The case with the slices that are kept, and a table of why others are not.
+        """Return the case with the slices that are kept, and a table of why others are not.
 
         Raises:
             UserError: The plan sees volumes, or the data show none of the classes.
         """
         if case.mask is None:
             return case
-        if case.view_axis is None:
-            raise UserError(f"step {FILTER}", "finds no slices in a plan of volumes", "use --plan 2d_sagittal")
-        if case.scheme is None:
-            raise UserError(f"step {FILTER}", "was not told what the mask's integers mean", "plan again")
-        classes = shown_classes(case.scheme, case.labels)
+        view_axis, scheme = case.need_view_axis(FILTER), case.need_scheme(FILTER)
+        classes = shown_classes(scheme, case.labels)
         if not classes:
-            problem = f"finds no vertebra, canal or disc among the labels of scheme {case.scheme.name}"
-            raise UserError(f"step {FILTER}", problem, "plan again with the right --labels, or use another recipe")
-        verdicts = judge(class_counts(case.mask, case.scheme, case.view_axis), self.max_ratio, classes)
+            problem = f"finds no vertebra, canal or disc among the labels of scheme {scheme.name}"
+            raise UserError(f"transform {FILTER}", problem, "plan again with the right --labels, or use another recipe")
+        verdicts = judge(class_counts(case.mask, scheme, view_axis), self.max_ratio, classes)
         allowed = range(len(verdicts)) if case.slices is None else case.slices
         asked = " ".join(CLASS_NAMES[k] for k in classes)
         rows = tuple((*each.cells, asked) for each in verdicts if each.index in allowed)
@@ -74,12 +67,8 @@ class FilterSlices:
             tables=(*case.tables, TransformTable(FILTER, (*VERDICT_COLUMNS, ASKED), rows)),
         )
 
-    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
-        """Nothing to undo."""
-        return values
-
     def summary(self, rows: Sequence[Mapping[str, str]]) -> Summary:
-        """Slices kept and class weight ratios of each sequence, and a fault where not one slice is left."""
+        """Count the slices kept and class weight ratios of each sequence; name the problem where no slice is left."""
         if not rows:
             return Summary(())
         classes = tuple(CLASS_NAMES.index(name) for name in rows[0][ASKED].split())
@@ -94,7 +83,7 @@ class FilterSlices:
         every = [each for verdicts in by_sequence.values() for each in verdicts]
         if any(each.kept for each in every):
             return Summary(tuple(lines))
-        return Summary(tuple(lines), *self._fault(every, classes))
+        return Summary(tuple(lines), *self._problem(every, classes))
 
     def _verdict(self, row: Mapping[str, str], classes: tuple[int, ...]) -> SliceFilterResult:
         """The verdict that a row was written from."""
@@ -102,19 +91,16 @@ class FilterSlices:
         counts[0] = [int(row[name]) for name in CLASS_NAMES]
         return replace(judge(counts, self.max_ratio, classes)[0], index=int(row["slice"]))
 
-    def _fault(self, verdicts: Sequence[SliceFilterResult], classes: tuple[int, ...]) -> tuple[str, str]:
+    def _problem(self, verdicts: Sequence[SliceFilterResult], classes: tuple[int, ...]) -> tuple[str, str]:
         too_high = any(not each.missing for each in verdicts)
         hint = "crop the images around the spine" if too_high else "add cases that do"
         problem = f"leaves no slice to train on: {why_none(verdicts, self.max_ratio, classes)}"
         return problem, f"{hint}, or take a recipe without the filter"
 
 
-ANNOTATED = "annotated_slices"
-
-
 @dataclass(frozen=True)
-class AnnotatedSlices:
-    """Trains on slices that show a label; prediction sees all.
+class AnnotatedSlices(SameGrid):
+    """Train on slices that show a label; prediction sees all.
 
     Attributes:
         middle: 1 keeps of each case the middle one of its annotated slices (the lower of two), 0 all of them.
@@ -126,23 +112,13 @@ class AnnotatedSlices:
         check_flag("middle", self.middle)
 
     def apply(self, case: CaseData) -> CaseData:
-        """The case with the slices that are kept; none where nothing is annotated.
-
-        Raises:
-            UserError: The plan sees volumes.
-        """
+        """Return the case with the slices that are kept; raise a `UserError` for a plan of volumes."""
         if case.mask is None:
             return case
-        if case.view_axis is None:
-            raise UserError(f"step {ANNOTATED}", "finds no slices in a plan of volumes", "use --plan 2d_sagittal")
-        ignore_label = case.scheme.ignore_label if case.scheme else None
-        shown = (case.mask != 0) & (case.mask != ignore_label)
-        across = tuple(axis for axis in range(3) if axis != case.view_axis)
-        found = [int(k) for k in np.flatnonzero(shown.any(axis=across))]
-        allowed = [k for k in found if case.slices is None or k in case.slices]
+        view_axis = case.need_view_axis(ANNOTATED)
+        shown = (case.mask != 0) & (case.mask != case.ignore_label)
+        in_plane = tuple(axis for axis in range(3) if axis != view_axis)
+        annotated = np.flatnonzero(shown.any(axis=in_plane)).tolist()
+        allowed = [k for k in annotated if case.slices is None or k in case.slices]
         kept = allowed[(len(allowed) - 1) // 2 :][:1] if self.middle else allowed
         return replace(case, slices=tuple(kept))
-
-    def inverse(self, values: np.ndarray, shape: Shape, fill: np.ndarray) -> np.ndarray:
-        """Nothing to undo."""
-        return values

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,20 +13,23 @@ import pytest
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.dataset.cases import Case
+from autospine.labels.conversion import SCHEMES
 from autospine.planning.plan import Plan
 from autospine.preprocessing.grid import Grid, SliceInterpolation
 from autospine.preprocessing.normalisation import Normalisation
 from autospine.preprocessing.run import (
-    Job,
-    case_folder,
+    PreprocessingJob,
     preprocess,
     preprocess_case,
     preprocess_image,
     preprocessing_key,
     read_channels,
+    transform_cases,
 )
-from autospine.preprocessing.storage import CaseStore
+from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
+from autospine.preprocessing.transforms.base import TransformSettings, transforms_hash
 from tests.contracts.planner import LARGE, fingerprint, some_cases
+from tests.prepared import prepared
 
 SPACING = (4.0, 1.5, 1.5)
 
@@ -44,7 +49,7 @@ def case(tmp_path: Path, spine: Callable[..., None]) -> Case:
 def test_a_case_on_the_plans_grid_keeps_its_voxels(
     case: Case, plan: Plan, tmp_path: Path, boxes: Callable[..., np.ndarray]
 ) -> None:
-    assert preprocess_case(Job(case, (plan,), tmp_path / "p")) == "1_t2"
+    preprocess_case(PreprocessingJob(case, (plan,), tmp_path / "p"))
     store = CaseStore(tmp_path / "p" / plan.name, "1_t2")
     mask = boxes([1, 2, 3, 4, 5])
     assert np.array_equal(store.mask[:], mask)
@@ -58,7 +63,7 @@ def test_a_case_on_the_plans_grid_keeps_its_voxels(
 
 def test_another_grid_resamples_image_and_mask_alike(case: Case, plan: Plan, tmp_path: Path) -> None:
     fine = replace(plan, name="fine", grid=Grid((None, 0.75, 0.5)))
-    preprocess_case(Job(case, (plan, fine), tmp_path / "p"))
+    preprocess_case(PreprocessingJob(case, (plan, fine), tmp_path / "p"))
     store = CaseStore(tmp_path / "p" / "fine", "1_t2")
     assert store.image.shape == (1, 6, 96, 48)
     assert store.mask.shape == (6, 96, 48)
@@ -120,13 +125,13 @@ def test_a_case_that_fails_is_named_and_the_others_are_done(
     bad.images[0].write_bytes(b"half a file")
     with pytest.raises(UserError, match=r"2_t2\.mha"):
         preprocess([bad, case], [plan], tmp_path, 1)
-    made = sorted(path.name for path in case_folder(tmp_path, plan.name).iterdir())
+    made = sorted(path.name for path in (tmp_path / "preprocessed" / plan.name).iterdir())
     assert made == ["1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
 
 
 def test_a_case_without_a_mask_is_refused(case: Case, plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="1_t2: has no mask"):
-        preprocess_case(Job(replace(case, mask=None), (plan,), tmp_path))
+        preprocess_case(PreprocessingJob(replace(case, mask=None), (plan,), tmp_path))
 
 
 def test_channels_are_stacked_and_must_share_a_grid(tmp_path: Path, write: Callable[..., Path]) -> None:
@@ -142,8 +147,40 @@ def test_channels_are_stacked_and_must_share_a_grid(tmp_path: Path, write: Calla
 
 
 def test_what_a_killed_run_left_is_swept(case: Case, plan: Plan, tmp_path: Path) -> None:
-    folder = case_folder(tmp_path, plan.name)
+    folder = tmp_path / "preprocessed" / plan.name
     folder.mkdir(parents=True)
     (folder / ".4194305.partial.1_t2.b2nd").touch()  # above the highest process number
     preprocess([case], [plan], tmp_path, 1)
     assert not list(folder.glob(".*"))
+
+
+PLAN = cast(Plan, SimpleNamespace(view_axis=0, scheme=SCHEMES["semantic4"], encoding=SimpleNamespace(values=(1, 2))))
+CROP = (TransformSettings("centre_crop", {"rows": 0.5}),)
+
+
+def store(folder: Path, case_id: str, key: str = "key") -> CaseStore:
+    case = prepared((4, 10, 8))
+    assert case.mask is not None
+    record = CaseRecord(case_id, "1", "t2", case.shape, case.spacing, describe_labels(case.mask), None, key)
+    CaseStore(folder, case_id).write(case.image, case.mask, record, 0)
+    return CaseStore(folder, case_id)
+
+
+def test_without_transforms_the_plans_cases_stay(tmp_path: Path) -> None:
+    assert transform_cases(PLAN, (), tmp_path, ("1",)) == tmp_path
+
+
+def test_transforms_make_cases_of_their_own_once(tmp_path: Path) -> None:
+    source = store(tmp_path, "1")
+    folder = transform_cases(PLAN, CROP, tmp_path, ("1",))
+    made = CaseStore(folder, "1")
+    assert folder == tmp_path / transforms_hash(CROP)
+    assert np.array_equal(made.image[:], source.image[:, :, 2:7])
+    assert made.record.shape == (4, 5, 8)
+    assert made.record.labels == describe_labels(made.mask[:])
+    before = made.image_path.stat().st_mtime_ns
+    transform_cases(PLAN, CROP, tmp_path, ("1",))
+    assert made.image_path.stat().st_mtime_ns == before
+    store(tmp_path, "1", key="planned again")
+    transform_cases(PLAN, CROP, tmp_path, ("1",))
+    assert made.image_path.stat().st_mtime_ns > before

@@ -19,8 +19,8 @@ from autospine.evaluation.cohort import Evaluation
 from autospine.inference.model import find_models, read_model
 from autospine.inference.predict import predict
 from autospine.planning.recipe import OptimiserSettings, Recipe
+from autospine.preprocessing.run import transform_cases
 from autospine.preprocessing.storage import CaseStore
-from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.job import Job
 from autospine.training.loop import fit, make_batches
@@ -108,14 +108,14 @@ def test_preprocessing_and_slice_filter_of_a_recipe(tiny_work: WorkFolder, tmp_p
 def test_prepared_cases_are_made_once_and_apart(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = PreparedTrainer(plan_of(tiny_work, 2), PreparedTrainer.recipe_named(None))
     cases = tiny_work.preprocessed("2d_sagittal")
-    folder = prepared_folder(trainer, cases, ("1_t1",))
+    folder = transform_cases(trainer.plan, trainer.recipe.transforms, cases, ("1_t1",))
     assert folder.parent == cases
     stamp = CaseStore(folder, "1_t1").image_path.stat().st_mtime_ns
-    assert prepared_folder(trainer, cases, ("1_t1",)) == folder
+    assert transform_cases(trainer.plan, trainer.recipe.transforms, cases, ("1_t1",)) == folder
     assert CaseStore(folder, "1_t1").image_path.stat().st_mtime_ns == stamp
     other = PreparedTrainer(trainer.plan, replace(trainer.recipe, transforms=trainer.recipe.transforms[:1]))
-    assert prepared_folder(other, cases, ("1_t1",)) != folder
-    assert prepared_folder(ToyTrainer(trainer.plan, QUICK), cases, ("1_t1",)) == cases
+    assert transform_cases(other.plan, other.recipe.transforms, cases, ("1_t1",)) != folder
+    assert transform_cases(trainer.plan, QUICK.transforms, cases, ("1_t1",)) == cases
 
 
 def test_a_plan_that_the_trainer_does_not_take(tiny_work: WorkFolder) -> None:

@@ -20,8 +20,8 @@ from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.splits import Subset
+from autospine.preprocessing.run import transform_cases
 from autospine.preprocessing.storage import CaseStore
-from autospine.preprocessing.transforms.base import prepared_folder
 from autospine.training import budget
 from autospine.training.loop import make_batches
 from autospine.training.losses.adversarial import discriminator_inputs
@@ -270,7 +270,7 @@ def test_a_truly_axial_series_keeps_its_slices(tmp_path: Path) -> None:
     plan = axial_plan(work)
     assert plan.grid.spacing == (1.0, None, 1.0)
     trainer = narrow(plan, WGANResUNetTrainer.recipes["adapted"])
-    folder = prepared_folder(trainer, work.preprocessed(plan.name), ("0_t2", "1_t2"))
+    folder = transform_cases(trainer.plan, trainer.recipe.transforms, work.preprocessed(plan.name), ("0_t2", "1_t2"))
     for k, mask in enumerate(masks):
         stored = CaseStore(folder, f"{k}_t2")
         assert stored.record.spacing == (1.0, 4.0, 1.0)

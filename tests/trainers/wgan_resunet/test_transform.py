@@ -85,5 +85,5 @@ def test_a_scan_to_be_segmented_passes_as_it_is() -> None:
 
 
 def test_a_mask_without_a_scheme_is_refused() -> None:
-    with pytest.raises(UserError, match="step derive_axial4: was not told"):
+    with pytest.raises(UserError, match="transform derive_axial4: was not told"):
         apply_transforms(TRANSFORMS, replace(case(), scheme=None))

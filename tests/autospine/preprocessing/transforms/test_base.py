@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,8 +9,6 @@ from hypothesis import strategies as st
 
 from autospine.core import registry
 from autospine.core.errors import UserError
-from autospine.labels.conversion import SCHEMES
-from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.preprocessing.transforms.base import (
     AnyTransform,
     CaseTransform,
@@ -22,10 +17,8 @@ from autospine.preprocessing.transforms.base import (
     apply_transforms,
     invert_transforms,
     make_transforms,
-    prepared_folder,
 )
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
-from autospine.training.trainer import Trainer
 from tests.prepared import FILL, any_step, prepared, shapes, views
 
 
@@ -124,45 +117,3 @@ def test_steps_are_made_from_a_recipe() -> None:
 def test_what_a_step_cannot_do_is_named(name: str, numbers: dict[str, float], problem: str) -> None:
     with pytest.raises(UserError, match=f"{name}: {problem}"):
         make_transforms((TransformSettings(name, numbers),))
-
-
-@dataclass(frozen=True)
-class FakeRecipe:
-    transforms: tuple[TransformSettings, ...]
-
-    def transforms_hash(self) -> str:
-        return "abc"
-
-
-def trainer(*settings: TransformSettings) -> Trainer:
-    encoding = SimpleNamespace(values=(1, 2))
-    plan = SimpleNamespace(view_axis=0, scheme=SCHEMES["semantic4"], encoding=encoding)
-    return cast(Trainer, SimpleNamespace(recipe=FakeRecipe(settings), plan=plan))
-
-
-def store(folder: Path, case_id: str, key: str = "key") -> CaseStore:
-    case = prepared((4, 10, 8))
-    assert case.mask is not None
-    record = CaseRecord(case_id, "1", "t2", case.shape, case.spacing, describe_labels(case.mask), None, key)
-    CaseStore(folder, case_id).write(case.image, case.mask, record, 0)
-    return CaseStore(folder, case_id)
-
-
-def test_without_steps_the_plans_cases_are_the_trainers(tmp_path: Path) -> None:
-    assert prepared_folder(trainer(), tmp_path, ("1",)) == tmp_path
-
-
-def test_steps_make_cases_of_their_own_once(tmp_path: Path) -> None:
-    source, crop = store(tmp_path, "1"), trainer(TransformSettings("centre_crop", {"rows": 0.5}))
-    folder = prepared_folder(crop, tmp_path, ("1",))
-    made = CaseStore(folder, "1")
-    assert folder == tmp_path / "abc"
-    assert np.array_equal(made.image[:], source.image[:, :, 2:7])
-    assert made.record.shape == (4, 5, 8)
-    assert made.record.labels == describe_labels(made.mask[:])
-    before = made.image_path.stat().st_mtime_ns
-    prepared_folder(crop, tmp_path, ("1",))
-    assert made.image_path.stat().st_mtime_ns == before
-    store(tmp_path, "1", key="planned again")
-    prepared_folder(crop, tmp_path, ("1",))
-    assert made.image_path.stat().st_mtime_ns > before

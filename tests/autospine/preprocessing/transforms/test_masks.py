@@ -62,7 +62,7 @@ def test_nothing_is_done_where_there_is_nothing_to_do(case: CaseData, change: di
 def test_slices_that_another_step_has_changed_are_refused(case: CaseData) -> None:
     assert case.mask is not None
     cut = replace(case, image=case.image[:, 2:], mask=case.mask[2:])
-    with pytest.raises(UserError, match=r"step box_masks: finds other slices .*; list it first"):
+    with pytest.raises(UserError, match=r"transform box_masks: finds other slices .*; list it first"):
         BoxMasks().apply(cut)
 
 
@@ -124,10 +124,10 @@ def test_a_scan_to_be_segmented_passes_as_it_is() -> None:
 
 
 def test_a_mask_without_a_scheme_is_refused() -> None:
-    with pytest.raises(UserError, match="step clean_masks: was not told"):
+    with pytest.raises(UserError, match="transform clean_masks: was not told"):
         clean_step(replace(speckled_case(), scheme=None))
 
 
 def test_published_is_a_flag() -> None:
-    with pytest.raises(UserError, match="step clean_masks: published is 2, neither 0 nor 1"):
+    with pytest.raises(UserError, match="transform clean_masks: published is 2, neither 0 nor 1"):
         make_transforms((TransformSettings("clean_masks", {"published": 2}),))

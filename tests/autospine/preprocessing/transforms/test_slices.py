@@ -12,13 +12,13 @@ from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import SCHEMES, get_scheme
+from autospine.preprocessing.run import transform_cases
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import (
     CaseData,
     TransformSettings,
     apply_transforms,
     make_transforms,
-    prepared_folder,
 )
 from autospine.preprocessing.transforms.slices import AnnotatedSlices, FilterSlices
 from autospine.training.trainer import Trainer
@@ -81,7 +81,7 @@ def test_what_cannot_be_filtered() -> None:
         FilterSlices().apply(replace(case(), view_axis=None))
     with pytest.raises(UserError, match="no vertebra, canal or disc among the labels of scheme axial4"):
         FilterSlices().apply(replace(case(), scheme=SCHEMES["axial4"], labels=(1, 2, 3)))
-    with pytest.raises(UserError, match=r"step filter_slices: max_ratio is 0\.5"):
+    with pytest.raises(UserError, match=r"transform filter_slices: max_ratio is 0\.5"):
         make_transforms((TransformSettings("filter_slices", {"max_ratio": 0.5}),))
 
 
@@ -103,7 +103,7 @@ def test_tables_lie_beside_the_cases_and_the_log_says_what_they_come_to(
     trainer: Trainer, cases: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        folder = prepared_folder(trainer, cases, IDS[:4])
+        folder = transform_cases(trainer.plan, trainer.recipe.transforms, cases, IDS[:4])
     assert CaseStore(folder, IDS[0]).record.slices == (2, 3)
     lines = "\n".join(caplog.messages)
     assert "slice filter, t1: 4 of 12 slices kept, class weight ratio" in lines
@@ -117,11 +117,11 @@ def test_tables_lie_beside_the_cases_and_the_log_says_what_they_come_to(
     assert (folder / "clean_masks.csv").exists()
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        prepared_folder(trainer, cases, IDS)  # two more: the tables hold all, the cases of before are not made again
+        transform_cases(trainer.plan, trainer.recipe.transforms, cases, IDS)  # two more: the others are not made again
     assert len((folder / "filter_slices.csv").read_text().splitlines()) == 1 + 6 * len(IDS)
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        prepared_folder(trainer, cases, IDS)
+        transform_cases(trainer.plan, trainer.recipe.transforms, cases, IDS)
     assert not caplog.messages
 
 
@@ -141,14 +141,14 @@ def test_no_slice_left_names_the_class_every_time(
         mask[np.isin(mask, lacking)] = 0
         store.write(np.asarray(store.image[:]), mask, store.record, 0)
     for _ in range(2):
-        with pytest.raises(UserError, match=rf"step filter_slices: leaves no slice to train on: {words} \(.*csv"):
-            prepared_folder(trainer, cases, IDS[:2])
+        with pytest.raises(UserError, match=rf"transform filter_slices: leaves no slice to train on: {words} \(.*csv"):
+            transform_cases(trainer.plan, trainer.recipe.transforms, cases, IDS[:2])
 
 
 def test_no_slice_left_because_of_the_ratio(tiny_work: WorkFolder, cases: Path) -> None:
     recipe = replace(QUICK, transforms=(TransformSettings("filter_slices", {"max_ratio": 1.5}),))
     with pytest.raises(UserError, match=r"the lowest class weight ratio is \d+\.\d, above 1\.5"):
-        prepared_folder(ToyTrainer(plan_of(tiny_work, 2), recipe), cases, IDS[:2])
+        transform_cases(plan_of(tiny_work, 2), recipe.transforms, cases, IDS[:2])
 
 
 def test_no_slice_shows_all_at_once(trainer: Trainer, cases: Path) -> None:
@@ -158,14 +158,14 @@ def test_no_slice_shows_all_at_once(trainer: Trainer, cases: Path) -> None:
     mask[3:][mask[3:] != 100] = 0
     store.write(np.asarray(store.image[:]), mask, store.record, 0)
     with pytest.raises(UserError, match="not one shows vertebra and spinal canal and disc at once"):
-        prepared_folder(trainer, cases, IDS[:1])
+        transform_cases(trainer.plan, trainer.recipe.transforms, cases, IDS[:1])
 
 
 def test_another_meaning_of_the_labels_makes_the_cases_again(trainer: Trainer, cases: Path) -> None:
-    folder = prepared_folder(trainer, cases, IDS[:1])
+    folder = transform_cases(trainer.plan, trainer.recipe.transforms, cases, IDS[:1])
     before = CaseStore(folder, IDS[0]).record.key
     plan = replace(trainer.plan, scheme=replace(trainer.plan.scheme, name="another"))
-    prepared_folder(ToyTrainer(plan, trainer.recipe), cases, IDS[:1])
+    transform_cases(plan, trainer.recipe.transforms, cases, IDS[:1])
     assert CaseStore(folder, IDS[0]).record.key != before
 
 
