@@ -85,8 +85,8 @@ def report(work: Path, model: Path, options: Namespace) -> None:
 
 def peak_of_search(stored: Path, count: int) -> str:
     """GB that a process of its own takes at most, PyTorch's import included, and the search's seconds."""
-    from autospine.ensemble.probabilities import StoredImage
     from autospine.ensemble.search import search_pairs
+    from autospine.ensemble.stored_image import StoredImage
 
     images = [StoredImage(stored, path.stem) for path in sorted(stored.glob("*.json"))]
     start = time.perf_counter()
@@ -102,8 +102,8 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     from autospine.core import registry
     from autospine.core.workspace import WorkFolder
     from autospine.ensemble.gather import _predict
-    from autospine.ensemble.probabilities import StoredImage, reference_classes
     from autospine.ensemble.search import all_pairs, pair_grid, search_pairs, shares
+    from autospine.ensemble.stored_image import StoredImage, reference_classes
     from autospine.inference.model import read_model
     from autospine.inference.predictor import Predictor
     from autospine.planning.split_strategies import Split
@@ -168,13 +168,13 @@ def prediction_times(work: Path, model: Path, repeats: int) -> tuple[Spread, Spr
     volume = read_image(next(iter(WorkFolder(work).load_sources().values())).images[0])
     device = torch.device("cpu")
     together = Predictor(models, device)
-    singles = [([each], Predictor([each], device)) for each in models]
+    singles = [Predictor([model], device) for model in models]
 
     def members_alone() -> float:
-        return sum(timed(lambda s=single: segment([volume], s[1], s[0])) for single in singles)
+        return sum(timed(lambda single=single: segment([volume], single)) for single in singles)
 
     def ensemble() -> float:
-        return timed(lambda: segment([volume], together, models))
+        return timed(lambda: segment([volume], together))
 
     ensemble()
     found = alternate({"ensemble": ensemble, "members": members_alone}, repeats)

@@ -85,9 +85,8 @@ def child(part: str, model: Path, source: Path) -> None:
     """Starts up as the command does; for "bare", then prints the seconds of the networks alone."""
     import torch
 
-    from autospine.inference.group import ModelGroup
     from autospine.inference.model import find_models
-    from autospine.inference.predictor import Predictor
+    from autospine.inference.predictor import ModelGroup, Predictor
     from autospine.inference.run import find_scans
     from autospine.volumes import read_image
 

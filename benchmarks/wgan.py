@@ -31,7 +31,8 @@ from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import patient_and_sequence
 from autospine.evaluation.statistics import bootstrap
 from autospine.inference.model import find_models
-from autospine.inference.predict import Predictor, segment
+from autospine.inference.predict import segment
+from autospine.inference.predictor import Predictor
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.planning.plan import Plans
 from autospine.planning.run import PlanRequest, make_plans
@@ -204,7 +205,7 @@ def real(model: Path, options: Namespace) -> Scores:
     parts = volumes.read_mask(next(options.subregions.glob("*seg-subreg*"))).array
     reference = derive_foramen(parts, get_scheme("spineps"))
     models = find_models([model])
-    found = segment([image], Predictor(models, torch.device(options.device)), models)
+    found = segment([image], Predictor(models, torch.device(options.device)))
     predicted = conversion(found.scheme, get_scheme("axial4")).apply(found.mask)
     return {"subregions": scored(predicted, reference, image.spacing)}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from autospine.ensemble.probabilities import StoredImage
 from autospine.ensemble.search import ScoresByWeighting, Weighting, single_member
+from autospine.ensemble.stored_image import StoredImage
 from autospine.evaluation.statistics import Interval, bootstrap
 
 

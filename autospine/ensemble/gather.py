@@ -13,7 +13,7 @@ from autospine import volumes
 from autospine.core import registry
 from autospine.core.files import make_folder, remove, remove_abandoned
 from autospine.core.workspace import SourceCase, WorkFolder
-from autospine.ensemble.probabilities import StoredImage, reference_classes
+from autospine.ensemble.stored_image import StoredImage, reference_classes
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.model import Model
 from autospine.inference.predictor import Predictor

@@ -17,7 +17,7 @@ from autospine.core.files import check_writable, write_with
 from autospine.core.machine import find_machine
 from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import listed
-from autospine.ensemble.choose import EnsembleSpec, choose, chosen_weights, save_ensemble
+from autospine.ensemble.selection import EnsembleSpec, choose, chosen_weights, save_ensemble
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, weights_fault
 from autospine.inference.model import CARD, WEIGHTS, Model, check_alike, read_model

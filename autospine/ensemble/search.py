@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 from tqdm import tqdm
 
-from autospine.ensemble.probabilities import StoredImage, joint_counts
+from autospine.ensemble.stored_image import StoredImage, joint_counts
 from autospine.inference.aggregator import argmax_and_max
 
 GRID_STEPS = 20  # that a weighting distributes: steps of 0.05

@@ -1,207 +1,207 @@
-"""What networks say of a case, taken chunk by chunk and turned into labels on the input's own grid."""
+"""Aggregation of network outputs, chunk by chunk, into labels on the input's own grid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from autospine.core.files import allocate, replacing
-from autospine.inference.back import pick_slices, resize_stream
+from autospine.inference.inverse import pick_slices, resize_stream
 from autospine.inference.levels.decode import DecoderInput
+from autospine.inference.sliding_window import Chunk, Chunks
 from autospine.labels.encoding import Encoding
 from autospine.preprocessing.grid import CaseGrid
 
+REACH = 3  # voxels: a level of the plan's grid farther away belongs to an instance that was left out
+
 
 class Aggregator:
-    """Takes outputs plane by plane; keeps classes and the few voxels that chains need.
+    """Classes of all voxels, and the offset votes of the few voxels that ordered labels need.
 
     Args:
-        encoding: Which channels mean what.
-        grid: The plan's, of this case.
+        encoding: Meaning of the channels.
+        grid: The case's way to the plan's grid.
         target: Shape of the input's grid.
         axis: Streamed axis.
-        stack: Whether interpolated slices are asked for, too; none are where the input's slices were resampled first.
+        interpolated: Whether labels of interpolated slices are wanted; there are none where the input's slices were
+            resampled first.
     """
 
     def __init__(
-        self, encoding: Encoding, grid: CaseGrid, target: tuple[int, ...], axis: int, stack: bool = False
+        self, encoding: Encoding, grid: CaseGrid, target: tuple[int, ...], axis: int, interpolated: bool = False
     ) -> None:
-        self.encoding, self.axis = encoding, axis
-        self.grid, self.target = grid, target
+        self.encoding, self.grid, self.target, self.axis = encoding, grid, target, axis
         shape = grid.shape
         self.same = tuple(shape) == tuple(target)
-        self.stacked = stack and shape[0] > grid.resampled[0] == target[0]
-        size = (shape[0], *target[1:]) if self.stacked else target
-        self.semantic = np.zeros(shape, np.uint8)
-        self.answer = self.semantic if self.same else np.zeros(size, np.uint8)
-        self.confidence = np.zeros(size, np.uint8)  # of the class, in 1/255
-        self.voxels: list[np.ndarray] = []
-        self.offsets: list[np.ndarray] = []
-        self.levels: list[np.ndarray] = []
-        self.weights: list[np.ndarray] = []
+        self.interpolated = interpolated and shape[0] > grid.resampled[0] == target[0]
+        size = (shape[0], *target[1:]) if self.interpolated else target
+        self.semantic = np.zeros(shape, np.uint8)  # classes on the plan's grid
+        self.classes = self.semantic if self.same else np.zeros(size, np.uint8)  # on the input's rows and columns
+        self.confidence = np.zeros(size, np.uint8)  # probability of the class, in 1/255
+        self.votes = [  # voxels, offsets, levels, weights
+            (
+                np.zeros((0, 3), np.int32),
+                np.zeros((0, len(encoding.offset_axes)), np.float32),
+                np.zeros((0, len(encoding.levels)), np.float16),
+                np.zeros(0, np.float32),
+            )
+        ]
 
     @property
     def wanted(self) -> range:
-        """Slices of the plan's grid that `run` has to be given: interpolated ones only where they count."""
-        every = self.stacked or self.encoding.ordered
+        """Return the slices of the plan's grid that `run` needs: interpolated ones only where they count."""
+        every = self.interpolated or self.encoding.ordered
         return range(self.grid.shape[0]) if every else self.grid.measured
 
     @property
     def measured(self) -> range:
-        """Where the input's slices lie in `answer`."""
-        return self.grid.measured if self.stacked else range(self.target[0])
+        """Return the indices of the input's slices in `classes`."""
+        return self.grid.measured if self.interpolated else range(self.target[0])
 
-    def run(self, chunks: Iterator[tuple[int, np.ndarray]], store: Path | None = None) -> None:
-        """Reads the chunks of the wanted slices; stores the probabilities where `store` says.
+    def run(self, outputs: Chunks, probabilities: Path | None = None) -> None:
+        """Take the outputs of the wanted slices, and store the classes' probabilities where a file is given.
 
         Raises:
             UserError: They cannot be stored.
         """
-        chunks = self._tee(chunks)
-        if not self.stacked and len(self.wanted) > len(self.grid.measured):
-            chunks = pick_slices(chunks, self.axis, self.grid.measured)
-        before = self.grid.shape if self.stacked else self.grid.resampled
-        back = resize_stream(chunks, self.axis, before, self.answer.shape)
-        if store is None:
-            self._collect(back, None)
+        outputs = self._collect_votes(outputs)
+        if not self.interpolated and len(self.wanted) > len(self.grid.measured):
+            outputs = pick_slices(outputs, self.axis, self.grid.measured)
+        before = self.grid.shape if self.interpolated else self.grid.resampled
+        resized = resize_stream(outputs, self.axis, before, self.classes.shape)
+        if probabilities is None:
+            self._collect_classes(resized, None)
             return
-        with replacing(store) as temporary:
+        with replacing(probabilities) as temporary:
             size = (self.encoding.semantic_channels, *self.target)
-            kept = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=size)
+            stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=size)
             allocate(temporary)
-            self._collect(back, kept)
-            kept.flush()
+            self._collect_classes(resized, stored)
+            stored.flush()
 
-    def _collect(self, chunks: Iterator[tuple[int, np.ndarray]], kept: np.ndarray | None) -> None:
+    def _collect_classes(self, chunks: Chunks, stored: np.ndarray | None) -> None:
         for first, probabilities in chunks:
-            where = self._planes(first, probabilities.shape[self.axis + 1])
-            self.answer[where], confidence = argmax_and_max(probabilities)
-            self.confidence[where] = np.round(confidence * 255)
-            if kept is not None:
-                for place, values in pick_slices([(first, probabilities)], self.axis, self.measured):
-                    kept[(slice(None), *self._planes(place, values.shape[self.axis + 1]))] = values
+            planes = self._planes(first, probabilities.shape[self.axis + 1])
+            self.classes[planes], confidence = argmax_and_max(probabilities)
+            self.confidence[planes] = np.round(confidence * 255)
+            if stored is not None:
+                for k, values in pick_slices([(first, probabilities)], self.axis, self.measured):
+                    stored[(slice(None), *self._planes(k, values.shape[self.axis + 1]))] = values
 
-    def _tee(self, chunks: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
-        """Notes what the chains need, and passes only the classes on."""
+    def _collect_votes(self, outputs: Chunks) -> Chunks:
+        """Keep what ordered labels need, and pass the classes' probabilities on."""
         classes = self.encoding.semantic_channels
-        for first, values in chunks:
+        for first, values in outputs:
             if self.encoding.ordered:
-                self._note(first, values, classes)
+                self._add_votes((first, values), classes)
             yield first, values[:classes]
 
-    def _note(self, first: int, values: np.ndarray, classes: int) -> None:
+    def _add_votes(self, chunk: Chunk, classes: int) -> None:
+        first, values = chunk
         semantic, confidence = argmax_and_max(values[:classes])
         self.semantic[self._planes(first, semantic.shape[self.axis])] = semantic
-        ordered = np.array([False, *(each.ordered for each in self.encoding.classes)])
+        ordered = np.array([False, *(kind.ordered for kind in self.encoding.classes)])
         voxels = np.argwhere(ordered[semantic])  # (N, 3) in the chunk
         a, b, c = voxels.T
-        last = classes + len(self.encoding.offset_axes)
+        levels = classes + len(self.encoding.offset_axes)
         picked = values[:, a, b, c]  # (channels, N)
-        self.offsets.append((picked[classes:last].T * self.encoding.intervertebral_distance_mm).astype(np.float32))
-        self.levels.append(picked[last:].T.astype(np.float16))
-        self.weights.append(confidence[a, b, c])
+        offsets = (picked[classes:levels].T * self.encoding.intervertebral_distance_mm).astype(np.float32)
         voxels[:, self.axis] += first
-        self.voxels.append(voxels.astype(np.int32))
+        votes = (voxels.astype(np.int32), offsets, picked[levels:].T.astype(np.float16), confidence[a, b, c])
+        self.votes.append(votes)
 
     def _planes(self, first: int, count: int) -> tuple[slice, ...]:
         return (slice(None),) * self.axis + (slice(first, first + count),)
 
-    def evidence(self, spacing: tuple[float, float, float], rows: tuple[int, int]) -> DecoderInput:
-        """What was collected, on the plan's grid."""
+    def decoder_input(self, spacing: tuple[float, float, float], rows: tuple[int, int]) -> DecoderInput:
+        """Return what was collected on the plan's grid.
 
-        def joined(parts: list[np.ndarray], width: int) -> np.ndarray:
-            return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
-
-        semantic = self.semantic if self.encoding.ordered or self.same else np.zeros(self.grid.shape, np.uint8)
-        weights = np.concatenate(self.weights) if self.weights else np.zeros(0, np.float32)
+        Args:
+            spacing: mm along (slices, rows, columns) of the plan's grid.
+            rows: First and last row that hold image rather than padding.
+        """
+        voxels, offsets, levels, weights = (np.concatenate(parts) for parts in zip(*self.votes, strict=True))
         return DecoderInput(
-            semantic=semantic,
-            voxels=joined(self.voxels, 3).astype(np.int64),
-            offsets=joined(self.offsets, len(self.encoding.offset_axes)),
-            levels=joined(self.levels, len(self.encoding.levels)).astype(np.float32),
+            semantic=self.semantic,
+            voxels=voxels.astype(np.int64),
+            offsets=offsets,
+            levels=levels.astype(np.float32),
             weights=weights,
             spacing=spacing,
             visible_rows=rows,
         )
 
     def on_input_grid(self, labels: np.ndarray) -> np.ndarray:
-        """Labels of the plan's grid, on the input's: the class as interpolated, the level of the nearest instance.
+        """Bring labels of the plan's grid to the input's: the class as interpolated, the level of the nearest instance.
 
-        Interpolated slices have no place there: the measured ones are picked, and nothing is blended across them.
+        Interpolated slices are left out, and nothing is blended across them.
         """
-        if self.same:
-            return labels
-        return self._painted(labels[self.grid.measured], self.answer[self.measured])
+        return labels if self.same else self._painted(labels[self.grid.measured], self.classes[self.measured])
 
-    def with_interpolated_slices(self, labels: np.ndarray, own: np.ndarray) -> np.ndarray | None:
-        """Labels of the plan's grid, on all its slices and the input's rows and columns.
+    def with_interpolated(self, labels: np.ndarray, measured: np.ndarray) -> np.ndarray | None:
+        """Bring labels of the plan's grid to the input's rows and columns, interpolated slices included.
 
         Args:
-            labels: Of the plan's grid.
-            own: What `on_input_grid` made of them: measured slices are exactly these.
+            labels: On the plan's grid.
+            measured: What `on_input_grid` returned for them; the measured slices are exactly these.
 
         Returns:
             None where nobody asked for interpolated slices.
         """
-        if not self.stacked:
+        if not self.interpolated:
             return None
-        stack = self._painted(labels, self.answer).copy()
-        stack[self.measured] = own
-        return stack
+        interpolated_labels = self._painted(labels, self.classes).copy()
+        interpolated_labels[self.measured] = measured
+        return interpolated_labels
 
-    def _painted(self, labels: np.ndarray, answer: np.ndarray) -> np.ndarray:
-        """Each class of `answer` in its label, chains in the nearest of `labels`, which may lie on a coarser grid."""
-        if self.encoding.ordered and labels.shape == answer.shape:
+    def _painted(self, labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Paint classes with their label, ordered ones with the nearest of `labels`, whose grid may be coarser."""
+        if self.encoding.ordered and labels.shape == classes.shape:
             return labels
-        result = np.zeros(answer.shape, labels.dtype)
-        for k, each in enumerate(self.encoding.classes, start=1):
-            mine = answer == k
-            if not each.ordered:
-                result[mine] = each.values[0]
-            elif mine.any():
-                result[mine] = _nearest_level(labels, mine, each.values)
+        result = np.zeros(classes.shape, labels.dtype)
+        for k, kind in enumerate(self.encoding.classes, start=1):
+            inside = classes == k
+            if not kind.ordered:
+                result[inside] = kind.values[0]
+            elif inside.any():
+                result[inside] = _nearest_level(labels, inside, kind.values)
         return result
 
-    def confidences(self, labels: np.ndarray) -> dict[int, float]:
-        """Mean certainty of the class inside each label, 0 to 1."""
+    def confidence_of(self, labels: np.ndarray) -> dict[int, float]:
+        """Return the mean probability of the class inside each label, 0 to 1."""
         inside = labels > 0
-        found = labels[inside]  # (N,)
-        counts, sums = np.bincount(found), np.bincount(found, self.confidence[self.measured][inside])
+        values = labels[inside]  # (N,)
+        counts, sums = np.bincount(values), np.bincount(values, self.confidence[self.measured][inside])
         return {int(v): float(sums[v] / counts[v] / 255) for v in np.flatnonzero(counts)}
 
 
-def _nearest_level(labels: np.ndarray, mine: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
-    """For each voxel of `mine`, the nearest of some labels on another grid of the same extent."""
-    from scipy import ndimage
-
+def _nearest_level(labels: np.ndarray, inside: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
+    """Return the nearest of some labels for each voxel of `inside`, a mask on another grid of the same extent."""
     known = np.isin(labels, values)
     if not known.any():
-        return np.zeros(int(mine.sum()), labels.dtype)
-    voxels = np.argwhere(mine)  # (N, 3)
+        return np.zeros(int(inside.sum()), labels.dtype)
+    voxels = np.argwhere(inside)  # (N, 3)
     size = np.array(labels.shape)
-    scale = size / np.array(mine.shape)
-    places = np.clip(np.round((voxels + 0.5) * scale - 0.5).astype(int), 0, size - 1)
-    box = tuple(slice(max(v.min() - 3, 0), v.max() + 4) for v in places.T)
+    scale = size / np.array(inside.shape)
+    points = np.clip(np.round((voxels + 0.5) * scale - 0.5).astype(int), 0, size - 1)  # (N, 3) among `labels`
+    box = tuple(slice(max(v.min() - REACH, 0), v.max() + REACH + 1) for v in points.T)
     distance, nearest = ndimage.distance_transform_edt(~known[box], return_indices=True)
-    inner = tuple((places - np.array([part.start for part in box])).T)
-    source = tuple(axis[inner] + part.start for axis, part in zip(nearest, box, strict=True))
-    found = labels[source]
-    found[distance[inner] > 3] = 0  # belongs to an instance that was left out
-    return found
+    points_in_box = tuple((points - np.array([part.start for part in box])).T)
+    source = tuple(axis[points_in_box] + part.start for axis, part in zip(nearest, box, strict=True))
+    levels = labels[source]
+    levels[distance[points_in_box] > REACH] = 0
+    return levels
 
 
 def argmax_and_max(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The most probable class of each voxel, the first of equals.
+    """Return index (uint8) and probability of the most probable class, the first of equals, both `(...)`.
 
     `argmax` along the first axis takes several times as long.
 
     Args:
         probabilities: `(classes, ...)` float32.
-
-    Returns:
-        Its index (uint8) and its probability, both `(...)`.
     """
     best = probabilities[0].copy()
     index = np.zeros(best.shape, np.uint8)

@@ -1,171 +1,232 @@
-"""The way back through a recipe's steps, a few planes at a time: what `invert_transforms` does to a whole case."""
+"""Inverse of a recipe's transforms and of resampling, for volumes that arrive a few planes at a time.
+
+Streamed results equal those of the whole array (`invert_transforms`, `resize`) to the last bit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from autospine.inference.back import PLANES, take
+from autospine.inference.sliding_window import Chunk, Chunks
+from autospine.volumes.resampling import resample_axis, resize, source_positions
 from autospine.preprocessing.transforms.base import AppliedTransforms, Shape, Transform
 from autospine.preprocessing.transforms.spatial import CropResizePad, SpatialTransform, Window, in_grid
-from autospine.volumes.resampling import resample_axis, resize, source_positions
 
-Chunks = Iterator[tuple[int, np.ndarray]]  # (first plane, `(channels, slices, rows, columns)`), without gaps
+PLANES = 8  # resized at once
 
 
 @dataclass(frozen=True)
-class Move:
-    """A step that moved something.
+class SpatialStep:
+    """An applied transform that moved voxels.
 
     Attributes:
-        step: What was done.
-        before: Voxels of the grid before it.
-        after: Voxels of the grid after it.
+        transform: The transform.
+        before: Shape of the grid before it.
+        after: Shape of the grid after it.
     """
 
-    step: Transform
+    transform: Transform
     before: Shape
     after: Shape
 
     @property
-    def for_shape(self) -> CropResizePad | None:
-        """What the step comes to; None where it does something else."""
-        return self.step.for_shape(self.before) if isinstance(self.step, SpatialTransform) else None
+    def crop_resize_pad(self) -> CropResizePad | None:
+        """Return what the transform comes to on its grid, None where it does something else."""
+        return self.transform.for_shape(self.before) if isinstance(self.transform, SpatialTransform) else None
 
     def keeps(self, axis: int) -> bool:
-        """Whether each plane along an axis is still the same one."""
-        found, size = self.for_shape, self.before[axis]
-        if found is None:
+        """Tell whether each plane along an axis is still the same one."""
+        spatial, size = self.crop_resize_pad, self.before[axis]
+        if spatial is None:
             return False
-        part = found.window[axis]
-        return (part.start, part.stop) == (0, size) and found.size[axis] == found.shape[axis] == size
+        window = spatial.window[axis]
+        return (window.start, window.stop) == (0, size) and spatial.size[axis] == spatial.shape[axis] == size
 
 
-def spatial_steps(way: AppliedTransforms, after: Shape) -> tuple[Move, ...]:
-    """The steps that moved something, last first; those that changed intensities alone have no way back.
+def spatial_steps(applied: AppliedTransforms, after: Shape) -> tuple[SpatialStep, ...]:
+    """Return the transforms that moved voxels, last first; those of intensities alone need no inverse.
 
     Args:
-        way: Of `apply_transforms`.
-        after: Voxels of the grid that it ended on.
+        applied: As `apply_transforms` returns it.
+        after: Shape of the grid after the last transform.
     """
-    found = []
-    for step, before in reversed(way):
-        if isinstance(step, SpatialTransform) or not _stays(step, before, after):
-            found.append(Move(step, before, after))
+    steps = []
+    for transform, before in reversed(applied):
+        if isinstance(transform, SpatialTransform) or not _keeps_voxels(transform, before, after):
+            steps.append(SpatialStep(transform, before, after))
         after = before
-    return tuple(found)
+    return tuple(steps)
 
 
-def _stays(step: Transform, before: Shape, after: Shape) -> bool:
-    """Whether undoing gives back what it is given; seen on one channel that takes no memory."""
+def _keeps_voxels(transform: Transform, before: Shape, after: Shape) -> bool:
+    """Tell whether the inverse returns its argument; tried on one channel that takes no memory."""
     if before != after:
         return False
     probe = np.broadcast_to(np.float32(0), (1, *after))
-    return step.inverse(probe, before, np.zeros(1, np.float32)) is probe
+    return transform.inverse(probe, before, np.zeros(1, np.float32)) is probe
 
 
-def invert_stream(moves: Sequence[Move], chunks: Chunks, axis: int, fill: np.ndarray) -> Chunks:
-    """Brings a network's answer back while it arrives.
+def invert_stream(steps: Sequence[SpatialStep], chunks: Chunks, axis: int, fill: np.ndarray) -> Chunks:
+    """Bring network outputs back to the grid before the first step, while they arrive.
 
-    Planes that never come must be kept by every step along `axis`: then they do not come out either.
+    Planes that never arrive must be kept by every step along `axis`; they do not come out either.
 
     Args:
-        moves: Of `spatial_steps`.
+        steps: As `spatial_steps` returns them.
         chunks: In order along `axis`.
         axis: Streamed axis, 0 to 2.
-        fill: `(channels,)` what stands where a step cut something off.
-
-    Returns:
-        Chunks on the grid before the first step, in order along `axis`.
+        fill: `(channels,)` values where a step cropped.
     """
-    for move in moves:
-        for_shape = move.for_shape
-        if for_shape is None:
-            chunks = _undo_whole(move, chunks, axis, fill)
+    for step in steps:
+        spatial = step.crop_resize_pad
+        if spatial is None:
+            chunks = _invert_whole(step, chunks, axis, fill)
         else:
-            chunks = _undo_placement(for_shape, move.before, chunks, axis, fill)
+            chunks = _invert_crop_resize_pad(spatial, step.before, chunks, axis, fill)
     return chunks
 
 
-def _undo_whole(move: Move, chunks: Chunks, axis: int, fill: np.ndarray) -> Chunks:
-    """For steps that are no placement: all planes are gathered, and go back one channel at a time."""
-    values = np.empty((len(fill), *move.after), np.float32)
+def _invert_whole(step: SpatialStep, chunks: Chunks, axis: int, fill: np.ndarray) -> Chunks:
+    """Gather all planes and invert any other transform one channel at a time."""
+    values = np.empty((len(fill), *step.after), np.float32)
     for first, chunk in chunks:
-        take(values, axis, slice(first, first + chunk.shape[axis + 1]))[:] = chunk
-    back = np.empty((len(fill), *move.before), np.float32)
-    for k in range(len(back)):
-        back[k] = move.step.inverse(values[k : k + 1], move.before, fill[k : k + 1])[0]
-    yield 0, back
+        planes(values, axis, slice(first, first + chunk.shape[axis + 1]))[:] = chunk
+    inverse = np.empty((len(fill), *step.before), np.float32)
+    for k in range(len(inverse)):
+        inverse[k] = step.transform.inverse(values[k : k + 1], step.before, fill[k : k + 1])[0]
+    yield 0, inverse
 
 
-def _undo_placement(for_shape: CropResizePad, before: Shape, chunks: Chunks, axis: int, fill: np.ndarray) -> Chunks:
-    """As `CropResizePad.inverse`: the margin is cut off, the window resized, and the fill put around it."""
-    old = tuple(part.stop - part.start for part in for_shape.window)
-    back = _resized(_inside(for_shape, chunks, axis), axis, for_shape.size, old)
-    return back if old == before else _surrounded(back, axis, for_shape.window, before, fill)
+def _invert_crop_resize_pad(
+    spatial: CropResizePad, before: Shape, chunks: Chunks, axis: int, fill: np.ndarray
+) -> Chunks:
+    """Crop the margin off, resize to the window, and put the fill around it, as `CropResizePad.inverse` does."""
+    window = tuple(part.stop - part.start for part in spatial.window)
+    resized = resize_stream(_without_margin(spatial, chunks, axis), axis, spatial.size, window)
+    return resized if window == before else _surrounded(resized, axis, spatial.window, before, fill)
 
 
-def _inside(for_shape: CropResizePad, chunks: Chunks, axis: int) -> Chunks:
-    """Without the margin, in chunks of a few planes."""
-    ends = [slice(o, o + n) for o, n in zip(for_shape.offset, for_shape.size, strict=True)]
-    across = [slice(None) if a == axis else part for a, part in enumerate(ends)]
-    for start, values in chunks:
-        low = max(ends[axis].start - start, 0)
-        high = min(ends[axis].stop - start, values.shape[axis + 1])
-        for k in range(low, high, PLANES):
-            part = take(values, axis, slice(k, min(k + PLANES, high)))
-            yield start + k - ends[axis].start, part[(slice(None), *across)]
+def _without_margin(spatial: CropResizePad, chunks: Chunks, axis: int) -> Chunks:
+    inside = [slice(offset, offset + size) for offset, size in zip(spatial.offset, spatial.size, strict=True)]
+    across = [slice(None) if a == axis else part for a, part in enumerate(inside)]
+    for first, values in chunks:
+        low = max(inside[axis].start - first, 0)
+        high = min(inside[axis].stop - first, values.shape[axis + 1])
+        if low < high:
+            yield first + low - inside[axis].start, planes(values, axis, slice(low, high))[(slice(None), *across)]
 
 
-def _resized(chunks: Chunks, axis: int, before: tuple[int, ...], after: tuple[int, ...]) -> Chunks:
-    """As `resize`, in its order: the axes before the streamed one, that one, those behind it."""
-    chunks = _resized_across(chunks, range(axis), after)
+def _surrounded(chunks: Chunks, axis: int, window: Window, shape: Shape, fill: np.ndarray) -> Chunks:
+    """Put the fill around the planes that arrive, and before and behind them."""
+    inside, streamed = [slice(None) if a == axis else part for a, part in enumerate(window)], window[axis]
+    yield from _filled(range(streamed.start), axis, shape, fill)
+    for first, values in chunks:
+        grid = _with_planes(shape, axis, values.shape[axis + 1])
+        yield streamed.start + first, in_grid(values, grid, (inside[0], inside[1], inside[2]), fill)
+    yield from _filled(range(streamed.stop, shape[axis]), axis, shape, fill)
+
+
+def _filled(indices: range, axis: int, shape: Shape, fill: np.ndarray) -> Chunks:
+    for k in indices[::PLANES]:
+        grid = _with_planes(shape, axis, min(PLANES, indices.stop - k))
+        yield k, np.broadcast_to(fill[:, None, None, None], (len(fill), *grid))
+
+
+def _with_planes(shape: Shape, axis: int, count: int) -> Shape:
+    first, second, third = (count if a == axis else n for a, n in enumerate(shape))
+    return first, second, third
+
+
+def resize_stream(chunks: Iterable[Chunk], axis: int, before: tuple[int, ...], after: tuple[int, ...]) -> Chunks:
+    """Resize a volume to another grid of the same extent as `resize` does: axis by axis, averaging where it shrinks.
+
+    Args:
+        chunks: In order along `axis`.
+        axis: Streamed axis, 0 to 2.
+        before: Shape of the whole grid that arrives.
+        after: Shape of the grid that is wanted.
+    """
+    resized = _resize_across(_thin(chunks, axis), range(axis), after)
     if before[axis] != after[axis]:
-        chunks = _resampled(chunks, axis, before[axis], after[axis])
-    return _resized_across(chunks, range(axis + 1, 3), after)
+        resized = _resample(resized, axis, before[axis], after[axis])
+    return _resize_across(resized, range(axis + 1, 3), after)
 
 
-def _resized_across(chunks: Chunks, axes: range, after: tuple[int, ...]) -> Chunks:
+def _thin(chunks: Iterable[Chunk], axis: int) -> Chunks:
+    for first, values in chunks:
+        for k in range(0, values.shape[axis + 1], PLANES):
+            yield first + k, planes(values, axis, slice(k, k + PLANES))
+
+
+def _resize_across(chunks: Chunks, axes: range, after: tuple[int, ...]) -> Chunks:
     for first, values in chunks:
         yield first, resize(values, tuple(after[a] if a in axes else values.shape[a + 1] for a in range(3)))
 
 
-def _resampled(chunks: Chunks, axis: int, old: int, new: int) -> Chunks:
-    """As `resample_axis` along the streamed axis; holds the planes that are still needed."""
+def _resample(chunks: Chunks, axis: int, old: int, new: int) -> Chunks:
+    """Resample the streamed axis as `resample_axis` does; hold the planes that are still needed."""
     positions, step = source_positions(old, new), old / new
     reach = max(step, 1)  # on both sides of a position
     lowest = np.clip(np.floor(positions - reach), 0, old - 1).astype(int)
     highest = np.clip(np.ceil(positions + reach), 0, old - 1).astype(int)
-    held, start, made = None, 0, 0
+    held, start, done = None, 0, 0
     for _, values in chunks:
         held = values if held is None else np.concatenate([held, values], axis=axis + 1)
         ready = int(np.searchsorted(highest, start + held.shape[axis + 1] - 1, side="right"))
-        for k in range(made, ready, PLANES):
-            wanted = positions[k : min(k + PLANES, ready)] - start
-            yield k, resample_axis(held, axis + 1, wanted, step)
-        made = ready
-        if made < new:
-            held, start = take(held, axis, slice(lowest[made] - start, None)), int(lowest[made])
+        for k in range(done, ready, PLANES):
+            yield k, resample_axis(held, axis + 1, positions[k : min(k + PLANES, ready)] - start, step)
+        done = ready
+        if done < new:
+            held, start = planes(held, axis, slice(lowest[done] - start, None)), int(lowest[done])
 
 
-def _surrounded(chunks: Chunks, axis: int, window: Window, shape: Shape, fill: np.ndarray) -> Chunks:
-    """The fill around what arrives, and before and behind it."""
-    inside, part = [slice(None) if a == axis else each for a, each in enumerate(window)], window[axis]
-    yield from _filled(range(part.start), axis, shape, fill)
+def add_streams(streams: Sequence[Iterable[Chunk]], axis: int) -> Chunks:
+    """Sum volumes of one grid whose chunks have different thickness; yield chunks as thin as the thinnest at hand.
+
+    Args:
+        streams: Each in order along `axis`.
+        axis: Streamed axis, 0 to 2.
+    """
+    iterators, first = [iter(stream) for stream in streams], 0
+    held: list[np.ndarray | None] = [None] * len(iterators)
+    while True:
+        for k, iterator in enumerate(iterators):
+            if held[k] is None:
+                following = next(iterator, None)
+                if following is None:
+                    return
+                held[k] = following[1]
+        chunks = [values for values in held if values is not None]
+        ready = min(values.shape[axis + 1] for values in chunks)
+        total = planes(chunks[0], axis, slice(ready)).copy()
+        for values in chunks[1:]:
+            total += planes(values, axis, slice(ready))
+        yield first, total
+        first += ready
+        held = [planes(v, axis, slice(ready, None)) if v.shape[axis + 1] > ready else None for v in chunks]
+
+
+def pick_slices(chunks: Iterable[Chunk], axis: int, wanted: range) -> Iterator[Chunk]:
+    """Keep some slices of a volume; their chunks are counted among the kept ones.
+
+    Args:
+        chunks: In order along `axis`.
+        axis: Streamed axis, 0 to 2.
+        wanted: Slices to keep, evenly spaced from slice 0 on.
+    """
     for first, values in chunks:
-        grid = _thick(shape, axis, values.shape[axis + 1])
-        yield part.start + first, in_grid(values, grid, (inside[0], inside[1], inside[2]), fill)
-    yield from _filled(range(part.stop, shape[axis]), axis, shape, fill)
+        if axis:
+            yield first, values[:, :: wanted.step]
+            continue
+        number = -(-first // wanted.step)  # of the first wanted slice at or behind the chunk's first
+        picked = values[:, number * wanted.step - first :: wanted.step]
+        if picked.shape[1]:
+            yield number, picked
 
 
-def _filled(planes: range, axis: int, shape: Shape, fill: np.ndarray) -> Chunks:
-    for k in planes[::PLANES]:
-        grid = _thick(shape, axis, min(PLANES, planes.stop - k))
-        yield k, np.broadcast_to(fill[:, None, None, None], (len(fill), *grid))
-
-
-def _thick(shape: Shape, axis: int, planes: int) -> Shape:
-    first, second, third = (planes if a == axis else n for a, n in enumerate(shape))
-    return first, second, third
+def planes(values: np.ndarray, axis: int, part: slice) -> np.ndarray:
+    """Return a view of some planes of `(channels, slices, rows, columns)` along one of the last three axes."""
+    return values[(slice(None),) * (axis + 1) + (part,)]

@@ -1,4 +1,4 @@
-"""Prediction: one scan in, its mask and its report out.
+"""Prediction of one scan: its mask and its report.
 
 Example:
     segmentation = autospine.predict("scan.mha", "work/models/unet/2d_sagittal/adapted/fold_0")
@@ -15,15 +15,14 @@ import numpy as np
 import torch
 
 from autospine.core.errors import UserError
-from autospine.inference.model import Model, find_models
+from autospine.core.machine import find_machine
+from autospine.inference.model import find_models
+from autospine.inference.ood import domain_warnings
 from autospine.inference.predictor import Prediction, Predictor
-from autospine.inference.ranges import domain_warnings
 from autospine.inference.segmentation import Segmentation, report_labels
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.labels.schemes import LabelScheme
 from autospine.volumes import Volume, read_image
-
-__all__ = ["Predictor", "Segmentation", "predict", "segment"]
 
 
 def predict(
@@ -34,23 +33,21 @@ def predict(
     labels: str | None = None,
     sequence: str = "unknown",
 ) -> Segmentation:
-    """Segments one scan.
+    """Segment one scan.
 
     Args:
         volume: A file, a DICOM folder, a volume that was read, or one volume per channel.
         model: A model's folder, the folder above its folds, or several.
         device: "auto", "cpu" or "cuda".
-        labels: Scheme of the mask; None: the data set's own where every anatomy has a place in it.
+        labels: Scheme of the mask; None: the data set's own where it has a label for every anatomy.
         sequence: "t1", "t2", ... for the warnings; "unknown" to leave it out.
 
     Raises:
         UserError: The scan or the model cannot be read, or they do not fit.
     """
-    from autospine.core.machine import find_machine
-
     models = find_models([model] if isinstance(model, (str, Path)) else model)
     predictor = Predictor(models, torch.device(find_machine(device, None).device))
-    return segment(_channels(volume), predictor, models, labels, sequence)
+    return segment(_channels(volume), predictor, labels, sequence)
 
 
 def _channels(volume: Volume | str | Path | np.ndarray | Sequence[Volume]) -> list[Volume]:
@@ -64,43 +61,41 @@ def _channels(volume: Volume | str | Path | np.ndarray | Sequence[Volume]) -> li
 def segment(
     channels: Sequence[Volume],
     predictor: Predictor,
-    models: Sequence[Model],
     labels: str | None = None,
     sequence: str = "unknown",
     probabilities: Path | None = None,
-    stack: bool = False,
+    interpolated: bool = False,
 ) -> Segmentation:
-    """Segments one scan that was read, with networks that were loaded.
+    """Segment one scan that was read, with networks that were loaded.
 
     Args:
         channels: One volume per image channel, on one grid.
-        predictor: Of `models`.
-        models: For names and schemes.
+        predictor: With its models.
         labels: Scheme of the mask, or None.
         sequence: For the warnings.
-        probabilities: Where to store the classes' probabilities (.npy), or None.
-        stack: Whether to keep the labels of interpolated slices, where the plan interpolates some.
+        probabilities: File for the classes' probabilities (.npy), or None.
+        interpolated: Whether to keep the labels of interpolated slices, where the plan interpolates some.
     """
     first, plan = channels[0], predictor.plan
     _check_channels(channels, plan.channels)
-    image = np.stack([each.array for each in channels]) if len(channels) > 1 else first.array[None]
-    answer = predictor.predict(image, first.spacing, probabilities, stack)
-    warnings = domain_warnings(plan, first.array, answer.decoded.labels, first.spacing, sequence)
-    source = models[0].card.scheme
+    image = np.stack([channel.array for channel in channels]) if len(channels) > 1 else first.array[None]
+    prediction = predictor.predict(image, first.spacing, probabilities, interpolated)
+    warnings = domain_warnings(plan, first.array, prediction.decoded.labels, first.spacing, sequence)
+    source = predictor.models[0].card.scheme
     target = output_scheme(source, plan.scheme, labels)
-    answer = convert_answer(answer, source, target)
-    values = answer.decoded.labels
+    prediction = convert_prediction(prediction, source, target)
+    values = prediction.decoded.labels
     mask = first.with_array(values.astype(np.uint8 if values.max(initial=0) < 256 else np.uint16))
     return Segmentation(
         volume=mask,
         scheme=target,
-        labels=report_labels(mask, answer, target),
-        ambiguous=answer.decoded.ambiguous,
+        labels=report_labels(mask, prediction, target),
+        ambiguous=prediction.decoded.ambiguous,
         warnings=warnings,
-        models=tuple(model.name for model in models),
-        classes=("background", *(each.name for each in predictor.encoding.classes)),
-        network_seconds=answer.network_seconds,
-        stack=answer.stack,
+        models=tuple(model.name for model in predictor.models),
+        classes=("background", *(kind.name for kind in predictor.encoding.classes)),
+        network_seconds=prediction.network_seconds,
+        interpolated_labels=prediction.interpolated_labels,
     )
 
 
@@ -114,22 +109,29 @@ def _check_channels(channels: Sequence[Volume], needed: Sequence[str]) -> None:
 
 
 def output_scheme(model: LabelScheme, dataset: LabelScheme, labels: str | None) -> LabelScheme:
-    """Which integers come out: what was asked for, else the data set's if every anatomy converts, else the model's."""
+    """Return the scheme of the mask: the wanted one, else the data set's if every anatomy converts, else the model's."""
     if labels:
         return get_scheme(labels)
     return dataset if model == dataset or not conversion(model, dataset).lost else model
 
 
-def convert_answer(answer: Prediction, source: LabelScheme, target: LabelScheme) -> Prediction:
-    """The answer in other integers; labels without a place there become background."""
+def convert_prediction(prediction: Prediction, source: LabelScheme, target: LabelScheme) -> Prediction:
+    """Convert a prediction to another scheme; labels that it lacks become background."""
     if source == target:
-        return answer
-    change = conversion(source, target)
-    decoded = answer.decoded
-    label_results = tuple(
-        replace(f, value=change.table[f.value]) for f in decoded.label_results if change.table.get(f.value)
+        return prediction
+    change, decoded, extra = conversion(source, target), prediction.decoded, prediction.interpolated_labels
+    decoded = replace(
+        decoded,
+        labels=change.apply(decoded.labels, "prediction"),
+        label_results=tuple(
+            replace(result, value=change.table[result.value])
+            for result in decoded.label_results
+            if change.table.get(result.value)
+        ),
     )
-    confidence = {change.table[v]: c for v, c in answer.confidence.items() if change.table.get(v)}
-    moved = replace(decoded, labels=change.apply(decoded.labels, "prediction"), label_results=label_results)
-    stack = None if answer.stack is None else change.apply(answer.stack, "prediction")
-    return replace(answer, decoded=moved, confidence=confidence, stack=stack)
+    return replace(
+        prediction,
+        decoded=decoded,
+        confidence={change.table[v]: c for v, c in prediction.confidence.items() if change.table.get(v)},
+        interpolated_labels=None if extra is None else change.apply(extra, "prediction"),
+    )

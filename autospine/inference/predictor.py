@@ -1,54 +1,59 @@
-"""From an image to labels on its own grid."""
+"""From an image to labels on its own grid, by one model or several averaged ones."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from autospine.core.precision import quick_precision
+from autospine.core.precision import Precision, quick_precision
 from autospine.inference.aggregator import Aggregator
-from autospine.inference.back import add_streams
-from autospine.inference.group import make_groups
+from autospine.inference.inverse import add_streams, invert_stream, pick_slices, spatial_steps
 from autospine.inference.levels.decode import Decoded, decode
 from autospine.inference.model import Model
+from autospine.inference.sliding_window import Chunks, stream_slices, stream_volume
 from autospine.preprocessing.grid import case_grid
 from autospine.preprocessing.normalisation import visible_rows
 from autospine.preprocessing.run import preprocess_image
+from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
+
+BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000}  # of the windows that are predicted at once
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was predicted of one image.
+    """Prediction of one image.
 
     Attributes:
         decoded: Labels on the image's own grid.
         confidence: Mean soft-max probability of each label's class, by label.
         network_seconds: Spent in networks.
-        stack: Labels of all slices, measured and interpolated, on the image's own rows and columns; None where none
-            were interpolated or nobody asked for them.
+        interpolated_labels: Labels of all slices, measured and interpolated, on the image's own rows and columns; None
+            where no slices were interpolated or nobody asked for them.
     """
 
     decoded: Decoded
     confidence: dict[int, float]
     network_seconds: float
-    stack: np.ndarray | None = None
+    interpolated_labels: np.ndarray | None = None
 
 
 class Predictor:
     """One or more models of one plan, averaged by their weights.
 
     Args:
-        models: Alike in plan and labels; patches and preprocessing steps may differ.
-        device: Where.
+        models: Alike in plan and labels; patches and transforms may differ.
+        device: Of the networks.
     """
 
     def __init__(self, models: Sequence[Model], device: torch.device) -> None:
         card = models[0].card
-        self.plan, self.encoding = card.plan, card.encoding
+        self.models, self.plan, self.encoding = tuple(models), card.plan, card.encoding
         self.groups = make_groups(models, device, quick_precision(device))
 
     def predict(
@@ -56,37 +61,124 @@ class Predictor:
         image: np.ndarray,
         spacing: tuple[float, float, float],
         probabilities: Path | None = None,
-        stack: bool = False,
+        interpolated: bool = False,
     ) -> Prediction:
-        """Segments one canonical image.
+        """Segment one canonical image.
 
         Args:
             image: `(channels, slices, rows, columns)` float32.
             spacing: mm along (slices, rows, columns).
-            probabilities: Where to store soft-max probabilities, `(classes, slices, rows, columns)` float16 .npy;
-                None keeps none.
-            stack: Whether interpolated slices are asked for, too.
+            probabilities: File for the soft-max probabilities, `(classes, slices, rows, columns)` float16 .npy, or
+                None.
+            interpolated: Whether labels of interpolated slices are wanted too.
 
         Returns:
             Labels of shape (slices, rows, columns) in the models' scheme.
         """
-        moved = preprocess_image(image, spacing, self.plan)
+        resampled = preprocess_image(image, spacing, self.plan)
         grid = case_grid(self.plan.grid, image.shape[1:], spacing)
-        axis, before = self.groups[0].axis, self.network_seconds
-        aggregator = Aggregator(self.encoding, grid, image.shape[1:], axis, stack)
-        chunks = [group.chunks(moved, grid.spacing, aggregator.wanted) for group in self.groups]
-        aggregator.run(chunks[0] if len(chunks) == 1 else add_streams(chunks, axis), probabilities)
-        evidence = aggregator.evidence(grid.spacing, visible_rows(moved[0]))
-        decoded = decode(evidence, self.encoding)
+        axis, seconds_before = self.groups[0].axis, self.network_seconds
+        aggregator = Aggregator(self.encoding, grid, image.shape[1:], axis, interpolated)
+        streams = [group.outputs(resampled, grid.spacing, aggregator.wanted) for group in self.groups]
+        aggregator.run(streams[0] if len(streams) == 1 else add_streams(streams, axis), probabilities)
+        decoded = decode(aggregator.decoder_input(grid.spacing, visible_rows(resampled[0])), self.encoding)
         labels = aggregator.on_input_grid(decoded.labels)
         return Prediction(
-            Decoded(labels, decoded.label_results, decoded.ambiguous),
-            aggregator.confidences(labels),
-            self.network_seconds - before,
-            aggregator.with_interpolated_slices(decoded.labels, labels),
+            replace(decoded, labels=labels),
+            aggregator.confidence_of(labels),
+            self.network_seconds - seconds_before,
+            aggregator.with_interpolated(decoded.labels, labels),
         )
 
     @property
     def network_seconds(self) -> float:
-        """Spent in networks so far."""
+        """Return the seconds spent in networks so far."""
         return sum(group.seconds for group in self.groups)
+
+
+class ModelGroup:
+    """Models of one plan, one patch and the same transforms, which therefore see the same windows.
+
+    Args:
+        models: One or more.
+        shares: Of each model's output in the blend; those of all groups together sum to one.
+        device: Of the networks.
+        precision: Of the forward passes.
+    """
+
+    def __init__(
+        self, models: Sequence[Model], shares: Sequence[float], device: torch.device, precision: Precision
+    ) -> None:
+        card = models[0].card
+        self.plan, self.encoding, self.patch = card.plan, card.encoding, card.patch
+        self.device, self.precision, self.shares = device, precision, tuple(shares)
+        self.transforms = make_transforms(card.recipe.transforms)
+        self.networks = [precision.arrange(model.network(device), card.plan.dimension) for model in models]
+        self.batch = max(BATCH_VOXELS[device.type] // int(np.prod(self.patch)), 1)
+        self.seconds = 0.0
+
+    @property
+    def axis(self) -> int:
+        """Return the canonical axis along which outputs are streamed."""
+        return 1 if self.plan.view_axis is None else self.plan.view_axis
+
+    def outputs(self, image: np.ndarray, spacing: tuple[float, float, float], wanted: range | None = None) -> Chunks:
+        """Stream the blended outputs on the plan's grid, each model's times its share.
+
+        Args:
+            image: `(channels, slices, rows, columns)` float32 on the plan's grid.
+            spacing: Its mm along (slices, rows, columns).
+            wanted: Slices to predict, evenly spaced from slice 0 on; None for all. Networks that see slices predict no
+                others.
+        """
+        wanted = wanted or range(image.shape[1])
+        case, applied = apply_transforms(self.transforms, CaseData(image, None, spacing, view_axis=self.plan.view_axis))
+        steps = spatial_steps(applied, case.shape)
+        slice_wise = self.plan.view_axis == 0 and all(step.keeps(0) for step in steps)
+        windows = self._windows(torch.from_numpy(np.ascontiguousarray(case.image)), wanted.step if slice_wise else 1)
+        fill = np.zeros(self.encoding.channels, np.float32)
+        fill[0] = sum(self.shares)  # outside a crop there is background
+        chunks = invert_stream(steps, windows, self.axis, fill)
+        yield from chunks if slice_wise else pick_slices(chunks, self.axis, wanted)
+
+    def _windows(self, image: Tensor, step: int) -> Chunks:
+        if self.plan.view_axis is None:
+            return stream_volume(image, self.patch, self.batch, self._timed)
+        return stream_slices(image, self.plan.view_axis, self.patch, self.batch, self._timed, step)
+
+    def _timed(self, windows: Tensor) -> Tensor:
+        start = time.perf_counter()
+        outputs = self._forward(windows)
+        self.seconds += time.perf_counter() - start
+        return outputs
+
+    def _forward(self, windows: Tensor) -> Tensor:
+        """Blend the outputs of all networks, `(B, channels, *window)` float32 on the CPU."""
+        layout = self.precision.layout(self.plan.dimension)
+        images = windows.to(self.device).contiguous(memory_format=layout)
+        with torch.inference_mode(), self.precision.autocast(self.device):
+            total = self._output(0, images)
+            for k in range(1, len(self.networks)):
+                total += self._output(k, images)
+        return total.cpu()
+
+    def _output(self, k: int, images: Tensor) -> Tensor:
+        """Return one network's output times its share: soft-max over classes and over levels, offsets as they are."""
+        output = self.networks[k](images).float()
+        classes = self.encoding.semantic_channels
+        levels = classes + len(self.encoding.offset_axes)
+        output[:, :classes] = output[:, :classes].softmax(dim=1)
+        if self.encoding.ordered:
+            output[:, levels:] = output[:, levels:].softmax(dim=1)
+        return output if self.shares[k] == 1 else output.mul_(self.shares[k])
+
+
+def make_groups(models: Sequence[Model], device: torch.device, precision: Precision) -> list[ModelGroup]:
+    """Group models by transforms and patch; their weights become shares of one."""
+    groups: dict[tuple[str, tuple[int, ...]], list[Model]] = {}
+    for model in models:
+        groups.setdefault((model.card.recipe.transforms_hash(), model.card.patch), []).append(model)
+    total = sum(model.weight for model in models)
+    return [
+        ModelGroup(alike, [model.weight / total for model in alike], device, precision) for alike in groups.values()
+    ]

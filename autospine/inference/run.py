@@ -1,4 +1,4 @@
-"""Many scans in one command: the next is read and the last is written while the network works."""
+"""Prediction of many scans: the next is read and the last is written while the network works."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from autospine.core.files import make_folder
 from autospine.core.machine import find_machine, workers_for
 from autospine.dataset.cases import patient_and_sequence
 from autospine.inference.model import Model, find_models
+from autospine.inference.panoptic import panoptic
 from autospine.inference.predict import segment
 from autospine.inference.predictor import Predictor
 from autospine.inference.segmentation import Segmentation
 from autospine.labels.anatomy import Anatomy, Kind
+from autospine.overlay.draw import draw_overlay
 from autospine.volumes import Volume, find_volumes, read_image, volume_id
+from autospine.volumes.folders import volume_suffix
 
 log = logging.getLogger(__name__)
 DICOM_SUFFIX = ".nii.gz"
@@ -60,7 +63,7 @@ class Scan:
     """One scan to be segmented.
 
     Attributes:
-        id: Names its outputs.
+        id: Name of its outputs.
         images: One file, or DICOM folder, per channel.
         suffix: Of the mask, as the scan's.
     """
@@ -69,15 +72,23 @@ class Scan:
     images: tuple[Path, ...]
     suffix: str
 
+    def read(self) -> list[Volume]:
+        """Read one volume per channel.
+
+        Raises:
+            UserError: A volume cannot be read.
+        """
+        return [read_image(path) for path in self.images]
+
 
 @dataclass
 class PredictResult:
-    """What came of a batch.
+    """What came of the scans of a request.
 
     Attributes:
         output: Folder of the masks.
-        done: Ids and a line about each.
-        skipped: Ids whose mask was there already.
+        done: A line about each segmented scan, by its id.
+        skipped: Ids whose mask existed already.
         failures: A line for each scan that failed.
         network_seconds: Spent in networks.
     """
@@ -89,8 +100,8 @@ class PredictResult:
     network_seconds: float = 0.0
 
     def describe(self) -> str:
-        """What a person reads at the end."""
-        lines = [f"{name}: {what}" for name, what in self.done.items()]
+        """Return the lines that the command prints at the end."""
+        lines = [f"{id_}: {line}" for id_, line in self.done.items()]
         if self.skipped:
             count = f"{len(self.skipped)} scan{'s' if len(self.skipped) > 1 else ''}"
             lines.append(f"{count} had a mask already (--overwrite predicts again)")
@@ -101,7 +112,7 @@ class PredictResult:
 
 
 def predict_scans(request: PredictRequest) -> PredictResult:
-    """Segments every scan of the request; one that fails is named and the others finish.
+    """Segment every scan of a request; a scan that fails is named and the others finish.
 
     Raises:
         UserError: The models or the input cannot be used at all.
@@ -109,51 +120,46 @@ def predict_scans(request: PredictRequest) -> PredictResult:
     models = find_models(request.models)
     scans = find_scans(request.inputs, models[0].card.plan.channels)
     make_folder(request.output)
-    outcome = PredictResult(request.output)
-    waiting = []
+    result, waiting = PredictResult(request.output), []
     for scan in scans:
         if (request.output / f"{scan.id}{scan.suffix}").exists() and not request.overwrite:
-            outcome.skipped.append(scan.id)
+            result.skipped.append(scan.id)
         else:
             waiting.append(scan)
     if waiting:
-        _work(waiting, models, request, outcome)
-    return outcome
+        _segment_scans(waiting, models, request, result)
+    return result
 
 
 def find_scans(inputs: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
-    """Scans of files and folders.
+    """Find the scans of files and folders.
 
     Raises:
-        UserError: Nothing there, two scans of one name, or channels missing.
+        UserError: A path does not exist, two scans have one name, or channels are missing.
     """
-    found: list[Scan] = []
-    for place in inputs:
-        if not place.exists():
-            raise UserError(place, "does not exist", "name a scan or a folder of scans")
-        if place.is_file():
-            found.append(Scan(volume_id(place), (place,), mask_suffix(place)))
+    scans: list[Scan] = []
+    for path in inputs:
+        if not path.exists():
+            raise UserError(path, "does not exist", "name a scan or a folder of scans")
+        if path.is_file():
+            scans.append(Scan(volume_id(path), (path,), mask_suffix(path)))
             continue
-        images = place / "images" if (place / "images").is_dir() else place
-        files = find_volumes(images) if _holds_volumes(images) else []
+        images = path / "images" if (path / "images").is_dir() else path
+        holds_volumes = any(volume_suffix(file) for file in images.iterdir() if file.is_file())
+        files = find_volumes(images) if holds_volumes else []
         if files:
-            found += _group(files, channels)
+            scans += _group(files, channels)
         else:
-            found.append(Scan(place.resolve().name, (place,), DICOM_SUFFIX))
-    names = [scan.id for scan in found]
+            scans.append(Scan(path.resolve().name, (path,), DICOM_SUFFIX))
+    names = [scan.id for scan in scans]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(twice[0], "stands for two scans", "predict them into two folders")
-    return found
-
-
-def _holds_volumes(folder: Path) -> bool:
-    known = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd")
-    return any(path.name.lower().endswith(known) for path in folder.iterdir() if path.is_file())
+    return scans
 
 
 def _group(files: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
-    """One scan per file, or per group of <id>_0000, <id>_0001, ... where the model takes several channels."""
+    """Make one scan per file, or per group of <id>_0000, <id>_0001, ... where the model takes several channels."""
     if len(channels) == 1:
         return [Scan(volume_id(path), (path,), mask_suffix(path)) for path in files]
     groups: dict[str, list[Path]] = {}
@@ -170,78 +176,69 @@ def _group(files: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
 
 
 def mask_suffix(path: Path) -> str:
-    """.nii.gz as a whole; a header file's mask is one .mha."""
-    name = path.name.lower()
-    if name.endswith(".nii.gz"):
-        return ".nii.gz"
-    return {".mhd": ".mha", ".nhdr": ".nrrd"}.get(path.suffix.lower(), path.suffix.lower() or DICOM_SUFFIX)
+    """Return the suffix of a scan's mask: the scan's own, but one file where the scan has a header file."""
+    suffix = volume_suffix(path) or path.suffix.lower() or DICOM_SUFFIX
+    return {".mhd": ".mha", ".nhdr": ".nrrd"}.get(suffix, suffix)
 
 
-def _work(scans: list[Scan], models: list[Model], request: PredictRequest, outcome: PredictResult) -> None:
-    """Reads ahead in one thread and writes behind in others, while this one computes."""
-    workers = workers_for(request.workers)
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(max(workers, 1)) as writers:
-        reading = reader.submit(_read, scans[0])
-        device = torch.device(find_machine(request.device, None).device)
-        predictor = Predictor(models, device)
-        writing: list[tuple[Scan, Future[str]]] = []
+def _segment_scans(scans: list[Scan], models: list[Model], request: PredictRequest, result: PredictResult) -> None:
+    """Read ahead in one thread and write behind in others, while this one computes."""
+    writers = ThreadPoolExecutor(max(workers_for(request.workers), 1))
+    writing: list[tuple[Scan, Future[str]]] = []
+    with ThreadPoolExecutor(1) as reader, writers:
+        reading = reader.submit(scans[0].read)
+        predictor = Predictor(models, torch.device(find_machine(request.device, None).device))
         for index, scan in enumerate(tqdm(scans, desc="predict", unit="scan", disable=None, leave=False)):
-            current, reading = (
-                reading,
-                reader.submit(_read, scans[index + 1]) if index + 1 < len(scans) else reading,
-            )
+            current = reading
+            if index + 1 < len(scans):
+                reading = reader.submit(scans[index + 1].read)
             try:
                 channels = current.result()
                 store = request.output / f"{scan.id}.npy" if request.probabilities else None
-                _, sequence = patient_and_sequence(scan.id)
-                found = segment(channels, predictor, models, request.labels, sequence, store, request.panoptic)
+                sequence = patient_and_sequence(scan.id)[1]
+                segmentation = segment(channels, predictor, request.labels, sequence, store, request.panoptic)
             except UserError as error:
-                outcome.failures.append(str(error))
+                result.failures.append(str(error))
                 continue
-            for warning in found.warnings:
+            for warning in segmentation.warnings:
                 log.warning("%s: %s", scan.id, warning)
-            outcome.network_seconds += found.network_seconds
-            writing.append((scan, writers.submit(_write, scan, channels[0], found, request)))
+            result.network_seconds += segmentation.network_seconds
+            writing.append((scan, writers.submit(_write, scan, channels[0], segmentation, request)))
         for scan, future in writing:
             try:
-                outcome.done[scan.id] = future.result()
+                result.done[scan.id] = future.result()
             except UserError as error:
-                outcome.failures.append(str(error))
+                result.failures.append(str(error))
 
 
-def _read(scan: Scan) -> list[Volume]:
-    return [read_image(path) for path in scan.images]
-
-
-def _write(scan: Scan, image: Volume, found: Segmentation, request: PredictRequest) -> str:
-    found.save(request.output / f"{scan.id}{scan.suffix}", request.output / f"{scan.id}.json")
+def _write(scan: Scan, image: Volume, segmentation: Segmentation, request: PredictRequest) -> str:
+    """Write a scan's mask, report and what else is asked for; return a line about it."""
+    mask, report = f"{scan.id}{scan.suffix}", f"{scan.id}.json"
+    segmentation.save(request.output / mask, request.output / report)
     if request.overlay:
-        from autospine.overlay.draw import draw_overlay
-
-        draw_overlay(image.array, found.mask, image.spacing, found.scheme, request.output / f"{scan.id}.png", scan.id)
+        picture = request.output / f"{scan.id}.png"
+        draw_overlay(image.array, segmentation.mask, image.spacing, segmentation.scheme, picture, scan.id)
     if request.panoptic:
-        from autospine.inference.panoptic import panoptic
-
         folder = request.output / "panoptic"
-        panoptic(found.volume, found.scheme, found.stack).save(
-            folder / f"{scan.id}{scan.suffix}", folder / f"{scan.id}.json"
-        )
-    return _line(found)
+        objects = panoptic(segmentation.volume, segmentation.scheme, segmentation.interpolated_labels)
+        objects.save(folder / mask, folder / report)
+    return describe_segmentation(segmentation)
 
 
-def _line(found: Segmentation) -> str:
-    if not found.labels:
+def describe_segmentation(segmentation: Segmentation) -> str:
+    """Return one line: the ranges of labels by kind, and why levels are ambiguous."""
+    if not segmentation.labels:
         return "nothing was found"
     kinds: dict[Kind, list[Anatomy]] = {}
-    for report in found.labels:
+    for report in segmentation.labels:
         anatomy = Anatomy.parse(report.anatomy)
         kinds.setdefault(anatomy.kind, []).append(anatomy)
     text = ", ".join(_range(anatomies) for anatomies in sorted(map(sorted, kinds.values())))
-    return f"{text}; AMBIGUOUS levels: {found.ambiguous}" if found.ambiguous else text
+    return f"{text}; AMBIGUOUS levels: {segmentation.ambiguous}" if segmentation.ambiguous else text
 
 
 def _range(anatomies: list[Anatomy]) -> str:
-    """Anatomies of one kind, from the lowest level up: "L5 to T12", "6 discs L5/S1 to T12/L1"."""
+    """Name anatomies of one kind, from the lowest level up: "L5 to T12", "6 discs L5/S1 to T12/L1"."""
     first, last = anatomies[0], anatomies[-1]
     if first == last:
         return first.name

@@ -1,7 +1,8 @@
-"""The answer for one scan: the mask, and what is to be said of each label."""
+"""Result for one scan: the mask, and a report on each of its labels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,18 @@ RESEARCH_ONLY = "For research, not a medical device."
 
 @dataclass(frozen=True)
 class LabelReport:
-    """One label of the mask.
+    """One label of a mask.
 
     Attributes:
-        value: In the mask.
+        value: Integer in the mask.
         anatomy: Key such as "vertebra:1".
         name: Such as "L5", under the stated assumption.
         level: Ordinal from the lowest lumbar vertebra, or None.
-        confidence: 0 to 1: how sure its level (chains) or its class is.
+        confidence: Probability of its level (ordered labels) or of its class, 0 to 1.
         flags: "ambiguous", "cut by the field of view", "neighbour missing".
         centroid_mm: Position in the scanner's LPS frame.
-        volume_ml: Of the label.
-        voxels: Of the label.
+        volume_ml: Volume of the label.
+        voxels: Number of its voxels.
     """
 
     value: int
@@ -54,15 +55,15 @@ class Segmentation:
 
     Attributes:
         volume: The mask on the scan's own grid.
-        scheme: What its integers mean.
-        labels: One report per label present.
+        scheme: Meaning of the mask's integers.
+        labels: One report per label of the mask.
         ambiguous: Why the levels are uncertain; empty if they are not.
-        warnings: Where the scan lies outside what the model was trained on.
+        warnings: Where the scan lies outside the training domain.
         models: Names and weight digests of the models.
-        classes: What the channels of stored probabilities mean.
+        classes: Meaning of the channels of stored probabilities.
         network_seconds: Spent in networks.
-        stack: Labels of all slices, measured ones as in the mask and interpolated ones, on the scan's rows and columns;
-            None where the plan interpolated none or nobody asked for them.
+        interpolated_labels: Labels of all slices, measured ones as in the mask and interpolated ones, on the scan's
+            rows and columns; None where the plan interpolated none or nobody asked for them.
     """
 
     volume: Volume
@@ -73,15 +74,15 @@ class Segmentation:
     models: tuple[str, ...]
     classes: tuple[str, ...]
     network_seconds: float
-    stack: np.ndarray | None = None
+    interpolated_labels: np.ndarray | None = None
 
     @property
     def mask(self) -> np.ndarray:
-        """`(slices, rows, columns)` canonical labels."""
+        """Return the canonical labels, `(slices, rows, columns)`."""
         return self.volume.array
 
     def to_dict(self) -> dict[str, Any]:
-        """What `<id>.json` holds."""
+        """Return what `<id>.json` holds."""
         return {
             "version": VERSION,
             "autospine": __version__,
@@ -95,40 +96,46 @@ class Segmentation:
         }
 
     def save(self, path: str | Path, report: str | Path) -> None:
-        """Writes the mask, then its report."""
+        """Write the mask, then its report."""
         write_volume(self.volume, path)
         write_json(report, self.to_dict())
 
 
-def report_labels(mask: Volume, answer: Prediction, scheme: LabelScheme) -> tuple[LabelReport, ...]:
-    """Describes every label of a mask.
+def report_labels(mask: Volume, prediction: Prediction, scheme: LabelScheme) -> tuple[LabelReport, ...]:
+    """Report every label of a mask.
 
     Args:
         mask: In `scheme`.
-        answer: In the same scheme; its findings give level confidences and flags.
-        scheme: Names.
+        prediction: In the same scheme; its label results give level confidences and flags.
+        scheme: Meaning of the integers.
     """
-    label_results = {label_result.value: label_result for label_result in answer.decoded.label_results}
-    affine = mask.canonical_affine()
-    voxel_ml = float(np.prod(mask.spacing)) / 1000
+    results = {result.value: result for result in prediction.decoded.label_results}
     reports = []
     for record in describe_labels(mask.array):
-        anatomy = scheme.anatomies[record.value]
-        label_result = label_results.get(record.value)
-        place = affine @ np.array([*record.centroid, 1.0])
+        anatomy, result = scheme.anatomies[record.value], results.get(record.value)
+        confidence = result.confidence if result else prediction.confidence.get(record.value, 0.0)
         reports.append(
             LabelReport(
                 value=record.value,
                 anatomy=anatomy.key,
                 name=anatomy.name,
                 level=anatomy.level,
-                confidence=round(
-                    label_result.confidence if label_result else answer.confidence.get(record.value, 0.0), 4
-                ),
-                flags=label_result.flags if label_result else (),
-                centroid_mm=(round(place[0], 2), round(place[1], 2), round(place[2], 2)),
-                volume_ml=round(record.voxels * voxel_ml, 3),
+                confidence=round(confidence, 4),
+                flags=result.flags if result else (),
+                centroid_mm=position_mm(mask, record.centroid),
+                volume_ml=volume_ml(mask, record.voxels),
                 voxels=record.voxels,
             )
         )
     return tuple(reports)
+
+
+def position_mm(volume: Volume, voxel: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    """Return the position of a canonical voxel in the scanner's LPS frame, to 0.01 mm."""
+    x, y, z, _ = volume.canonical_affine() @ np.array([*voxel, 1.0])
+    return round(x, 2), round(y, 2), round(z, 2)
+
+
+def volume_ml(volume: Volume, voxels: int) -> float:
+    """Return the volume of some voxels in millilitres, to 0.001."""
+    return round(voxels * float(np.prod(volume.spacing)) / 1000, 3)

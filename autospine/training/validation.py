@@ -95,7 +95,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
         mask = volumes.read_mask(source.mask)
-        found = segment(channels, predictor, models)
+        found = segment(channels, predictor)
         found.save(folder / f"{case_id}{mask_suffix(Path(source.mask))}", folder / f"{case_id}.json")
         picture = folder / f"{case_id}.png"
         draw_overlay(channels[0].array, found.mask, mask.spacing, found.scheme, picture, title=case_id)

@@ -12,7 +12,7 @@ from autospine.core.errors import UserError
 from autospine.inference.model import Model, find_models
 
 if TYPE_CHECKING:
-    from autospine.inference.predict import Predictor
+    from autospine.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def load_models(folders: Sequence[str | Path], device: str) -> PageModels:
     import torch
 
     from autospine.core.machine import find_machine
-    from autospine.inference.predict import Predictor
+    from autospine.inference.predictor import Predictor
 
     models = find_page_models(folders)
     return PageModels(models, Predictor(models, torch.device(find_machine(device, None).device)))

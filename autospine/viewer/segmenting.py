@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from autospine.core.errors import UserError
 from autospine.core.files import writing
 from autospine.dataset.cases import patient_and_sequence
-from autospine.inference.predict import Segmentation, segment
+from autospine.inference.predict import segment
 from autospine.inference.run import mask_suffix
+from autospine.inference.segmentation import Segmentation
 from autospine.overlay.draw import draw_overlay
 from autospine.viewer.models import PageModels
 from autospine.viewer.pictures import find_window
@@ -65,7 +66,7 @@ def segment_upload(name: str, content: bytes, models: PageModels) -> SegmentedSc
         path = _store(Path(folder), name, content)
         scan, (_, sequence) = read_image(path), patient_and_sequence(volume_id(path))
         with models.lock:
-            segmentation = segment([scan], models.predictor, models.models, None, sequence)
+            segmentation = segment([scan], models.predictor, None, sequence)
         return _collect(volume_id(path), scan, segmentation, Path(folder) / "output", mask_suffix(path))
 
 

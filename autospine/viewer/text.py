@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from autospine.inference.predict import Segmentation
+from autospine.inference.segmentation import Segmentation
 from autospine.labels.anatomy import Anatomy
 from autospine.overlay.colours import colour_of
 

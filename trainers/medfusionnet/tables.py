@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autospine.ensemble.table import PublishedScores
+from autospine.ensemble.weight_report import PublishedScores
 
 PUBLISHED: PublishedScores = {
     frozenset(["unet"]): (0.410, 0.670),

@@ -35,7 +35,7 @@ from autospine.augmentation import AugmentationSettings, BatchgeneratorsSettings
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
-from autospine.ensemble.choose import EnsembleSpec, choose, chosen_weights, save_ensemble
+from autospine.ensemble.selection import EnsembleSpec, choose, chosen_weights, save_ensemble
 from autospine.evaluation.cohort import Evaluation
 from autospine.inference.ensemble_card import PREFIX
 from autospine.inference.model import CARD, read_model

@@ -1,1 +1,1 @@
-"""Levels along the spine: finding instances by their voxels' votes, then numbering them by their order."""
+"""Levels along the spine: instances found by offset votes, then numbered by their order."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autospine.ensemble.probabilities import StoredImage
+from autospine.ensemble.stored_image import StoredImage
 
 WHOLE = (slice(None),) * 3
 

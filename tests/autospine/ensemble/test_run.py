@@ -87,7 +87,7 @@ def test_given_weights_make_a_folder_that_predicts_like_a_model(tiny_work: WorkF
     assert [name.split(" x ")[0] for name in found.models] == ["0.5", "0.2", "0.3"]
     members = find_models([moved])
     for number, group in enumerate([*([replace(m, weight=1.0)] for m in members), members]):
-        segment([volume], Predictor(group, CPU), group, probabilities=tmp_path / f"{number}.npy")
+        segment([volume], Predictor(group, CPU), probabilities=tmp_path / f"{number}.npy")
         stored.append(np.load(tmp_path / f"{number}.npy").astype(np.float32))
     expected = 0.5 * stored[0] + 0.2 * stored[1] + 0.3 * stored[2]
     np.testing.assert_allclose(stored[3], expected, atol=2e-3)

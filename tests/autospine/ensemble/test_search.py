@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.ensemble import probabilities
+from autospine.ensemble import stored_image
 from autospine.ensemble.search import (
     GRID_STEPS,
     all_pairs,
@@ -55,7 +55,7 @@ def test_the_search_equals_brute_force_on_the_stored_probabilities(
 ) -> None:
     """Every pair, every one of its 21 weights, whatever the blocks."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probabilities, "BLOCK", block)
+        patch.setattr(stored_image, "BLOCK", block)
         images = [make_image(Path(folder), seed + k, members, classes, shape, sureness) for k in range(2)]
         found = search_pairs([each.image for each in images], members)
         assert len(found) == len(all_pairs(members)) * (GRID_STEPS - 1) + members
@@ -128,7 +128,7 @@ def test_a_class_in_neither_mask_counts_nowhere_and_one_in_either_counts_0() -> 
 
 
 def test_memory_is_that_of_a_block_not_of_the_images(made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probabilities, "BLOCK", 2**10)
+    monkeypatch.setattr(stored_image, "BLOCK", 2**10)
     image = made(0, members=4, classes=10, shape=(12, 64, 64), sureness=0.0).image  # almost all is disputed
     stored = image.values_path.stat().st_size
     assert stored > 3_000_000

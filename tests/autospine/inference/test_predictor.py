@@ -16,6 +16,8 @@ from autospine.inference.predictor import Predictor
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
 from autospine.preprocessing.grid import Grid
+from autospine.preprocessing.grid import case_grid
+from autospine.volumes.resampling import resize
 from autospine.preprocessing.run import preprocess_image
 from autospine.volumes import read_image, read_mask
 from tests.tiny import SPACING, made_plan, spine_image, spine_mask, write_array
@@ -52,7 +54,7 @@ def test_all_48_copies_of_a_scan_get_the_same_mask_in_space(tmp_path: Path, rand
         copy = sitk.Flip(sitk.PermuteAxes(image, order), flips)
         path = tmp_path / f"{number}.mha"
         sitk.WriteImage(copy, str(path))
-        found = segment([read_image(path)], predictor, models)
+        found = segment([read_image(path)], predictor)
         found.save(tmp_path / f"mask_{number}.nii.gz", tmp_path / f"{number}.json")
         mask = sitk.ReadImage(str(tmp_path / f"mask_{number}.nii.gz"))
         assert mask.GetSize() == copy.GetSize()
@@ -93,6 +95,23 @@ def test_another_grid_and_back(tmp_path: Path, scan: Path, bright, dimension: in
     assert ((found.mask > 0) == (array > array.mean())).mean() > 0.97
 
 
+@pytest.mark.parametrize("spacing", [(6.0, 5.0, 4.5), (3.0, 2.0, 2.5)], ids=["coarser", "finer"])
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_streamed_labels_are_those_of_the_whole_array(tmp_path: Path, random_model, dimension: int, spacing) -> None:
+    """Probabilities go back from a coarser or finer plan chunk by chunk as they do at once, to the last voxel."""
+    grid = Grid(spacing, (0.0,) * 3)
+    encoding = plain_encoding(get_scheme("spider"), (1, 2, 3, 4, 5, 100))
+    predictor = Predictor([random_model(tmp_path / "model", dimension, encoding=encoding, grid=grid)], CPU)
+    image, (group,) = spine_image(spine_mask())[None], predictor.groups
+    resampled = preprocess_image(image, SPACING, predictor.plan)
+    outputs = group.outputs(resampled, case_grid(predictor.plan.grid, image.shape[1:], SPACING).spacing)
+    whole = np.concatenate([values for _, values in outputs], axis=group.axis + 1)
+    expected = np.array([0, *encoding.values])[resize(whole, image.shape[1:]).argmax(axis=0)]
+    streamed = predictor.predict(image, SPACING).decoded.labels
+    assert len(np.unique(expected)) > 2
+    assert np.count_nonzero(streamed != expected) == 0
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_windows_smaller_than_the_case_and_larger_than_it(tmp_path: Path, scan: Path, bright, dimension) -> None:
     """A network that sees single voxels answers alike through any window."""
@@ -111,7 +130,7 @@ def test_probabilities_are_stored_for_every_class(tmp_path: Path, scan: Path, ra
     grid = Grid((None, None, None)) if same else Grid((4.0, 2.0, 2.0), (0.0,) * 3)
     models = [random_model(tmp_path / "model", grid=grid)]
     volume = read_image(scan)
-    found = segment([volume], Predictor(models, CPU), models, probabilities=tmp_path / "p.npy")
+    found = segment([volume], Predictor(models, CPU), probabilities=tmp_path / "p.npy")
     stored = np.load(tmp_path / "p.npy", allow_pickle=False)
     assert stored.dtype == np.float16
     assert stored.shape == (len(found.classes), *volume.array.shape)
@@ -129,7 +148,7 @@ def test_several_models_are_averaged(tmp_path: Path, scan: Path, random_model) -
     singles = [random_model(tmp_path / f"fold_{seed}", seed=seed) for seed in (0, 1)]
     for number, models in enumerate([[singles[0]], [singles[1]], singles]):
         place = tmp_path / f"{number}.npy"
-        found = segment([volume], Predictor(models, CPU), models, probabilities=place)
+        found = segment([volume], Predictor(models, CPU), probabilities=place)
         stored.append(np.load(place).astype(np.float32))
     assert not np.allclose(stored[0], stored[1], atol=0.01)
     np.testing.assert_allclose(stored[2], (stored[0] + stored[1]) / 2, atol=2e-3)
@@ -153,7 +172,7 @@ def test_weighted_models_are_blended_whatever_they_see(tmp_path: Path, scan: Pat
     assert len(Predictor(blend, CPU).groups) == (1 if alike else 3)
     for number, models in enumerate([*([model] for model in singles), blend]):
         place = tmp_path / f"{number}.npy"
-        segment([volume], Predictor(models, CPU), models, probabilities=place)
+        segment([volume], Predictor(models, CPU), probabilities=place)
         stored.append(np.load(place).astype(np.float32))
     expected = sum(w * p for w, p in zip(weights, stored[:3], strict=True))
     np.testing.assert_allclose(stored[3], expected, atol=2e-3)

@@ -69,10 +69,10 @@ def blended(image: Tensor, window: tuple[int, ...]) -> Tensor:
 
 def joined(chunks, axis: int) -> Tensor:
     parts, expected = [], 0
-    for chunk in chunks:
-        assert chunk.first == expected
-        expected += chunk.values.shape[axis + 1]
-        parts.append(chunk.values)
+    for first, values in chunks:
+        assert first == expected
+        expected += values.shape[axis + 1]
+        parts.append(torch.from_numpy(values))
     return torch.cat(parts, axis + 1)
 
 
@@ -138,6 +138,6 @@ def test_planes_are_handed_on_before_the_last_window_is_seen() -> None:
         return uneven(windows)
 
     stream = stream_volume(torch.zeros((1, 4, 200, 10)), (4, 20, 10), 1, watched)
-    first = next(stream)
-    assert first.first == 0
+    first, _ = next(stream)
+    assert first == 0
     assert len(seen) == 1

@@ -21,7 +21,7 @@ def test_a_folder_of_folds_is_averaged(tmp_path: Path, bright, scan) -> None:
 
 
 def test_an_ensemble_is_read_with_its_weights(tmp_path: Path, bright, random_model) -> None:
-    from autospine.ensemble.choose import save_ensemble
+    from autospine.ensemble.selection import save_ensemble
 
     members = [random_model(tmp_path / "both" / name, seed=seed) for seed, name in enumerate("ab")]
     save_ensemble(tmp_path / "both", members, (0.75, 0.25), "by hand")

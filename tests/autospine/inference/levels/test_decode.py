@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autospine.inference.levels.decode import decode
-from autospine.inference.levels.postprocess import without_fragments
+from autospine.inference.levels.spine import without_fragments
 from tests.spines import BELOW, PITCH_ROWS, Spine, decoder_input_of, draw, encoding_for
 
 CUT = "cut by the field of view"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autospine.inference.levels.instances import Instance
-from autospine.inference.levels.spine import beside_the_spine, best_chain, step_cost
+from autospine.inference.levels.spine import beside_the_spine, vertebra_sequence, step_cost
 
 PITCH = 32.0
 
@@ -17,21 +17,21 @@ SPINE = [at(200.0 - PITCH * k, 60.0 + 3 * k) for k in range(5)]
 
 
 def test_a_spine_is_a_chain() -> None:
-    assert best_chain(SPINE, PITCH) == SPINE
-    assert best_chain(SPINE[:1], PITCH) == SPINE[:1]
-    assert best_chain([], PITCH) == []
+    assert vertebra_sequence(SPINE, PITCH) == SPINE
+    assert vertebra_sequence(SPINE[:1], PITCH) == SPINE[:1]
+    assert vertebra_sequence([], PITCH) == []
 
 
 @pytest.mark.parametrize("stray", [at(150.0, 160.0), at(100.0, -40.0), at(95.0, 150.0, weight=0.99)])
 def test_what_lies_beside_is_left_out(stray: Instance) -> None:
     ordered = sorted([*SPINE, stray], key=lambda each: -each.centroid[1])
-    assert best_chain(ordered, PITCH) == SPINE
+    assert vertebra_sequence(ordered, PITCH) == SPINE
     assert beside_the_spine(stray, SPINE, PITCH)
 
 
 def test_a_missing_vertebra_does_not_break_the_chain() -> None:
     gap = [*SPINE[:2], *SPINE[3:]]
-    assert best_chain(gap, PITCH) == gap
+    assert vertebra_sequence(gap, PITCH) == gap
 
 
 def test_discs_lie_on_the_line_also_under_and_above_the_vertebrae() -> None:

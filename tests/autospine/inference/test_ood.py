@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autospine.inference.ranges import domain_warnings
+from autospine.inference.ood import domain_warnings
 from autospine.planning.plan import TrainingDomain
 from tests.tiny import made_plan, ordered_encoding
 

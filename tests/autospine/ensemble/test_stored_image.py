@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.ensemble.probabilities import StoredImage, reference_classes
+from autospine.ensemble.stored_image import StoredImage, reference_classes
 from tests.autospine.ensemble.conftest import WHOLE, make_image
 from tests.tiny import made_plan, ordered_encoding
 from tests.toys import QUICK, ToyTrainer

@@ -14,7 +14,7 @@ from autospine.core.workspace import WorkFolder
 from autospine.ensemble.comparison import compare
 from autospine.ensemble.gather import gather
 from autospine.ensemble.search import all_pairs, best, hill_climb, measure, search_pairs, shares, single_member
-from autospine.ensemble.table import PublishedScores, WeightReport, describe
+from autospine.ensemble.weight_report import PublishedScores, WeightReport, describe
 from autospine.inference.ensemble_card import EnsembleCard, Member
 from autospine.inference.model import Model
 from autospine.planning.splits import Subset

@@ -38,10 +38,10 @@ def interpolating(spacing: tuple[float | None, ...] = OWN) -> Plan:
     return pair(spacing)[1]
 
 
-@pytest.mark.parametrize("stack", [False, True])
+@pytest.mark.parametrize("interpolated", [False, True])
 @pytest.mark.parametrize("ordered", [False, True])
 def test_the_network_sees_interpolated_slices_only_where_they_count(
-    tmp_path: Path, image: np.ndarray, save, stack: bool, ordered: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, image: np.ndarray, save, interpolated: bool, ordered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = pair(OWN, ordered_encoding())[1] if ordered else interpolating()
     model = save(tmp_path / "model", ToyTrainer(plan, replace(QUICK, patch=(96, 48))))
@@ -53,15 +53,15 @@ def test_the_network_sees_interpolated_slices_only_where_they_count(
         return forward(windows)
 
     monkeypatch.setattr(predictor.groups[0], "_forward", counted)
-    answer = predictor.predict(image[None], SPACING, None, stack)
-    assert sum(seen) == (COUNT if ordered or stack else 6)
-    assert (answer.stack is not None) == stack
+    answer = predictor.predict(image[None], SPACING, None, interpolated)
+    assert sum(seen) == (COUNT if ordered or interpolated else 6)
+    assert (answer.interpolated_labels is not None) == interpolated
 
 
 @pytest.mark.parametrize("spacing", [OWN, COARSER], ids=["own pixels", "other pixels"])
 @pytest.mark.parametrize("view_axis", [0, 1, None], ids=["sagittal", "axial", "volume"])
 @pytest.mark.parametrize("ordered", [False, True])
-def test_asking_for_the_stack_changes_nothing_else(
+def test_asking_for_interpolated_labels_changes_nothing_else(
     tmp_path: Path, image: np.ndarray, save, spacing, view_axis: int | None, ordered: bool
 ) -> None:
     plan = pair(spacing, ordered_encoding() if ordered else None)[1]
@@ -76,38 +76,38 @@ def test_asking_for_the_stack_changes_nothing_else(
     predictor = Predictor([save(tmp_path / "model", ToyTrainer(plan, QUICK))], CPU)
     stores = [tmp_path / "without.npy", tmp_path / "with.npy"]
     without, having = (
-        predictor.predict(image[None], SPACING, store, stack)
-        for store, stack in zip(stores, (False, True), strict=True)
+        predictor.predict(image[None], SPACING, store, interpolated)
+        for store, interpolated in zip(stores, (False, True), strict=True)
     )
     np.testing.assert_array_equal(having.decoded.labels, without.decoded.labels)
     assert having.confidence == pytest.approx(without.confidence, abs=1e-4)
     kept = [np.load(store).astype(np.float32) for store in stores]
     np.testing.assert_allclose(kept[1], kept[0], atol=1e-3)  # batches differ, and with them rounding
-    assert without.stack is None
-    assert having.stack is not None
-    assert having.stack.shape == (COUNT, *image.shape[1:])
-    np.testing.assert_array_equal(having.stack[::4], having.decoded.labels)
+    assert without.interpolated_labels is None
+    assert having.interpolated_labels is not None
+    assert having.interpolated_labels.shape == (COUNT, *image.shape[1:])
+    np.testing.assert_array_equal(having.interpolated_labels[::4], having.decoded.labels)
 
 
-def test_the_stack_is_what_the_network_says_of_every_slice(tmp_path: Path, image: np.ndarray, bright) -> None:
+def test_interpolated_labels_are_what_the_network_says_of_every_slice(tmp_path: Path, image: np.ndarray, bright) -> None:
     plan = interpolating()
-    answer = Predictor([bright(tmp_path / "model", plan)], CPU).predict(image[None], SPACING, stack=True)
+    answer = Predictor([bright(tmp_path / "model", plan)], CPU).predict(image[None], SPACING, interpolated=True)
     interpolated = preprocess_image(image[None], SPACING, plan)[0]
-    np.testing.assert_array_equal(answer.stack, np.where(interpolated > 0, 100, 0))
+    np.testing.assert_array_equal(answer.interpolated_labels, np.where(interpolated > 0, 100, 0))
 
 
-def test_a_scan_of_fine_slices_has_no_stack(tmp_path: Path, image: np.ndarray, bright) -> None:
+def test_a_scan_of_fine_slices_has_no_interpolated_labels(tmp_path: Path, image: np.ndarray, bright) -> None:
     predictor = Predictor([bright(tmp_path / "model", interpolating())], CPU)
-    assert predictor.predict(image[None], (1.2, 3.0, 3.0), stack=True).stack is None
-    assert predictor.predict(image[None, :1], SPACING, stack=True).stack is None
+    assert predictor.predict(image[None], (1.2, 3.0, 3.0), interpolated=True).interpolated_labels is None
+    assert predictor.predict(image[None, :1], SPACING, interpolated=True).interpolated_labels is None
 
 
-def test_slices_that_were_resampled_first_have_no_stack(tmp_path: Path, image: np.ndarray, bright) -> None:
+def test_slices_that_were_resampled_first_have_no_interpolated_labels(tmp_path: Path, image: np.ndarray, bright) -> None:
     plan = replace(
         interpolating(), grid=Grid((3.0, None, None), (0.0,) * 3, slice_interpolation=SliceInterpolation(1.0))
     )
-    answer = Predictor([bright(tmp_path / "model", plan)], CPU).predict(image[None], SPACING, stack=True)
-    assert answer.stack is None
+    answer = Predictor([bright(tmp_path / "model", plan)], CPU).predict(image[None], SPACING, interpolated=True)
+    assert answer.interpolated_labels is None
     assert answer.decoded.labels.any()
 
 
@@ -116,38 +116,38 @@ def test_slices_that_were_resampled_first_have_no_stack(tmp_path: Path, image: n
 
 def leaning() -> np.ndarray:
     """Label 3 in two measured slices, further down in the second; the interpolated slices between show how it leans."""
-    stack = np.zeros((9, 40, 20), np.uint8)
+    labels = np.zeros((9, 40, 20), np.uint8)
     for k, top in enumerate((10, 12, 14, 16, 18)):
-        stack[2 + k, top : top + 5, 5:12] = 3
-    return stack
+        labels[2 + k, top : top + 5, 5:12] = 3
+    return labels
 
 
 def test_one_leaning_object_is_one_where_interpolated_slices_join_it(tmp_path: Path) -> None:
-    stack = np.concatenate([np.zeros((2, 40, 20), np.uint8), leaning()[:7]])[:9]  # from slice 4 to slice 8
-    mask = as_volume(stack[::4], tmp_path)
+    labels = np.concatenate([np.zeros((2, 40, 20), np.uint8), leaning()[:7]])[:9]  # from slice 4 to slice 8
+    mask = as_volume(labels[::4], tmp_path)
     assert len(panoptic(mask, SCHEMES["spider"]).segments) == 2
-    found = panoptic(mask, SCHEMES["spider"], stack)
+    found = panoptic(mask, SCHEMES["spider"], labels)
     (segment,) = found.segments
     assert (segment.instance, segment.value, segment.voxels) == (1, 3, 70)
     np.testing.assert_array_equal(found.instances.array, mask.array > 0)
 
 
 def test_objects_that_only_interpolated_slices_show_are_not_counted(tmp_path: Path) -> None:
-    stack = np.zeros((9, 40, 20), np.uint8)
-    stack[1:3, 2:4, 2:4] = 1  # nowhere on a measured slice
-    stack[4:9, 10:15, 5:12] = 3
-    stack[4, 30:32, 5:12] = 3
-    found = panoptic(as_volume(stack[::4], tmp_path), SCHEMES["spider"], stack)
+    labels = np.zeros((9, 40, 20), np.uint8)
+    labels[1:3, 2:4, 2:4] = 1  # nowhere on a measured slice
+    labels[4:9, 10:15, 5:12] = 3
+    labels[4, 30:32, 5:12] = 3
+    found = panoptic(as_volume(labels[::4], tmp_path), SCHEMES["spider"], labels)
     assert [(each.instance, each.value, each.voxels) for each in found.segments] == [(1, 3, 70), (2, 3, 14)]
     assert found.instances.array.max() == 2
 
 
 @pytest.mark.parametrize("slices", [1, 6])
-def test_a_stack_without_interpolated_slices_is_the_mask(tmp_path: Path, slices: int) -> None:
+def test_labels_without_interpolated_slices_are_the_mask(tmp_path: Path, slices: int) -> None:
     mask = as_volume(spine_mask()[-slices:], tmp_path)
-    plain, stacked = (panoptic(mask, SCHEMES["spider"], stack) for stack in (None, mask.array))
-    assert plain.segments == stacked.segments
-    np.testing.assert_array_equal(plain.instances.array, stacked.instances.array)
+    plain, again = (panoptic(mask, SCHEMES["spider"], labels) for labels in (None, mask.array))
+    assert plain.segments == again.segments
+    np.testing.assert_array_equal(plain.instances.array, again.instances.array)
 
 
 def bridged() -> np.ndarray:
@@ -182,10 +182,10 @@ def test_predict_joins_objects_across_interpolated_slices(tmp_path: Path, save) 
     np.testing.assert_array_equal(numbers.array, mask.array > 0)
 
 
-def test_the_stack_goes_into_the_masks_scheme(tmp_path: Path, save) -> None:
+def test_interpolated_labels_go_into_the_masks_scheme(tmp_path: Path, save) -> None:
     model = saved(tmp_path / "model", save)
     scan = read_image(write_array(tmp_path / "7_t2.mha", bridged()))
-    found = segment([scan], Predictor([model], CPU), [model], "semantic4", stack=True)
-    assert found.stack is not None
-    np.testing.assert_array_equal(found.stack[::4], found.mask)
-    assert set(np.unique(found.stack)) == {0, 2}
+    found = segment([scan], Predictor([model], CPU), "semantic4", interpolated=True)
+    assert found.interpolated_labels is not None
+    np.testing.assert_array_equal(found.interpolated_labels[::4], found.mask)
+    assert set(np.unique(found.interpolated_labels)) == {0, 2}

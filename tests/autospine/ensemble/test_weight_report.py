@@ -9,7 +9,7 @@ import pytest
 
 from autospine.ensemble.comparison import compare
 from autospine.ensemble.search import best, measure, pair_grid, search_pairs, single_member
-from autospine.ensemble.table import WeightReport, describe
+from autospine.ensemble.weight_report import WeightReport, describe
 from autospine.evaluation.statistics import bootstrap
 
 NAMES = ("unet", "resunet", "deeplabv3")
