@@ -106,11 +106,10 @@ class Aggregator:
         voxels = np.argwhere(ordered[semantic])  # (N, 3) in the chunk
         a, b, c = voxels.T
         levels = classes + len(self.encoding.offset_axes)
-        picked = values[:, a, b, c]  # (channels, N)
+        picked, weights = values[:, a, b, c], confidence[a, b, c]  # (channels, N), (N,)
         offsets = (picked[classes:levels].T * self.encoding.intervertebral_distance_mm).astype(np.float32)
         voxels[:, self.axis] += first
-        votes = (voxels.astype(np.int32), offsets, picked[levels:].T.astype(np.float16), confidence[a, b, c])
-        self.votes.append(votes)
+        self.votes.append((voxels.astype(np.int32), offsets, picked[levels:].T.astype(np.float16), weights))
 
     def _planes(self, first: int, count: int) -> tuple[slice, ...]:
         return (slice(None),) * self.axis + (slice(first, first + count),)

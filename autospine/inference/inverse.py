@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from autospine.inference.sliding_window import Chunk, Chunks
-from autospine.volumes.resampling import resample_axis, resize, source_positions
 from autospine.preprocessing.transforms.base import AppliedTransforms, Shape, Transform
 from autospine.preprocessing.transforms.spatial import CropResizePad, SpatialTransform, Window, in_grid
+from autospine.volumes.resampling import resample_axis, resize, source_positions
 
 PLANES = 8  # resized at once
 

@@ -109,7 +109,7 @@ def _check_channels(channels: Sequence[Volume], needed: Sequence[str]) -> None:
 
 
 def output_scheme(model: LabelScheme, dataset: LabelScheme, labels: str | None) -> LabelScheme:
-    """Return the scheme of the mask: the wanted one, else the data set's if every anatomy converts, else the model's."""
+    """Return the mask's scheme: the wanted one, else the data set's if every anatomy converts, else the model's."""
     if labels:
         return get_scheme(labels)
     return dataset if model == dataset or not conversion(model, dataset).lost else model

@@ -89,7 +89,7 @@ def test_asking_for_interpolated_labels_changes_nothing_else(
     np.testing.assert_array_equal(having.interpolated_labels[::4], having.decoded.labels)
 
 
-def test_interpolated_labels_are_what_the_network_says_of_every_slice(tmp_path: Path, image: np.ndarray, bright) -> None:
+def test_interpolated_labels_are_those_of_every_slice(tmp_path: Path, image: np.ndarray, bright) -> None:
     plan = interpolating()
     answer = Predictor([bright(tmp_path / "model", plan)], CPU).predict(image[None], SPACING, interpolated=True)
     interpolated = preprocess_image(image[None], SPACING, plan)[0]
@@ -102,7 +102,7 @@ def test_a_scan_of_fine_slices_has_no_interpolated_labels(tmp_path: Path, image:
     assert predictor.predict(image[None, :1], SPACING, interpolated=True).interpolated_labels is None
 
 
-def test_slices_that_were_resampled_first_have_no_interpolated_labels(tmp_path: Path, image: np.ndarray, bright) -> None:
+def test_slices_resampled_first_have_no_interpolated_labels(tmp_path: Path, image: np.ndarray, bright) -> None:
     plan = replace(
         interpolating(), grid=Grid((3.0, None, None), (0.0,) * 3, slice_interpolation=SliceInterpolation(1.0))
     )

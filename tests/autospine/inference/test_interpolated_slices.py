@@ -138,7 +138,7 @@ def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) 
     values[-len(encoding.levels) :] = 1 / len(encoding.levels)
     aggregator = Aggregator(encoding, grid, spine.labels.shape, 0)
     aggregator.run((k, values[:, k : k + 3]) for k in range(0, grid.shape[0], 3))
-    decoded = decode(aggregator.evidence(grid.spacing, (0, grid.shape[1] - 1)), encoding)
+    decoded = decode(aggregator.decoder_input(grid.spacing, (0, grid.shape[1] - 1)), encoding)
     assert decoded.labels.shape == grid.shape
     answer = aggregator.on_input_grid(decoded.labels)
     if spacing == OWN:

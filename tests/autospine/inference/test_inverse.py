@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autospine.core.precision import Precision
-from autospine.inference.inverse import PLANES, invert_stream, spatial_steps
+from autospine.inference.inverse import PLANES, add_streams, invert_stream, pick_slices, resize_stream, spatial_steps
 from autospine.inference.predictor import ModelGroup
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
@@ -27,6 +27,7 @@ from autospine.preprocessing.transforms.base import (
 )
 from autospine.preprocessing.transforms.intensity import ZScore
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
+from autospine.volumes.resampling import resize
 from tests.prepared import any_step, prepared, views
 from tests.tiny import made_plan, spine_image, spine_mask
 from tests.toys import BrightnessTrainer

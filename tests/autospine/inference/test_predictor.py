@@ -15,11 +15,10 @@ from autospine.inference.predict import predict, segment
 from autospine.inference.predictor import Predictor
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
-from autospine.preprocessing.grid import Grid
-from autospine.preprocessing.grid import case_grid
-from autospine.volumes.resampling import resize
+from autospine.preprocessing.grid import Grid, case_grid
 from autospine.preprocessing.run import preprocess_image
 from autospine.volumes import read_image, read_mask
+from autospine.volumes.resampling import resize
 from tests.tiny import SPACING, made_plan, spine_image, spine_mask, write_array
 
 CPU = torch.device("cpu")

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.inference.run import PredictRequest, PredictResult, _line, find_scans, mask_suffix, predict_scans
+from autospine.inference.run import (
+    PredictRequest,
+    PredictResult,
+    describe_segmentation,
+    find_scans,
+    mask_suffix,
+    predict_scans,
+)
 from autospine.volumes import read_image, read_mask
 from tests.tiny import spine_image, spine_mask, write_array
 
@@ -225,6 +232,8 @@ def _save_unet(trainer, job) -> None:
 )
 def test_the_line_about_a_scan_names_its_levels_from_the_lowest_up(keys: tuple[str, ...], line: str) -> None:
     labels = [SimpleNamespace(anatomy=key) for key in keys]
-    assert _line(SimpleNamespace(labels=labels, ambiguous="")) == line
+    assert describe_segmentation(SimpleNamespace(labels=labels, ambiguous="")) == line
     if keys:
-        assert _line(SimpleNamespace(labels=labels, ambiguous="why")) == f"{line}; AMBIGUOUS levels: why"
+        assert (
+            describe_segmentation(SimpleNamespace(labels=labels, ambiguous="why")) == f"{line}; AMBIGUOUS levels: why"
+        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autospine.inference.levels.instances import Instance
-from autospine.inference.levels.spine import beside_the_spine, vertebra_sequence, step_cost
+from autospine.inference.levels.spine import beside_the_spine, step_cost, vertebra_sequence
 
 PITCH = 32.0
 
