@@ -20,9 +20,10 @@ from autospine.ensemble.run import EnsembleRequest
 from autospine.ensemble.run import make_ensemble as run_ensemble
 from autospine.evaluation.evaluate import EvaluateRequest
 from autospine.evaluation.evaluate import evaluate as run_evaluation
-from autospine.inference.predict import Segmentation, predict
+from autospine.inference.predict import predict
 from autospine.inference.run import PredictRequest
 from autospine.inference.run import predict_scans as run_prediction
+from autospine.inference.segmentation import Segmentation
 from autospine.phantom.write import write_phantom
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.reconstruction.run import ReconstructRequest, reconstruct_all

@@ -61,6 +61,7 @@ CIRCLES_LEFT: set[str] = {
     "autospine.evaluation.study",
     "autospine.fingerprint.case",
     "autospine.fingerprint.label_order",
+    "autospine.inference.aggregator",
     "autospine.inference.predictor",
     "autospine.inference.inverse",
     "autospine.inference.model",
