@@ -120,7 +120,7 @@ def test_what_is_not_annotated_has_no_loss_in_either(tiny_work: WorkFolder, tmp_
     for name in ("published", "published_literal"):
         trainer = made(tiny_work, name, patch=None, transforms=())
         job = make_job(tiny_work, trainer.plan, tmp_path)
-        batch = make_batches(trainer, job, job.fold.train, 0).make(0).part(0, 1)
+        batch = make_batches(trainer, job, job.fold.train, 0).make(0).patches(0, 1)
         hidden = torch.zeros_like(batch.labels, dtype=torch.bool)
         hidden[:, :, 40:] = True
         batch = replace(batch, labels=batch.labels.masked_fill(hidden, trainer.encoding.ignore_index))
