@@ -38,8 +38,7 @@ from autospine.planning.plan import Plans
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.training.run import TrainRequest, train
 from trainers.wgan_resunet.foramen import derive_foramen
-from trainers.wgan_resunet.slice_scores import AxialScore, score_slices, summarise
-from trainers.wgan_resunet.tables import STRUCTURES
+from trainers.wgan_resunet.tables import STRUCTURES, AxialScore, score_slices, summarise
 from trainers.wgan_resunet.trainer import WGANResUNetTrainer
 
 THICK_MM = 4.0  # between axial slices

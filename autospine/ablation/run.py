@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
+from autospine.ablation.budget import FILE as TERMS
+from autospine.ablation.budget import AblationBudget, continued
 from autospine.ablation.scores import read_cases
 from autospine.ablation.size import resized
 from autospine.ablation.tables import FILE, Result, Trained, write_tables
-from autospine.ablation.terms import FILE as TERMS
-from autospine.ablation.terms import AblationBudget, continued
 from autospine.ablation.variants import Ablation, Variant
 from autospine.core import registry
 from autospine.core.errors import UserError

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autospine.ablation.scores import Score
 from autospine.ablation.variants import Ablation, Figures, Layout, Variant
-from trainers.wgan_resunet.slice_scores import METRICS
-from trainers.wgan_resunet.tables import STRUCTURES, case_scores
+from trainers.wgan_resunet.tables import METRICS, STRUCTURES, case_scores
 
 if TYPE_CHECKING:
     from autospine.planning.splits import Subset

@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.metrics import DiceMetric, HausdorffDistanceMetric
 
-from trainers.wgan_resunet.slice_scores import score_slices, summarise
+from trainers.wgan_resunet.tables import score_slices, summarise
 
 SPACING = (1.0, 4.0, 1.0)  # axial slices of square pixels
 SIDE = 96

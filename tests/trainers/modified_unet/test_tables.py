@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autospine.metrics.surface import average_distance, diagonal, reference_surface_recall, surfaces
-from trainers.modified_unet.slice_scores import SliceScorer
+from trainers.modified_unet.tables import SliceScorer
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle")
 SPACING = (0.5, 0.8)
