@@ -13,7 +13,7 @@ from figures import alternate, make_parser, timed, workspace
 
 from autospine.cleaning.clean import RuleSet, clean_labels, clean_mask
 from autospine.dataset.cases import load_dataset
-from autospine.labels.conversion import SCHEMES
+from autospine.labels.schemes import SCHEMES
 from autospine.preprocessing.transforms.base import CaseData
 from autospine.preprocessing.transforms.spatial import Fit
 from autospine.volumes import read_mask

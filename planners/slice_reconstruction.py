@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autospine.fingerprint.fingerprint import CaseFingerprint
+from autospine.fingerprint.case import CaseFingerprint
 from autospine.planning.planner import Planner
 from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 

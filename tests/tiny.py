@@ -12,9 +12,10 @@ from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import Encoding, SemanticClass
 from autospine.networks.shape import NetworkShape
-from autospine.planning.plan import Plan, Plans, TrainingDomain
+from autospine.planning.plan import Plan, Plans
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.planning.splits import Fold
+from autospine.planning.training_domain import TrainingDomain
 from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.normalisation import Normalisation
 from autospine.training.job import Job
@@ -129,7 +130,7 @@ def ordered_encoding(
 
 def made_plan(encoding: Encoding, dimension: int = 2, **changes: object) -> Plan:
     """A plan without a data set behind it; keeps every case's own spacing."""
-    wide = TrainingDomain((0.1,) * 3, (10.0,) * 3, (1.0,) * 3, (1000.0,) * 3, ("unknown",), 0.0)
+    wide = TrainingDomain((0.1,) * 3, (10.0,) * 3, (1.0,) * 3, (1000.0,) * 3, ("unknown",))
     plan = Plan(
         name="2d_sagittal" if dimension == 2 else "3d_volume",
         view_axis=0 if dimension == 2 else None,

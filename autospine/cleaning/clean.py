@@ -20,7 +20,8 @@ from autospine.cleaning.rules import (
     neighbour_counts,
 )
 from autospine.core.errors import UserError
-from autospine.labels.conversion import LOOKUP_LIMIT, SCHEMES, LabelScheme, conversion, present_labels
+from autospine.labels.conversion import LOOKUP_LIMIT, conversion, present_labels
+from autospine.labels.schemes import SCHEMES, LabelScheme
 
 SEMANTIC4 = SCHEMES["semantic4"]
 MAPPED = "mapped"

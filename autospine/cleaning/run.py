@@ -16,8 +16,8 @@ from autospine.core.machine import workers_for
 from autospine.core.parallel import run_cases
 from autospine.core.tables import csv_text
 from autospine.dataset.metadata import read_declaration
-from autospine.labels.conversion import SCHEMES, get_scheme
-from autospine.labels.schemes import LabelScheme
+from autospine.labels.conversion import get_scheme
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.volumes.folders import volume_suffix
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from autospine.dataset.metadata import (
     read_overview,
     read_patients,
 )
-from autospine.labels.conversion import SCHEMES, LabelScheme
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.volumes import find_volumes, volume_id
 
 log = logging.getLogger(__name__)

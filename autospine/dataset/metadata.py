@@ -11,7 +11,8 @@ from typing import Any
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, reading
 from autospine.labels.anatomy import Anatomy
-from autospine.labels.conversion import LabelScheme, infer_scheme
+from autospine.labels.conversion import infer_scheme
+from autospine.labels.schemes import LabelScheme
 from autospine.volumes import volume_id
 
 ID_COLUMNS = ("new_file_name", "id", "name", "file_name")

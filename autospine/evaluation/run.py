@@ -28,8 +28,8 @@ from autospine.evaluation.strata import strata
 from autospine.evaluation.structures import TOLERANCE_MM, LabelScore, score_case
 from autospine.evaluation.study import MethodComparison
 from autospine.evaluation.systems import system_names
-from autospine.labels.conversion import SCHEMES, infer_scheme, present_labels
-from autospine.labels.schemes import LabelScheme
+from autospine.labels.conversion import infer_scheme, present_labels
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.volumes.folders import volume_id
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.dataset import verify
 from autospine.dataset.cases import Case
-from autospine.dataset.slice_filter import ClassWeights, class_weights, counts_of_figures, judge
+from autospine.fingerprint.slice_filter import ClassWeights, class_weights, counts_of_figures, filter_slices
 from autospine.fingerprint.statistics import (
     IntensityStatistics,
     LabelFigures,
@@ -20,7 +20,8 @@ from autospine.fingerprint.statistics import (
     intensity_statistics,
     label_figures,
 )
-from autospine.labels.conversion import LabelScheme, infer_scheme
+from autospine.labels.conversion import infer_scheme
+from autospine.labels.schemes import LabelScheme
 
 if TYPE_CHECKING:
     from autospine.volumes import Volume
@@ -120,7 +121,7 @@ def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: Labe
         voxels.update((label, one.voxels) for label, one in figures.items())
         mask_sum = checksum(mask.array)
         counts = counts_of_figures(figures, mask.array.shape, scheme or infer_scheme(figures))
-        weights = class_weights(judge(counts))
+        weights = class_weights(filter_slices(counts))
     placed = {label: one for label, one in figures.items() if label != ignore_label}
     spacing = first.spacing
     return CaseFingerprint(

@@ -19,22 +19,13 @@ from autospine.core.serial import check_version, from_plain, to_plain
 from autospine.dataset import verify
 from autospine.dataset.cases import Case, Dataset
 from autospine.dataset.metadata import TRAINING
-from autospine.dataset.slice_filter import SEMANTIC4, ClassWeights, combined, missing_classes
 from autospine.fingerprint.case import CaseFingerprint, fingerprint_case
+from autospine.fingerprint.consistency import annotation_problems
 from autospine.fingerprint.label_order import OrderedLabels, find_ordered_labels
-from autospine.fingerprint.statistics import IntensityStatistics
+from autospine.fingerprint.slice_filter import SEMANTIC4, ClassWeights, combined
 from autospine.fingerprint.warnings import dataset_warnings
-from autospine.labels.conversion import LabelScheme, infer_scheme
-
-__all__ = [
-    "CaseFingerprint",
-    "Fingerprint",
-    "IntensityStatistics",
-    "OrderedLabels",
-    "find_ordered_labels",
-    "fingerprint_case",
-    "make_fingerprint",
-]
+from autospine.labels.conversion import infer_scheme, missing_classes
+from autospine.labels.schemes import LabelScheme
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +165,7 @@ def make_fingerprint(
     found = run_cases(examine, cases, [case.id for case in cases], "fingerprint", workers or _cores())
     training = [case for case in found if case.subset == TRAINING]
     scheme = scheme or infer_scheme({value for case in found for value in case.voxels})
-    verify.raise_together(verify.annotation_problems(training, scheme))
+    verify.raise_together(annotation_problems(training, scheme))
     ordered_labels = find_ordered_labels(training, scheme)
     warnings = dataset_warnings(training, ordered_labels, scheme)
     for line in warnings:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import LabelScheme
+from autospine.labels.schemes import LabelScheme
 
 if TYPE_CHECKING:
     from autospine.fingerprint.case import CaseFingerprint

@@ -10,7 +10,7 @@ import numpy as np
 
 from autospine.dataset.cases import UNKNOWN, listed, names_patient
 from autospine.fingerprint.label_order import OrderedLabels, agreement
-from autospine.labels.conversion import LabelScheme
+from autospine.labels.schemes import LabelScheme
 
 if TYPE_CHECKING:
     from autospine.fingerprint.case import CaseFingerprint

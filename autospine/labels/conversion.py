@@ -18,17 +18,6 @@ from autospine.labels.schemes import BACKGROUND, SCHEME_FORM, SCHEMES, LabelSche
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = [
-    "SCHEMES",
-    "Conversion",
-    "LabelScheme",
-    "check_labels",
-    "conversion",
-    "generalisations",
-    "get_scheme",
-    "infer_scheme",
-    "present_labels",
-]
 USUAL_UNLABELLED = 255
 LOOKUP_LIMIT = 1 << 16  # up to here a table by value, above it a search
 
@@ -165,6 +154,25 @@ def _free_value(wanted: int, scheme: LabelScheme) -> int:
     while value in scheme.anatomies:
         value += 1
     return value
+
+
+def missing_classes(
+    scheme: LabelScheme, target: LabelScheme, shown: Iterable[int] | None = None
+) -> tuple[Anatomy, ...]:
+    """Return what a target scheme asks for and a data set cannot give.
+
+    Args:
+        scheme: Of the data set's masks.
+        target: What is to be learnt.
+        shown: The labels that the data set shows; None for all that the scheme has.
+
+    Returns:
+        Anatomies of the target that none of the labels becomes, in the target's order.
+    """
+    labels = scheme.anatomies if shown is None else shown
+    given = {scheme.anatomies[label] for label in labels if label in scheme.anatomies}
+    filled = {target.value_of(wider) for anatomy in given for wider in generalisations(anatomy)}
+    return tuple(anatomy for value, anatomy in target.anatomies.items() if target.value_of(anatomy) not in filled)
 
 
 def get_scheme(name_or_path: str) -> LabelScheme:

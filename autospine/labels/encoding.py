@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autospine.core.errors import UserError
-from autospine.labels.conversion import LabelScheme
+from autospine.labels.schemes import LabelScheme
 
 BACKGROUND = 0
 

@@ -9,9 +9,10 @@ from typing import Any
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
 from autospine.core.serial import check_version, from_plain, to_plain
-from autospine.labels.conversion import LabelScheme
 from autospine.labels.encoding import Encoding
+from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
+from autospine.planning.training_domain import TrainingDomain
 from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.normalisation import Normalisation
 
@@ -33,27 +34,6 @@ class Reason:
     decision: str
     because: str
     figures: str = ""
-
-
-@dataclass(frozen=True)
-class TrainingDomain:
-    """What the training data looked like; prediction warns outside it.
-
-    Attributes:
-        spacing_low, spacing_high: mm along (slices, rows, columns).
-        extent_low, extent_high: Field of view in mm along the same axes.
-        sequences: Names of the sequences seen.
-        clipped: Share of the cases whose intensities were clipped.
-        contrast: Lowest and highest mean of the labelled tissue, in deviations of its image from the image's mean.
-    """
-
-    spacing_low: tuple[float, float, float]
-    spacing_high: tuple[float, float, float]
-    extent_low: tuple[float, float, float]
-    extent_high: tuple[float, float, float]
-    sequences: tuple[str, ...]
-    clipped: float
-    contrast: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,16 @@ import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.core.machine import Machine
-from autospine.fingerprint.fingerprint import CaseFingerprint, Fingerprint, OrderedLabels
+from autospine.fingerprint.case import CaseFingerprint
+from autospine.fingerprint.fingerprint import Fingerprint
+from autospine.fingerprint.label_order import OrderedLabels
 from autospine.labels.anatomy import Kind
 from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
 from autospine.networks.shape import NetworkShape
 from autospine.networks.stages import stages
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import Plan, Reason, Triple
-from autospine.planning.training_domain import training_domain
+from autospine.planning.training_domain import measure_domain
 from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 from autospine.preprocessing.normalisation import Normalisation
 
@@ -92,7 +94,7 @@ class Planner(ABC):
             encoding=encoding,
             channels=self.fingerprint.channels,
             mirror_axes=self.choose_mirroring(encoding),
-            training_domain=training_domain(self.fingerprint),
+            training_domain=measure_domain(self.fingerprint),
             memory_gib=0.0,
         )
         plan = self.fit_memory(plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autospine.dataset.slice_filter import describe as filtering
+from autospine.fingerprint.slice_filter import describe as filtering
 from autospine.planning.memory import training_seconds
 
 if TYPE_CHECKING:

@@ -1,42 +1,56 @@
-"""What the training data looked like, so that prediction can say where a scan is unlike them."""
+"""The training domain: ranges of the training data that prediction compares a scan with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from autospine.fingerprint.fingerprint import CaseFingerprint, Fingerprint
-from autospine.planning.plan import TrainingDomain
+from autospine.fingerprint.fingerprint import Fingerprint
 
-CLIPPED = 0.01  # share of voxels at the ends from which an image counts as clipped
+Triple = tuple[float, float, float]
 
 
-def training_domain(fingerprint: Fingerprint) -> TrainingDomain:
-    """What prediction compares new scans with."""
+@dataclass(frozen=True)
+class TrainingDomain:
+    """Ranges of the training data.
+
+    Attributes:
+        spacing_low, spacing_high: mm along (slices, rows, columns).
+        extent_low, extent_high: Field of view in mm along the same axes.
+        sequences: Names of the sequences.
+        contrast: Lowest and highest mean of the labelled tissue, in deviations of its image from the image's mean;
+            None where no case shows any.
+    """
+
+    spacing_low: Triple
+    spacing_high: Triple
+    extent_low: Triple
+    extent_high: Triple
+    sequences: tuple[str, ...]
+    contrast: tuple[float, float] | None = None
+
+
+def measure_domain(fingerprint: Fingerprint) -> TrainingDomain:
+    """Compute the ranges of a data set's training cases."""
     cases = fingerprint.training
-    spacing = np.array([case.spacing for case in cases])
-    extent = spacing * np.array([case.shape for case in cases])
+    spacing = np.array([case.spacing for case in cases])  # (cases, 3)
+    extent = spacing * np.array([case.shape for case in cases])  # (cases, 3)
+    contrasts = [
+        round((case.foreground.mean - case.intensity.mean) / case.intensity.deviation, 3)
+        for case in cases
+        if case.foreground is not None and case.intensity.deviation > 0
+    ]
     return TrainingDomain(
         spacing_low=_triple(spacing.min(axis=0)),
         spacing_high=_triple(spacing.max(axis=0)),
         extent_low=_triple(extent.min(axis=0)),
         extent_high=_triple(extent.max(axis=0)),
         sequences=tuple(sorted({case.sequence for case in cases})),
-        clipped=round(float(np.mean([case.clipped_share > CLIPPED for case in cases])), 3),
-        contrast=_contrast_range(cases),
+        contrast=(min(contrasts), max(contrasts)) if contrasts else None,
     )
 
 
-def _contrast_range(cases: Sequence[CaseFingerprint]) -> tuple[float, float] | None:
-    found = [
-        (case.foreground.mean - case.intensity.mean) / case.intensity.deviation
-        for case in cases
-        if case.foreground is not None and case.intensity.deviation > 0
-    ]
-    return (round(min(found), 3), round(max(found), 3)) if found else None
-
-
-def _triple(values: np.ndarray) -> tuple[float, float, float]:
+def _triple(values: np.ndarray) -> Triple:
     a, b, c = (round(float(v), 4) for v in values)
     return (a, b, c)

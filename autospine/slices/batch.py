@@ -13,17 +13,9 @@ from autospine.core.machine import workers_for
 from autospine.core.parallel import run_cases
 from autospine.core.tables import csv_text
 from autospine.dataset.cases import Case, load_dataset
-from autospine.dataset.slice_filter import (
-    MAX_RATIO,
-    class_weights,
-    describe,
-    missing_classes,
-    reasons,
-    shown_classes,
-    why_none,
-)
-from autospine.labels.conversion import SCHEMES, get_scheme
-from autospine.labels.schemes import LabelScheme
+from autospine.fingerprint.slice_filter import MAX_RATIO, class_weights, describe, reasons, shown_classes, why_none
+from autospine.labels.conversion import get_scheme, missing_classes
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.slices.extract import COLUMNS, PARTS, SliceRow, SliceSettings, extract
 
 log = logging.getLogger(__name__)
@@ -111,11 +103,11 @@ class Outcome:
         classes = shown_classes(self.scheme, self.scheme.anatomies)
         if classes:
             for sequence in sorted({row.case.sequence for row in self.rows}):
-                verdicts = [row.verdict for row in self.rows if row.case.sequence == sequence]
-                why = reasons(verdicts, self.request.max_ratio)
-                what = describe(class_weights(verdicts), classes)
+                results = [row.result for row in self.rows if row.case.sequence == sequence]
+                why = reasons(results, self.request.max_ratio)
+                what = describe(class_weights(results), classes)
                 lines.append(f"slice filter, {sequence}: {what}" + (f"; {why}" if why else ""))
-        if not self.request.filtered and not all(row.verdict.kept for row in self.rows):
+        if not self.request.filtered and not all(row.result.kept for row in self.rows):
             lines.append("every slice was written; --filter leaves out what the filter drops")
         written = sum(row.written for row in self.rows)
         lines.append(f"{written} pairs of PNG and {INDEX} written to {self.request.output}")
@@ -161,10 +153,10 @@ def _check_some(outcome: Outcome) -> None:
     """Says so where the filter has dropped every slice."""
     if not outcome.rows or any(row.written for row in outcome.rows):
         return
-    request, verdicts = outcome.request, [row.verdict for row in outcome.rows]
+    request, results = outcome.request, [row.result for row in outcome.rows]
     classes = shown_classes(outcome.scheme, outcome.scheme.anatomies)
-    problem = f"leaves none of {len(verdicts)} slices: {why_none(verdicts, request.max_ratio, classes)}"
-    too_high = any(not each.missing for each in verdicts)
+    problem = f"leaves none of {len(results)} slices: {why_none(results, request.max_ratio, classes)}"
+    too_high = any(not each.missing for each in results)
     hint = "raise --max-ratio, or leave out --filter" if too_high else "leave it out"
     raise UserError("--filter", problem, f"see {request.output / INDEX}; {hint}")
 

@@ -18,15 +18,16 @@ from autospine.core.errors import UserError
 from autospine.core.files import write_with
 from autospine.dataset import verify
 from autospine.dataset.cases import Case
-from autospine.dataset.slice_filter import (
+from autospine.fingerprint.slice_filter import (
     CLASS_NAMES,
     MAX_RATIO,
     SliceFilterResult,
     class_counts,
-    judge,
+    filter_slices,
     shown_classes,
 )
-from autospine.labels.conversion import LabelScheme, conversion
+from autospine.labels.conversion import conversion
+from autospine.labels.schemes import LabelScheme
 from autospine.overlay.colours import colour_of
 from autospine.preprocessing.transforms.base import CaseData
 from autospine.preprocessing.transforms.spatial import Fit
@@ -70,27 +71,27 @@ class SliceRow:
 
     Attributes:
         case: The case.
-        verdict: Of the filter, on the picture as it is written.
+        result: Of the filter, on the picture as it is written.
         written: Whether the picture was.
     """
 
     case: Case
-    verdict: SliceFilterResult
+    result: SliceFilterResult
     written: bool
 
     @property
     def name(self) -> str:
         """The picture's file name."""
-        return f"{self.case.id}_{self.verdict.index:03d}.png"
+        return f"{self.case.id}_{self.result.index:03d}.png"
 
     @property
     def cells(self) -> tuple[str, ...]:
         """Under `COLUMNS`."""
-        shown = " ".join(name for name, n in zip(CLASS_NAMES, self.verdict.voxels, strict=True) if n)
-        _, *figures, ratio, kept, reason = self.verdict.cells
+        shown = " ".join(name for name, n in zip(CLASS_NAMES, self.result.voxels, strict=True) if n)
+        _, *figures, ratio, kept, reason = self.result.cells
         names = (f"{IMAGES}/{self.name}", f"{MASKS}/{self.name}") if self.written else ("", "")
         case = (self.case.id, self.case.patient, self.case.sequence, self.case.subset)
-        return *case, str(self.verdict.index), shown, *figures, ratio, kept, reason, *names
+        return *case, str(self.result.index), shown, *figures, ratio, kept, reason, *names
 
 
 COLUMNS = (
@@ -167,15 +168,15 @@ def _write(
         labels = clean_labels(labels, scheme, settings.rules, str(case.mask)).mask
     plane = PLANES[settings.plane]
     counts = class_counts(labels, scheme, plane.axis)
-    verdicts = judge(counts, settings.max_ratio, shown_classes(scheme, scheme.anatomies))
+    results = filter_slices(counts, settings.max_ratio, shown_classes(scheme, scheme.anatomies))
     labels = conversion(scheme, settings.target).apply(labels, str(case.mask))
     if labels.max(initial=0) > WHITE:
         problem = f"gives the label {labels.max()}, too large for eight bits"
         raise UserError(str(case.mask), problem, "choose another scheme with --labels")
     rows = []
-    for index, verdict in enumerate(verdicts):
-        keep = verdict.kept or not settings.filtered
-        row = SliceRow(case, replace(verdict, index=first + index), keep)
+    for index, result in enumerate(results):
+        keep = result.kept or not settings.filtered
+        row = SliceRow(case, replace(result, index=first + index), keep)
         if row.written:
             picture = plane.picture(grey, index)
             classes = plane.picture(labels, index).astype(np.uint8)

@@ -17,9 +17,9 @@ from autospine.core.errors import UserError
 from autospine.core.files import make_folder
 from autospine.core.machine import cores, find_machine
 from autospine.core.workspace import WorkFolder
-from autospine.dataset.slice_filter import missing_classes
 from autospine.evaluation.cohort import CaseScore, Evaluation
 from autospine.inference.model import CARD
+from autospine.labels.conversion import missing_classes
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import Split, override

@@ -13,13 +13,11 @@ import pytest
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.machine import Machine
-from autospine.fingerprint.fingerprint import (
-    CaseFingerprint,
-    Fingerprint,
-    IntensityStatistics,
-    find_ordered_labels,
-)
-from autospine.labels.conversion import SCHEMES, LabelScheme
+from autospine.fingerprint.case import CaseFingerprint
+from autospine.fingerprint.fingerprint import Fingerprint
+from autospine.fingerprint.label_order import find_ordered_labels
+from autospine.fingerprint.statistics import IntensityStatistics
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.networks.shape import NetworkShape
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import VERSION, Plan

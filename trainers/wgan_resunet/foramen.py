@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from autospine.labels.anatomy import Kind
-from autospine.labels.conversion import LabelScheme, check_labels, present_labels
+from autospine.labels.conversion import check_labels, present_labels
+from autospine.labels.schemes import LabelScheme
 from trainers.wgan_resunet.labels import BODY, FORAMEN, IGNORE_LABEL, LAMINA, canal_of, labels_of
 
 NAMED = (Kind.BODY, Kind.LAMINA)

@@ -24,7 +24,8 @@ import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import SCHEMES, LabelScheme, check_labels, present_labels
+from autospine.labels.conversion import check_labels, present_labels
+from autospine.labels.schemes import SCHEMES, LabelScheme
 
 IGNORE_LABEL = 255
 AXIAL4 = replace(SCHEMES["axial4"], ignore_label=IGNORE_LABEL)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from autospine.cleaning.clean import RuleSet, clean_labels
 from autospine.cleaning.rules import RULES
 from autospine.core.errors import UserError
-from autospine.dataset.slice_filter import shown_classes
+from autospine.fingerprint.slice_filter import shown_classes
 from autospine.preprocessing.transforms.base import CaseData, SameGrid, check_flag
 from autospine.preprocessing.transforms.log import Summary, TransformTable
 from autospine.reconstruction.grid import measured_planes

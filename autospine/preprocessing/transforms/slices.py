@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autospine.core.errors import UserError
-from autospine.dataset.slice_filter import (
+from autospine.fingerprint.slice_filter import (
     CLASS_NAMES,
     CLASSES,
     MAX_RATIO,
-    VERDICT_COLUMNS,
+    RESULT_COLUMNS,
     SliceFilterResult,
     class_counts,
     class_weights,
     describe,
-    judge,
+    filter_slices,
     reasons,
     shown_classes,
     why_none,
@@ -57,14 +57,14 @@ class FilterSlices(SameGrid):
         if not classes:
             problem = f"finds no vertebra, canal or disc among the labels of scheme {scheme.name}"
             raise UserError(f"transform {FILTER}", problem, "plan again with the right --labels, or use another recipe")
-        verdicts = judge(class_counts(case.mask, scheme, view_axis), self.max_ratio, classes)
-        allowed = range(len(verdicts)) if case.slices is None else case.slices
+        results = filter_slices(class_counts(case.mask, scheme, view_axis), self.max_ratio, classes)
+        allowed = range(len(results)) if case.slices is None else case.slices
         asked = " ".join(CLASS_NAMES[k] for k in classes)
-        rows = tuple((*each.cells, asked) for each in verdicts if each.index in allowed)
+        rows = tuple((*each.cells, asked) for each in results if each.index in allowed)
         return replace(
             case,
-            slices=tuple(k for k in allowed if verdicts[k].kept),
-            tables=(*case.tables, TransformTable(FILTER, (*VERDICT_COLUMNS, ASKED), rows)),
+            slices=tuple(k for k in allowed if results[k].kept),
+            tables=(*case.tables, TransformTable(FILTER, (*RESULT_COLUMNS, ASKED), rows)),
         )
 
     def summary(self, rows: Sequence[Mapping[str, str]]) -> Summary:
@@ -74,27 +74,27 @@ class FilterSlices(SameGrid):
         classes = tuple(CLASS_NAMES.index(name) for name in rows[0][ASKED].split())
         by_sequence: dict[str, list[SliceFilterResult]] = {}
         for row in rows:
-            by_sequence.setdefault(row["sequence"], []).append(self._verdict(row, classes))
+            by_sequence.setdefault(row["sequence"], []).append(self._result(row, classes))
         lines = []
-        for sequence, verdicts in sorted(by_sequence.items()):
-            why = reasons(verdicts, self.max_ratio)
-            line = f"slice filter, {sequence}: {describe(class_weights(verdicts), classes)}"
+        for sequence, results in sorted(by_sequence.items()):
+            why = reasons(results, self.max_ratio)
+            line = f"slice filter, {sequence}: {describe(class_weights(results), classes)}"
             lines.append(f"{line}; dropped: {why}" if why else line)
-        every = [each for verdicts in by_sequence.values() for each in verdicts]
+        every = [each for results in by_sequence.values() for each in results]
         if any(each.kept for each in every):
             return Summary(tuple(lines))
         return Summary(tuple(lines), *self._problem(every, classes))
 
-    def _verdict(self, row: Mapping[str, str], classes: tuple[int, ...]) -> SliceFilterResult:
-        """The verdict that a row was written from."""
+    def _result(self, row: Mapping[str, str], classes: tuple[int, ...]) -> SliceFilterResult:
+        """The filter result that a row was written from."""
         counts = np.zeros((1, CLASSES), np.int64)
         counts[0] = [int(row[name]) for name in CLASS_NAMES]
-        return replace(judge(counts, self.max_ratio, classes)[0], index=int(row["slice"]))
+        return replace(filter_slices(counts, self.max_ratio, classes)[0], index=int(row["slice"]))
 
-    def _problem(self, verdicts: Sequence[SliceFilterResult], classes: tuple[int, ...]) -> tuple[str, str]:
-        too_high = any(not each.missing for each in verdicts)
+    def _problem(self, results: Sequence[SliceFilterResult], classes: tuple[int, ...]) -> tuple[str, str]:
+        too_high = any(not each.missing for each in results)
         hint = "crop the images around the spine" if too_high else "add cases that do"
-        problem = f"leaves no slice to train on: {why_none(verdicts, self.max_ratio, classes)}"
+        problem = f"leaves no slice to train on: {why_none(results, self.max_ratio, classes)}"
         return problem, f"{hint}, or take a recipe without the filter"
 
 

@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 from autospine.cleaning.clean import RuleSet, clean_labels, clean_mask
 from autospine.cleaning.rules import RULES
 from autospine.core.errors import UserError
-from autospine.labels.conversion import SCHEMES, conversion
+from autospine.labels.conversion import conversion
+from autospine.labels.schemes import SCHEMES
 from tests.tiny import spine_mask
 
 SPIDER, SEMANTIC4, MRSPINESEG = (SCHEMES[name] for name in ("spider", "semantic4", "mrspineseg"))

@@ -10,7 +10,8 @@ import SimpleITK as sitk
 
 from autospine.commands.clean import main
 from autospine.core.files import write_json
-from autospine.labels.conversion import SCHEMES, conversion
+from autospine.labels.conversion import conversion
+from autospine.labels.schemes import SCHEMES
 from autospine.volumes import read_header, read_mask
 from tests.autospine.commands.conftest import Prediction
 from tests.tiny import spine_mask, write_array

@@ -12,8 +12,9 @@ from PIL import Image
 from scipy import ndimage
 
 from autospine.commands.slices import main
-from autospine.dataset.slice_filter import class_counts, judge
-from autospine.labels.conversion import SCHEMES, conversion
+from autospine.fingerprint.slice_filter import class_counts, filter_slices
+from autospine.labels.conversion import conversion
+from autospine.labels.schemes import SCHEMES
 from tests.autospine.commands.conftest import Prediction
 from tests.tiny import SHAPE, SPACING, spine_image, spine_mask, write_array, write_dataset
 
@@ -127,11 +128,11 @@ def test_the_index_says_what_each_slice_shows(run: Run, tmp_path: Path) -> None:
         "background vertebra canal disc",
     ]
     masks = np.stack([pixels(tmp_path / "png" / row["mask"]) for row in rows[:6]])
-    verdicts = judge(class_counts(masks, SEMANTIC4))
-    for row, verdict in zip(rows[:6], verdicts, strict=True):
-        assert (row["kept"] == "yes") == verdict.kept
-        assert row["ratio"] == (f"{verdict.ratio:.2f}" if verdict.kept else "")
-        assert tuple(int(row[name]) for name in ("background", "vertebra", "canal", "disc")) == verdict.voxels
+    results = filter_slices(class_counts(masks, SEMANTIC4))
+    for row, result in zip(rows[:6], results, strict=True):
+        assert (row["kept"] == "yes") == result.kept
+        assert row["ratio"] == (f"{result.ratio:.2f}" if result.kept else "")
+        assert tuple(int(row[name]) for name in ("background", "vertebra", "canal", "disc")) == result.voxels
         assert row["image"] == f"images/1_t1_{int(row['slice']):03d}.png"
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autospine.core.errors import UserError
 from autospine.core.serial import from_plain, to_plain
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import LabelScheme
+from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
 
 

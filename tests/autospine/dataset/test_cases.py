@@ -8,7 +8,7 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.dataset.cases import listed, load_dataset, patient_and_sequence
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import SCHEMES
+from autospine.labels.schemes import SCHEMES
 
 
 def touch(root, *names):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from autospine.evaluation.comparison import compare
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import SCHEMES, generalisations
-from autospine.labels.schemes import LabelScheme
+from autospine.labels.conversion import generalisations
+from autospine.labels.schemes import SCHEMES, LabelScheme
 
 NAMES = st.sampled_from(sorted(SCHEMES))
 

@@ -17,8 +17,8 @@ from autospine.evaluation.instances import (
     summarise_instances,
 )
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import SCHEMES, conversion
-from autospine.labels.schemes import LabelScheme
+from autospine.labels.conversion import conversion
+from autospine.labels.schemes import SCHEMES, LabelScheme
 
 SPIDER, SEMANTIC = SCHEMES["spider"], SCHEMES["semantic4"]
 SPACING = (4.0, 2.0, 1.0)

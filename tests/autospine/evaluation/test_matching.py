@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from autospine.evaluation.matching import find_overlaps, pair
-from autospine.labels.conversion import SCHEMES
+from autospine.labels.schemes import SCHEMES
 
 SPIDER, SEMANTIC = SCHEMES["spider"], SCHEMES["semantic4"]
 IOU = st.floats(0, 1).map(lambda value: round(value, 2))

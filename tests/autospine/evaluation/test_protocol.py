@@ -15,7 +15,8 @@ from autospine.evaluation.report.text import as_text
 from autospine.evaluation.run import Settings, score_systems
 from autospine.evaluation.spider import FIELDS, KEYS
 from autospine.evaluation.study import MethodComparison
-from autospine.labels.conversion import SCHEMES, conversion
+from autospine.labels.conversion import conversion
+from autospine.labels.schemes import SCHEMES
 from autospine.volumes import read_mask
 from tests.paths import ROOT
 

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 from autospine.core.errors import UserError
 from autospine.evaluation.run import Evaluation, score_folder
-from autospine.labels.conversion import SCHEMES
+from autospine.labels.schemes import SCHEMES
 from autospine.metrics.surface import diagonal
 from tests.paths import SHARED
 

@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 from autospine.core.errors import UserError
 from autospine.evaluation.structures import METRICS, LabelScore, Presence, score_case
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import SCHEMES, LabelScheme, conversion
+from autospine.labels.conversion import conversion
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.metrics import overlap, surface
 
 SPIDER, SEMANTIC = SCHEMES["spider"], SCHEMES["semantic4"]

@@ -9,7 +9,7 @@ from autospine.evaluation.case import evaluate_case
 from autospine.evaluation.cohort import Evaluation, complete
 from autospine.evaluation.report.text import as_text
 from autospine.evaluation.study import MethodComparison
-from autospine.labels.conversion import SCHEMES, LabelScheme
+from autospine.labels.schemes import SCHEMES, LabelScheme
 
 SPIDER, LUMBAR, SEMANTIC = (SCHEMES[name] for name in ("spider", "lumbar7", "semantic4"))
 

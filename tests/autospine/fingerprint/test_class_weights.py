@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from autospine.dataset.cases import load_dataset
-from autospine.dataset.slice_filter import class_counts, class_weights, judge
 from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
+from autospine.fingerprint.slice_filter import class_counts, class_weights, filter_slices
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import SCHEMES
+from autospine.labels.schemes import SCHEMES
 from autospine.planning.run import PlanRequest, make_plans
 from tests.tiny import SHAPE, spine_image, spine_mask, write_array, write_dataset
 
@@ -26,7 +26,7 @@ def data(tmp_path: Path) -> Path:
 def test_every_sequence_has_its_weights_before_and_after(data: Path) -> None:
     found = make_fingerprint(load_dataset(data)).class_weights
     assert list(found) == ["t1", "t2"]
-    expected = class_weights(judge(class_counts(spine_mask(), SCHEMES["spider"])))
+    expected = class_weights(filter_slices(class_counts(spine_mask(), SCHEMES["spider"])))
     assert found["t1"] == expected
     assert (found["t2"].slices, found["t2"].kept) == (2 * SHAPE[0], 2 * 2)
     assert found["t2"].ratio_after() < found["t2"].ratio_before()

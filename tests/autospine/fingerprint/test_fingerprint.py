@@ -10,7 +10,8 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.dataset.cases import load_dataset
 from autospine.fingerprint import fingerprint as module
-from autospine.fingerprint.fingerprint import Fingerprint, fingerprint_case, make_fingerprint
+from autospine.fingerprint.case import fingerprint_case
+from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
 from autospine.labels.anatomy import Kind
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from autospine.fingerprint.label_order import agreement, find_ordered_labels, height_order, row_overlap
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import LabelScheme, get_scheme, infer_scheme
+from autospine.labels.conversion import get_scheme, infer_scheme
+from autospine.labels.schemes import LabelScheme
 
 
 @dataclass

@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 from autospine.core.errors import UserError
 from autospine.core.serial import from_plain, to_plain
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import (
-    SCHEMES,
-    LabelScheme,
-    conversion,
-    generalisations,
-    get_scheme,
-    infer_scheme,
-    present_labels,
-)
+from autospine.labels.conversion import conversion, generalisations, get_scheme, infer_scheme, present_labels
+from autospine.labels.schemes import SCHEMES, LabelScheme
 
 NAMES = st.sampled_from(sorted(SCHEMES))
 L3 = Anatomy(Kind.VERTEBRA, 3)

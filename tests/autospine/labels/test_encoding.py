@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospine.core.errors import UserError
-from autospine.labels.conversion import SCHEMES
 from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
+from autospine.labels.schemes import SCHEMES
 
 ORDERED = Encoding(
     classes=(

@@ -9,7 +9,7 @@ import pytest
 
 from autospine.core.errors import UserError
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import SCHEMES, LabelScheme
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.overlay.colours import colour_of
 from autospine.overlay.draw import draw_overlay, inner_centre, make_figure
 from autospine.overlay.views import find_views

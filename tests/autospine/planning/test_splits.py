@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autospine.core.errors import UserError
-from autospine.fingerprint.fingerprint import CaseFingerprint, IntensityStatistics
+from autospine.fingerprint.case import CaseFingerprint
+from autospine.fingerprint.statistics import IntensityStatistics
 from autospine.planning.splits import VERSION, Fold, make_splits, read_splits
 
 FLAT = IntensityStatistics(0, 0, 1, 2, 2, 1, 1)

@@ -13,7 +13,7 @@ import pytest
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.dataset.cases import Case
-from autospine.labels.conversion import SCHEMES
+from autospine.labels.schemes import SCHEMES
 from autospine.planning.plan import Plan
 from autospine.preprocessing.grid import Grid, SliceInterpolation
 from autospine.preprocessing.normalisation import Normalisation

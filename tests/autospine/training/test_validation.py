@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autospine.core.workspace import WorkFolder
-from autospine.labels.conversion import SCHEMES
+from autospine.labels.schemes import SCHEMES
 from autospine.planning.plan import Plan
 from autospine.planning.splits import Fold
 from autospine.preprocessing.storage import CaseStore

@@ -17,7 +17,7 @@ from autospine.evaluation.report.text import WIDTH, as_markdown, as_text
 from autospine.evaluation.statistics import Interval
 from autospine.evaluation.structures import METRICS
 from autospine.evaluation.study import MethodComparison
-from autospine.labels.conversion import SCHEMES
+from autospine.labels.schemes import SCHEMES
 
 SPIDER = SCHEMES["spider"]
 NAN = math.nan

@@ -7,7 +7,8 @@ import pytest
 
 from autospine.cleaning.clean import clean_labels
 from autospine.core.errors import UserError
-from autospine.labels.conversion import SCHEMES, get_scheme
+from autospine.labels.conversion import get_scheme
+from autospine.labels.schemes import SCHEMES
 from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 from autospine.preprocessing.transforms.base import CaseData, TransformSettings, apply_transforms, make_transforms
 from autospine.preprocessing.transforms.masks import BoxMasks

@@ -11,7 +11,8 @@ import pytest
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
-from autospine.labels.conversion import SCHEMES, get_scheme
+from autospine.labels.conversion import get_scheme
+from autospine.labels.schemes import SCHEMES
 from autospine.preprocessing.run import transform_cases
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import (

@@ -15,8 +15,8 @@ from math import inf, isfinite
 import numpy as np
 
 from autospine.fingerprint.statistics import LabelFigures, label_figures
-from autospine.labels.anatomy import Anatomy
-from autospine.labels.conversion import SCHEMES, LabelScheme, conversion, generalisations
+from autospine.labels.conversion import conversion
+from autospine.labels.schemes import SCHEMES, LabelScheme
 
 SEMANTIC4 = SCHEMES["semantic4"]
 CLASSES = 1 + len(SEMANTIC4.anatomies)
@@ -50,12 +50,12 @@ class SliceFilterResult:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """A row under `VERDICT_COLUMNS`."""
+        """A row under `RESULT_COLUMNS`."""
         ratio = f"{self.ratio:.2f}" if isfinite(self.ratio) else ""
         return str(self.index), *map(str, self.voxels), ratio, "yes" if self.kept else "no", self.reason
 
 
-VERDICT_COLUMNS = ("slice", *CLASS_NAMES, "ratio", "kept", "reason")
+RESULT_COLUMNS = ("slice", *CLASS_NAMES, "ratio", "kept", "reason")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def counts_of_figures(figures: Mapping[int, LabelFigures], shape: tuple[int, ...
     return counts
 
 
-def judge(
+def filter_slices(
     counts: np.ndarray, max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY
 ) -> tuple[SliceFilterResult, ...]:
     """Looks at every slice.
@@ -143,7 +143,7 @@ def judge(
         max_ratio: The largest class weight ratio that a slice may have.
         classes: Those that a slice has to show.
     """
-    verdicts = []
+    results = []
     for index, row in enumerate(counts.tolist()):
         missing = tuple(k for k in classes if not row[k])
         ratio = class_weight_ratio(row, classes)
@@ -153,19 +153,19 @@ def judge(
             reason = "shows no background"
         else:
             reason = f"its class weight ratio is above {max_ratio:g}" if ratio > max_ratio else ""
-        verdicts.append(SliceFilterResult(index, tuple(row), ratio, missing, reason))
-    return tuple(verdicts)
+        results.append(SliceFilterResult(index, tuple(row), ratio, missing, reason))
+    return tuple(results)
 
 
-def class_weights(verdicts: Iterable[SliceFilterResult]) -> ClassWeights:
+def class_weights(results: Iterable[SliceFilterResult]) -> ClassWeights:
     """What the filter does to the slices' class weights."""
-    verdicts = tuple(verdicts)
+    results = tuple(results)
     before, after = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
-    for each in verdicts:
+    for each in results:
         before += each.voxels
         after += np.multiply(each.voxels, each.kept)
-    kept = sum(each.kept for each in verdicts)
-    return ClassWeights(len(verdicts), kept, tuple(before.tolist()), tuple(after.tolist()))
+    kept = sum(each.kept for each in results)
+    return ClassWeights(len(results), kept, tuple(before.tolist()), tuple(after.tolist()))
 
 
 def combined(parts: Iterable[ClassWeights]) -> ClassWeights:
@@ -194,9 +194,9 @@ def describe(weights: ClassWeights, classes: Sequence[int] = EVERY) -> str:
     return f"{line}, class weight ratio {before:.1f} before{after}"
 
 
-def reasons(verdicts: Iterable[SliceFilterResult], max_ratio: float = MAX_RATIO) -> str:
+def reasons(results: Iterable[SliceFilterResult], max_ratio: float = MAX_RATIO) -> str:
     """How many slices were dropped for what; empty if none was."""
-    dropped = [each for each in verdicts if not each.kept]
+    dropped = [each for each in results if not each.kept]
     lacking = Counter(value for each in dropped for value in each.missing)
     parts = [f"{count} show no {named([value])}" for value, count in sorted(lacking.items())]
     high = sum(isfinite(each.ratio) for each in dropped)
@@ -205,22 +205,20 @@ def reasons(verdicts: Iterable[SliceFilterResult], max_ratio: float = MAX_RATIO)
     return ", ".join(parts)
 
 
-def why_none(
-    verdicts: Sequence[SliceFilterResult], max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY
-) -> str:
+def why_none(results: Sequence[SliceFilterResult], max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY) -> str:
     """Why not one of some slices is kept: what none shows, else what none shows at once, else the ratio.
 
     Args:
-        verdicts: One or more, all of slices that are dropped.
-        max_ratio: That they were judged by.
+        results: One or more, all of slices that are dropped.
+        max_ratio: That they were filtered by.
         classes: The same.
     """
-    never = [k for k in classes if not any(each.voxels[k] for each in verdicts)]
+    never = [k for k in classes if not any(each.voxels[k] for each in results)]
     if never:
         return f"not one shows {named(never)}"
-    if all(each.missing for each in verdicts):
+    if all(each.missing for each in results):
         return f"not one shows {' and '.join(named([k]) for k in classes)} at once"
-    lowest = min(each.ratio for each in verdicts)
+    lowest = min(each.ratio for each in results)
     return f"the lowest class weight ratio is {lowest:.1f}, above {max_ratio:g}"
 
 
@@ -238,22 +236,3 @@ def shown_classes(scheme: LabelScheme, labels: Iterable[int]) -> tuple[int, ...]
     """The classes of semantic4 that some labels of a scheme become."""
     table = conversion(scheme, SEMANTIC4).table
     return tuple(sorted({table.get(label, 0) for label in labels} - {0}))
-
-
-def missing_classes(
-    scheme: LabelScheme, target: LabelScheme, shown: Iterable[int] | None = None
-) -> tuple[Anatomy, ...]:
-    """What a target scheme asks for and a data set cannot give.
-
-    Args:
-        scheme: Of the data set's masks.
-        target: What is to be learnt.
-        shown: The labels that the data set shows; None for all that the scheme has.
-
-    Returns:
-        Anatomies of the target that none of the labels becomes, in its order.
-    """
-    labels = scheme.anatomies if shown is None else shown
-    given = {scheme.anatomies[label] for label in labels if label in scheme.anatomies}
-    filled = {target.value_of(wider) for anatomy in given for wider in generalisations(anatomy)}
-    return tuple(anatomy for value, anatomy in target.anatomies.items() if target.value_of(anatomy) not in filled)

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autospine.dataset.slice_filter import (
+from autospine.fingerprint.slice_filter import (
     ClassWeights,
     class_counts,
     class_weight_ratio,
     class_weights,
     combined,
     describe,
-    judge,
-    missing_classes,
+    filter_slices,
     reasons,
     shown_classes,
 )
-from autospine.labels.conversion import SCHEMES, conversion
+from autospine.labels.conversion import conversion, missing_classes
+from autospine.labels.schemes import SCHEMES
 
 SPIDER, SEMANTIC4 = SCHEMES["spider"], SCHEMES["semantic4"]
 COUNTS = np.array(
@@ -42,10 +42,10 @@ def test_counts_are_those_of_the_converted_slices(mask: np.ndarray, axis: int) -
 
 
 def test_a_slice_is_kept_if_it_shows_all_classes_and_none_is_too_small() -> None:
-    verdicts = judge(COUNTS)
-    assert [each.kept for each in verdicts] == [False, True, False, False, True]
-    assert [each.ratio for each in verdicts] == [90, 45, inf, inf, 55]  # 55 itself is allowed
-    assert [each.reason for each in verdicts] == [
+    results = filter_slices(COUNTS)
+    assert [each.kept for each in results] == [False, True, False, False, True]
+    assert [each.ratio for each in results] == [90, 45, inf, inf, 55]  # 55 itself is allowed
+    assert [each.reason for each in results] == [
         "its class weight ratio is above 55",
         "",
         "shows no spinal canal",
@@ -55,16 +55,16 @@ def test_a_slice_is_kept_if_it_shows_all_classes_and_none_is_too_small() -> None
 
 
 def test_another_ratio_and_fewer_classes() -> None:
-    assert [each.kept for each in judge(COUNTS, max_ratio=50)] == [False, True, False, False, False]
-    assert [each.kept for each in judge(COUNTS, classes=(1, 3))] == [False, True, True, False, True]
+    assert [each.kept for each in filter_slices(COUNTS, max_ratio=50)] == [False, True, False, False, False]
+    assert [each.kept for each in filter_slices(COUNTS, classes=(1, 3))] == [False, True, True, False, True]
 
 
 def test_a_slice_of_labels_alone_shows_no_background() -> None:
-    assert judge(np.array([[0, 5, 5, 5]]))[0].reason == "shows no background"
+    assert filter_slices(np.array([[0, 5, 5, 5]]))[0].reason == "shows no background"
 
 
 def test_weights_before_and_after() -> None:
-    weights = class_weights(judge(COUNTS))
+    weights = class_weights(filter_slices(COUNTS))
     assert weights == ClassWeights(5, 2, tuple(COUNTS.sum(0)), tuple(COUNTS[[1, 4]].sum(0)))
     assert weights.ratio_before() == 4250 / 60
     assert weights.ratio_after() == 1450 / 30
@@ -76,17 +76,17 @@ def test_weights_before_and_after() -> None:
 
 @given(st.lists(st.tuples(*[st.integers(1, 500)] * 4), min_size=1, max_size=8))
 def test_what_is_kept_is_below_the_limit_also_together(rows: list[tuple[int, ...]]) -> None:
-    weights = class_weights(judge(np.array(rows), max_ratio=20))
+    weights = class_weights(filter_slices(np.array(rows), max_ratio=20))
     if weights.kept:
         assert weights.ratio_after() <= 20
 
 
 def test_words() -> None:
-    verdicts = judge(COUNTS)
-    assert reasons(verdicts) == "1 show no vertebra, 2 show no spinal canal, 1 show no disc, 1 have a ratio above 55"
-    assert reasons(judge(COUNTS[1:2])) == ""
-    assert describe(class_weights(verdicts)).startswith("2 of 5 slices kept, class weight ratio 70.8 before and 48.3")
-    nothing = class_weights(judge(COUNTS[2:4]))
+    results = filter_slices(COUNTS)
+    assert reasons(results) == "1 show no vertebra, 2 show no spinal canal, 1 show no disc, 1 have a ratio above 55"
+    assert reasons(filter_slices(COUNTS[1:2])) == ""
+    assert describe(class_weights(results)).startswith("2 of 5 slices kept, class weight ratio 70.8 before and 48.3")
+    nothing = class_weights(filter_slices(COUNTS[2:4]))
     assert describe(nothing) == "0 of 2 slices kept: not one shows spinal canal"
 
 
