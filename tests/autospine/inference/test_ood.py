@@ -5,19 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-<<<<<<<< HEAD:tests/autospine/inference/test_ood.py
 from autospine.inference.ood import domain_warnings
 from autospine.planning.training_domain import TrainingDomain
 from tests.tiny import made_plan, ordered_encoding
-========
-from autospine.planning.training_domain import TrainingDomain, domain_warnings
->>>>>>>> c3258e5 (Circles of dataset and fingerprint are cut: label checks and the slice filter live in the fingerprint, the training domain and its warnings in planning; no names are imported by way of other modules):tests/autospine/planning/test_training_domain.py
 
 DOMAIN = TrainingDomain((4.0, 0.5, 0.5), (5.0, 0.8, 0.8), (50, 250, 150), (90, 400, 300), ("t1", "t2"))
+PLAN = made_plan(ordered_encoding(), training_domain=DOMAIN)
 
 
 def warned(array: np.ndarray, spacing: tuple[float, float, float], sequence: str) -> tuple[str, ...]:
-    return domain_warnings(DOMAIN, array, np.zeros(array.shape, np.uint8), spacing, sequence)
+    return domain_warnings(PLAN, array, np.zeros(array.shape, np.uint8), spacing, sequence)
 
 
 def image(*shape: int) -> np.ndarray:
@@ -51,11 +48,11 @@ def test_a_constant_image_is_named() -> None:
 
 @pytest.mark.parametrize(("bright", "warned_of"), [(True, False), (False, True)])
 def test_labels_much_darker_than_in_training_are_named(bright: bool, warned_of: bool) -> None:
-    domain = replace(DOMAIN, contrast=(0.5, 1.5))
+    plan = replace(PLAN, training_domain=replace(DOMAIN, contrast=(0.5, 1.5)))
     array = np.random.default_rng(0).normal(100, 10, (15, 500, 300)).astype(np.float32)
     mask = np.zeros(array.shape, np.uint8)
     mask[5:9, 100:300, 100:200] = 1
     array[mask > 0] += 15 if bright else -30
-    said = domain_warnings(domain, array, mask, (4.5, 0.6, 0.6), "t2")
+    said = domain_warnings(plan, array, mask, (4.5, 0.6, 0.6), "t2")
     assert any(sentence.startswith("contrast") for sentence in said) == warned_of
-    assert domain_warnings(domain, array, np.zeros_like(mask), (4.5, 0.6, 0.6), "t2") == ()
+    assert domain_warnings(plan, array, np.zeros_like(mask), (4.5, 0.6, 0.6), "t2") == ()
