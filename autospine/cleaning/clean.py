@@ -1,8 +1,8 @@
-"""Cleaning of label maps in any scheme: to classes, through the rules, and back to labels."""
+"""Clean label maps in any scheme: convert to classes, apply the rules, and convert back to labels."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,7 +34,7 @@ RuleSet = Literal["published", "adapted"]
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """What cleaning changed.
+    """Pixels that cleaning changed.
 
     Attributes:
         rules: Names, in the order of their work.
@@ -46,18 +46,17 @@ class CleaningReport:
 
     @property
     def totals(self) -> dict[str, int]:
-        """Pixels that each rule changed, over all slices."""
+        """Return the pixels that each rule changed, over all slices."""
         return {name: sum(row[k] for row in self.pixels) for k, name in enumerate(self.rules)}
 
     @property
     def line(self) -> str:
-        """The totals for a log."""
+        """Return the totals for a log."""
         return ", ".join(f"{name} {count}" for name, count in self.totals.items())
 
-    def rows(self) -> Iterator[tuple[int, ...]]:
-        """The slice's index, then a count per rule."""
-        for index, row in enumerate(self.pixels):
-            yield index, *row
+    def rows(self) -> list[tuple[int, ...]]:
+        """Return for each slice its index, then a count per rule."""
+        return [(index, *row) for index, row in enumerate(self.pixels)]
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Cleaned:
 def clean_classes(
     classes: np.ndarray, rules: RuleSet = "adapted", annotated: Collection[int] = EVERY
 ) -> tuple[np.ndarray, CleaningReport]:
-    """Applies the rules to a map of classes.
+    """Apply the rules to a map of classes.
 
     Args:
         classes: `(slices, rows, columns)` uint8: 0 to 3 as in semantic4, `UNKNOWN`, `IGNORE_LABEL`.
@@ -90,32 +89,32 @@ def clean_classes(
     """
     names = tuple(rule.name for rule in RULES[rules])
     result, pixels = classes.copy(), []
-    for part in result:
-        window = _window(part)
-        before, counts = part[window][None], []  # (1, rows, columns) of the slice
+    for plane in result:
+        window = _window(plane)
+        before, counts = plane[window][None], []  # (1, rows, columns) of the slice
         for rule in RULES[rules]:
             after = rule.apply(before) if rule.needs in (None, *annotated) else before
             counts.append(int(np.count_nonzero(after != before)))
             before = after
-        part[window] = before[0]
+        plane[window] = before[0]
         pixels.append(tuple(counts))
     return result, CleaningReport(names, tuple(pixels))
 
 
-def _window(part: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns outside of which a slice is background, however many rules take a pixel's neighbours for it."""
-    found = []
-    for axis, size in ((1, part.shape[0]), (0, part.shape[1])):
-        filled = np.flatnonzero(part.any(axis=axis))
-        first, last = (int(filled[0]), int(filled[-1])) if len(filled) else (0, -1)
-        found.append(slice(max(first - MARGIN, 0), min(last + 1 + MARGIN, size)))
-    return found[0], found[1]
+def _window(plane: np.ndarray) -> tuple[slice, slice]:
+    """Return the rows and columns outside of which a slice stays background under any of the rules."""
+    rows, columns = np.nonzero(plane.any(axis=1))[0], np.nonzero(plane.any(axis=0))[0]
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    first, last = (int(rows[0]), int(columns[0])), (int(rows[-1]), int(columns[-1]))
+    top, left = (slice(max(a - MARGIN, 0), b + 1 + MARGIN) for a, b in zip(first, last, strict=True))
+    return top, left
 
 
 def clean_mask(
     mask: np.ndarray, scheme: LabelScheme, rules: RuleSet = "adapted", where: str | Path = "mask"
 ) -> Cleaned:
-    """Cleans a mask and gives it in semantic4.
+    """Clean a mask and convert it to semantic4.
 
     Args:
         mask: `(slices, rows, columns)` integers from 0 up.
@@ -147,7 +146,7 @@ def clean_labels(
     where: str | Path = "mask",
     annotated: Collection[int] = EVERY,
 ) -> Cleaned:
-    """Cleans a mask and keeps its own integers: vertebra 3 stays vertebra 3.
+    """Clean a mask and keep its own integers: vertebra 3 stays vertebra 3.
 
     A pixel that changes its class takes the label of the nearest pixel which had that class in its slice (without one:
     the scheme's smallest label of the class). Converted to semantic4, the result is that of `clean_mask`.
@@ -176,7 +175,7 @@ def clean_labels(
 
 
 def to_classes(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask") -> np.ndarray:
-    """The classes of a mask's labels.
+    """Convert a mask's labels to classes.
 
     Args:
         mask: `(slices, rows, columns)` integers from 0 up.
@@ -211,7 +210,7 @@ def to_classes(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask"
 
 
 def _check_known(classes: np.ndarray, scheme: LabelScheme, where: str | Path) -> None:
-    """Refuses a mask that was made in another scheme."""
+    """Refuse a mask that was made in another scheme."""
     unknown, foreground = int(np.count_nonzero(classes == UNKNOWN)), int(np.count_nonzero(classes))
     if unknown > MOST_UNKNOWN * foreground:
         share = unknown / foreground
@@ -220,14 +219,14 @@ def _check_known(classes: np.ndarray, scheme: LabelScheme, where: str | Path) ->
 
 
 def _smallest_labels(table: Mapping[int, int]) -> dict[int, int]:
-    """The scheme's smallest label of each class."""
+    """Return the scheme's smallest label of each class."""
     return {value: min((k for k, v in table.items() if v == value), default=0) for value in range(1, CLASSES)}
 
 
 def _nearest_labels(
     mask: np.ndarray, classes: np.ndarray, value: int, where: np.ndarray, smallest: Mapping[int, int]
 ) -> np.ndarray:
-    """`(pixels,)` labels for the pixels of `(rows, columns)` where: those of the nearest pixels of a class."""
+    """Return `(pixels,)` labels for the pixels `where` of `(rows, columns)`: those of the nearest pixels of a class."""
     from scipy.spatial import cKDTree
 
     # The nearest pixel of a class lies on its outline, where it has a neighbour of another class.

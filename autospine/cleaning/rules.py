@@ -1,4 +1,4 @@
-"""The rules of mask cleaning: each looks at all pixels of all sagittal slices at once.
+"""Rules of mask cleaning: each looks at all pixels of all sagittal slices at once.
 
 After algorithm 1 (APTA) of Ahmed et al. 2024, which works on RGB pictures of masks: 1 "specified ranges" of colours
 become red, green or blue; 3 the colour of the first matching adjacent pixel; 4 outlines; 5 (called "border pixels" in
@@ -27,7 +27,7 @@ _SHIFTS = np.arange(CLASSES, dtype=np.uint16) * BITS
 
 
 def _by_class(values: np.ndarray, others: int) -> np.ndarray:
-    """`(256,)` uint16: a value for each class, another for what is no class."""
+    """Return `(256,)` uint16: a value for each class, another for what is no class."""
     table = np.full(256, others, np.uint16)
     table[:CLASSES] = values
     return table
@@ -40,7 +40,7 @@ _FOREIGN = _by_class(0xFFFF ^ (COUNT << _SHIFTS), 0)  # and has no outline
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule.
+    """One rule of cleaning.
 
     Attributes:
         name: Its column in a report.
@@ -54,7 +54,7 @@ class Rule:
 
 
 def neighbour_counts(classes: np.ndarray) -> np.ndarray:
-    """How often each class stands among a pixel's eight neighbours.
+    """Count how often each class stands among a pixel's eight neighbours.
 
     Args:
         classes: `(slices, rows, columns)` uint8.
@@ -74,56 +74,51 @@ def neighbour_counts(classes: np.ndarray) -> np.ndarray:
 
 
 def _most_common(counts: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """`(pixels,)` most common class of `(pixels,)` counts, each at least 1; ties as the module says."""
-    each = counts[:, None] >> _SHIFTS & COUNT  # (pixels, classes)
-    most = each.max(axis=1)
+    """Return the `(pixels,)` most common class of `(pixels,)` counts, each at least 1; ties as the module says."""
+    per_class = counts[:, None] >> _SHIFTS & COUNT  # (pixels, classes)
+    most = per_class.max(axis=1)
     known = own < CLASSES
-    kept = known & (each[np.arange(len(each)), np.where(known, own, 0)] == most)
-    return np.where(kept, own, each.argmax(axis=1)).astype(np.uint8)
+    kept = known & (per_class[np.arange(len(own)), np.where(known, own, 0)] == most)
+    return np.where(kept, own, per_class.argmax(axis=1)).astype(np.uint8)
 
 
 def _replaced(classes: np.ndarray, counts: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """A copy with the most common neighbour at the pixels of the mask `where`."""
+    """Return a copy with the most common neighbour at the pixels of the mask `where`."""
     result = classes.copy()
-    places = np.flatnonzero(where)
-    flat = result.reshape(-1)  # a view: the copy is contiguous
-    flat[places] = _most_common(counts.reshape(-1)[places], flat[places])
+    result[where] = _most_common(counts[where], classes[where])
     return result
 
 
 def fill_unknown(classes: np.ndarray) -> np.ndarray:
-    """Integers outside the scheme take the most common neighbour, from the rim inwards.
-
-    A slice of nothing else becomes background.
-    """
+    """Replace integers outside the scheme by the most common neighbour, from the rim inwards, else by background."""
     result = classes.copy(order="C")
     for index in np.flatnonzero((classes == UNKNOWN).any(axis=(1, 2))):
-        part = result[index : index + 1]
-        unknown = part == UNKNOWN
+        plane = result[index : index + 1]  # (1, rows, columns)
+        unknown = plane == UNKNOWN
         while unknown.any():
-            counts = neighbour_counts(part)
+            counts = neighbour_counts(plane)
             reached = unknown & (counts > 0)
             if not reached.any():
-                part[unknown] = 0
+                plane[unknown] = 0
                 break
-            part[...] = _replaced(part, counts, reached)
+            plane[...] = _replaced(plane, counts, reached)
             unknown &= ~reached
     return result
 
 
 def match_adjacent(classes: np.ndarray) -> np.ndarray:
-    """Takes the colour of the first adjacent pixel of the same colour: on label maps, nothing changes."""
+    """Take the colour of the first adjacent pixel of the same colour: on label maps, nothing changes."""
     return classes
 
 
 def remove_outlines(classes: np.ndarray) -> np.ndarray:
-    """Pixels with a neighbour of another class take the most common neighbour."""
+    """Replace pixels with a neighbour of another class by the most common neighbour."""
     counts = neighbour_counts(classes)
     return _replaced(classes, counts, (counts & _FOREIGN[classes]) != 0)
 
 
 def align_borders(classes: np.ndarray) -> np.ndarray:
-    """Pixels that differ from both left and right, or from both above and below, take the most common neighbour."""
+    """Replace pixels unlike both left and right, or both above and below, by the most common neighbour."""
     where = np.zeros(classes.shape, bool)
     for axis in (1, 2):
         first, second = _split(classes, axis)
@@ -135,22 +130,22 @@ def align_borders(classes: np.ndarray) -> np.ndarray:
 
 
 def _split(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """All but the last, and all but the first, along rows or columns."""
+    """Return all but the last, and all but the first, along rows or columns."""
     return (array[:, :-1], array[:, 1:]) if axis == 1 else (array[:, :, :-1], array[:, :, 1:])
 
 
 def replace_isolated(classes: np.ndarray) -> np.ndarray:
-    """Pixels without a neighbour of their class take the most common neighbour."""
+    """Replace pixels without a neighbour of their class by the most common neighbour."""
     counts = neighbour_counts(classes)
     return _replaced(classes, counts, ((counts & _OWN[classes]) == 0) & (counts != 0))
 
 
 def recolour(classes: np.ndarray) -> np.ndarray:
-    """Discs and canal become vertebra on slices that show no vertebra."""
+    """Make discs and canal vertebra on slices that show no vertebra."""
     result = classes.copy()
-    for part in result:
-        if not (part == VERTEBRA).any():
-            part[(part == CANAL) | (part == DISC)] = VERTEBRA
+    for plane in result:
+        if not (plane == VERTEBRA).any():
+            plane[(plane == CANAL) | (plane == DISC)] = VERTEBRA
     return result
 
 

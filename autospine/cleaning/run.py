@@ -1,9 +1,9 @@
-"""Cleaning of mask files, each on its own grid."""
+"""Clean mask files, each on its own grid."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +13,15 @@ from autospine.cleaning.rules import RULES
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, write_text
 from autospine.core.machine import workers_for
-from autospine.core.parallel import run_cases
+from autospine.core.parallel import try_cases
 from autospine.core.tables import csv_text
 from autospine.dataset.metadata import read_declaration
 from autospine.labels.conversion import get_scheme
 from autospine.labels.schemes import SCHEMES, LabelScheme
-from autospine.volumes.folders import volume_suffix
+from autospine.volumes.folders import written_name
 
 log = logging.getLogger(__name__)
 USUAL = "spider"
-WRITTEN_AS = {".mhd": ".mha", None: ".nii.gz"}  # a header file's mask becomes one file, a DICOM folder's too
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class CleanRequest:
 
 
 @dataclass(frozen=True)
-class Job:
+class CleaningJob:
     """One mask to be cleaned."""
 
     mask: Path
@@ -60,48 +59,33 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What came of one mask.
+class CleaningOutcome:
+    """Result of cleaning all masks.
 
     Attributes:
-        id: Its name.
-        report: What was changed; None if it failed.
-        failure: Why.
+        reports: What was changed, by the mask's id.
+        failures: A line for each mask that failed.
+        output: Folder of the clean masks.
     """
 
-    id: str
-    report: CleaningReport | None
-    failure: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of all masks."""
-
-    masks: tuple[Done, ...]
+    reports: dict[str, CleaningReport]
+    failures: tuple[str, ...]
     output: Path
 
-    @property
-    def failures(self) -> tuple[str, ...]:
-        """A line for each mask that failed."""
-        return tuple(each.failure for each in self.masks if each.failure)
-
     def describe(self) -> str:
-        """What a person reads at the end."""
-        reports = [each.report for each in self.masks if each.report is not None]
+        """Return what a person reads at the end."""
+        totals: Counter[str] = Counter()
+        for report in self.reports.values():
+            totals.update(report.totals)
         lines = [f"failed: {line}" for line in self.failures]
-        totals: dict[str, int] = {}
-        for report in reports:
-            for name, count in report.totals.items():
-                totals[name] = totals.get(name, 0) + count
         if totals:
             lines.append("pixels changed: " + ", ".join(f"{name} {count}" for name, count in totals.items()))
-        lines.append(f"{len(reports)} mask{'' if len(reports) == 1 else 's'} written to {self.output}")
-        return "\n".join(lines)
+        masks = f"{len(self.reports)} mask{'' if len(self.reports) == 1 else 's'}"
+        return "\n".join([*lines, f"{masks} written to {self.output}"])
 
 
-def clean_all(request: CleanRequest) -> Outcome:
-    """Cleans every mask of the request; one that fails is named and the others finish.
+def clean_all(request: CleanRequest) -> CleaningOutcome:
+    """Clean every mask of the request; one that fails is named and the others finish.
 
     Raises:
         UserError: There are no masks, the scheme is unknown, or the output would replace the input.
@@ -111,53 +95,41 @@ def clean_all(request: CleanRequest) -> Outcome:
         raise UserError(request.output, "holds the masks themselves", "choose another output folder")
     scheme, workers = _scheme(request.labels, folder), workers_for(request.workers)
     check_writable(request.output)
-    jobs = []
-    for path in paths:
-        suffix = volume_suffix(path)
-        target = request.output / (volumes.volume_id(path) + WRITTEN_AS.get(suffix, str(suffix)))
-        jobs.append(Job(path, target, scheme, request.rules, request.keep_labels))
+    jobs = [
+        CleaningJob(path, request.output / written_name(path), scheme, request.rules, request.keep_labels)
+        for path in paths
+    ]
     names = [volumes.volume_id(path) for path in paths]
-    done = run_cases(_attempt, jobs, names, "clean", workers)
-    for each in done:
-        if each.report is not None:
-            log.info("%s: %s", each.id, each.report.line)
+    answers = dict(zip(names, try_cases(_clean, jobs, names, "clean", workers), strict=True))
+    reports = {name: answer for name, answer in answers.items() if not isinstance(answer, UserError)}
+    for name, report in reports.items():
+        log.info("%s: %s", name, report.line)
     if request.report is not None:
-        write_text(request.report, _csv(done, request.rules))
-    return Outcome(tuple(done), request.output)
+        columns = next((report.rules for report in reports.values()), tuple(r.name for r in RULES[request.rules]))
+        rows = [(name, *row) for name, report in reports.items() for row in report.rows()]
+        write_text(request.report, csv_text(("id", "slice", *columns), rows))
+    failures = tuple(str(answer) for answer in answers.values() if isinstance(answer, UserError))
+    return CleaningOutcome(reports, failures, request.output)
 
 
-def _masks(place: Path) -> tuple[Path, list[Path]]:
-    """The folder of the masks, and the masks."""
-    folder = place / "masks" if (place / "masks").is_dir() else place
+def _masks(path: Path) -> tuple[Path, list[Path]]:
+    """Return the folder of the masks, and the masks."""
+    folder = path / "masks" if (path / "masks").is_dir() else path
     paths = volumes.find_volumes(folder)
     return folder if folder.is_dir() and paths != [folder] else folder.parent, paths
 
 
 def _scheme(labels: str | None, folder: Path) -> LabelScheme:
-    """What was asked for, or what a dataset.json beside or above the masks says, or SPIDER's."""
+    """Return what was asked for, or what a dataset.json beside or above the masks says, or SPIDER's scheme."""
     if labels is not None:
         return get_scheme(labels)
-    for place in (folder, folder.resolve().parent):
-        declared = read_declaration(place / "dataset.json").scheme
-        if declared is not None:
-            return declared
-    return SCHEMES[USUAL]
+    schemes = (read_declaration(home / "dataset.json").scheme for home in (folder, folder.resolve().parent))
+    return next((scheme for scheme in schemes if scheme is not None), SCHEMES[USUAL])
 
 
-def _attempt(job: Job) -> Done:
-    name = volumes.volume_id(job.mask)
-    try:
-        volume = volumes.read_mask(job.mask)
-        clean = clean_labels if job.keep_labels else clean_mask
-        cleaned = clean(volume.array, job.scheme, job.rules, job.mask)
-        volumes.write_volume(volume.with_array(cleaned.mask), job.output)
-    except UserError as error:
-        return Done(name, None, str(error))
-    return Done(name, cleaned.report)
-
-
-def _csv(done: Sequence[Done], rules: RuleSet) -> str:
-    """A row per slice, of all masks that were cleaned."""
-    columns = next((each.report.rules for each in done if each.report), tuple(r.name for r in RULES[rules]))
-    rows = [(each.id, *row) for each in done if each.report for row in each.report.rows()]
-    return csv_text(("id", "slice", *columns), rows)
+def _clean(job: CleaningJob) -> CleaningReport:
+    volume = volumes.read_mask(job.mask)
+    clean = clean_labels if job.keep_labels else clean_mask
+    cleaned = clean(volume.array, job.scheme, job.rules, job.mask)
+    volumes.write_volume(volume.with_array(cleaned.mask), job.output)
+    return cleaned.report

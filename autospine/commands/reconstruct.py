@@ -47,10 +47,10 @@ def main() -> int:
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from autospine.reconstruction.run import ReconstructRequest, reconstruct_all, summary
+    from autospine.reconstruction.run import ReconstructRequest, reconstruct_all
 
     outcome = reconstruct_all(make_request(ReconstructRequest, options))
-    print(summary(outcome.done, options.output))
+    print(outcome.describe())
     for line in outcome.failures:
         sys.stderr.write(f"autospine_reconstruct: error: {line}\n")
     return 2 if outcome.failures else 0

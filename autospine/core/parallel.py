@@ -30,7 +30,22 @@ PATIENCE = 1.5  # seconds of work before other processes are started, which take
 def run_cases(
     work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], doing: str, workers: int
 ) -> list[Result]:
-    """Runs `work` on every job: the first ones in threads, and when that takes long, the rest in processes.
+    """Run `work` on every job as `try_cases` does, and return its results in the jobs' order.
+
+    Raises:
+        UserError: After all jobs have had their turn: the first failure, and how many more there are.
+    """
+    answers = try_cases(work, jobs, names, doing, workers)
+    failures = [answer for answer in answers if isinstance(answer, UserError)]
+    if failures:
+        raise together(failures)
+    return [answer for answer in answers if not isinstance(answer, UserError)]
+
+
+def try_cases(
+    work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], doing: str, workers: int
+) -> list[Result | UserError]:
+    """Run `work` on every job: the first ones in threads, and when that takes long, the rest in processes.
 
     Args:
         work: A module-level function.
@@ -40,22 +55,13 @@ def run_cases(
         workers: Threads or processes at once.
 
     Returns:
-        Answers in the jobs' order.
-
-    Raises:
-        UserError: After all jobs have had their turn: the first failure, and how many more there are.
+        Results in the jobs' order; of a job that failed, its error.
     """
-    answers: dict[int, Result] = {}
-    failures: dict[int, UserError] = {}
+    answers: dict[int, Result | UserError] = {}
     with tqdm(total=len(jobs), desc=doing, unit="case", disable=None, leave=False) as bar:
         for index, answer in _pairs(work, jobs, names, workers):
-            if isinstance(answer, UserError):
-                failures[index] = answer
-            else:
-                answers[index] = answer
+            answers[index] = answer
             bar.update()
-    if failures:
-        raise together([failures[index] for index in sorted(failures)])
     return [answers[index] for index in range(len(jobs))]
 
 

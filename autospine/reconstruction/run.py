@@ -1,4 +1,4 @@
-"""Files onto a finer slice grid: scans, and masks and their measurements with them."""
+"""Interpolate slices of scan files, and of masks and their measurements with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable
 from autospine.core.machine import workers_for
-from autospine.core.parallel import run_cases
+from autospine.core.parallel import try_cases
+from autospine.core.tables import DISCLAIMER
 from autospine.reconstruction.annotated import annotated_slices
 from autospine.reconstruction.grid import SliceGrid, plan_slices
 from autospine.reconstruction.images import Method, interpolate_image
@@ -20,12 +21,11 @@ from autospine.reconstruction.masks import Rule, interpolate_mask
 from autospine.reconstruction.measurements import Measurement, measure, write_measurements
 from autospine.reconstruction.tables import check_copies, copy_files, ignore_label_of, small_files
 from autospine.volumes import Volume, find_volumes, read_image, read_mask, volume_id, write_volume
-from autospine.volumes.folders import volume_suffix
+from autospine.volumes.folders import written_name
 from autospine.volumes.geometry import triple
 
 LARGEST_GIB = 16  # an interpolated scan above it is surely a slip of --slice-spacing
 AXES = ("left-right", "top-bottom", "front-back")
-WRITTEN_AS = {".mhd": ".mha", None: ".nii.gz"}  # a header with its data apart, a DICOM folder
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class ReconstructRequest:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One scan to be interpolated.
+class ReconstructionJob:
+    """One scan whose slices are interpolated.
 
     Attributes:
         id: Its name.
@@ -71,39 +71,54 @@ class Job:
     request: ReconstructRequest
     ignore_label: int | None = None
 
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """Return where the scan goes, and its mask."""
+        output = self.request.output
+        if self.mask is None:
+            return (output / written_name(self.image),)
+        suffix = written_name(self.mask).removeprefix(volume_id(self.mask))
+        return output / "images" / written_name(self.image), output / "masks" / f"{self.id}{suffix}"
+
 
 @dataclass(frozen=True)
 class InterpolatedScan:
-    """What came of one scan.
+    """Result of one scan.
 
     Attributes:
         id: Its name.
-        said: A line about its slices; of the fault, where it failed.
+        summary: A line about its slices.
         measurements: Of its mask's labels, where a table was asked for.
-        failed: Whether it could not be interpolated.
     """
 
     id: str
-    said: str
+    summary: str
     measurements: tuple[Measurement, ...] = ()
-    failed: bool = False
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of all scans.
+class ReconstructionOutcome:
+    """Result of all scans.
 
     Attributes:
         done: Those that were written.
         failures: A line for each that was not.
+        output: Folder of the scans.
     """
 
     done: tuple[InterpolatedScan, ...]
     failures: tuple[str, ...]
+    output: Path
+
+    def describe(self) -> str:
+        """Return what a person reads at the end."""
+        lines = [f"{scan.id}: {scan.summary}" for scan in self.done]
+        count = f"{len(self.done)} scan{'' if len(self.done) == 1 else 's'}"
+        return "\n".join([*lines, f"{count} written to {self.output}. {DISCLAIMER}"])
 
 
-def reconstruct_all(request: ReconstructRequest) -> Outcome:
-    """Interpolates every scan of the request; one that fails is named and the others finish.
+def reconstruct_all(request: ReconstructRequest) -> ReconstructionOutcome:
+    """Interpolate slices of every scan of the request; one that fails is named and the others finish.
 
     Scans go to OUT, or, with masks, to OUT/images and OUT/masks, which is a data set and gets the tables of the
     one that they came from.
@@ -118,21 +133,21 @@ def reconstruct_all(request: ReconstructRequest) -> Outcome:
         _check_table(request.table, jobs)
     check_writable(request.output)
     copy_files(files, request.output)  # first: an interrupted run must not lose who is for validation
-    answers = run_cases(_interpolate, jobs, [job.id for job in jobs], "reconstruct", workers_for(request.workers))
-    done = tuple(answer for answer in answers if not answer.failed)
+    answers = try_cases(_interpolate, jobs, [job.id for job in jobs], "reconstruct", workers_for(request.workers))
+    done = tuple(answer for answer in answers if not isinstance(answer, UserError))
     if request.table is not None:
-        write_measurements(request.table, [(one.id, one.measurements) for one in done])
-    return Outcome(done, tuple(answer.said for answer in answers if answer.failed))
+        write_measurements(request.table, [(scan.id, scan.measurements) for scan in done])
+    return ReconstructionOutcome(done, tuple(str(a) for a in answers if isinstance(a, UserError)), request.output)
 
 
 def thick_axis(volume: Volume) -> int:
-    """The canonical axis across the slices: the only one of a single slice, else the coarsest."""
+    """Return the canonical axis across the slices: the only one of a single slice, else the coarsest."""
     shape = volume.array.shape
     return shape.index(1) if 1 in shape else int(np.argmax(volume.spacing))
 
 
 def on_slice_grid(volume: Volume, array: np.ndarray, grid: SliceGrid, axis: int) -> Volume:
-    """The volume with other slices: the first measured slice stays where it is, and so do all others.
+    """Return the volume with other slices: the first measured slice stays where it is, and so do all others.
 
     Args:
         volume: Measured slices.
@@ -141,14 +156,14 @@ def on_slice_grid(volume: Volume, array: np.ndarray, grid: SliceGrid, axis: int)
         axis: The canonical axis across the slices.
     """
     size, spacing, canonical = list(volume.geometry.size), list(volume.geometry.spacing), list(volume.spacing)
-    place = volume.axes[axis]
-    size[place], spacing[place], canonical[axis] = grid.count, grid.spacing_mm, grid.spacing_mm
+    file_axis = volume.axes[axis]
+    size[file_axis], spacing[file_axis], canonical[axis] = grid.count, grid.spacing_mm, grid.spacing_mm
     geometry = replace(volume.geometry, size=(size[0], size[1], size[2]), spacing=triple(spacing))
     return replace(volume, array=array, spacing=triple(canonical), geometry=geometry)
 
 
-def _find_jobs(request: ReconstructRequest, files: Sequence[Path]) -> list[Job]:
-    """A job for each scan; `files` are the data set's tables."""
+def _find_jobs(request: ReconstructRequest, files: Sequence[Path]) -> list[ReconstructionJob]:
+    """Make a job for each scan; `files` are the data set's tables."""
     if not 0 < request.slice_spacing < math.inf:
         raise UserError("--slice-spacing", f"is {request.slice_spacing:g}", "give millimetres above 0")
     if request.table is not None and request.masks is None:
@@ -157,78 +172,59 @@ def _find_jobs(request: ReconstructRequest, files: Sequence[Path]) -> list[Job]:
     if scans.name in ("", ".."):  # a link keeps its name, "." has none
         scans = scans.resolve()
     images = find_volumes(scans / "images" if (scans / "images").is_dir() else scans)
-    found = find_volumes(request.masks) if request.masks is not None else []
-    masks = {volume_id(path): path for path in found}
-    if request.input.is_file() and len(found) == 1:
-        masks = {volume_id(request.input): found[0]}
-    mark = ignore_label_of(files)
-    jobs = [Job(volume_id(path), path, masks.get(volume_id(path)), request, mark) for path in images]
-    inputs = {path.resolve() for path in (*images, *found, *files)}
-    targets = [target for job in jobs for target in _targets(job)]
+    mask_files = find_volumes(request.masks) if request.masks is not None else []
+    masks = {volume_id(path): path for path in mask_files}
+    if request.input.is_file() and len(mask_files) == 1:
+        masks = {volume_id(request.input): mask_files[0]}
+    ignore_label = ignore_label_of(files)
+    jobs = [
+        ReconstructionJob(volume_id(path), path, masks.get(volume_id(path)), request, ignore_label) for path in images
+    ]
+    inputs = {path.resolve() for path in (*images, *mask_files, *files)}
+    targets = [target for job in jobs for target in job.targets]
     for target in targets if request.table is None else [*targets, request.table]:
         if target.resolve() in inputs:
             raise UserError(target, "would be written over an input", "choose another output folder")
     return jobs
 
 
-def _check_table(table: Path, jobs: Sequence[Job]) -> None:
-    """Sees before long work whether the table can be written, also where a folder is still to be made."""
-    folders = {parent for job in jobs for target in _targets(job) for parent in target.resolve().parents}
+def _check_table(table: Path, jobs: Sequence[ReconstructionJob]) -> None:
+    """Check before long work that the table can be written, also where a folder is still to be made."""
+    folders = {parent for job in jobs for target in job.targets for parent in target.resolve().parents}
     if table.is_dir() or table.resolve() in folders:
         raise UserError(table, "is a folder", "give a file for the table")
     check_writable(table.parent)
 
 
-def _targets(job: Job) -> tuple[Path, ...]:
-    """Where a scan goes, and its mask."""
-    output, name = job.request.output, f"{job.id}{_suffix(job.image)}"
-    if job.mask is None:
-        return (output / name,)
-    return output / "images" / name, output / "masks" / f"{job.id}{_suffix(job.mask)}"
-
-
-def _suffix(path: Path) -> str:
-    suffix = None if path.is_dir() else volume_suffix(path)
-    return WRITTEN_AS.get(suffix, suffix or "")
-
-
-def _interpolate(job: Job) -> InterpolatedScan:
-    """Interpolates one scan; a user's mistake becomes its answer."""
-    try:
-        return _interpolate_scan(job)
-    except UserError as error:
-        return InterpolatedScan(job.id, str(error), failed=True)
-
-
-def _interpolate_scan(job: Job) -> InterpolatedScan:
-    request, targets = job.request, _targets(job)
+def _interpolate(job: ReconstructionJob) -> InterpolatedScan:
+    request = job.request
     if request.masks is not None and job.mask is None:
         raise UserError(job.image, f"has no mask in {request.masks}", "add it, or leave --masks out")
     image = read_image(job.image)
     axis = thick_axis(image)
     grid = plan_slices(image.array.shape[axis], image.spacing[axis], request.slice_spacing)
-    _check_size(job, grid, image.array.size // grid.measured)
+    _check_size(job.image, grid, image.array.size // grid.measured)
     slices = np.moveaxis(image.array, axis, 0)  # (slices, rows, columns) as they were measured
     rows, columns = np.delete(image.spacing, axis)
-    said = describe(grid, axis)
+    summary = describe(grid, axis)
     mask: Volume | None = None
     measurements: tuple[Measurement, ...] = ()
     if job.mask is not None:
         mask = _read_mask_of(job.mask, image)
         labels = np.moveaxis(mask.array, axis, 0)
-        annotated = annotated_slices(_known(labels, job.ignore_label))
-        said += _describe_skipped(grid.measured - len(annotated))
+        annotated = annotated_slices(_annotated_only(labels, job.ignore_label))
+        summary += _describe_skipped(grid.measured - len(annotated))
         spacing = (grid.gap_mm, rows, columns)
         labels = interpolate_mask(labels, grid, spacing, request.mask_rule, job.ignore_label)
         if request.table is not None:
-            spacing, places = (grid.spacing_mm, rows, columns), (annotated * grid.subdivisions).tolist()
-            measurements = measure(_known(labels, job.ignore_label), spacing, places)
+            spacing, indices = (grid.spacing_mm, rows, columns), (annotated * grid.subdivisions).tolist()
+            measurements = measure(_annotated_only(labels, job.ignore_label), spacing, indices)
         mask = on_slice_grid(mask, np.moveaxis(labels, 0, axis), grid, axis)
     interpolated = interpolate_image(slices[None], grid, request.method, (rows, columns))[0]
-    write_volume(on_slice_grid(image, np.moveaxis(interpolated, 0, axis), grid, axis), targets[0])
+    write_volume(on_slice_grid(image, np.moveaxis(interpolated, 0, axis), grid, axis), job.targets[0])
     if mask is not None:
-        write_volume(mask, targets[1])
-    return InterpolatedScan(job.id, said, measurements)
+        write_volume(mask, job.targets[1])
+    return InterpolatedScan(job.id, summary, measurements)
 
 
 def _read_mask_of(path: Path, image: Volume) -> Volume:
@@ -239,15 +235,15 @@ def _read_mask_of(path: Path, image: Volume) -> Volume:
     return mask
 
 
-def _check_size(job: Job, grid: SliceGrid, pixels: int) -> None:
+def _check_size(image: Path, grid: SliceGrid, pixels: int) -> None:
     gib = grid.count * pixels * 4 / 2**30
     if gib > LARGEST_GIB:
         problem = f"would have {grid.count} slices ({gib:.0f} GiB)"
-        raise UserError(job.image, problem, "choose a larger --slice-spacing")
+        raise UserError(image, problem, "choose a larger --slice-spacing")
 
 
 def describe(grid: SliceGrid, axis: int) -> str:
-    """Says how many slices are measured and how many interpolated."""
+    """Say how many slices are measured and how many interpolated."""
     if grid.measured == 1:
         return "one slice, nothing lies between"
     measured = f"{grid.measured} slices measured every {grid.gap_mm:.4g} mm {AXES[axis]}"
@@ -256,8 +252,8 @@ def describe(grid: SliceGrid, axis: int) -> str:
     return f"{measured}, {grid.interpolated} interpolated: {grid.count} every {grid.spacing_mm:.4g} mm"
 
 
-def _known(labels: np.ndarray, ignore_label: int | None) -> np.ndarray:
-    """`(slices, rows, columns)` without the mark of voxels that nobody annotated."""
+def _annotated_only(labels: np.ndarray, ignore_label: int | None) -> np.ndarray:
+    """Return `(slices, rows, columns)` labels with background where nobody annotated."""
     return labels if ignore_label is None else np.where(labels == ignore_label, labels.dtype.type(0), labels)
 
 
@@ -266,10 +262,3 @@ def _describe_skipped(skipped: int) -> str:
         return ""
     what = "slice is not" if skipped == 1 else "slices are not"
     return f"; {skipped} {what} annotated between others, filled in"
-
-
-def summary(done: Sequence[InterpolatedScan], output: Path) -> str:
-    """What a person reads at the end."""
-    lines = [f"{one.id}: {one.said}" for one in done]
-    count = f"{len(done)} scan{'' if len(done) == 1 else 's'}"
-    return "\n".join([*lines, f"{count} written to {output}. For research, not a medical device."])

@@ -25,6 +25,12 @@ def volume_id(path: str | Path) -> str:
     return path.name[: -len(suffix)] if suffix else path.name
 
 
+def written_name(path: Path) -> str:
+    """Return the file name of what is made from a volume: for a header or a DICOM folder, one file as well."""
+    suffix = None if path.is_dir() else volume_suffix(path)
+    return volume_id(path) + {".mhd": ".mha", None: ".nii.gz"}.get(suffix, suffix or "")
+
+
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     """Return a key that sorts 2_t2 before 10_t2."""
     parts = re.split(r"([0-9]+)", volume_id(path).lower())

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from autospine.core.errors import UserError
 from autospine.volumes import find_volumes, volume_id
+from autospine.volumes.folders import written_name
 
 
 @pytest.mark.parametrize(
@@ -59,3 +62,9 @@ def test_dicom_folders_are_volumes(tmp_path):
     (tmp_path / "other").mkdir()
     assert [path.name for path in find_volumes(tmp_path)] == ["case2", "case10"]
     assert find_volumes(tmp_path / "case2") == [tmp_path / "case2"]
+
+
+def test_what_is_made_from_a_header_or_a_folder_is_one_file(tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    made = [written_name(tmp_path / name) for name in ("1_t2.nii.gz", "2_t2.MHA", "3_t2.mhd", "series")]
+    assert made == ["1_t2.nii.gz", "2_t2.mha", "3_t2.mha", "series.nii.gz"]
