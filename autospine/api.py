@@ -27,7 +27,8 @@ from autospine.inference.segmentation import Segmentation
 from autospine.phantom.write import write_phantom
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.reconstruction.run import ReconstructRequest, reconstruct_all
-from autospine.slices.batch import SlicesRequest, cut_all
+from autospine.slices.extract import SlicesRequest
+from autospine.slices.run import extract_slices as run_slices
 from autospine.training.run import TrainRequest
 from autospine.training.run import train as run_training
 
@@ -77,4 +78,4 @@ predict_scans = _call("predict_scans", PredictRequest, run_prediction)
 evaluate = _call("evaluate", EvaluateRequest, run_evaluation)
 reconstruct = _call("reconstruct", ReconstructRequest, reconstruct_all)
 clean = _call("clean", CleanRequest, clean_all)
-extract_slices = _call("extract_slices", SlicesRequest, cut_all)
+extract_slices = _call("extract_slices", SlicesRequest, run_slices)

@@ -64,11 +64,12 @@ def main() -> int:
 
 
 def _slices(options: argparse.Namespace) -> int:
-    from autospine.slices.batch import SlicesRequest, cut_all
+    from autospine.slices.extract import SlicesRequest
+    from autospine.slices.run import extract_slices
 
-    outcome = cut_all(make_request(SlicesRequest, options))
-    print(outcome.describe())
-    return 2 if outcome.failures else 0
+    result = extract_slices(make_request(SlicesRequest, options))
+    print(result.describe())
+    return 2 if result.failures else 0
 
 
 if __name__ == "__main__":

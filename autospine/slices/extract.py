@@ -1,7 +1,7 @@
 """Slices of volumes as PNG pairs of one size, as Ahmed et al. 2024 made their data set.
 
 Every volume is turned by its header, so that no slice lies on its side or upside down. A slice keeps its aspect in mm:
-it is scaled by one factor until it just fits, and the rest is black. That is the recipe's step `fit`, so that the
+it is scaled by one factor until it just fits, and the rest is black. That is the transform `fit`, so that the
 pictures are what `modified_unet` sees.
 """
 
@@ -31,38 +31,86 @@ from autospine.labels.schemes import LabelScheme
 from autospine.overlay.colours import colour_of
 from autospine.preprocessing.transforms.base import CaseData
 from autospine.preprocessing.transforms.spatial import Fit
-from autospine.slices.planes import PLANES
 
 AXES = ("slices", "rows", "columns")
-PARTS = IMAGES, MASKS, COLOURS = ("images", "masks", "colours")
+FOLDERS = IMAGES, MASKS, COLOURS = ("images", "masks", "colours")
 LOW, HIGH = 0.5, 99.5  # percentiles of a series that become black and white
 WHITE = 255
 BLEND = 0.45  # share of the colour in a preview
 PNG = {"compress_level": 4}
-AT_ONCE = 32  # slices: axial ones of a sagittal series are many and grow a lot
+CHUNK = 32  # slices at once: axial ones of a sagittal series are many and grow a lot
 
 
 @dataclass(frozen=True)
-class SliceSettings:
-    """How slices are cut.
+class Plane:
+    """A plane of slices, as pictures.
 
     Attributes:
-        size: Columns and rows of the pictures: width, height.
-        plane: "sagittal", "axial" or "coronal".
-        target: Scheme of the masks that are written.
-        rules: Rules of mask cleaning; None leaves masks as they are.
-        filtered: Write only slices that the slice filter keeps.
-        max_ratio: Of the filter.
-        colours: Write coloured previews, too.
+        axis: Canonical axis along which the slices lie.
+        down: Canonical axis that runs down the picture.
+        across: Canonical axis that runs from its left to its right.
     """
 
-    size: tuple[int, int]
-    plane: str
-    target: LabelScheme
+    axis: int
+    down: int
+    across: int
+
+    def picture(self, volume: np.ndarray, index: int) -> np.ndarray:
+        """Return the `(down, across)` slice of a `(slices, rows, columns)` volume."""
+        picture = volume.take(index, axis=self.axis)
+        return picture if self.down < self.across else picture.T
+
+
+# Sagittal: head up, front on the left. Axial: front up; coronal: head up; both with the patient's right on the left.
+PLANES = {"sagittal": Plane(0, 1, 2), "axial": Plane(1, 2, 0), "coronal": Plane(2, 1, 0)}
+
+
+@dataclass(frozen=True)
+class SlicesRequest:
+    """What autospine_slices is asked.
+
+    Attributes:
+        dataset: Folder with images/ and masks/.
+        output: Folder for images/, masks/ and the index.
+        size: Width and height of the pictures, in pixels.
+        labels: Label scheme of the PNG masks.
+        mask_labels: That of the scans' masks; None takes what dataset.json says, else spider.
+        plane: "sagittal", "axial" or "coronal".
+        rules: Rules of mask cleaning; None leaves masks as they are.
+        filtered: Write only slices that the slice filter keeps.
+        max_ratio: Of the filter, the largest class weight ratio.
+        colours: Write coloured previews, too.
+        workers: Processes at once; 0 is one per core.
+    """
+
+    dataset: Path
+    output: Path
+    size: tuple[int, int] = (512, 640)
+    labels: str = "semantic4"
+    mask_labels: str | None = None
+    plane: str = "sagittal"
     rules: RuleSet | None = None
     filtered: bool = False
     max_ratio: float = MAX_RATIO
     colours: bool = False
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class SliceJob:
+    """One case to be written as slices.
+
+    Attributes:
+        case: With a mask; of several channels the first is taken.
+        scheme: What the mask's integers mean.
+        target: Scheme of the masks that are written.
+        request: How to write them, and where.
+    """
+
+    case: Case
+    scheme: LabelScheme
+    target: LabelScheme
+    request: SlicesRequest
 
 
 @dataclass(frozen=True)
@@ -81,12 +129,12 @@ class SliceRow:
 
     @property
     def name(self) -> str:
-        """The picture's file name."""
+        """Return the picture's file name."""
         return f"{self.case.id}_{self.result.index:03d}.png"
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """Under `COLUMNS`."""
+        """Return the row's cells, under `COLUMNS`."""
         shown = " ".join(name for name, n in zip(CLASS_NAMES, self.result.voxels, strict=True) if n)
         _, *figures, ratio, kept, reason = self.result.cells
         names = (f"{IMAGES}/{self.name}", f"{MASKS}/{self.name}") if self.written else ("", "")
@@ -100,14 +148,8 @@ COLUMNS = (
 )
 
 
-def extract(case: Case, scheme: LabelScheme, settings: SliceSettings, output: Path) -> list[SliceRow]:
-    """Writes the slices of one case.
-
-    Args:
-        case: With a mask; of several channels the first is taken.
-        scheme: What the mask's integers mean.
-        settings: How to cut.
-        output: Gets images/ and masks/, and colours/ if asked for.
+def extract(job: SliceJob) -> list[SliceRow]:
+    """Write the slices of one case.
 
     Returns:
         A row for each slice, those that the filter drops included.
@@ -116,20 +158,20 @@ def extract(case: Case, scheme: LabelScheme, settings: SliceSettings, output: Pa
         UserError: A file cannot be read or written, image and mask lie on different grids, the image is constant, or
             the mask holds labels that the schemes lack or that are too large for eight bits.
     """
-    image, mask, spacing = _read(case)
+    image, mask, spacing = _read(job.case)
     rows: list[SliceRow] = []
-    axis = PLANES[settings.plane].axis
-    for first in range(0, mask.shape[axis], AT_ONCE):
-        part = tuple(slice(first, first + AT_ONCE) if a == axis else slice(None) for a in range(3))
-        grey, labels = _fit(image[part], mask[part], spacing, settings)
-        rows += _write(case, scheme, settings, output, grey, labels, first)
+    axis = PLANES[job.request.plane].axis
+    for first in range(0, mask.shape[axis], CHUNK):
+        chunk = tuple(slice(first, first + CHUNK) if a == axis else slice(None) for a in range(3))
+        grey, labels = _fit(image[chunk], mask[chunk], spacing, job.request)
+        rows += _write(job, grey, labels, first)
     return rows
 
 
 def _read(case: Case) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
-    """Image from 0 to 255, mask in its own labels, and their spacing."""
+    """Return the image from 0 to 255, the mask in its own labels, and their spacing."""
     if case.mask is None:
-        raise UserError(case.id, "has no mask", "cut slices of annotated cases")
+        raise UserError(case.id, "has no mask", "extract slices of annotated cases")
     image, mask = volumes.read_image(case.images[0]), volumes.read_mask(case.mask)
     verify.check_grids(case, [image.geometry], mask.geometry)
     low, high = np.percentile(image.array, (LOW, HIGH))
@@ -142,54 +184,45 @@ def _read(case: Case) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float
 
 
 def _fit(
-    image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], settings: SliceSettings
+    image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], request: SlicesRequest
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Square pixels, whole slices in pictures of the wanted size, black around them: grey values and labels."""
-    plane, (width, height) = PLANES[settings.plane], settings.size
+    """Return grey values and labels of whole slices in pictures of the wanted size, square pixels, black around."""
+    plane, (width, height) = PLANES[request.plane], request.size
     counts = {AXES[plane.down]: float(height), AXES[plane.across]: float(width)}
     case = CaseData(image[None], mask, spacing, view_axis=plane.axis)
-    step = Fit(**counts, zero=1).for_case(case)
-    fitted = step.apply(case)
+    fitted = Fit(**counts, zero=1).for_case(case).apply(case)
     grey = np.clip(np.rint(fitted.image[0]), 0, WHITE).astype(np.uint8)
     return grey, mask if fitted.mask is None else fitted.mask
 
 
-def _write(
-    case: Case,
-    scheme: LabelScheme,
-    settings: SliceSettings,
-    output: Path,
-    grey: np.ndarray,
-    labels: np.ndarray,
-    first: int,
-) -> list[SliceRow]:
-    """Writes some slices of a case; `first` is the index of the first of them."""
-    if settings.rules is not None:
-        labels = clean_labels(labels, scheme, settings.rules, str(case.mask)).mask
-    plane = PLANES[settings.plane]
+def _write(job: SliceJob, grey: np.ndarray, labels: np.ndarray, first: int) -> list[SliceRow]:
+    """Write some slices of a case; `first` is the index of the first of them."""
+    request, scheme, mask_file = job.request, job.scheme, str(job.case.mask)
+    if request.rules is not None:
+        labels = clean_labels(labels, scheme, request.rules, mask_file).mask
+    plane = PLANES[request.plane]
     counts = class_counts(labels, scheme, plane.axis)
-    results = filter_slices(counts, settings.max_ratio, shown_classes(scheme, scheme.anatomies))
-    labels = conversion(scheme, settings.target).apply(labels, str(case.mask))
+    results = filter_slices(counts, request.max_ratio, shown_classes(scheme, scheme.anatomies))
+    labels = conversion(scheme, job.target).apply(labels, mask_file)
     if labels.max(initial=0) > WHITE:
         problem = f"gives the label {labels.max()}, too large for eight bits"
-        raise UserError(str(case.mask), problem, "choose another scheme with --labels")
+        raise UserError(mask_file, problem, "choose another scheme with --labels")
     rows = []
     for index, result in enumerate(results):
-        keep = result.kept or not settings.filtered
-        row = SliceRow(case, replace(result, index=first + index), keep)
+        row = SliceRow(job.case, replace(result, index=first + index), result.kept or not request.filtered)
         if row.written:
             picture = plane.picture(grey, index)
             classes = plane.picture(labels, index).astype(np.uint8)
-            write_png(output / IMAGES / row.name, picture)
-            write_png(output / MASKS / row.name, classes)
-            if settings.colours:
-                write_png(output / COLOURS / row.name, coloured(picture, classes, settings.target))
+            write_png(request.output / IMAGES / row.name, picture)
+            write_png(request.output / MASKS / row.name, classes)
+            if request.colours:
+                write_png(request.output / COLOURS / row.name, coloured(picture, classes, job.target))
         rows.append(row)
     return rows
 
 
 def coloured(picture: np.ndarray, classes: np.ndarray, scheme: LabelScheme) -> np.ndarray:
-    """The labels' colours over the picture.
+    """Return the picture with the labels' colours over it.
 
     Args:
         picture: `(rows, columns)` uint8.
@@ -207,7 +240,7 @@ def coloured(picture: np.ndarray, classes: np.ndarray, scheme: LabelScheme) -> n
 
 
 def write_png(path: Path, array: np.ndarray) -> None:
-    """Writes a picture of uint8, grey or RGB, atomically."""
+    """Write a picture of uint8, grey or RGB, atomically."""
     from PIL import Image
 
-    write_with(path, lambda place: Image.fromarray(array).save(place, format="PNG", **PNG))
+    write_with(path, lambda temporary: Image.fromarray(array).save(temporary, format="PNG", **PNG))
