@@ -1,7 +1,7 @@
 """Labels that form an ordered chain along the spine, recognised by where they lie.
 
 Vertebrae look alike; what tells them apart is their order. A chain is what the plan needs to have
-instances numbered along the spine instead of classified by looks.
+instances numbered along the spine instead of classified by appearance.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Encoding:
 
     @property
     def ordered(self) -> bool:
-        """Whether levels are numbered by their order rather than by their looks."""
+        """Whether levels are numbered by their order rather than by their appearance."""
         return bool(self.levels)
 
     @property
@@ -120,7 +120,7 @@ class Encoding:
         return each.values[each.levels.index(level)] if level in each.levels else None
 
     def plain(self) -> Encoding:
-        """One class per label: levels are told by their looks."""
+        """Return one class per label: levels are classified by appearance."""
         classes = tuple(SemanticClass(str(value), (value,)) for value in self.values)
         return replace(self, classes=classes, levels=(), offset_axes=(), partial_annotation_above=False)
 

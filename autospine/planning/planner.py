@@ -188,7 +188,7 @@ class Planner(ABC):
             if c.kind in ORDERED_KINDS and len(c.values) > 1 and c.intervertebral_distance_mm > 0
         ]
         if not ordered_labels:
-            self.reason("levels are told by their looks", "no labels form a chain along the spine")
+            self.reason("levels are classified by appearance", "no labels form a chain along the spine")
             return plain_encoding(scheme, values)
         ordered_labels.sort(key=lambda chain: ORDERED_KINDS.index(chain.kind))
         ordered = {v for chain in ordered_labels for v in chain.values}

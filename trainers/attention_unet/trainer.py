@@ -16,21 +16,18 @@ Where the paper is silent or contradicts itself:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
-from autospine.augmentation import AugmentationSettings
 from autospine.networks.attention_unet import AttentionUNet
 from autospine.networks.shape import NetworkShape
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
-from autospine.preprocessing.transforms.base import TransformSettings
+from autospine.planning.recipe import Recipe
 from autospine.training.losses.instance import InstanceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import Options, Trainer
-
-SIDE = 256  # pixels
+from trainers.attention_unet.recipes import RECIPES
 
 
 @dataclass(frozen=True)
@@ -46,27 +43,6 @@ class AttentionOptions(Options):
     alpha: float = 0.6
 
 
-TRANSFORMS = (
-    TransformSettings("shearlet_denoise"),
-    TransformSettings("otsu_crop"),
-    TransformSettings("fit", {"rows": SIDE, "columns": SIDE}),
-    TransformSettings("z_score"),
-)
-PUBLISHED = Recipe(
-    "published",
-    epochs=100,
-    iterations_per_epoch=None,
-    optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0, clip_norm=0.0)},
-    schedule=ScheduleSettings("constant", warmup=0.0),
-    learns="classes",
-    batch=16,
-    patch=(SIDE, SIDE),
-    transforms=TRANSFORMS,
-    foreground_oversampling=0.0,
-    min_updates=1,
-)
-
-
 class AttentionUNetTrainer(Trainer):
     """Attention U-Net with six poolings, cross-entropy and an instance-aware Dice term (Pal et al.)."""
 
@@ -77,29 +53,16 @@ class AttentionUNetTrainer(Trainer):
     options: AttentionOptions
     widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512, 512, 512)
     width_multiple = 1
-    recipes: ClassVar[dict[str, Recipe]] = {
-        "adapted": Recipe(
-            "adapted",
-            optimisers={"network": OptimiserSettings("adam", 2e-3, 0.0)},
-            batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
-            augmentation=AugmentationSettings(),
-            learns="classes",
-            ema_decay=0.99,
-        ),
-        "published": PUBLISHED,
-        "published_boxes": replace(
-            PUBLISHED, name="published_boxes", transforms=(TransformSettings("box_masks"), *TRANSFORMS)
-        ),
-    }
+    recipes: ClassVar[dict[str, Recipe]] = RECIPES
 
     def shape(self) -> NetworkShape:
-        """Six poolings whatever the plan."""
+        """Return the paper's stages: six poolings, whatever the plan."""
         return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """Gates on the skips, and in the encoder if asked for."""
+        """Build gates on the skips, and in the encoder if asked for."""
         return AttentionUNet(shape, self.options.attend_encoder)
 
     def loss(self) -> MultiTaskLoss:
-        """Weighs both terms: alpha * cross-entropy + (1 - alpha) * instance term."""
+        """Return both terms, weighed: alpha * cross-entropy + (1 - alpha) * instance term."""
         return MultiTaskLoss(self.encoding, self.plan.network_axes, InstanceCrossEntropy(self.options.alpha))

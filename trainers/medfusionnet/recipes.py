@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal
 
-from autospine.augmentation import NO_CHANGE, AugmentationSettings
+from autospine.augmentation import AugmentationSettings, BatchgeneratorsSettings
 from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
 from autospine.planning.split_strategies import SplitSettings
 from autospine.preprocessing.transforms.base import TransformSettings
@@ -56,15 +56,8 @@ PUBLISHED = Recipe(
         TransformSettings("resize", {"rows": SIDE, "columns": SIDE}),
         TransformSettings("annotated_slices", {"middle": 1}),
     ),
-    augmentation=replace(
-        NO_CHANGE,
-        affine_probability=0.5,
-        rotation_degrees=15.0,
-        scale=(1.0, 1.0),
-        shear=0.0,
-        translation=0.1,
-        brightness_probability=0.5,
-        brightness=0.2,
+    augmentation=BatchgeneratorsSettings(
+        rotation_probability=0.5, translation=0.1, brightness_probability=0.5, brightness=(0.8, 1.2)
     ),
     foreground_oversampling=0.0,
     min_updates=1,
@@ -74,7 +67,7 @@ PUBLISHED = Recipe(
 ADAPTED = Recipe(
     "adapted",
     optimisers={"network": OptimiserSettings("adam", 4e-3, 0.0)},
-    batch=4,  # levels are learnt by looks: that takes many updates, not many slices in each
+    batch=4,  # per-level classification takes many updates, not many slices in each
     augmentation=AugmentationSettings(),
     learns="classes",
     transforms=(TransformSettings("annotated_slices"),),

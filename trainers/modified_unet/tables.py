@@ -1,16 +1,20 @@
-"""Table 2 of Ahmed et al. 2024: seven metrics per class and sequence, ours beside the published ones."""
+"""Table 2 of Ahmed et al. 2024: seven metrics per class and sequence, beside the published ones.
+
+Every slice is an image of its own, and a class is scored once over all slices: its pixels are counted together, and the
+distances of all its contours lie in one pool. So a slice counts by what it shows of the class.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from autospine import volumes
 from autospine.core.files import write_text
-from autospine.core.tables import Table, csv_text, markdown_page, mean_text
+from autospine.core.tables import NAN, Table, csv_text, markdown_page, mean_text
 from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.predict import output_scheme
@@ -25,6 +29,7 @@ from autospine.planning.splits import Subset
 
 FILE = "table_2"
 SCHEME = "semantic4"
+BACKGROUND = 0
 CLASSES = {0: "background", 3: "discs", 1: "vertebrae", 2: "canal"}  # in the paper's order
 METRICS = {
     "iou": "IoU",
@@ -68,13 +73,113 @@ NOTES = (
 
 
 @dataclass(frozen=True)
+class ClassScore:
+    """One class over all slices; NaN where no slice shows it.
+
+    Attributes:
+        slices: That show it, in prediction or reference.
+        iou, dice, precision, recall, f1: From the pixels of all slices, 0 to 1.
+        asd_mm: Mean distance of both contours to the other one, by length: the sum over both, divided by both lengths.
+        nsd: Share of the reference's contour nearer to the predicted one than the tolerance.
+    """
+
+    slices: int
+    iou: float
+    dice: float
+    asd_mm: float
+    nsd: float
+    precision: float
+    recall: float
+    f1: float
+
+
+class SliceScorer:
+    """Counts the pixels and measures the contours of slices, and scores their classes.
+
+    The background's contours are those of all structures together, so that the border of the image, which everybody
+    gets right, is none. Where only one of both masks shows a class, its contour is a slice's diagonal away.
+
+    Args:
+        classes: Labels to score, 0 for the background.
+        tolerance_mm: Of the NSD.
+    """
+
+    def __init__(self, classes: Sequence[int], tolerance_mm: float = 1.0) -> None:
+        self.classes, self.tolerance_mm = tuple(classes), tolerance_mm
+        self.counts = {label: Counts(0, 0, 0) for label in self.classes}
+        self.contours: dict[int, list[Surfaces]] = {label: [] for label in self.classes}
+
+    def add(self, prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
+        """Add one slice.
+
+        Args:
+            prediction: `(rows, columns)` labels.
+            reference: The same, same shape.
+            spacing: mm along both axes.
+        """
+        for label in self.classes:
+            masks = prediction == label, reference == label
+            counts, more = self.counts[label], overlap.count(*masks)
+            self.counts[label] = Counts(*(a + b for a, b in zip(astuple(counts), astuple(more), strict=True)))
+            if label == BACKGROUND:
+                masks = ~masks[0], ~masks[1]
+            if masks[0].any() or masks[1].any():
+                self.contours[label].append(_contours(*masks, spacing))
+
+    def score(self, label: int) -> ClassScore:
+        """Score one class over all slices so far."""
+        counts, contours = self.counts[label], self.contours[label]
+        asd, nsd = NAN, NAN
+        if contours:
+            pooled = _pooled(contours)
+            asd = _mean_distance(pooled)
+            nsd = reference_surface_recall(pooled, self.tolerance_mm) if len(pooled.reference_area) else 0.0
+        return ClassScore(
+            slices=len(contours),
+            iou=overlap.iou(counts),
+            dice=overlap.dice(counts),
+            asd_mm=asd,
+            nsd=nsd,
+            precision=overlap.precision(counts),
+            recall=overlap.recall(counts),
+            f1=overlap.f1(counts),
+        )
+
+
+def _contours(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> Surfaces:
+    """Measure both contours; where only one mask has one, the other is the slice's diagonal away."""
+    between = surfaces(prediction, reference, spacing)
+    if between is not None:
+        return between
+    either = prediction | reference
+    alone = surfaces(either, either, spacing)
+    lengths = np.empty(0) if alone is None else alone.reference_area
+    distances, none = np.full(len(lengths), diagonal(either.shape, spacing)), np.empty(0)
+    if prediction.any():
+        return Surfaces(distances, none, lengths, none)
+    return Surfaces(none, distances, none, lengths)
+
+
+def _pooled(contours: Sequence[Surfaces]) -> Surfaces:
+    names = ("to_reference", "to_prediction", "prediction_area", "reference_area")
+    return Surfaces(*(np.concatenate([getattr(contour, name) for contour in contours]) for name in names))
+
+
+def _mean_distance(between: Surfaces) -> float:
+    """Compute the paper's ASD (section 3.3), over the elements of both contours together."""
+    distances = np.concatenate([between.to_reference, between.to_prediction])
+    lengths = np.concatenate([between.prediction_area, between.reference_area])
+    return float(np.average(distances, weights=lengths))
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table.
 
     Attributes:
         sequence: "t1", "t2", "t2_SPACE", "unknown", or "all".
         name: Of the class.
-        score: Ours.
+        score: Of the trained network.
     """
 
     sequence: str
@@ -82,13 +187,13 @@ class Row:
     score: ClassScore
 
     def published(self, metric: str) -> float | None:
-        """The paper's figure, where it has one."""
+        """Return the paper's figure, or None."""
         line = PUBLISHED.get(self.sequence, {}).get(self.name)
         return None if line is None else line[list(METRICS).index(metric)]
 
 
 def write_table(folder: Path, subset: Subset, work: WorkFolder, scheme: LabelScheme, view_axis: int) -> None:
-    """Writes table_2.md and table_2.csv from the masks that were predicted.
+    """Write table_2.md and table_2.csv from the masks that were predicted.
 
     Args:
         folder: Of the predicted masks.
@@ -121,22 +226,21 @@ def _add(
     scheme: LabelScheme,
     view_axis: int,
 ) -> None:
-    """Takes the slices of one case."""
+    """Add the slices of one case to the scorers."""
     source = Path(work.load_sources()[case].mask)
-    reference = volumes.read_mask(source)
+    annotated = volumes.read_mask(source)
     written = output_scheme(get_scheme(SCHEME), scheme, None)
-    found = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array
-    ours = conversion(written, get_scheme(SCHEME)).apply(found, case)
-    change = conversion(scheme, get_scheme(SCHEME))
-    theirs = change.apply(reference.array, source)
-    if change.target.ignore_label is not None:
-        ignored = theirs == change.target.ignore_label
-        ours[ignored] = theirs[ignored] = 0
-    spacing = [mm for axis, mm in enumerate(reference.spacing) if axis != view_axis]
-    every = range(reference.array.shape[view_axis])
-    for k in subset.slices[case] if subset.slices is not None else every:
+    segmented = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array
+    prediction = conversion(written, get_scheme(SCHEME)).apply(segmented, case)
+    to_classes = conversion(scheme, get_scheme(SCHEME))
+    reference = to_classes.apply(annotated.array, source)
+    if to_classes.target.ignore_label is not None:
+        ignored = reference == to_classes.target.ignore_label
+        prediction[ignored] = reference[ignored] = 0
+    spacing = [mm for axis, mm in enumerate(annotated.spacing) if axis != view_axis]
+    for k in range(reference.shape[view_axis]) if subset.slices is None else subset.slices[case]:
         for scorer in scorers:
-            scorer.add(ours.take(k, view_axis), theirs.take(k, view_axis), spacing)
+            scorer.add(prediction.take(k, view_axis), reference.take(k, view_axis), spacing)
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -157,116 +261,7 @@ def _markdown(rows: Sequence[Row], subset: Subset) -> str:
 
 
 def _cells(row: Row) -> Iterator[str]:
-    """Ours, the paper's in brackets."""
+    """Yield each metric, the paper's in brackets."""
     for metric in METRICS:
-        ours, theirs = getattr(row.score, metric), row.published(metric)
-        yield mean_text(ours, digits=4) + ("" if theirs is None else f" ({theirs:.4f})")
-
-
-BACKGROUND = 0
-NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """One class over all slices; NaN where no slice shows it.
-
-    Attributes:
-        slices: That show it, in prediction or reference.
-        iou, dice, precision, recall, f1: From the pixels of all slices, 0 to 1.
-        asd_mm: Mean distance of both contours to the other one, by length: the sum over both, divided by both lengths.
-        nsd: Share of the reference's contour nearer to the predicted one than the tolerance.
-    """
-
-    slices: int
-    iou: float
-    dice: float
-    asd_mm: float
-    nsd: float
-    precision: float
-    recall: float
-    f1: float
-
-
-class SliceScorer:
-    """Collects slices and scores their classes.
-
-    The background's contours are those of all structures together, so that the border of the image, which everybody
-    gets right, is none. Where only one of both masks shows a class, its contour is a slice's diagonal away.
-
-    Args:
-        classes: Labels to score, 0 for the background.
-        tolerance_mm: Of the NSD.
-    """
-
-    def __init__(self, classes: Sequence[int], tolerance_mm: float = 1.0) -> None:
-        self.classes, self.tolerance_mm = tuple(classes), tolerance_mm
-        self.counts = {label: Counts(0, 0, 0) for label in self.classes}
-        self.contours: dict[int, list[Surfaces]] = {label: [] for label in self.classes}
-
-    def add(self, prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
-        """Takes one slice.
-
-        Args:
-            prediction: `(rows, columns)` labels.
-            reference: The same, same shape.
-            spacing: mm along both axes.
-        """
-        for label in self.classes:
-            ours, theirs = prediction == label, reference == label
-            self.counts[label] = _sum(self.counts[label], overlap.count(ours, theirs))
-            if label == BACKGROUND:
-                ours, theirs = ~ours, ~theirs
-            if ours.any() or theirs.any():
-                self.contours[label].append(_contours(ours, theirs, spacing))
-
-    def score(self, label: int) -> ClassScore:
-        """One class over all slices so far."""
-        counts, contours = self.counts[label], self.contours[label]
-        asd, nsd = NAN, NAN
-        if contours:
-            pooled = _pooled(contours)
-            asd = _mean_distance(pooled)
-            nsd = reference_surface_recall(pooled, self.tolerance_mm) if len(pooled.reference_area) else 0.0
-        return ClassScore(
-            slices=len(contours),
-            iou=overlap.iou(counts),
-            dice=overlap.dice(counts),
-            asd_mm=asd,
-            nsd=nsd,
-            precision=overlap.precision(counts),
-            recall=overlap.recall(counts),
-            f1=overlap.f1(counts),
-        )
-
-
-def _sum(first: Counts, second: Counts) -> Counts:
-    return Counts(
-        first.both + second.both,
-        first.prediction_only + second.prediction_only,
-        first.reference_only + second.reference_only,
-        first.neither + second.neither,
-    )
-
-
-def _contours(ours: np.ndarray, theirs: np.ndarray, spacing: Sequence[float]) -> Surfaces:
-    """Both contours; to one that is not there it is the slice's diagonal."""
-    between = surfaces(ours, theirs, spacing)
-    if between is not None:
-        return between
-    alone = surfaces(ours | theirs, ours | theirs, spacing)
-    lengths = np.empty(0) if alone is None else alone.reference_area
-    far, none = np.full(len(lengths), diagonal(ours.shape, spacing)), np.empty(0)
-    return Surfaces(far, none, lengths, none) if ours.any() else Surfaces(none, far, none, lengths)
-
-
-def _pooled(contours: Sequence[Surfaces]) -> Surfaces:
-    names = ("to_reference", "to_prediction", "prediction_area", "reference_area")
-    return Surfaces(*(np.concatenate([getattr(each, name) for each in contours]) for name in names))
-
-
-def _mean_distance(between: Surfaces) -> float:
-    """The paper's ASD (Ahmed et al. 2024, section 3.3): over the elements of both contours together."""
-    distances = np.concatenate([between.to_reference, between.to_prediction])
-    lengths = np.concatenate([between.prediction_area, between.reference_area])
-    return float(np.average(distances, weights=lengths))
+        published = row.published(metric)
+        yield mean_text(getattr(row.score, metric), digits=4) + ("" if published is None else f" ({published:.4f})")

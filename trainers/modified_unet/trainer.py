@@ -26,23 +26,18 @@ from typing import ClassVar
 
 from torch import nn
 
-from autospine.augmentation import AugmentationSettings
 from autospine.core.workspace import WorkFolder
 from autospine.networks.modified_unet import ModifiedUNet
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
-from autospine.planning.split_strategies import SplitSettings
+from autospine.planning.recipe import Recipe
 from autospine.planning.splits import Subset
-from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training.data import PatchSampler
 from autospine.training.losses.focal import FocalDice, inverse_root_weights
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.trainer import Options, Trainer
+from trainers.modified_unet.recipes import RECIPES
 from trainers.modified_unet.tables import write_table
-
-ROWS, COLUMNS = 640, 512
-LARGEST_RATIO = 55
 
 
 @dataclass(frozen=True)
@@ -71,62 +66,29 @@ class ModifiedUNetTrainer(Trainer):
     options: ModifiedUNetOptions
     widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512)
     width_multiple = 1
-    recipes: ClassVar[dict[str, Recipe]] = {
-        "adapted": Recipe(
-            "adapted",
-            optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0)},
-            augmentation=AugmentationSettings(),
-            learns="classes",
-            transforms=(TransformSettings("clean_masks"),),
-            checkpoint="best",
-            monitor="iou",
-            ema_decay=0.99,
-        ),
-        "published": Recipe(
-            "published",
-            epochs=100,
-            iterations_per_epoch=None,
-            optimisers={"network": OptimiserSettings("adam", 1e-3, 0.0, clip_norm=0.0)},
-            schedule=ScheduleSettings("constant", warmup=0.0),
-            learns="classes",
-            batch=8,
-            patch=(ROWS, COLUMNS),
-            transforms=(
-                TransformSettings("unit_range"),
-                TransformSettings("fit", {"rows": ROWS, "columns": COLUMNS}),
-                TransformSettings("clean_masks", {"published": 1}),
-                TransformSettings("filter_slices", {"max_ratio": LARGEST_RATIO}),
-            ),
-            foreground_oversampling=0.0,
-            patience=15,
-            checkpoint="best",
-            monitor="iou",
-            min_updates=1,
-            split=SplitSettings("slices", 0.8, 0.1, 0.1),
-        ),
-    }
+    recipes: ClassVar[dict[str, Recipe]] = RECIPES
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
         super().__init__(plan, recipe)
         self.class_weights: tuple[float, ...] | None = None  # known when the training cases are
 
     def shape(self) -> NetworkShape:
-        """Four poolings by two, whatever the plan."""
+        """Return the paper's stages: four poolings by two, whatever the plan."""
         return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """The paper's figure 7."""
+        """Build the network of the paper's figure 7."""
         return ModifiedUNet(shape, self.options.dropout)
 
     def fit_statistics(self, sampler: PatchSampler) -> None:
-        """Weighs classes by how rare they are on the slices that are trained on."""
+        """Weigh classes by how rare they are on the slices that are trained on."""
         self.class_weights = inverse_root_weights(sampler.class_counts())
 
     def loss(self) -> MultiTaskLoss:
-        """0.6 * focal + 0.4 * Dice."""
+        """Return 0.6 * focal + 0.4 * Dice."""
         loss = FocalDice(self.options.alpha, self.options.gamma, class_weights=self.class_weights)
         return MultiTaskLoss(self.encoding, self.plan.network_axes, loss)
 
     def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:
-        """Table 2, with the published figures beside ours."""
+        """Write table 2, with the published figures."""
         write_table(folder, subset, WorkFolder(work), self.plan.scheme, self.plan.view_axis or 0)

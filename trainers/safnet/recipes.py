@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autospine.augmentation import NO_CHANGE
+from autospine.augmentation import BatchgeneratorsSettings
 from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
 from autospine.planning.split_strategies import SplitSettings
 from autospine.preprocessing.transforms.base import TransformSettings
@@ -13,16 +13,13 @@ PLAN = "3d_volume"
 SLICES, ROWS, COLUMNS = 18, 256, 128
 SPLIT = SplitSettings("patient", 138, 4, 30, folds=5)
 
-AUGMENTATION = replace(  # rotation, contrast and elastic deformation; how much is ours
-    NO_CHANGE,
-    affine_probability=0.5,
+AUGMENTATION = BatchgeneratorsSettings(  # rotation, contrast and elastic deformation; the paper gives no numbers
+    rotation_probability=0.5,
     rotation_degrees=10.0,
-    scale=(1.0, 1.0),
-    shear=0.0,
-    translation=0.0,
     elastic_probability=0.3,
+    elastic_alpha=(0.0, 150.0),  # displacements of 2 pixels in the standard deviation, at most
     contrast_probability=0.5,
-    contrast=(0.75, 1.25),
+    mirror=False,
 )
 
 PUBLISHED = Recipe(

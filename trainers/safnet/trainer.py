@@ -9,7 +9,7 @@ Where the paper is silent or contradicts itself:
 - The best checkpoint, and the plateau of the learning rate, watch mean Dice on the validation cases; the paper says
   accuracy, which the background rules. `published_literal` takes accuracy.
 - Augmentation is named, not measured: rotation by up to 10 degrees, contrast by up to a quarter, elastic displacement
-  by up to 4 mm that cannot fold.
+  of 2 pixels in the standard deviation, at most.
 - "138, 4 and 30 samples": in proportion elsewhere, by patient, one at least for each part.
 - A batch of 8 that does not fit into the memory is worked through in micro-batches whose gradients are added up.
   The statistics of batch normalisation are then those of a micro-batch, not of all 8. (The paper's two GPUs halved
@@ -71,7 +71,7 @@ class SAFNetTrainer(Trainer):
         "adapted": Recipe(
             "adapted",
             optimisers={"network": OptimiserSettings("adam", 4e-3, 1e-4)},
-            batch=1,  # levels are learnt by looks: that takes many updates, not many volumes in each
+            batch=1,  # per-level classification takes many updates, not many volumes in each
             augmentation=AugmentationSettings(elastic_probability=0.2),
             learns="classes",
             ema_decay=0.99,

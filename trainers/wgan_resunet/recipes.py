@@ -1,14 +1,12 @@
 """How Liu et al. 2024 prepare, split and train on axial slices: for `wgan_resunet`, and for what it is compared with.
 
 The paper's table 1 gives sizes, batches and epochs of its comparators. All else is as for `wgan_resunet`, so that
-networks are compared on the same slices; optimiser and learning rate of the comparators are *ours*, the generator's.
+networks are compared on the same slices; optimiser and learning rate of the comparators are the generator's.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from autospine.augmentation import NO_CHANGE
+from autospine.augmentation import BatchgeneratorsSettings
 from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
 from autospine.planning.split_strategies import SplitSettings
 from autospine.preprocessing.transforms.base import TransformSettings
@@ -16,11 +14,13 @@ from autospine.preprocessing.transforms.base import TransformSettings
 PLAN = "2d_axial"
 DERIVATION = TransformSettings("derive_axial4")
 ADAM = OptimiserSettings("adam", 1e-4, 0.0, clip_norm=0.0)
-ROTATION_AND_CROPPING = replace(NO_CHANGE, affine_probability=0.7, scale=(1.0, 1.25), shear=0.0)
+ROTATION_AND_CROPPING = BatchgeneratorsSettings(
+    rotation_probability=0.7, scale_probability=0.7, scale=(0.8, 1.0), mirror=False
+)
 
 
 def published(side: int, batch: int, optimisers: dict[str, OptimiserSettings] | None = None) -> Recipe:
-    """A recipe as the paper's table 1 has it.
+    """Return a recipe as the paper's table 1 has it.
 
     Args:
         side: Pixels of the square slices.

@@ -1,4 +1,4 @@
-"""Tables 2 to 4 of Liu et al. 2024: Dice, Hausdorff distance, mean IoU and PPV by structure, ours beside theirs."""
+"""Tables 2 to 4 of Liu et al. 2024: Dice, Hausdorff distance, mean IoU and PPV by structure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autospine import volumes
 from autospine.core.files import write_text
-from autospine.core.tables import Table, csv_text, markdown_page, mean_text
+from autospine.core.tables import NAN, Table, csv_text, markdown_page, mean_text
 from autospine.core.workspace import WorkFolder
 from autospine.inference.predict import output_scheme
 from autospine.inference.run import mask_suffix
@@ -20,15 +19,13 @@ from autospine.labels.conversion import conversion, get_scheme
 from autospine.metrics import overlap, surface
 from autospine.planning.split_strategies import LEAK
 from autospine.planning.splits import Subset
-
-if TYPE_CHECKING:
-    from autospine.training.trainer import Trainer
-
+from autospine.training.trainer import Trainer
 
 FILE = "tables_2_to_4"
 SCHEME = "axial4"
 STRUCTURES = {1: "vertebral body", 2: "vertebral foramen", 3: "lamina"}  # tables 2, 3 and 4
 WORDS = {"dice": "Dice %", "hd_mm": "HD mm", "hd95_mm": "HD95 mm", "mean_iou": "mean IoU %", "ppv": "PPV %"}
+METRICS = tuple(WORDS)
 PERCENT = ("dice", "mean_iou", "ppv")
 PRINTED = ("dice", "hd_mm", "mean_iou", "ppv")  # columns of the paper
 Figures = tuple[float, float]  # mean and standard deviation
@@ -61,7 +58,7 @@ PUBLISHED: Mapping[str, Mapping[str, Sequence[Figures]]] = {
 NOTES = (
     "Every axial slice is an image of its own; mean and standard deviation over the slices on which prediction or "
     "reference shows the structure.",
-    "One-sided slices, on which only one of both shows it, have Dice 0, PPV 0 and distances of the slice's diagonal.",
+    "Unmatched slices, on which only one of both shows it, have Dice 0, PPV 0 and distances of the slice's diagonal.",
     "The paper's rows are those of its tables 2 to 4, on its own slices. It does not say what it took the mean over.",
     "Its equation 16 is the maximal Hausdorff distance, its text speaks of 95 %: ours are both.",
     "Its mean IoU lies above its Dice, which the IoU of a structure alone cannot: ours is the mean of the structure's "
@@ -69,74 +66,6 @@ NOTES = (
     "The body's PPV stands as 96.8, 98.8 +- 1.2 and 98.8 +- 0.2 in three places of the paper, its HD's deviation as "
     "2.4 and 0.4.",
 )
-
-
-def write_table(trainer: Trainer, folder: Path, subset: Subset, work: Path) -> None:
-    """Writes tables_2_to_4.md and tables_2_to_4.csv from the masks that were predicted.
-
-    Args:
-        trainer: Knows the labels of both masks.
-        folder: Of the predicted masks.
-        subset: The cases, or slices, that are scored.
-        work: The work folder, for the references.
-    """
-    scores = [score for case in subset.cases for score in case_scores(trainer, folder, case, subset, work)]
-    found = {name: summarise(scores, label) for label, name in STRUCTURES.items()}
-    write_text(folder / f"{FILE}.csv", _csv(found))
-    write_text(folder / f"{FILE}.md", _markdown(found, subset))
-
-
-def case_scores(trainer: Trainer, folder: Path, case: str, subset: Subset, work: Path) -> list[AxialScore]:
-    """Scores of one case's slices, or of those that the part has of it."""
-    source = Path(WorkFolder(work).load_sources()[case].mask)
-    reference = volumes.read_mask(source)
-    target = get_scheme(SCHEME)
-    back = conversion(trainer.prepared.scheme, target)
-    theirs = back.apply(trainer.reference(reference.array, source), source)
-    written = output_scheme(trainer.label_scheme, trainer.plan.scheme, None)
-    found = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array
-    ours = conversion(written, target).apply(found, case)
-    axis = trainer.plan.view_axis or 0
-    scores = score_slices(ours, theirs, reference.spacing, tuple(STRUCTURES), axis, back.target.ignore_label)
-    return scores if subset.slices is None else [each for each in scores if each.slice in subset.slices[case]]
-
-
-def _csv(found: Mapping[str, AxialSummary]) -> str:
-    rows: list[list[object]] = []
-    for name, ours in found.items():
-        figures = [_shown(side, m) for m in METRICS for side in (ours.means, ours.deviations)]
-        rows.append([name, "ours", ours.slices, ours.one_sided, *figures])
-        for model, row in PUBLISHED[name].items():
-            theirs = dict(zip(PRINTED, row, strict=True))
-            rows.append([name, f"{model} (paper)", "", "", *(x for m in METRICS for x in theirs.get(m, ("", "")))])
-    columns = [f"{name}{end}" for name in METRICS for end in ("", "_sd")]
-    return csv_text(["structure", "model", "slices", "one_sided", *columns], rows)
-
-
-def _shown(values: Mapping[str, float], metric: str) -> float:
-    return 100 * values[metric] if metric in PERCENT else values[metric]
-
-
-def _markdown(found: Mapping[str, AxialSummary], subset: Subset) -> str:
-    tables = []
-    for number, (name, ours) in enumerate(found.items(), start=2):
-        rows = [("model", *WORDS.values())]
-        rows.append(("this one", *(_cell(_shown(ours.means, m), _shown(ours.deviations, m)) for m in METRICS)))
-        for model, row in PUBLISHED[name].items():
-            theirs = dict(zip(PRINTED, row, strict=True))
-            rows.append((f"{model} (paper)", *(_cell(*theirs[m]) if m in theirs else "" for m in METRICS)))
-        title = f"Table {number}: {name}, {ours.slices} slices, {ours.one_sided} of them one-sided"
-        tables.append(Table(title, tuple(rows)).as_section())
-    notes = NOTES if subset.slices is None else (*NOTES, f"WARNING: {LEAK}.")
-    return markdown_page("Tables 2 to 4", [f"{subset.name}: {len(subset.cases)} cases", *tables], notes)
-
-
-def _cell(mean: float, deviation: float) -> str:
-    return mean_text(mean, deviation, digits=1)
-
-
-NAN = float("nan")
-METRICS = ("dice", "hd_mm", "hd95_mm", "mean_iou", "ppv")
 
 
 @dataclass(frozen=True)
@@ -173,7 +102,7 @@ def score_slices(
     axis: int = 1,
     ignore_label: int | None = None,
 ) -> list[AxialScore]:
-    """Scores every slice of a case.
+    """Score every slice of a case.
 
     Args:
         prediction: `(slices, rows, columns)` labels.
@@ -189,32 +118,32 @@ def score_slices(
     """
     if ignore_label is not None and set(np.unique(reference)) - {0} == {ignore_label}:
         return []
-    open_ = np.zeros(reference.shape, bool) if ignore_label is None else reference == ignore_label
     in_plane = [mm for k, mm in enumerate(spacing) if k != axis]
-    found = []
+    scores = []
     for k in range(reference.shape[axis]):
-        known = ~open_.take(k, axis)
-        ours, theirs = (mask.take(k, axis) * known for mask in (prediction, reference))
-        shown = [label for label in labels if (ours == label).any() or (theirs == label).any()]
-        found += [_score(k, label, ours == label, theirs == label, known, in_plane) for label in shown]
-    return found
+        true = reference.take(k, axis)  # (rows, columns)
+        known = np.ones(true.shape, bool) if ignore_label is None else true != ignore_label
+        predicted, true = prediction.take(k, axis) * known, true * known
+        shown = [label for label in labels if (predicted == label).any() or (true == label).any()]
+        scores += [_score(k, label, predicted == label, true == label, known, in_plane) for label in shown]
+    return scores
 
 
 def _score(
-    k: int, label: int, ours: np.ndarray, theirs: np.ndarray, known: np.ndarray, spacing: Sequence[float]
+    k: int, label: int, prediction: np.ndarray, reference: np.ndarray, known: np.ndarray, spacing: Sequence[float]
 ) -> AxialScore:
-    """Scores one structure of one slice from its boolean masks, both empty where nothing is `known`."""
-    counts = overlap.count(ours[known], theirs[known])
+    """Score one structure of one slice from its boolean masks, both empty where nothing is `known`."""
+    counts = overlap.count(prediction[known], reference[known])
     rest = overlap.Counts(counts.neither, counts.reference_only, counts.prediction_only, counts.both)
-    between = surface.surfaces(ours, theirs, spacing)
-    far = surface.diagonal(ours.shape, spacing)
+    between = surface.surfaces(prediction, reference, spacing)
+    diagonal = surface.diagonal(reference.shape, spacing)
     return AxialScore(
         slice=k,
         label=label,
         both=between is not None,
         dice=overlap.dice(counts),
-        hd_mm=far if between is None else surface.hausdorff_distance(between),
-        hd95_mm=far if between is None else surface.hausdorff_distance(between, 95),
+        hd_mm=diagonal if between is None else surface.hausdorff_distance(between),
+        hd95_mm=diagonal if between is None else surface.hausdorff_distance(between, 95),
         mean_iou=overlap.mean_iou((counts, rest)),
         ppv=overlap.precision(counts),
     )
@@ -226,24 +155,87 @@ class AxialSummary:
 
     Attributes:
         slices: That at least one mask shows it on.
-        one_sided: Of these, those that only one mask shows it on.
+        unmatched: Of these, those that only one mask shows it on.
         means: By metric; NaN without slices.
         deviations: Standard deviations (n - 1); NaN below two slices.
     """
 
     slices: int
-    one_sided: int
+    unmatched: int
     means: dict[str, float]
     deviations: dict[str, float]
 
 
 def summarise(scores: Iterable[AxialScore], label: int) -> AxialSummary:
-    """The mean over slices of one structure."""
+    """Compute mean and deviation over the slices of one structure."""
     chosen = [score for score in scores if score.label == label]
     values = {metric: [getattr(score, metric) for score in chosen] for metric in METRICS}
     return AxialSummary(
         slices=len(chosen),
-        one_sided=sum(not score.both for score in chosen),
-        means={metric: mean(each) if each else NAN for metric, each in values.items()},
-        deviations={metric: stdev(each) if len(each) > 1 else NAN for metric, each in values.items()},
+        unmatched=sum(not score.both for score in chosen),
+        means={metric: mean(of_metric) if of_metric else NAN for metric, of_metric in values.items()},
+        deviations={metric: stdev(of_metric) if len(of_metric) > 1 else NAN for metric, of_metric in values.items()},
     )
+
+
+def write_table(trainer: Trainer, folder: Path, subset: Subset, work: Path) -> None:
+    """Write tables_2_to_4.md and tables_2_to_4.csv from the masks that were predicted.
+
+    Args:
+        trainer: Knows the labels of both masks.
+        folder: Of the predicted masks.
+        subset: The cases, or slices, that are scored.
+        work: The work folder, for the references.
+    """
+    scores = [score for case in subset.cases for score in case_scores(trainer, folder, case, subset, work)]
+    summaries = {name: summarise(scores, label) for label, name in STRUCTURES.items()}
+    write_text(folder / f"{FILE}.csv", _csv(summaries))
+    write_text(folder / f"{FILE}.md", _markdown(summaries, subset))
+
+
+def case_scores(trainer: Trainer, folder: Path, case: str, subset: Subset, work: Path) -> list[AxialScore]:
+    """Score the slices of one case, or those that the subset has of it."""
+    source = Path(WorkFolder(work).load_sources()[case].mask)
+    annotated = volumes.read_mask(source)
+    to_structures = conversion(trainer.prepared.scheme, get_scheme(SCHEME))
+    reference = to_structures.apply(trainer.reference(annotated.array, source), source)
+    written = output_scheme(trainer.label_scheme, trainer.plan.scheme, None)
+    segmented = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array
+    prediction = conversion(written, get_scheme(SCHEME)).apply(segmented, case)
+    axis, ignore_label = trainer.plan.view_axis or 0, to_structures.target.ignore_label
+    scores = score_slices(prediction, reference, annotated.spacing, tuple(STRUCTURES), axis, ignore_label)
+    return scores if subset.slices is None else [score for score in scores if score.slice in subset.slices[case]]
+
+
+def _csv(summaries: Mapping[str, AxialSummary]) -> str:
+    rows: list[list[object]] = []
+    for name, summary in summaries.items():
+        figures = [_shown(side, m) for m in METRICS for side in (summary.means, summary.deviations)]
+        rows.append([name, "this one", summary.slices, summary.unmatched, *figures])
+        for model, row in PUBLISHED[name].items():
+            printed = dict(zip(PRINTED, row, strict=True))
+            rows.append([name, f"{model} (paper)", "", "", *(x for m in METRICS for x in printed.get(m, ("", "")))])
+    columns = [f"{name}{end}" for name in METRICS for end in ("", "_sd")]
+    return csv_text(["structure", "model", "slices", "unmatched", *columns], rows)
+
+
+def _shown(values: Mapping[str, float], metric: str) -> float:
+    return 100 * values[metric] if metric in PERCENT else values[metric]
+
+
+def _markdown(summaries: Mapping[str, AxialSummary], subset: Subset) -> str:
+    tables = []
+    for number, (name, summary) in enumerate(summaries.items(), start=2):
+        rows = [("model", *WORDS.values())]
+        rows.append(("this one", *(_cell(_shown(summary.means, m), _shown(summary.deviations, m)) for m in METRICS)))
+        for model, row in PUBLISHED[name].items():
+            printed = dict(zip(PRINTED, row, strict=True))
+            rows.append((f"{model} (paper)", *(_cell(*printed[m]) if m in printed else "" for m in METRICS)))
+        title = f"Table {number}: {name}, {summary.slices} slices, {summary.unmatched} of them unmatched"
+        tables.append(Table(title, tuple(rows)).as_section())
+    notes = NOTES if subset.slices is None else (*NOTES, f"WARNING: {LEAK}.")
+    return markdown_page("Tables 2 to 4", [f"{subset.name}: {len(subset.cases)} cases", *tables], notes)
+
+
+def _cell(mean: float, deviation: float) -> str:
+    return mean_text(mean, deviation, digits=1)

@@ -172,6 +172,14 @@ def test_where_nothing_is_split_nothing_is_enlarged_before(
     assert [member.options.enlarge for member, _ in untrained.members] == ["after"] * len(MEMBERS)
 
 
+def test_rotation_flip_translation_and_brightness_augment(tiny_work: WorkFolder) -> None:
+    settings = made(tiny_work).augmentation()
+    assert settings is not None
+    used = {name for name, value in vars(settings).items() if name.endswith("_probability") and value}
+    assert used == {"rotation_probability", "brightness_probability"}
+    assert (settings.translation, settings.mirror_axes) == (0.1, (-1,))
+
+
 def test_vertical_flips_are_off_unless_asked_for(tiny_work: WorkFolder) -> None:
     for flips, axes in (("none", ()), ("horizontal", (-1,)), ("vertical", (-2,)), ("both", (-2, -1))):
         settings = made(tiny_work, flips=flips).augmentation()

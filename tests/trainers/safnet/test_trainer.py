@@ -81,8 +81,8 @@ def test_only_rotation_contrast_and_elastic_displacement_augment(tiny_work: Work
     assert settings is not None
     assert settings.mirror_axes == ()
     used = {name for name, value in vars(settings).items() if name.endswith("_probability") and value}
-    assert used == {"affine_probability", "elastic_probability", "contrast_probability"}
-    assert (settings.scale, settings.shear, settings.translation) == ((1.0, 1.0), 0.0, 0.0)
+    assert used == {"rotation_probability", "elastic_probability", "contrast_probability"}
+    assert settings.translation == 0
 
 
 def test_the_adapted_recipe_is_free_to_choose_a_width(tiny_work: WorkFolder) -> None:

@@ -50,7 +50,7 @@ def test_a_slice_that_one_mask_shows_is_scored_as_wrong() -> None:
     assert (second.dice, second.ppv, second.both) == (0, 0, False)
     assert second.hd_mm == pytest.approx(np.hypot(SIDE, SIDE))
     found = summarise((first, second), 1)
-    assert (found.slices, found.one_sided) == (2, 1)
+    assert (found.slices, found.unmatched) == (2, 1)
     assert found.means["dice"] == 0.5
     assert found.deviations["dice"] == pytest.approx(np.std([0, 1], ddof=1))
     assert summarise((first, second), 2).slices == 0
