@@ -22,11 +22,11 @@ class DeepLabV3Trainer(UNetTrainer):
     widths: ClassVar[tuple[int, ...]] = (64,) * STAGES  # of the stem
 
     def shape(self) -> NetworkShape:
-        """ResNet-50 whatever the plan, strided along the plan's axes."""
+        """Return ResNet-50's stages, strided along the plan's axes."""
         plan = super().shape()
         one = (1,) * plan.dimension
         return plan.with_stages(self.widths, (plan.strides + (one,) * STAGES)[:STAGES])
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """The stem's width is the first of the shape's."""
+        """Build the network; the stem's width is the first of the shape's."""
         return DeepLabV3(shape)

@@ -19,5 +19,5 @@ class ResUNetTrainer(UNetTrainer):
     recipes: ClassVar[dict[str, Recipe]] = {"adapted": ADAPTED}
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """Residual units on the plan's stages."""
+        """Build residual units on the plan's stages."""
         return ResUNet(shape)

@@ -22,7 +22,7 @@ class UNetPlusPlusTrainer(UNetTrainer):
     recipes: ClassVar[dict[str, Recipe]] = {"adapted": ADAPTED}
 
     def shape(self) -> NetworkShape:
-        """The plan's, at most five stages deep."""
+        """Return the plan's shape, at most five stages deep."""
         plan = super().shape()
         return replace(
             plan,
@@ -32,5 +32,5 @@ class UNetPlusPlusTrainer(UNetTrainer):
         )
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """The nested network."""
+        """Build the nested network."""
         return UNetPlusPlus(shape)

@@ -1,4 +1,4 @@
-"""The ablation of Yilihamu et al. 2023, table 2: the base network, each part alone, and all."""
+"""The ablation of Yilihamu et al. 2023, table 2: the base network, each component alone, and all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from autospine.ablation.scores import MEAN
 from autospine.ablation.variants import Ablation, Layout, Variant
 
 
-def _variant(name: str, title: str, dice: tuple[float, float], *parts: str) -> Variant:
-    """A variant with the parts named."""
-    options = {part: part in parts for part in ("pyramid", "fusion", "attention")}
+def _variant(name: str, title: str, dice: tuple[float, float], *components: str) -> Variant:
+    """Return a variant with the components named."""
+    options = {name: name in components for name in ("pyramid", "fusion", "attention")}
     return Variant(name, title, options, {"dice": {MEAN: dice}}, "base" if name != "base" else None)
 
 

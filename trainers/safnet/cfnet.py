@@ -20,11 +20,11 @@ class CFNetTrainer(UNetTrainer):
     widths: ClassVar[tuple[int, ...]] = (32, 32, 64, 128, 256, 512)  # image, stem twice, three scales
 
     def shape(self) -> NetworkShape:
-        """Six stages whatever the plan, strided along the plan's axes."""
+        """Return six stages, whatever the plan, strided along the plan's axes."""
         plan, stages = super().shape(), len(self.widths)
         one = (1,) * plan.dimension
         return plan.with_stages(self.widths, (plan.strides + (one,) * stages)[:stages])
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """Stem, first group and cascade."""
+        """Build stem, first group and cascade."""
         return CFNet(shape)

@@ -1,4 +1,4 @@
-"""Table 1 of Yilihamu et al. 2023: mean Dice over structures, fold by fold, ours beside the published figures."""
+"""Table 1 of Yilihamu et al. 2023: mean Dice over structures, fold by fold, beside the published figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainers.safnet.recipes import COMPARED, PUBLISHED
 FILE = "table_1"
 SCHEME = "mrspineseg18"
 FOLD = "fold_"
-PARTS = ("test", "validation")  # what is scored, the first that there is
+SUBSETS = ("test", "validation")  # what is scored, the first that there is
 ABSENT = "absent"
 PARTIAL = re.compile("_(pyramid|fusion|attention)-false")  # in the name of a folder: not the whole SAFNet
 OWN = re.compile("_(all$|loss-(binary|cross_entropy)|(pyramid|fusion|attention)-true)")  # of SAFNet's names alone
@@ -56,7 +56,7 @@ class FoldScore:
 
     @property
     def figure(self) -> Figure | None:
-        """Mean and standard deviation (n - 1) over the structures; None if there are none."""
+        """Return mean and standard deviation (n - 1) over the structures; None if there are none."""
         values = list(self.dice.values())
         return (mean(values), stdev(values) if len(values) > 1 else 0.0) if values else None
 
@@ -65,43 +65,41 @@ Folds = Mapping[int, FoldScore]
 
 
 def write_table(folder: Path) -> None:
-    """Writes table_1.md and table_1.csv above SAFNet's folds, of all that are scored, its own or a comparator's.
+    """Write table_1.md and table_1.csv above SAFNet's folds, of all that are scored, its own or a comparator's.
 
     Args:
-        folder: Of one fold's masks and scores: models/<trainer>/<plan>/<recipe>/fold_<k>/<part>. Nothing is written
-            for other parts, such as held-out cases, and while SAFNet itself is not there.
+        folder: Of one fold's masks and scores: models/<trainer>/<plan>/<recipe>/fold_<k>/<subset>. Nothing is written
+            for other subsets, such as held-out cases, and while SAFNet itself is not there.
     """
-    if folder.name not in PARTS or not folder.parent.name.startswith(FOLD):
+    if folder.name not in SUBSETS or not folder.parent.name.startswith(FOLD):
         return
     recipe = folder.parents[1]
-    for ours in sorted((recipe.parents[2] / "safnet" / recipe.parent.name).glob("*")):
-        if (
-            not PARTIAL.search(ours.name)
-            and recipe in (there := places(ours)).values()
-            and (found := scored_folds(ours))
-        ):
-            every = {name: found if place == ours else scored_folds(place) for name, place in there.items()}
-            write_text(ours / f"{FILE}.md", _markdown(every))
-            write_text(ours / f"{FILE}.csv", _csv(every))
+    for safnet in sorted((recipe.parents[2] / "safnet" / recipe.parent.name).glob("*")):
+        if PARTIAL.search(safnet.name) or recipe not in (folders := recipe_folders(safnet)).values():
+            continue
+        scores = {name: scored_folds(folder) for name, folder in folders.items()}
+        if scores["safnet"]:
+            write_text(safnet / f"{FILE}.md", _markdown(scores))
+            write_text(safnet / f"{FILE}.csv", _csv(scores))
 
 
-def places(recipe: Path) -> dict[str, Path]:
-    """Each method's recipe folder, given SAFNet's: of the same split and sequence, without SAFNet's own options."""
+def recipe_folders(recipe: Path) -> dict[str, Path]:
+    """Return each method's recipe folder, given SAFNet's: of the same split and sequence, without SAFNet's options."""
     models, plan, name = recipe.parents[2], recipe.parent.name, recipe.name
-    own = next((each for each in ("published_literal", PUBLISHED.name) if name.startswith(each)), "")
-    theirs = (COMPARED.name if own else "") + OWN.sub("", name.removeprefix(own))
-    return {trainer: recipe if trainer == "safnet" else models / trainer / plan / theirs for trainer in METHODS}
+    own = next((start for start in ("published_literal", PUBLISHED.name) if name.startswith(start)), "")
+    compared = (COMPARED.name if own else "") + OWN.sub("", name.removeprefix(own))
+    return {trainer: recipe if trainer == "safnet" else models / trainer / plan / compared for trainer in METHODS}
 
 
 def scored_folds(recipe: Path) -> dict[int, FoldScore]:
-    """Scores of the numbered folds in a recipe's folder."""
-    found = {}
+    """Read the scores of the numbered folds in a recipe's folder."""
+    scores = {}
     for fold in recipe.glob(f"{FOLD}*"):
         number = fold.name.removeprefix(FOLD)
-        summaries = [path for part in PARTS if (path := fold / part / "summary.json").exists()]
+        summaries = [path for subset in SUBSETS if (path := fold / subset / "summary.json").exists()]
         if number.isdecimal() and summaries:  # others: fold_all, or one that its owner has renamed
-            found[int(number)] = _score(summaries[0])
-    return dict(sorted(found.items()))
+            scores[int(number)] = _score(summaries[0])
+    return dict(sorted(scores.items()))
 
 
 def _score(summary: Path) -> FoldScore:
@@ -111,17 +109,18 @@ def _score(summary: Path) -> FoldScore:
     return FoldScore({key: 100 * value for key, value in dice.items() if key in known and value is not None})
 
 
-def _markdown(found: Mapping[str, Folds]) -> str:
-    numbers = _folds(found)
+def _markdown(scores: Mapping[str, Folds]) -> str:
+    numbers = _folds(scores)
     names = [f"fold {k + 1}" for k in numbers]
     rows = []
     for trainer, (method, published) in METHODS.items():
-        cells = [_cell(_figure(found[trainer], k), _published(published, k)) for k in numbers]
-        ours = [figure[0] for k in numbers if (figure := _figure(found[trainer], k))]
-        overall = f"{mean(ours):.2f}" if ours else NONE
+        reached = [_figure(scores[trainer], k) for k in numbers]
+        cells = [_cell(figure, _published(published, k)) for figure, k in zip(reached, numbers, strict=True)]
+        means = [figure[0] for figure in reached if figure]
+        overall = f"{mean(means):.2f}" if means else NONE
         rows.append((method, *cells, f"{overall} ({mean(value for value, _ in published):.2f})"))
     methods = Table("", (("method", *names, "mean"), *rows))
-    structures = Table("SAFNet, ours, by structure", (("structure", *names), *_structures(found["safnet"], numbers)))
+    structures = Table("This SAFNet by structure", (("structure", *names), *_structures(scores["safnet"], numbers)))
     return markdown_page("Table 1", [methods.as_markdown(), structures.as_section()], NOTES)
 
 
@@ -132,9 +131,9 @@ def _structures(folds: Folds, numbers: Sequence[int]) -> Iterator[tuple[str, ...
         yield (anatomy.name, *cells)
 
 
-def _folds(found: Mapping[str, Folds]) -> list[int]:
-    """The paper's five, and those that a split of one's own has besides."""
-    return sorted({*range(len(METHODS["safnet"][1])), *(k for folds in found.values() for k in folds)})
+def _folds(scores: Mapping[str, Folds]) -> list[int]:
+    """Return the paper's five folds, and those that a split of one's own has besides."""
+    return sorted({*range(len(METHODS["safnet"][1])), *(k for folds in scores.values() for k in folds)})
 
 
 def _figure(folds: Folds, fold: int) -> Figure | None:
@@ -145,15 +144,15 @@ def _published(figures: Sequence[Figure], fold: int) -> Figure | None:
     return figures[fold] if fold < len(figures) else None
 
 
-def _cell(ours: Figure | None, theirs: Figure | None) -> str:
-    text = NONE if ours is None else mean_text(*ours)
-    return text if theirs is None else f"{text} ({mean_text(*theirs)})"
+def _cell(reached: Figure | None, published: Figure | None) -> str:
+    text = mean_text(*reached) if reached else NONE
+    return text if published is None else f"{text} ({mean_text(*published)})"
 
 
-def _csv(found: Mapping[str, Folds]) -> str:
+def _csv(scores: Mapping[str, Folds]) -> str:
     rows = []
     for trainer, (method, published) in METHODS.items():
-        for k in _folds(found):
-            ours, theirs = _figure(found[trainer], k), _published(published, k)
-            rows.append([method, k + 1, *(ours or ("", "")), *(theirs or ("", ""))])
+        for k in _folds(scores):
+            figures = _figure(scores[trainer], k), _published(published, k)
+            rows.append([method, k + 1, *(cell for figure in figures for cell in figure or ("", ""))])
     return csv_text(["method", "fold", "mean", "deviation", "published_mean", "published_deviation"], rows)

@@ -83,11 +83,11 @@ class SAFNetTrainer(Trainer):
     }
 
     def shape(self) -> NetworkShape:
-        """Halved in-plane four times, never across slices, whatever the plan."""
+        """Return stages halved in-plane four times, never across slices, whatever the plan."""
         return super().shape().with_stages(self.widths, STRIDES)
 
     def width_options(self) -> Sequence[NetworkShape]:
-        """A quarter to all of the width where the recipe is free; the paper's alone where it is not."""
+        """Return a quarter to all of the width where the recipe is free; the paper's alone where it is not."""
         full = self.shape()
         if self.recipe.patch:
             return (full,)
@@ -104,7 +104,7 @@ class SAFNetTrainer(Trainer):
         return SAFNetComponents(self.options.pyramid, self.options.fusion, self.options.attention)
 
     def loss(self) -> MultiTaskLoss:
-        """Cross-entropy, with Dice beside it where the recipe weighs that; or equation 9."""
+        """Return cross-entropy, with Dice beside it where the recipe weighs that; or equation 9."""
         if self.options.loss == "cross_entropy":
             return super().loss()
         return MultiTaskLoss(self.encoding, self.plan.network_axes, BinaryCrossEntropy())

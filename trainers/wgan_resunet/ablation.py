@@ -20,22 +20,22 @@ Row = Sequence[Figures]  # body, foramen, lamina
 def _variant(
     name: str,
     title: str,
-    parts: dict[str, Any],
+    components: dict[str, Any],
     dice: Row,
     hd: Row,
     iou: Row,
     ppv: Row,
     builds_on: str | None = None,
 ) -> Variant:
-    """A variant with the parts named; all others are left out."""
+    """Return a variant with the components named; all others are left out."""
     nothing = {"residual": False, "dilated": False, "attention": "none", "adversarial": False}
     rows = {"dice": dice, "hd_mm": hd, "mean_iou": iou, "ppv": ppv}
     published = {metric: dict(zip(STRUCTURES.values(), row, strict=True)) for metric, row in rows.items()}
-    return Variant(name, title, {**nothing, **parts}, published, builds_on)
+    return Variant(name, title, {**nothing, **components}, published, builds_on)
 
 
 def measure(trainer: Trainer, folder: Path, subset: Subset, work: Path) -> Iterator[Score]:
-    """Slice by slice, as tables 2 to 4."""
+    """Score slice by slice, as tables 2 to 4 do."""
     for case in subset.cases:
         for score in case_scores(trainer, folder, case, subset, work):
             values = {metric: getattr(score, metric) for metric in METRICS}

@@ -24,10 +24,10 @@ class DeepLabV3PlusTrainer(DeepLabV3Trainer):
     }
 
     def shape(self) -> NetworkShape:
-        """Output stride 16 along both axes where the recipe brings slices to square pixels; else along the plan's."""
+        """Return output stride 16 along both axes of slices of square pixels; else along the plan's."""
         shape = super().shape()
         return shape.with_stages(self.widths) if PLAN in self.recipe.plans else shape
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """The stem's width is the first of the shape's."""
+        """Build the network; the stem's width is the first of the shape's."""
         return DeepLabV3Plus(shape)

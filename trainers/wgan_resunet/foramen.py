@@ -16,7 +16,7 @@ NAMED = (Kind.BODY, Kind.LAMINA)
 
 
 def lacks_foramen(scheme: LabelScheme, shown: Collection[int]) -> bool:
-    """Whether labels name bodies or laminae themselves, and a canal in the foramen's place."""
+    """Return whether labels name bodies or laminae themselves, and a canal in place of the foramen."""
 
     def show(*kinds: Kind) -> bool:
         return bool(set(labels_of(scheme, *kinds)) & set(shown))
@@ -25,7 +25,7 @@ def lacks_foramen(scheme: LabelScheme, shown: Collection[int]) -> bool:
 
 
 def derive_foramen(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask") -> np.ndarray:
-    """Bodies and laminae as they are, and the canal as foramen in the rows that show either.
+    """Keep bodies and laminae, and take the canal for foramen in the rows that show either.
 
     Args:
         mask: `(slices, rows, columns)` canonical integers of `scheme`.

@@ -4,8 +4,8 @@ In each axial row the canal's anterior border separates the vertebrae's bodies (
 processes (behind); the canal within a vertebra's axial range is its foramen. One plane for a whole vertebra would not
 do, since the spine is curved and lies askew in its rows. Defined where a mask leaves it open:
 
-- The border of a row is the median, over the sagittal slices that show the canal, of its first column: a stray voxel
-  moves it hardly.
+- The border of a row is the median, over the sagittal slices that show the canal, of its first column: a single false
+  voxel hardly moves it.
 - Rows without canal between rows with it get the border by linear interpolation; beyond the canal's ends the nearest
   row's border holds.
 - A vertebra none of whose rows shows the canal cannot be divided: its rows are unlabelled where no other lies.
@@ -35,19 +35,19 @@ HINT = "annotate it, or use masks in the scheme axial4"
 
 
 def labels_of(scheme: LabelScheme, *kinds: Kind) -> tuple[int, ...]:
-    """Integers of a scheme that stand for these kinds, ascending."""
+    """Return the integers of a scheme that stand for these kinds, ascending."""
     return tuple(sorted(value for value, anatomy in scheme.anatomies.items() if anatomy.kind in kinds))
 
 
 def shows_axial(scheme: LabelScheme, shown: Collection[int]) -> bool:
-    """Whether labels name bodies, foramina or laminae themselves, so that no vertebra has to be divided."""
+    """Return whether labels name bodies, foramina or laminae themselves, so that no vertebra has to be divided."""
     return bool(set(labels_of(scheme, Kind.BODY, Kind.FORAMEN, Kind.LAMINA)) & set(shown))
 
 
 def check_derivable(
     scheme: LabelScheme, shown: Collection[int], where: str | Path, bone: tuple[Kind, ...] = WHOLE
 ) -> None:
-    """Makes sure that labels show vertebrae and canal.
+    """Check that labels show vertebrae and canal.
 
     Args:
         scheme: What the labels mean.
@@ -58,15 +58,15 @@ def check_derivable(
     Raises:
         UserError: Either is missing.
     """
-    parts = {"vertebra": labels_of(scheme, *bone), "spinal canal": labels_of(scheme, Kind.CANAL)}
-    missing = [name for name, values in parts.items() if not set(values) & set(shown)]
+    needed = {"vertebra": labels_of(scheme, *bone), "spinal canal": labels_of(scheme, Kind.CANAL)}
+    missing = [name for name, values in needed.items() if not set(values) & set(shown)]
     if missing:
         problem = f"shows no {' and no '.join(missing)}, from which body, foramen and lamina are derived"
         raise UserError(where, problem, HINT)
 
 
 def derive_axial4(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask") -> np.ndarray:
-    """Divides whole vertebrae into bodies and laminae, and takes the foramen from the canal.
+    """Divide whole vertebrae into bodies and laminae, and take the foramen from the canal.
 
     Args:
         mask: `(slices, rows, columns)` canonical integers of `scheme`.
@@ -104,13 +104,13 @@ def derive_axial4(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "ma
 
 
 def canal_of(mask: np.ndarray, scheme: LabelScheme) -> np.ndarray:
-    """The canal of a mask, bool, with the cord that lies in it; nothing where the cord alone is shown."""
+    """Return the canal of a mask, bool, with the cord that lies in it; nothing where the cord alone is shown."""
     canal = np.isin(mask, labels_of(scheme, Kind.CANAL))
     return canal | np.isin(mask, labels_of(scheme, Kind.CORD)) if canal.any() else canal
 
 
 def canal_border(canal: np.ndarray) -> np.ndarray:
-    """Column of the canal's anterior border in each row.
+    """Compute the column of the canal's anterior border in each row.
 
     Args:
         canal: `(slices, rows, columns)` bool.
@@ -127,7 +127,7 @@ def canal_border(canal: np.ndarray) -> np.ndarray:
 
 
 def axial_range(whole: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """`(rows,)` bool: from a vertebra's first row to its last; of vertebrae without levels, the rows that show one."""
+    """Return a vertebra's rows, `(rows,)` bool, from its first to its last; without levels, those that show any."""
     rows = np.asarray(whole.any(axis=(0, 2)))
     if anatomy.level is not None:
         shown = np.flatnonzero(rows)

@@ -25,9 +25,9 @@ class SegNetTrainer(SliceComparator):
     }
 
     def shape(self) -> NetworkShape:
-        """VGG-16's five stages whatever the plan."""
+        """Return VGG-16's five stages, whatever the plan."""
         return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """Encoder and decoder of the shape's widths."""
+        """Build encoder and decoder of the shape's widths."""
         return SegNet(shape.in_channels, shape.out_channels, shape.widths)

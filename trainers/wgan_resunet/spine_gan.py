@@ -1,10 +1,10 @@
-"""Spine-GAN (Han et al. 2018), a comparator on slices: a segmenter that a discriminator looks after.
+"""Spine-GAN (Han et al. 2018), a comparator on slices: a segmenter trained against a discriminator.
 
-512 x 512 and batches of 2 where it is published. The paper's abstract names the parts (see
-`autospine.networks.spine_gan`). *Ours*: one discriminator step per segmenter step; pixel-wise cross-entropy weighted by
-the inverse root of class frequency, plus Dice, plus 0.05 times the adversarial term; the discriminator sees class
-probabilities only, blank where nothing is annotated, and slices with a side below 8 pixels enlarged; it has Adam 1e-4
-with a first beta of 0.5.
+512 x 512 and batches of 2 where it is published. The paper's abstract names the components (see
+`autospine.networks.spine_gan`). Not the paper's: one discriminator step per segmenter step; pixel-wise cross-entropy
+weighted by the inverse root of class frequency, plus Dice, plus 0.05 times the adversarial term; the discriminator sees
+class probabilities only, blank where nothing is annotated, and slices with a side below 8 pixels enlarged; it has Adam
+1e-4 with a first beta of 0.5.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from trainers.wgan_resunet.recipes import ADAM, published
 
 DISCRIMINATOR = "discriminator"
 ADVERSARIAL = {"adversarial": 0.05}
-JUDGE = OptimiserSettings("adam", 1e-4, 0.0, momentum=0.5)
+MOMENTUM_ADAM = OptimiserSettings("adam", 1e-4, 0.0, momentum=0.5)
 
 
 class SpineGANTrainer(SliceComparator):
@@ -39,14 +39,16 @@ class SpineGANTrainer(SliceComparator):
 
     name = "spine_gan"
     widths: ClassVar[tuple[int, ...]] = (64, 128, 256)
-    judge_width: ClassVar[int] = 32
+    discriminator_width: ClassVar[int] = 32
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": replace(
             ADAPTED,
-            optimisers={NETWORK: ADAPTED.optimisers[NETWORK], DISCRIMINATOR: JUDGE},
+            optimisers={NETWORK: ADAPTED.optimisers[NETWORK], DISCRIMINATOR: MOMENTUM_ADAM},
             loss_weights=ADVERSARIAL,
         ),
-        "published": replace(published(512, 2, {NETWORK: ADAM, DISCRIMINATOR: JUDGE}), loss_weights=ADVERSARIAL),
+        "published": replace(
+            published(512, 2, {NETWORK: ADAM, DISCRIMINATOR: MOMENTUM_ADAM}), loss_weights=ADVERSARIAL
+        ),
     }
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
@@ -54,45 +56,45 @@ class SpineGANTrainer(SliceComparator):
         self.class_weights: tuple[float, ...] | None = None  # known when the training cases are
 
     def shape(self) -> NetworkShape:
-        """Three poolings by two, whatever the plan."""
+        """Return the network's stages: three poolings by two, whatever the plan."""
         return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
-        """The segmenter."""
+        """Build the segmenter."""
         return SpineGenerator(shape.in_channels, shape.out_channels, shape.widths)
 
     def build_all(self, shape: NetworkShape) -> dict[str, nn.Module]:
-        """The segmenter, and the discriminator of its classes."""
-        judge = Discriminator(self.encoding.semantic_channels, self.judge_width)
-        return {NETWORK: self.build(shape), DISCRIMINATOR: judge}
+        """Build the segmenter, and the discriminator of its classes."""
+        discriminator = Discriminator(self.encoding.semantic_channels, self.discriminator_width)
+        return {NETWORK: self.build(shape), DISCRIMINATOR: discriminator}
 
     def fit_statistics(self, sampler: PatchSampler) -> None:
-        """Weighs classes by how rare they are on the slices that are trained on."""
+        """Weigh classes by how rare they are on the slices that are trained on."""
         self.class_weights = inverse_root_weights(sampler.class_counts())
 
     def loss(self) -> MultiTaskLoss:
-        """Weighted cross-entropy and Dice; the chain's terms where the plan has one."""
-        made = super().loss()
-        made.semantic = DiceCrossEntropy(
+        """Return weighted cross-entropy and Dice, and the terms of ordered labels where the plan has some."""
+        loss = super().loss()
+        loss.semantic = DiceCrossEntropy(
             self.recipe.weight("dice"), self.recipe.weight("cross_entropy"), class_weights=self.class_weights
         )
-        return made
+        return loss
 
     def training_step(self, context: Context, batch: Batch) -> dict[str, Tensor]:
-        """One update of the discriminator, one of the segmenter."""
-        judge = context.networks[DISCRIMINATOR]
+        """Update the discriminator once, then the segmenter once."""
+        discriminator = context.networks[DISCRIMINATOR]
         with context.precision.autocast(context.device):
             logits = context.networks[NETWORK](batch.images)
         classes = logits[:, : self.encoding.semantic_channels]
         annotated, segmented = discriminator_inputs(context.loss, classes, batch.labels, SMALLEST_SIDE)
         with context.precision.autocast(context.device):
-            real, invented = judge(annotated).float(), judge(segmented.detach()).float()  # (B,)
-        told_apart = F.softplus(-real).mean() + F.softplus(invented).mean()
-        context.updater.update(DISCRIMINATOR, told_apart)
+            real, fake = discriminator(annotated).float(), discriminator(segmented.detach()).float()  # (B,)
+        discriminator_loss = F.softplus(-real).mean() + F.softplus(fake).mean()
+        context.updater.update(DISCRIMINATOR, discriminator_loss)
         with context.precision.autocast(context.device):
-            adversarial = F.softplus(-judge(segmented).float()).mean()
+            adversarial = F.softplus(-discriminator(segmented).float()).mean()
         terms = context.loss(logits, batch)
         terms["loss"] = terms["loss"] + self.recipe.weight("adversarial") * adversarial
         context.updater.update(NETWORK, terms["loss"])
-        terms |= {"adversarial": adversarial, "discriminator": told_apart}
+        terms |= {"adversarial": adversarial, "discriminator": discriminator_loss}
         return {name: term.detach() for name, term in terms.items()}

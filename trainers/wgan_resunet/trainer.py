@@ -79,7 +79,7 @@ class WGANOptions(Options):
             raise ValueError(f"clusters is {self.clusters}, not at least 1")
         if min(self.alpha, self.beta, self.gamma) < 0 or self.beta == self.gamma == 0:
             raise ValueError(f"weights of {self.alpha:g}, {self.beta:g} and {self.gamma:g}")
-        _ = self.adversary  # refuses its numbers
+        _ = self.critic_training  # refuses its numbers
 
     @property
     def components(self) -> GeneratorComponents:
@@ -87,8 +87,8 @@ class WGANOptions(Options):
         return GeneratorComponents(self.residual, self.dilated, self.attention, self.clusters, HEADS)
 
     @property
-    def adversary(self) -> CriticTraining:
-        """Of the critic."""
+    def critic_training(self) -> CriticTraining:
+        """Return how the critic is trained."""
         return CriticTraining(self.critic, self.constraint, self.penalty, self.clip, self.critic_steps)
 
 
@@ -124,7 +124,7 @@ class WGANResUNetTrainer(Trainer):
     }
 
     def shape(self) -> NetworkShape:
-        """Four poolings by two, whatever the plan."""
+        """Return the paper's stages: four poolings by two, whatever the plan."""
         return super().shape().with_stages(self.widths)
 
     def build(self, shape: NetworkShape) -> nn.Module:
@@ -132,33 +132,33 @@ class WGANResUNetTrainer(Trainer):
         return ResidualAttentionUNet(shape, self.options.components)
 
     def build_all(self, shape: NetworkShape) -> dict[str, nn.Module]:
-        """The generator and, unless it trains alone, the critic."""
+        """Build the generator and, unless it trains alone, the critic."""
         networks = {GENERATOR: self.build(shape)}
         if self.options.adversarial:
             networks[CRITIC] = Critic(shape.out_channels, self.critic_width)
         return networks
 
     def loss(self) -> MultiTaskLoss:
-        """Cross-entropy and Dice (equations 3 and 4)."""
+        """Return cross-entropy and Dice (equations 3 and 4)."""
         loss = DiceCrossEntropy(self.options.gamma, self.options.beta)
         return MultiTaskLoss(self.encoding, self.plan.network_axes, loss)
 
     def training_step(self, context: Context, batch: Batch) -> dict[str, Tensor]:
-        """The critic's updates on the generator's masks, then the generator's (equations 1 and 2)."""
+        """Update the critic on the generator's masks, then the generator (equations 1 and 2)."""
         if not self.options.adversarial:
             return super().training_step(context, batch)
-        adversary, critic = self.options.adversary, context.networks[CRITIC]
+        critic_training, critic = self.options.critic_training, context.networks[CRITIC]
         with context.precision.autocast(context.device):
             logits = context.networks[GENERATOR](batch.images)
         real, fake = discriminator_inputs(context.loss, logits, batch.labels, SMALLEST_SIDE)
-        judged = adversary.train(context.updater, CRITIC, real, fake.detach())
+        critic_terms = critic_training.train(context.updater, CRITIC, real, fake.detach())
         semantic = context.loss(logits, batch)["loss"]
-        adversarial = adversary.generator_loss(critic, fake)
+        adversarial = critic_training.generator_loss(critic, fake)
         loss = semantic + self.options.alpha * adversarial
         context.updater.update(GENERATOR, loss)
-        ours = {"loss": loss, "semantic": semantic, "adversarial": adversarial}
-        return {**{name: term.detach() for name, term in ours.items()}, **judged}
+        terms = {"loss": loss, "semantic": semantic, "adversarial": adversarial}
+        return {**{name: term.detach() for name, term in terms.items()}, **critic_terms}
 
     def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:
-        """Tables 2 to 4, with the published figures beside ours."""
+        """Write tables 2 to 4, with the published figures."""
         write_table(self, folder, subset, work)

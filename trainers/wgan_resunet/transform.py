@@ -1,4 +1,4 @@
-"""The derivation of `axial4` as a recipe's step."""
+"""The derivation of `axial4` as a preprocessing transform."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class DeriveAxial4(SameGrid):
 
     Where bodies or laminae are named and a canal is, but no foramen, only the foramen is derived.
 
-    List it before steps that move or cut the image: it goes along canonical axial rows.
+    List it before transforms that resample or crop the image: it goes along canonical axial rows.
     """
 
     def labelling(self, before: LabelSet) -> LabelSet:
-        """`axial4`, with a value for what is not annotated; what there was where nothing has to be derived.
+        """Return `axial4` with a value for what is not annotated; the labels before where nothing has to be derived.
 
         Raises:
             UserError: The data set shows no vertebrae or no canal.
@@ -49,7 +49,7 @@ class DeriveAxial4(SameGrid):
         return LabelSet(AXIAL4, STRUCTURES)
 
     def relabel(self, mask: np.ndarray, before: LabelSet, where: str | Path) -> np.ndarray:
-        """A mask in the new labels; see `derive_axial4` and `derive_foramen`."""
+        """Return a mask in the new labels; see `derive_axial4` and `derive_foramen`."""
         if lacks_foramen(before.scheme, before.shown):
             return derive_foramen(mask, before.scheme, where)
         if shows_axial(before.scheme, before.shown):
@@ -57,7 +57,7 @@ class DeriveAxial4(SameGrid):
         return derive_axial4(mask, before.scheme, where)
 
     def apply(self, case: CaseData) -> CaseData:
-        """The case with derived labels.
+        """Return the case with derived labels.
 
         Raises:
             UserError: Its mask shows vertebrae, or parts of them, but no canal.
@@ -75,7 +75,7 @@ class DeriveAxial4(SameGrid):
 
     @staticmethod
     def _check_canal(mask: np.ndarray, before: LabelSet, where: str) -> None:
-        """An empty mask is one without vertebrae; only vertebrae need a canal."""
+        """Check that a mask with vertebrae shows a canal; an empty mask is one without."""
         bone = NAMED if lacks_foramen(before.scheme, before.shown) else WHOLE
         present: Collection[int] = present_labels(mask, where)
         if set(labels_of(before.scheme, *bone)) & set(present):

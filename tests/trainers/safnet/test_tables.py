@@ -8,7 +8,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from trainers.safnet.tables import METHODS, places, scored_folds, write_table
+from trainers.safnet.tables import METHODS, recipe_folders, scored_folds, write_table
 
 DICE = {"vertebra:1": 0.9, "vertebra:2": 0.8, "disc:1": 0.7}
 
@@ -111,7 +111,7 @@ def test_a_network_that_is_trained_after_safnet_joins_too(recipe: Path) -> None:
     ],
 )
 def test_whose_folders_are_compared(tmp_path: Path, name: str, theirs: str) -> None:
-    found = places(tmp_path / "safnet" / "3d_volume" / name)
+    found = recipe_folders(tmp_path / "safnet" / "3d_volume" / name)
     assert found["safnet"].name == name
     assert found["cfnet"] == tmp_path / "cfnet" / "3d_volume" / theirs
 

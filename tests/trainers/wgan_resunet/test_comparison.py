@@ -152,7 +152,7 @@ def test_published_slices_are_not_mirrored(tiny_work: WorkFolder) -> None:
 
 
 def spine_gan(work: WorkFolder, adversarial: float) -> SpineGANTrainer:
-    kind = type("Narrow", (SpineGANTrainer,), {"widths": (8, 16, 16), "judge_width": 4})
+    kind = type("Narrow", (SpineGANTrainer,), {"widths": (8, 16, 16), "discriminator_width": 4})
     recipe = replace(kind.recipe_named(None), batch=2, augmentation=None, loss_weights={"adversarial": adversarial})
     return kind(plan_of(work, 2), recipe)
 
