@@ -65,8 +65,8 @@ def phantom(place: str, options: Namespace) -> Path:
 def report(work: Path, model: Path, options: Namespace) -> None:
     """The four figures."""
     told = json.loads((model / "difference.json").read_text())
-    best = told["members"][told["better_member"]]
-    print(f"{told['subset']}: mean IoU {told['ensemble']:.4f}, {told['better_member']} alone {best['iou']:.4f}")
+    best = told["members"][told["best_member"]]
+    print(f"{told['subset']}: mean IoU {told['ensemble']:.4f}, {told['best_member']} alone {best['iou']:.4f}")
     interval = "no interval: one patient"
     if best["low"] is not None:
         interval = f"95 % {best['low']:+.4f} to {best['high']:+.4f}, {best['patients']} patients"
@@ -101,8 +101,8 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
 
     from autospine.core import registry
     from autospine.core.workspace import WorkFolder
-    from autospine.ensemble.gather import _predict
     from autospine.ensemble.search import all_pairs, pair_grid, search_pairs, shares
+    from autospine.ensemble.selection import predict_members
     from autospine.ensemble.stored_image import StoredImage, reference_classes
     from autospine.inference.model import read_model
     from autospine.inference.predictor import Predictor
@@ -128,7 +128,7 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     for case in subset.cases:
         with TemporaryDirectory() as place:
             paths = [Path(place) / f"{k}.npy" for k in range(count)]
-            _predict([Predictor([each], device("cpu")) for each in models], sources[case], paths)
+            predict_members([Predictor([model], device("cpu")) for model in models], sources[case].images, paths)
             full = np.stack([np.load(path) for path in paths])
         reference = reference_classes(read_mask(sources[case].mask).array, trainer, sources[case].mask)
         for name, window in images_of(case, subset, models[0].card.plan.view_axis):

@@ -1,4 +1,4 @@
-"""What blending is worth: the ensemble's scores against those of its members alone, with an interval over patients."""
+"""Comparison of an ensemble with its members alone: differences of mean IoU, with an interval over patients."""
 
 from __future__ import annotations
 
@@ -34,53 +34,53 @@ class MemberComparison:
     """The ensemble on some images.
 
     Attributes:
-        part: "test" or "validation".
-        fair: The weights were not chosen on these images.
-        images: How many.
+        subset: "test" or "validation".
+        independent: Whether the weights were chosen on other images.
+        images: Number of images.
         score: Mean IoU of the ensemble.
         differences: One per member, the best member first.
     """
 
-    part: str
-    fair: bool
+    subset: str
+    independent: bool
     images: int
     score: float
     differences: tuple[MemberDifference, ...]
 
     @property
-    def better(self) -> MemberDifference:
-        """Against the member that is best on these very images: the hardest one to beat."""
+    def best_member(self) -> MemberDifference:
+        """Return the difference to the member that is best on these very images, the hardest one to beat."""
         return self.differences[0]
 
     def line(self) -> str:
-        """For people, negative or not."""
-        best = self.better
+        """Return one line that says the difference, negative or not."""
+        best = self.best_member
         text = (
-            f"{self.part}, {self.images} image{'' if self.images == 1 else 's'}: mean IoU {self.score:.4f}, "
+            f"{self.subset}, {self.images} image{'' if self.images == 1 else 's'}: mean IoU {self.score:.4f}, "
             f"{best.interval.mean:+.4f} {_range(best.interval)} against {best.member} alone ({best.score:.4f})"
         )
-        return text if self.fair else f"{text}; the weights were chosen on these images, so this is too good"
+        return text if self.independent else f"{text}; the weights were chosen on these images, so this is too good"
 
     def to_dict(self) -> dict[str, Any]:
-        """What difference.json holds."""
-        rows = {
-            each.member: {
-                "iou": _number(each.score),
-                "difference": _number(each.interval.mean),
-                "low": _number(each.interval.low),
-                "high": _number(each.interval.high),
-                "patients": each.interval.patients,
+        """Return what difference.json holds."""
+        members = {
+            row.member: {
+                "iou": _number(row.score),
+                "difference": _number(row.interval.mean),
+                "low": _number(row.interval.low),
+                "high": _number(row.interval.high),
+                "patients": row.interval.patients,
             }
-            for each in self.differences
+            for row in self.differences
         }
         return {
             "metric": "mean IoU over classes and images",
-            "part": self.part,
-            "chosen_on_other_images": self.fair,
+            "subset": self.subset,
+            "chosen_on_other_images": self.independent,
             "images": self.images,
             "ensemble": _number(self.score),
-            "better_member": self.better.member,
-            "members": rows,
+            "best_member": self.best_member.member,
+            "members": members,
         }
 
 
@@ -94,35 +94,35 @@ def _range(interval: Interval) -> str:
     return f"(95 % interval {interval.low:+.4f} to {interval.high:+.4f}, {interval.patients} patients)"
 
 
-def compare(
+def compare_with_members(
     names: Sequence[str],
     chosen: Weighting,
     images: Sequence[StoredImage],
-    measured: ScoresByWeighting,
-    part: str,
-    fair: bool,
+    scores: ScoresByWeighting,
+    subset: str,
+    independent: bool,
 ) -> MemberComparison:
-    """Compares a weighting with each member alone.
+    """Compare a weighting with each member alone.
 
     Args:
         names: Of the members.
         chosen: The ensemble's weighting.
-        images: That were measured.
-        measured: Scores of `chosen` and of each member alone on them.
-        part: Of the images.
-        fair: Whether the weights were chosen on other images.
+        images: The scored ones.
+        scores: Of `chosen` and of each member alone on them.
+        subset: Name of the images' subset.
+        independent: Whether the weights were chosen on other images.
     """
     rows = []
     for k, name in enumerate(names):
-        own = measured[single_member(k, len(names))]
-        found = bootstrap(_by_patient(images, measured[chosen].iou - own.iou))
-        rows.append(MemberDifference(name, own.mean_iou, found))
+        member = scores[single_member(k, len(names))]
+        interval = bootstrap(_by_patient(images, scores[chosen].iou - member.iou))
+        rows.append(MemberDifference(name, member.mean_iou, interval))
     rows.sort(key=lambda row: -1.0 if isnan(row.score) else row.score, reverse=True)
-    return MemberComparison(part, fair, len(images), measured[chosen].mean_iou, tuple(rows))
+    return MemberComparison(subset, independent, len(images), scores[chosen].mean_iou, tuple(rows))
 
 
 def _by_patient(images: Sequence[StoredImage], values: np.ndarray) -> Mapping[str, Sequence[float]]:
-    found: dict[str, list[float]] = {}
+    patients: dict[str, list[float]] = {}
     for image, value in zip(images, values, strict=True):
-        found.setdefault(image.record.patient, []).append(float(value))
-    return found
+        patients.setdefault(image.record.patient, []).append(float(value))
+    return patients

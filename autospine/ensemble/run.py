@@ -17,9 +17,9 @@ from autospine.core.files import check_writable, write_with
 from autospine.core.machine import find_machine
 from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import listed
-from autospine.ensemble.selection import EnsembleSpec, choose, chosen_weights, save_ensemble
+from autospine.ensemble.selection import EnsembleSpec, choose_weights, save_ensemble
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, weights_fault
+from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, weights_problem
 from autospine.inference.model import CARD, WEIGHTS, Model, check_alike, read_model
 from autospine.planning.split_strategies import FILE, Split
 from autospine.planning.splits import Fold, Subset, read_splits
@@ -29,17 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EnsembleRequest:
-    """What autospine_ensemble is asked.
-
-    Attributes:
-        models: Model folders, two or more.
-        output: Folder for the ensemble.
-        weights: One per model, their sum 1; None gives all the same.
-        search: Choose the weights by mean IoU on validation cases.
-        work: Of the search, the models' work folder.
-        fold: Of the search, a fold of `work`; None is the split that the first model was trained by.
-        device: "auto", "cpu" or "cuda".
-    """
+    """What autospine_ensemble is asked; see its --help."""
 
     models: tuple[Path, ...]
     output: Path
@@ -51,49 +41,38 @@ class EnsembleRequest:
 
 
 def make_ensemble(request: EnsembleRequest) -> str:
-    """Makes the ensemble; gives what a person reads at the end.
+    """Make the ensemble; return the lines that the command prints at the end.
 
     Raises:
         UserError: The models do not go together, or an option does not fit them.
     """
-    models = _read(request.models)
+    models = _read_members(request.models)
     for file, what in ((ENSEMBLE, "an ensemble"), (CARD, "a model")):
         if (request.output / file).exists():
             raise UserError(request.output, f"already holds {what}", "name another folder, or delete it")
-    _check_weights(request, len(models))
+    _check_options(request, len(models))
     names = names_of(models)
-    if not request.search:
+    if request.search:
+        work, fold = _search_fold(request, models)
+        check_writable(request.output)
+        validation = Subset("validation", fold.validation, fold.slices.validation if fold.slices else None)
+        test = fold.eval_subset if fold.test else None
+        spec = EnsembleSpec(tuple(models), names, validation, test, hill_climb=True)
+        report = choose_weights(spec, work, request.output, torch.device(find_machine(request.device, None).device))
+        weights, reason, text = report.weights, report.reason, report.as_markdown()
+    else:
         check_writable(request.output)
         weights = request.weights or (1 / len(models),) * len(models)
         reason = "given by the user" if request.weights else "every member has the same weight"
-        lines = [", ".join(f"{weight:g} x {name}" for weight, name in zip(weights, names, strict=True))]
-    else:
-        work, fold = _searched(request, models)
-        check_writable(request.output)
-        slices = fold.slices
-        table = choose(
-            EnsembleSpec(
-                models=tuple(models),
-                names=names,
-                validation=Subset("validation", fold.validation, slices.validation if slices else None),
-                test=fold.eval_subset if fold.test else None,
-                hill_climb=True,
-            ),
-            work,
-            request.output,
-            torch.device(find_machine(request.device, None).device),
-        )
-        weights, reason = chosen_weights(table)
-        lines = [table.as_markdown()]
+        text = ", ".join(f"{weight:g} x {name}" for weight, name in zip(weights, names, strict=True))
     copies = [_copy(m, request.output, n) for m, n, w in zip(models, names, weights, strict=True) if w]
     save_ensemble(request.output, copies, [weight for weight in weights if weight], reason)
-    lines.append(f"ensemble in {request.output}")
-    lines.append(f"next: autospine_predict -i SCANS -o MASKS -m {request.output} --overlay")
-    return "\n".join(lines)
+    hint = f"next: autospine_predict -i SCANS -o MASKS -m {request.output} --overlay"
+    return "\n".join([text, f"ensemble in {request.output}", hint])
 
 
-def _read(folders: Sequence[Path]) -> list[Model]:
-    """The models, alike in labels and plan, trained on the same cases."""
+def _read_members(folders: Sequence[Path]) -> list[Model]:
+    """Read the models and make sure that they are alike in labels and plan and were trained on the same cases."""
     if len(folders) < 2:
         raise UserError("--model", "names one model", "name two or more")
     for k, folder in enumerate(folders):
@@ -112,15 +91,15 @@ def _read(folders: Sequence[Path]) -> list[Model]:
 
 
 def _check_fold(first: Model, other: Model) -> None:
-    if set(first.card.trained_on) != set(other.card.trained_on):
-        only = sorted(set(first.card.trained_on) ^ set(other.card.trained_on))
+    difference = sorted(set(first.card.trained_on) ^ set(other.card.trained_on))
+    if difference:
         raise UserError(
             other.folder,
-            f"was trained on another fold than {first.folder} ({listed(only)} by one of them only)",
+            f"was trained on another fold than {first.folder} ({listed(difference)} by one of them only)",
             "take models of one fold, so that the same cases are new to all of them",
         )
-    own, theirs = (split_of(model) for model in (first, other))
-    if own and theirs and (own.warning or theirs.warning) and own.fold != theirs.fold:
+    split, other_split = split_of(first), split_of(other)
+    if split and other_split and (split.warning or other_split.warning) and split.fold != other_split.fold:
         raise UserError(
             other.folder,
             f"was trained on other slices than {first.folder}",
@@ -128,36 +107,32 @@ def _check_fold(first: Model, other: Model) -> None:
         )
 
 
-def _check_weights(request: EnsembleRequest, count: int) -> None:
+def _check_options(request: EnsembleRequest, models: int) -> None:
     if not request.search and (request.work or request.fold):
         raise UserError("--work" if request.work else "--fold", "belongs to --search", "add --search")
     if request.weights is None:
         return
-    said = "--weights " + " ".join(f"{weight:g}" for weight in request.weights)
-    if len(request.weights) != count:
-        raise UserError(
-            said,
-            f"gives {len(request.weights)} for {count} models",
-            "give one weight per model, in their order",
-        )
-    problem = weights_fault(request.weights)
-    if problem:
-        raise UserError(said, problem, "give shares of one, such as 0.85 0.15")
+    option = "--weights " + " ".join(f"{weight:g}" for weight in request.weights)
+    if len(request.weights) != models:
+        problem = f"gives {len(request.weights)} for {models} models"
+        raise UserError(option, problem, "give one weight per model, in their order")
+    if problem := weights_problem(request.weights):
+        raise UserError(option, problem, "give shares of one, such as 0.85 0.15")
 
 
 def names_of(models: Sequence[Model]) -> tuple[str, ...]:
-    """What members are called: their folder's name if it is a member's, else their trainer; numbered where alike."""
+    """Name members by their folder if it is a member's, else by their trainer; number equal names."""
     names: list[str] = []
     for model in models:
         folder = model.folder.resolve().name
         name = folder.removeprefix(PREFIX) if folder.startswith(PREFIX) else model.card.trainer
         numbered = (f"{name}_{number}" for number in count(2))
-        names.append(next(each for each in chain([name], numbered) if each not in names))
+        names.append(next(free for free in chain([name], numbered) if free not in names))
     return tuple(names)
 
 
-def _searched(request: EnsembleRequest, models: Sequence[Model]) -> tuple[WorkFolder, Fold]:
-    """The work folder and the fold whose validation cases decide.
+def _search_fold(request: EnsembleRequest, models: Sequence[Model]) -> tuple[WorkFolder, Fold]:
+    """Return the work folder and the fold whose validation cases the weights are chosen on.
 
     Raises:
         UserError: There are none, or a model was trained on them.
@@ -166,11 +141,13 @@ def _searched(request: EnsembleRequest, models: Sequence[Model]) -> tuple[WorkFo
         raise UserError("--search", "needs the annotated cases", "add --work WORK")
     work = WorkFolder(request.work)
     work.check()
-    split = _begun_with(models[0]) if request.fold is None else _numbered(work, request.fold)
+    split = _split_by_number(work, request.fold) if request.fold is not None else split_of(models[0])
+    if split is None:
+        raise UserError(models[0].folder / FILE, "does not exist", "say --fold K")
     fold = split.fold
-    said = "--search" if request.fold is None else f"--fold {request.fold}"
+    option = "--search" if request.fold is None else f"--fold {request.fold}"
     if not fold.validation:
-        raise UserError(said, "has no validation case to choose weights on", "name another --fold")
+        raise UserError(option, "has no validation case to choose weights on", "name another --fold")
     known = work.load_sources()
     foreign = [case for case in fold.cases if case not in known]
     if foreign:
@@ -179,47 +156,34 @@ def _searched(request: EnsembleRequest, models: Sequence[Model]) -> tuple[WorkFo
         log.warning("WARNING: %s", split.warning)
         return work, fold
     for model in models:
-        seen = sorted(set(model.card.trained_on) & {*fold.validation, *fold.test})
-        if seen:
+        trained_on = sorted(set(model.card.trained_on) & {*fold.validation, *fold.test})
+        if trained_on:
             raise UserError(
                 model.folder,
-                f"was trained on {listed(seen)} of {said}'s cases",
+                f"was trained on {listed(trained_on)} of {option}'s cases",
                 "choose the fold that the models were trained without",
             )
     return work, fold
 
 
-def _begun_with(model: Model) -> Split:
-    """The split that a model was trained by.
-
-    Raises:
-        UserError: It is not known.
-    """
-    split = split_of(model)
-    if split is None:
-        raise UserError(model.folder / FILE, "does not exist", "say --fold K")
-    return split
-
-
 def split_of(model: Model) -> Split | None:
-    """Who trained and who was scored, None where that is not known; a member's split.json lies above it."""
+    """Return the split that a model was trained by, None where none is stored; a member's lies above its folder."""
     for folder in (model.folder, model.folder.resolve().parent):
         if (folder / FILE).exists():
             return Split.load(folder)
     return None
 
 
-def _numbered(work: WorkFolder, asked: str) -> Split:
+def _split_by_number(work: WorkFolder, number: str) -> Split:
     splits = read_splits(work.splits, Fingerprint.load(work.fingerprint).cases)
-    folds = splits.folds
-    if asked not in map(str, range(len(folds))):
-        known = ", ".join(map(str, range(len(folds))))
-        raise UserError(f"--fold {asked}", "does not exist", f"choose from {known}")
-    return Split("folds", folds[int(asked)], splits.reason)
+    known = [str(k) for k in range(len(splits.folds))]
+    if number not in known:
+        raise UserError(f"--fold {number}", "does not exist", f"choose from {', '.join(known)}")
+    return Split("folds", splits.folds[int(number)], splits.reason)
 
 
 def _copy(model: Model, output: Path, name: str) -> Model:
-    """A member's weights and card in the ensemble's folder, so that it can be moved as a whole."""
+    """Copy a member's weights and card into the ensemble's folder, so that it can be moved as a whole."""
     folder = output / f"{PREFIX}{name}"
     for file in (WEIGHTS, CARD):
         write_with(folder / file, partial(shutil.copyfile, model.folder / file))

@@ -1,7 +1,7 @@
-"""The search for weights: every pair in steps of 0.05, and from there uphill where there are more than two members.
+"""Search for ensemble weights: every pair on a grid of steps of 0.05, then hill climbing with more than two members.
 
-The score is the mean IoU: of each image over the classes that its reference or the answer shows, background left out,
-then over the images. Each blend is judged by the answers that it gives, not by a blend of its members' scores.
+The score is the mean IoU: of each image over the classes that its reference or the prediction shows, background left
+out, then over the images. Each blend is scored by its own prediction, not by a blend of its members' scores.
 
 Memory stays that of a block of voxels, whatever the number of images; only counts are kept.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 from tqdm import tqdm
@@ -19,13 +19,13 @@ from tqdm import tqdm
 from autospine.ensemble.stored_image import StoredImage, joint_counts
 from autospine.inference.aggregator import argmax_and_max
 
-GRID_STEPS = 20  # that a weighting distributes: steps of 0.05
-Weighting = tuple[int, ...]  # parts of each member; their sum is PARTS
+GRID_STEPS = 20  # that weights are divided into: each is a multiple of 0.05
+Weighting = tuple[int, ...]  # grid steps of each member; their sum is GRID_STEPS
 
 
 @dataclass(frozen=True)
 class BlendScores:
-    """What one weighting reaches.
+    """Scores of one weighting.
 
     Attributes:
         iou: `(images,)` mean IoU over classes; NaN where neither mask shows any.
@@ -37,12 +37,12 @@ class BlendScores:
 
     @property
     def mean_iou(self) -> float:
-        """Over the images."""
+        """Return the mean over the images."""
         return _mean(self.iou)
 
     @property
     def mean_dice(self) -> float:
-        """Over the images."""
+        """Return the mean over the images."""
         return _mean(self.dice)
 
 
@@ -55,152 +55,137 @@ def _mean(values: np.ndarray) -> float:
 
 
 def shares(weighting: Weighting) -> tuple[float, ...]:
-    """Weights of one."""
-    return tuple(parts / GRID_STEPS for parts in weighting)
+    """Return the weights as shares of one."""
+    return tuple(steps / GRID_STEPS for steps in weighting)
 
 
 def single_member(member: int, count: int) -> Weighting:
-    """One of `count` members has all the weight."""
+    """Return the weighting that gives one of `count` members all the weight."""
     return tuple(GRID_STEPS if k == member else 0 for k in range(count))
 
 
 def pair_grid(first: int, second: int, count: int) -> list[Weighting]:
-    """The 21 weightings of a pair, the second member alone first."""
-    made = []
-    for parts in range(GRID_STEPS + 1):
-        of = {first: parts, second: GRID_STEPS - parts}
-        made.append(tuple(of.get(k, 0) for k in range(count)))
-    return made
+    """Return the 21 weightings of a pair, the second member alone first."""
+    grid = []
+    for steps in range(GRID_STEPS + 1):
+        of_member = {first: steps, second: GRID_STEPS - steps}
+        grid.append(tuple(of_member.get(k, 0) for k in range(count)))
+    return grid
 
 
 def all_pairs(count: int) -> list[tuple[int, int]]:
-    """Of `count` members."""
+    """Return the pairs of `count` members."""
     return list(combinations(range(count), 2))
 
 
-def measure(images: Sequence[StoredImage], weightings: Iterable[Weighting], what: str = "weights") -> ScoresByWeighting:
-    """Scores of each weighting on every image.
-
-    Args:
-        images: With the probabilities of all members.
-        weightings: Equal ones are measured once.
-        what: For the progress bar.
-    """
-    wanted = list(dict.fromkeys(weightings))
-    found = np.full((2, len(wanted), len(images)), np.nan)
-    for k, image in enumerate(tqdm(images, desc=what, unit="image", disable=None, leave=False)):
-        found[:, :, k] = mean_scores(count_image(image, wanted))
-    return {weighting: BlendScores(*found[:, n]) for n, weighting in enumerate(wanted)}
+def score_blends(images: Sequence[StoredImage], weightings: Iterable[Weighting]) -> dict[Weighting, BlendScores]:
+    """Score each weighting on every image."""
+    unique = list(dict.fromkeys(weightings))
+    scores = np.full((2, len(unique), len(images)), np.nan)
+    for k, image in enumerate(tqdm(images, desc="weights", unit="image", disable=None, leave=False)):
+        scores[:, :, k] = mean_scores(count_image(image, unique))
+    return {weighting: BlendScores(*scores[:, n]) for n, weighting in enumerate(unique)}
 
 
 def count_image(image: StoredImage, weightings: Sequence[Weighting]) -> np.ndarray:
-    """`(weightings, classes, classes)` voxels of an image by answer and reference."""
+    """Count the voxels of an image by prediction and reference, `(weightings, classes, classes)`."""
     agreed = np.array(image.record.agreed, np.int64)
-    tables = np.repeat(agreed[None], len(weightings), axis=0)
-    for values, reference in image.blocks():
-        tables += count_block(values, reference, weightings)
-    return tables
+    counts = np.repeat(agreed[None], len(weightings), axis=0)
+    for probabilities, reference in image.blocks():
+        counts += count_block(probabilities, reference, weightings)
+    return counts
 
 
-def count_block(values: np.ndarray, reference: np.ndarray, weightings: Sequence[Weighting]) -> np.ndarray:
-    """Counts of some voxels.
+def count_block(probabilities: np.ndarray, reference: np.ndarray, weightings: Sequence[Weighting]) -> np.ndarray:
+    """Count some voxels by prediction and reference, `(weightings, classes, classes)`.
 
     Args:
-        values: `(members, classes, voxels)` float32 soft-max.
+        probabilities: `(members, classes, voxels)` float32 soft-max.
         reference: `(voxels,)` classes.
         weightings: To be counted.
-
-    Returns:
-        `(weightings, classes, classes)` voxels by answer and reference.
     """
-    classes = values.shape[1]
-    answers = [argmax_and_max(each)[0] for each in values]
-    tables = np.zeros((len(weightings), classes, classes), np.int64)
+    classes = probabilities.shape[1]
+    predictions = [argmax_and_max(member)[0] for member in probabilities]
+    counts = np.zeros((len(weightings), classes, classes), np.int64)
     for support, numbers in _by_support(weightings).items():
-        first = answers[support[0]]
-        alike = np.all([answers[member] == first for member in support], axis=0)
+        first = predictions[support[0]]
+        alike = np.all([predictions[member] == first for member in support], axis=0)
         same = joint_counts(first[alike], reference[alike], classes)
-        parts, truth = values[list(support)][:, :, ~alike], reference[~alike]
+        disputed, truth = probabilities[list(support)][:, :, ~alike], reference[~alike]
         for number in numbers:
-            answer = argmax_and_max(blend(parts, [weightings[number][member] for member in support]))[0]
-            tables[number] = same + joint_counts(answer, truth, classes)
-    return tables
+            blended = blend(disputed, [weightings[number][member] for member in support])
+            counts[number] = same + joint_counts(argmax_and_max(blended)[0], truth, classes)
+    return counts
 
 
-def blend(values: np.ndarray, weighting: Sequence[int]) -> np.ndarray:
-    """`(members, classes, ...)` probabilities as their weighted mean, `(classes, ...)` float32."""
-    total = values[0] * np.float32(weighting[0] / GRID_STEPS)
-    for each, parts in zip(values[1:], weighting[1:], strict=True):
-        total += each * np.float32(parts / GRID_STEPS)
+def blend(probabilities: np.ndarray, weighting: Sequence[int]) -> np.ndarray:
+    """Return the weighted mean of `(members, classes, ...)` probabilities, `(classes, ...)` float32."""
+    total = probabilities[0] * np.float32(weighting[0] / GRID_STEPS)
+    for member, steps in zip(probabilities[1:], weighting[1:], strict=True):
+        total += member * np.float32(steps / GRID_STEPS)
     return total
 
 
 def _by_support(weightings: Sequence[Weighting]) -> dict[tuple[int, ...], list[int]]:
-    """Places of the weightings by the members that have a weight."""
-    found: dict[tuple[int, ...], list[int]] = {}
+    """Group the indices of weightings by the members that have a weight."""
+    groups: dict[tuple[int, ...], list[int]] = {}
     for number, weighting in enumerate(weightings):
-        support = tuple(k for k, parts in enumerate(weighting) if parts)
-        found.setdefault(support, []).append(number)
-    return found
+        groups.setdefault(tuple(k for k, steps in enumerate(weighting) if steps), []).append(number)
+    return groups
 
 
-def mean_scores(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean IoU and mean Dice over the classes without the background.
+def mean_scores(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean IoU and mean Dice over the classes without the background, two arrays `(...)`.
+
+    A class that neither side shows is left out; NaN where all are.
 
     Args:
-        tables: `(..., classes, classes)` voxels by answer and reference.
-
-    Returns:
-        Two arrays `(...)`. A class that neither shows is left out; NaN where all are.
+        counts: `(..., classes, classes)` voxels by prediction and reference.
     """
-    both = np.diagonal(tables, axis1=-2, axis2=-1)[..., 1:].astype(float)
-    sizes = (tables.sum(axis=-1) + tables.sum(axis=-2))[..., 1:].astype(float)
+    both = np.diagonal(counts, axis1=-2, axis2=-1)[..., 1:].astype(float)
+    sizes = (counts.sum(axis=-1) + counts.sum(axis=-2))[..., 1:].astype(float)
     sizes[sizes == 0] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of images without any class
         return np.nanmean(both / (sizes - both), axis=-1), np.nanmean(2 * both / sizes, axis=-1)
 
 
-def best(measured: ScoresByWeighting) -> Weighting:
-    """The highest mean IoU; of equals the one with the fewest members, then the first."""
-    return min(measured, key=lambda each: (-_known(measured[each].mean_iou), sum(map(bool, each))))
+def best_weighting(scores: ScoresByWeighting) -> Weighting:
+    """Return the weighting of the highest mean IoU; of equals the one with the fewest members, then the first."""
+
+    def rank(weighting: Weighting) -> tuple[float, int]:
+        iou = scores[weighting].mean_iou
+        return (1.0 if np.isnan(iou) else -iou), sum(map(bool, weighting))
+
+    return min(scores, key=rank)
 
 
-def _known(score: float) -> float:
-    return -1.0 if np.isnan(score) else score
+def search_pairs(images: Sequence[StoredImage], count: int) -> dict[Weighting, BlendScores]:
+    """Score every pair of `count` members with all of its 21 weightings; one member is scored alone."""
+    weightings = [weighting for pair in all_pairs(count) for weighting in pair_grid(*pair, count)]
+    return score_blends(images, weightings or [single_member(0, count)])
 
 
-def search_pairs(images: Sequence[StoredImage], count: int) -> ScoresByWeighting:
-    """Every pair of `count` members with all of its 21 weightings; one member is measured alone."""
-    wanted = [each for pair in all_pairs(count) for each in pair_grid(*pair, count)]
-    return measure(images, wanted or [single_member(0, count)])
+def hill_climb(images: Sequence[StoredImage], scores: ScoresByWeighting) -> dict[Weighting, BlendScores]:
+    """Climb from the best scored weighting, 0.05 from one member to another at a time; return all scores.
 
-
-def hill_climb(images: Sequence[StoredImage], measured: ScoresByWeighting) -> ScoresByWeighting:
-    """Goes uphill from the best weighting that was measured, 0.05 from one member to another at a time.
-
-    Each round measures every such move and takes the best, until none is better: a weighting that no single move
+    Each round scores every such move and takes the best, until none is better: a weighting that no single move
     improves, and never worse than the best pair. The whole grid of four members has 1771 weightings, of six 53130.
-
-    Returns:
-        Everything that was measured.
     """
-    known = dict(measured)
+    known = dict(scores)
     while True:
-        here = best(known)
-        known |= measure(images, [each for each in neighbours(here) if each not in known])
-        there = best({each: known[each] for each in (here, *neighbours(here))})
-        if not known[there].mean_iou > known[here].mean_iou:
+        current = best_weighting(known)
+        moves = neighbours(current)
+        known |= score_blends(images, [move for move in moves if move not in known])
+        best = best_weighting({weighting: known[weighting] for weighting in (current, *moves)})
+        if not known[best].mean_iou > known[current].mean_iou:
             return known
 
 
 def neighbours(weighting: Weighting) -> list[Weighting]:
-    """Weightings one move away."""
-    found = []
-    for giver, taker in ((g, t) for g in range(len(weighting)) for t in range(len(weighting)) if g != t):
+    """Return the weightings that differ by one grid step moved from one member to another."""
+    moved = []
+    for giver, taker in permutations(range(len(weighting)), 2):
         if weighting[giver]:
-            moved = list(weighting)
-            moved[giver] -= 1
-            moved[taker] += 1
-            found.append(tuple(moved))
-    return found
+            moved.append(tuple(steps - (k == giver) + (k == taker) for k, steps in enumerate(weighting)))
+    return moved

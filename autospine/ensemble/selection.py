@@ -1,23 +1,30 @@
-"""From members to an ensemble: probabilities, search, table, comparison, ensemble.json."""
+"""Selection of an ensemble's weights: stored probabilities, search, report, comparison, ensemble.json."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from autospine.core.files import write_json
+from autospine.core import registry
+from autospine.core.files import make_folder, remove, remove_abandoned, write_json
 from autospine.core.workspace import WorkFolder
-from autospine.ensemble.comparison import compare
-from autospine.ensemble.gather import gather
-from autospine.ensemble.search import all_pairs, best, hill_climb, measure, search_pairs, shares, single_member
+from autospine.ensemble.comparison import compare_with_members
+from autospine.ensemble.search import all_pairs, best_weighting, hill_climb, score_blends, search_pairs, single_member
+from autospine.ensemble.stored_image import StoredImage, reference_classes
 from autospine.ensemble.weight_report import PublishedScores, WeightReport, describe
+from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.ensemble_card import EnsembleCard, Member
 from autospine.inference.model import Model
+from autospine.inference.predictor import Predictor
 from autospine.planning.splits import Subset
+from autospine.preprocessing.run import read_channels
+from autospine.training.validation import images_of
+from autospine.volumes import read_mask
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +33,16 @@ PROBABILITIES, DIFFERENCE = "probabilities", "difference.json"
 
 @dataclass(frozen=True)
 class EnsembleSpec:
-    """What weights are looked for.
+    """Members and cases of a search for weights.
 
     Attributes:
         models: The members.
-        names: Theirs.
+        names: Their names.
         validation: Cases that the weights are chosen on.
-        test: Cases that the result is scored on; None where there are no others.
-        uphill: Goes on from the best pair to more members.
-        published: A paper's figures for the table.
-        notes: More to be said below it.
+        test: Cases that the ensemble is scored on; None where there are no others.
+        hill_climb: Whether to go on from the best pair to more members.
+        published: A paper's figures for the report.
+        notes: Further notes for the report.
     """
 
     models: tuple[Model, ...]
@@ -47,59 +54,96 @@ class EnsembleSpec:
     notes: tuple[str, ...] = ()
 
 
-def choose(candidates: EnsembleSpec, work: WorkFolder, folder: Path, device: torch.device) -> WeightReport:
-    """Searches, and writes weights.csv, weights.md and difference.json.
+def choose_weights(spec: EnsembleSpec, work: WorkFolder, folder: Path, device: torch.device) -> WeightReport:
+    """Search for weights; write weights.csv, weights.md and difference.json.
 
     Args:
-        candidates: Members and cases.
-        work: Where the cases' files are noted.
+        spec: Members and cases.
+        work: The work folder, which knows the cases' files.
         folder: The ensemble's.
-        device: Where to compute.
+        device: Of the networks.
     """
-    models, names, count = candidates.models, candidates.names, len(candidates.models)
-    images = gather(models, candidates.validation, work, folder / PROBABILITIES / "validation", device)
-    measured = {**measure(images, [single_member(k, count) for k in range(count)]), **search_pairs(images, count)}
-    if candidates.hill_climb and count > 2:
-        measured = dict(hill_climb(images, measured))
-    chosen = best(measured)
-    table = WeightReport(names, measured, chosen, published=candidates.published, notes=candidates.notes)
-    subset, tested, fair = candidates.test or candidates.validation, table.measured, False
-    if candidates.test is not None:
-        images = gather(models, candidates.test, work, folder / PROBABILITIES / "test", device)
-        wanted = [single_member(k, count) for k in range(count)]
-        wanted += [chosen, *(table.best_of(pair) for pair in all_pairs(count))]
-        tested, fair = measure(images, wanted), True
-    comparison = compare(names, chosen, images, tested, subset.name, fair)
-    table = WeightReport(
-        names,
-        measured,
-        chosen,
-        tested if fair else {},
-        comparison,
-        candidates.published,
-        candidates.notes,
-    )
-    table.save(folder)
+    count, names = len(spec.models), spec.names
+    members = [single_member(k, count) for k in range(count)]
+    images = store_probabilities(spec.models, spec.validation, work, folder / PROBABILITIES / "validation", device)
+    scores = {**score_blends(images, members), **search_pairs(images, count)}
+    if spec.hill_climb and count > 2:
+        scores = hill_climb(images, scores)
+    chosen = best_weighting(scores)
+    report = WeightReport(names, scores, chosen, published=spec.published, notes=spec.notes)
+    if spec.test is None:
+        comparison = compare_with_members(names, chosen, images, scores, spec.validation.name, independent=False)
+    else:
+        images = store_probabilities(spec.models, spec.test, work, folder / PROBABILITIES / "test", device)
+        best_pairs = [report.best_of(pair) for pair in all_pairs(count)]
+        report = replace(report, test_scores=score_blends(images, [*members, chosen, *best_pairs]))
+        comparison = compare_with_members(names, chosen, images, report.test_scores, spec.test.name, independent=True)
+    report = replace(report, comparison=comparison)
+    report.save(folder)
     write_json(folder / DIFFERENCE, comparison.to_dict())
     log.info("ensemble: %s", describe(names, chosen))
     log.info("%s", comparison.line())
-    return table
+    return report
+
+
+def store_probabilities(
+    models: Sequence[Model], subset: Subset, work: WorkFolder, folder: Path, device: torch.device
+) -> list[StoredImage]:
+    """Predict the cases that are not stored yet with every member, as a user would; return one entry per image.
+
+    Args:
+        models: The members.
+        subset: The cases; of a subset of slices, each slice is an image of its own.
+        work: The work folder, which knows the cases' files.
+        folder: For the probabilities.
+        device: Of the networks.
+
+    Raises:
+        UserError: A case cannot be read.
+    """
+    make_folder(folder)
+    remove_abandoned(folder)
+    sources, card = work.load_sources(), models[0].card
+    patients = {case.id: case.patient for case in Fingerprint.load(work.fingerprint).cases}
+    digests = [model.card.weights for model in models]
+    trainer = registry.load("trainers", card.trainer)(card.plan, card.recipe)
+    predictors: list[Predictor] = []
+    images: list[StoredImage] = []
+    for case in tqdm(subset.cases, desc=f"probabilities, {subset.name}", unit="case", disable=None, leave=False):
+        windows = {StoredImage(folder, name): window for name, window in images_of(case, subset, card.plan.view_axis)}
+        images += windows
+        missing = {image: window for image, window in windows.items() if not image.done(digests)}
+        if not missing:
+            continue
+        predictors = predictors or [Predictor([model], device) for model in models]
+        stored = [folder / f".{case}.{k}.npy" for k in range(len(models))]
+        try:
+            predict_members(predictors, sources[case].images, stored)
+            mask = read_mask(sources[case].mask).array
+            reference = reference_classes(mask, trainer, sources[case].mask)
+            for image, window in missing.items():
+                image.write(stored, reference, window, patients[case], digests)
+        finally:
+            for path in stored:
+                remove(path)
+    return images
+
+
+def predict_members(predictors: Sequence[Predictor], images: Sequence[str], stored: Sequence[Path]) -> None:
+    """Store the probabilities of each member for one case.
+
+    Args:
+        predictors: One per member.
+        images: Files of the case's channels.
+        stored: File for each member's probabilities (.npy).
+    """
+    image, volume = read_channels([Path(path) for path in images])
+    for predictor, path in zip(predictors, stored, strict=True):
+        predictor.predict(image, volume.spacing, path)
 
 
 def save_ensemble(folder: Path, models: Sequence[Model], weights: Sequence[float], reason: str) -> None:
-    """Writes ensemble.json over members that lie in folders of `folder`; those without weight are left out."""
-    members = [
-        Member(model.folder.name, weight, model.card.weights)
-        for model, weight in zip(models, weights, strict=True)
-        if weight
-    ]
+    """Write ensemble.json over members in folders of `folder`; those without weight are left out."""
+    pairs = zip(models, weights, strict=True)
+    members = [Member(model.folder.name, weight, model.card.weights) for model, weight in pairs if weight]
     EnsembleCard(tuple(members), reason).save(folder)
-
-
-def chosen_weights(table: WeightReport) -> tuple[tuple[float, ...], str]:
-    """The weights of a table's choice, and how they came about."""
-    iou = table.measured[table.chosen].mean_iou
-    images = len(table.measured[table.chosen].iou)
-    where = f"{images} validation image{'' if images == 1 else 's'}"
-    reason = f"highest mean IoU ({iou:.4f}) of {len(table.measured)} weightings on {where}"
-    return shares(table.chosen), reason

@@ -1,8 +1,8 @@
-"""Members' probabilities of one image, kept as far as a search for weights needs them.
+"""Members' probabilities of one image, stored as far as a search for weights needs them.
 
-Where all members answer alike, so does every blend of them: if each of them finds class k the most probable, so does a
-weighted mean. Those voxels are only counted. What is stored is the rest, a few percent of an image: the soft-max of
-every member, as float16.
+Where all members predict the same class, so does every blend of them: if each of them finds class k the most probable,
+so does a weighted mean. Those voxels are only counted. What is stored is the rest, a few percent of an image: the
+soft-max of every member, as float16.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class ImageRecord:
 
     Attributes:
         name: Of the case, or of the case and its slice.
-        patient: Whose it is.
+        patient: The image's patient.
         members: SHA-256 of each member's weights, in order.
-        agreed: Counts of the voxels on which all members agree, by answer (rows) and reference (columns), background
-            first.
+        agreed: Counts of the voxels on which all members agree, by prediction (rows) and reference (columns),
+            background first.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ImageRecord:
 
 
 class StoredImage:
-    """One image's probabilities in a folder.
+    """Files of one image's probabilities.
 
     Args:
         folder: Of all images.
@@ -60,12 +60,12 @@ class StoredImage:
 
     @cached_property
     def record(self) -> ImageRecord:
-        """The record; written last, so its presence means that the image is whole."""
+        """Read the record; it is written last, so its presence means that the image is whole."""
         return from_plain(ImageRecord, read_json(self.record_path), str(self.record_path))
 
     def done(self, members: Sequence[str]) -> bool:
-        """Whether the image is stored, of these members."""
-        if not all(p.exists() for p in (self.record_path, self.values_path, self.reference_path)):
+        """Tell whether the image is stored for these members."""
+        if not all(path.exists() for path in (self.record_path, self.values_path, self.reference_path)):
             return False
         try:
             return self.record.members == tuple(members)
@@ -73,17 +73,17 @@ class StoredImage:
             return False
 
     def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Disputed voxels, some at a time.
+        """Yield the disputed voxels, some at a time.
 
         Yields:
             `(members, classes, voxels)` float32 and `(voxels,)` int16 classes of the reference.
         """
         reference = np.load(self.reference_path, allow_pickle=False)
         for first in range(0, len(reference), BLOCK):
-            part = slice(first, first + BLOCK)
+            block = slice(first, first + BLOCK)
             # A map of its own each time: pages that were read do not pile up in the process.
             values = np.load(self.values_path, mmap_mode="r", allow_pickle=False)
-            yield np.asarray(values[:, :, part], dtype=np.float32), reference[part]
+            yield np.asarray(values[:, :, block], dtype=np.float32), reference[block]
 
     def write(
         self,
@@ -93,27 +93,27 @@ class StoredImage:
         patient: str,
         members: Sequence[str],
     ) -> None:
-        """Takes from the probabilities of whole cases what the search needs of one image.
+        """Store what the search needs of one image.
 
         Args:
             stored: Of each member, .npy of `(classes, slices, rows, columns)` as `autospine_predict --probabilities`.
             reference: `(slices, rows, columns)` classes of the case, -1 where nothing counts.
-            window: Where the image lies in the case.
-            patient: Whose it is.
+            window: Of the image in the case.
+            patient: The image's patient.
             members: SHA-256 of each member's weights.
         """
         remove(self.record_path)
         self.__dict__.pop("record", None)
-        part = reference[window]
+        truth = reference[window]
         classes = np.load(stored[0], mmap_mode="r", allow_pickle=False).shape[0]
-        agreed, disputed = np.zeros((classes, classes), np.int64), np.zeros(part.shape, bool)
-        for place, values in _blocks(stored, window, part.shape):
-            answers, truth = [argmax_and_max(each)[0] for each in values], part[place].ravel()
-            alike, known = np.all(answers == answers[0], axis=0), truth != IGNORED
-            agreed += joint_counts(answers[0][alike & known], truth[alike & known], classes)
-            disputed[place] = (~alike & known).reshape(part[place].shape)
+        agreed, disputed = np.zeros((classes, classes), np.int64), np.zeros(truth.shape, bool)
+        for block, values in _blocks(stored, window, truth.shape):
+            predictions, labels = [argmax_and_max(member)[0] for member in values], truth[block].ravel()
+            alike, known = np.all(predictions == predictions[0], axis=0), labels != IGNORED
+            agreed += joint_counts(predictions[0][alike & known], labels[alike & known], classes)
+            disputed[block] = (~alike & known).reshape(truth[block].shape)
         self._store(stored, window, disputed, classes)
-        write_with(self.reference_path, lambda path: _save(path, part[disputed].astype(np.int16)))
+        write_with(self.reference_path, lambda path: _save(path, truth[disputed].astype(np.int16)))
         rows = tuple(tuple(int(n) for n in row) for row in agreed)
         write_json(self.record_path, to_plain(ImageRecord(self.name, patient, tuple(members), rows)))
 
@@ -123,13 +123,13 @@ class StoredImage:
             if not shape[2]:
                 _save(temporary, np.zeros(shape, np.float16))
                 return
-            kept = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+            output = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
             allocate(temporary)
-            for place, values in _blocks(stored, window, disputed.shape):
-                chosen = values[:, :, disputed[place].ravel()]
-                kept[:, :, done : done + chosen.shape[2]] = chosen
+            for block, values in _blocks(stored, window, disputed.shape):
+                chosen = values[:, :, disputed[block].ravel()]
+                output[:, :, done : done + chosen.shape[2]] = chosen
                 done += chosen.shape[2]
-            kept.flush()
+            output.flush()
 
 
 def _save(path: Path, array: np.ndarray) -> None:
@@ -140,26 +140,26 @@ def _save(path: Path, array: np.ndarray) -> None:
 def _blocks(
     stored: Sequence[Path], window: Window, shape: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, slice], np.ndarray]]:
-    """Parts of an image in order: where, and `(members, classes, voxels)` float32."""
+    """Yield blocks of an image in order: its index, and `(members, classes, voxels)` float32."""
     rows = max(BLOCK // max(shape[2], 1), 1)
     for k in range(shape[0]):
         for first in range(0, shape[1], rows):
-            place = (k, slice(first, first + rows))
-            parts = []
+            block = (k, slice(first, first + rows))
+            members = []
             for path in stored:
                 values = np.load(path, mmap_mode="r", allow_pickle=False)[(slice(None), *window)]
-                parts.append(np.asarray(values[(slice(None), *place)], dtype=np.float32))
-            yield place, np.stack(parts).reshape(len(parts), parts[0].shape[0], -1)
+                members.append(np.asarray(values[(slice(None), *block)], dtype=np.float32))
+            yield block, np.stack(members).reshape(len(members), members[0].shape[0], -1)
 
 
-def joint_counts(answers: np.ndarray, reference: np.ndarray, classes: int) -> np.ndarray:
-    """`(classes, classes)` int64: voxels by answer (rows) and reference (columns)."""
-    pairs = answers.astype(np.int64) * classes + reference
+def joint_counts(prediction: np.ndarray, reference: np.ndarray, classes: int) -> np.ndarray:
+    """Count voxels by prediction (rows) and reference (columns), `(classes, classes)` int64."""
+    pairs = prediction.astype(np.int64) * classes + reference
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path) -> np.ndarray:
-    """A reference as the soft-max's classes.
+    """Convert a reference to the classes of the soft-max.
 
     Args:
         mask: `(slices, rows, columns)` labels of the data set.
@@ -167,18 +167,17 @@ def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path) -> 
         where: The file that an error names.
 
     Returns:
-        `(slices, rows, columns)` int16, 0 for the background and what the trainer's scheme has no place for, -1 where
+        `(slices, rows, columns)` int16, 0 for the background and labels that the trainer's scheme lacks, -1 where
         nobody annotated.
 
     Raises:
         UserError: The mask holds a label that the plan does not know.
     """
-    labels, source = trainer.reference(mask, where), trainer.prepared.scheme
-    ignored = np.zeros(labels.shape, bool) if source.ignore_label is None else labels == source.ignore_label
-    labels = np.where(ignored, 0, labels).astype(labels.dtype)
+    labels, source, encoding = trainer.reference(mask, where), trainer.prepared.scheme, trainer.encoding
+    unlabelled = np.zeros(labels.shape, bool) if source.ignore_label is None else labels == source.ignore_label
+    labels = np.where(unlabelled, 0, labels).astype(labels.dtype)
     if source != trainer.label_scheme:
         labels = conversion(source, trainer.label_scheme).apply(labels, where)
-    encoding = trainer.encoding
     classes = encoding.class_of_index().astype(np.int16)[encoding.train_ids(labels, str(where))]
-    classes[ignored] = IGNORED
+    classes[unlabelled] = IGNORED
     return classes

@@ -1,4 +1,4 @@
-"""What makes a folder of models an ensemble: ensemble.json, which gives each member its weight."""
+"""ensemble.json, which makes a folder of models an ensemble and gives each member its weight."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Member:
     """One model of an ensemble.
 
     Attributes:
-        folder: Where it lies, relative to ensemble.json.
-        weight: Its share in the blend, above 0.
-        digest: SHA-256 of its weights, so that another model in its place is noticed.
+        folder: Relative to ensemble.json.
+        weight: Share in the blend, above 0.
+        digest: SHA-256 of its weights, so that another model in its folder is noticed.
     """
 
     folder: str
@@ -34,11 +34,11 @@ class Member:
 
 @dataclass(frozen=True)
 class EnsembleCard:
-    """What ensemble.json says.
+    """Content of ensemble.json.
 
     Attributes:
         members: Those that predict; a member without weight is left out.
-        reason: How the weights came about, in a sentence.
+        reason: How the weights were chosen, in a sentence.
         autospine: Version that made it.
         version: Of this file's form.
 
@@ -52,34 +52,33 @@ class EnsembleCard:
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        problem = weights_fault([member.weight for member in self.members])
-        if problem:
+        if problem := weights_problem([member.weight for member in self.members]):
             raise ValueError(problem)
         if any(member.weight == 0 for member in self.members):
             raise ValueError("a member has the weight 0")
 
     def save(self, folder: Path) -> None:
-        """Writes ensemble.json, which makes the folder an ensemble."""
+        """Write ensemble.json, which makes the folder an ensemble."""
         write_json(folder / ENSEMBLE, to_plain(self))
 
+    @classmethod
+    def load(cls, folder: Path) -> EnsembleCard:
+        """Read a folder's ensemble.json.
 
-def read_card(folder: Path) -> EnsembleCard:
-    """Reads a folder's ensemble.json.
-
-    Raises:
-        UserError: It is missing, damaged, or from a newer version.
-    """
-    path = folder / ENSEMBLE
-    data = read_json(path, "name a folder that autospine_ensemble made")
-    check_version(data, VERSION, path, "make the ensemble again")
-    return from_plain(EnsembleCard, data, str(path))
+        Raises:
+            UserError: It is missing, damaged, or of another version.
+        """
+        path = folder / ENSEMBLE
+        data = read_json(path, "name a folder that autospine_ensemble made")
+        check_version(data, VERSION, path, "make the ensemble again")
+        return from_plain(cls, data, str(path))
 
 
-def weights_fault(weights: Sequence[float]) -> str:
-    """What is wrong with weights that should be shares of one; empty if nothing is.
+def weights_problem(weights: Sequence[float]) -> str:
+    """Return what is wrong with weights that should be shares of one; empty if nothing is.
 
     Example:
-        >>> weights_fault([0.85, 0.25])
+        >>> weights_problem([0.85, 0.25])
         'the weights sum to 1.1, not to 1'
     """
     if not all(isfinite(weight) and weight >= 0 for weight in weights):

@@ -14,7 +14,7 @@ from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json, write_with
 from autospine.core.serial import check_version, from_plain, to_plain
 from autospine.core.version import __version__
-from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, Member, read_card
+from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, EnsembleCard
 from autospine.labels.encoding import Encoding
 from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
@@ -144,17 +144,17 @@ def read_model(folder: Path) -> Model:
 
 
 def find_models(folders: Sequence[str | Path]) -> list[Model]:
-    """Models of the given folders; a folder of folds stands for all of them, an ensemble for its members.
+    """Find the models of folders; a folder of folds stands for all of them, an ensemble for its members.
 
     Each folder, or fold, has the same share; an ensemble's is divided among its members by their weights.
 
     Raises:
-        UserError: A folder holds no model, or the models do not answer in the same way.
+        UserError: A folder holds no model, or the models differ in labels or grid.
     """
-    found = [model for folder in map(Path, folders) for model in _models_in(folder)]
-    for other in found[1:]:
-        check_alike(found[0], other)
-    return found
+    models = [model for folder in map(Path, folders) for model in _models_in(folder)]
+    for other in models[1:]:
+        check_alike(models[0], other)
+    return models
 
 
 def _models_in(folder: Path) -> list[Model]:
@@ -177,51 +177,44 @@ def _finished(folder: Path) -> bool:
 
 
 def _models_of(folder: Path) -> list[Model]:
-    """The model of a folder, or the members of its ensemble."""
-    if not (folder / ENSEMBLE).exists():
+    """Read the model of a folder, or the members of its ensemble."""
+    card = folder / ENSEMBLE
+    if not card.exists():
         return [read_model(folder)]
-    return [_read_member(folder, member) for member in read_card(folder).members]
-
-
-def _read_member(folder: Path, member: Member) -> Model:
-    place = folder / member.folder
-    if not (place / CARD).exists():
-        raise UserError(place, f"is missing, {folder / ENSEMBLE} names it", "copy the whole ensemble again")
-    model = read_model(place)
-    if model.card.weights != member.digest:
-        raise UserError(place, f"is not the member that {folder / ENSEMBLE} was made with", "make the ensemble again")
-    return replace(model, weight=member.weight)
+    models = []
+    for member in EnsembleCard.load(folder).members:
+        path = folder / member.folder
+        if not (path / CARD).exists():
+            raise UserError(path, f"is missing, {card} names it", "copy the whole ensemble again")
+        model = read_model(path)
+        if model.card.weights != member.digest:
+            raise UserError(path, f"is not the member that {card} was made with", "make the ensemble again")
+        models.append(replace(model, weight=member.weight))
+    return models
 
 
 def check_alike(first: Model, other: Model) -> None:
-    """Makes sure that two models can be averaged: the same labels on the same grid.
+    """Make sure that two models can be averaged: the same labels on the same grid.
 
     Raises:
         UserError: Naming what differs.
     """
-    mine, theirs = first.card, other.card
-    if mine.scheme != theirs.scheme or mine.encoding != theirs.encoding:
+    a, b = first.card, other.card
+    if a.scheme != b.scheme or a.encoding != b.encoding:
         raise UserError(
             other.folder,
-            f"answers with other labels ({_labels(theirs)}) than {first.folder} ({_labels(mine)})",
+            f"answers with other labels ({_labels(b)}) than {first.folder} ({_labels(a)})",
             "average models of one label scheme",
         )
-    ours, grids = mine.plan, (mine.plan.grid, theirs.plan.grid)
-    if grids[0].spacing != grids[1].spacing:
-        spacings = [" x ".join("own" if mm is None else f"{mm:g}" for mm in grid.spacing) for grid in grids]
-        raise UserError(
-            other.folder,
-            f"has another plan (spacing {spacings[1]} mm) than {first.folder} ({spacings[0]} mm)",
-            "average models of one plan",
+    hint = "average models of one plan"
+    if a.plan.grid.spacing != b.plan.grid.spacing:
+        own, others = (
+            " x ".join("own" if mm is None else f"{mm:g}" for mm in card.plan.grid.spacing) for card in (a, b)
         )
-    plan = theirs.plan
-    if (grids[0], ours.view_axis, ours.normalisation, ours.channels) != (
-        grids[1],
-        plan.view_axis,
-        plan.normalisation,
-        plan.channels,
-    ):
-        raise UserError(other.folder, f"has another plan than {first.folder}", "average models of one plan")
+        raise UserError(other.folder, f"has another plan (spacing {others} mm) than {first.folder} ({own} mm)", hint)
+    rules = [(c.plan.grid, c.plan.view_axis, c.plan.normalisation, c.plan.channels) for c in (a, b)]
+    if rules[0] != rules[1]:
+        raise UserError(other.folder, f"has another plan than {first.folder}", hint)
 
 
 def _labels(card: ModelCard) -> str:

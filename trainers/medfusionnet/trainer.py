@@ -35,7 +35,7 @@ from autospine.augmentation import AugmentationSettings, BatchgeneratorsSettings
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
-from autospine.ensemble.selection import EnsembleSpec, choose, chosen_weights, save_ensemble
+from autospine.ensemble.selection import EnsembleSpec, choose_weights, save_ensemble
 from autospine.evaluation.cohort import Evaluation
 from autospine.inference.ensemble_card import PREFIX
 from autospine.inference.model import CARD, read_model
@@ -188,7 +188,7 @@ class MedFusionNetTrainer(Trainer):
             save_ensemble(job.folder, models, [1 / len(names)] * len(names), "equal: no validation cases")
             return
         notes = (note(), f"WARNING: {WARNING}.") if self.options.enlarge == "before" else (note(),)
-        candidates = EnsembleSpec(
+        spec = EnsembleSpec(
             models=tuple(models),
             names=names,
             validation=validation,
@@ -196,5 +196,5 @@ class MedFusionNetTrainer(Trainer):
             published=PUBLISHED,
             notes=notes,
         )
-        table = choose(candidates, WorkFolder(job.work), job.folder, job.device)
-        save_ensemble(job.folder, models, *chosen_weights(table))
+        report = choose_weights(spec, WorkFolder(job.work), job.folder, job.device)
+        save_ensemble(job.folder, models, report.weights, report.reason)

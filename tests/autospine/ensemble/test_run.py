@@ -109,7 +109,7 @@ def test_the_search_takes_what_scores_best_and_reports_on_other_cases(
     assert all(abs(20 * w - round(20 * w)) < 1e-9 for w in weights.values())
     assert {path.name for path in folder.glob("member_*")} == set(weights)
     told = json.loads((folder / "difference.json").read_text())
-    assert (told["part"], told["images"], told["chosen_on_other_images"]) == ("test", 1, True)
+    assert (told["subset"], told["images"], told["chosen_on_other_images"]) == ("test", 1, True)
     assert set(told["members"]) == {"toy", "toy_2", "toy_3"}
     assert {p.stem for p in (folder / "probabilities" / "validation").glob("*.json")} == set(IDS[3:5])
     assert not list(folder.glob("probabilities/*/.*"))

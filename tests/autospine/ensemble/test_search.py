@@ -14,12 +14,12 @@ from autospine.ensemble import stored_image
 from autospine.ensemble.search import (
     GRID_STEPS,
     all_pairs,
-    best,
+    best_weighting,
     hill_climb,
     mean_scores,
-    measure,
     neighbours,
     pair_grid,
+    score_blends,
     search_pairs,
     shares,
     single_member,
@@ -76,7 +76,7 @@ def test_the_best_pair_is_the_one_of_the_highest_mean_iou(made) -> None:
         for pair in itertools.combinations(range(3), 2)
         for weights in (tuple({pair[0]: k / 20, pair[1]: 1 - k / 20}.get(m, 0.0) for m in range(3)) for k in range(21))
     }
-    assert best(found) == max(every, key=lambda each: every[each])
+    assert best_weighting(found) == max(every, key=lambda each: every[each])
     assert len({each.mean_iou for each in found.values()}) > 20  # the search has something to choose from
 
 
@@ -87,7 +87,7 @@ def test_of_equals_the_fewest_members_are_taken(made) -> None:
     twin.write([*image.paths, *image.paths], image.reference, (slice(None),) * 3, "p", ["a", "b"])
     found = search_pairs([twin], 2)
     assert len({scores.mean_iou for scores in found.values()}) == 1
-    assert best(found) in (single_member(0, 2), single_member(1, 2))
+    assert best_weighting(found) in (single_member(0, 2), single_member(1, 2))
 
 
 def test_weightings_deal_out_twenty_parts() -> None:
@@ -106,7 +106,7 @@ def test_uphill_ends_where_no_single_move_is_better(made, seed: int) -> None:
     images = [made(10 * seed + k, members=4) for k in range(2)]
     pairs = search_pairs([each.image for each in images], 4)
     found = hill_climb([each.image for each in images], pairs)
-    top = best(found)
+    top = best_weighting(found)
 
     def score(weighting) -> float:
         return float(np.mean([brute_force(each, shares(weighting))[0] for each in images]))
@@ -134,7 +134,7 @@ def test_memory_is_that_of_a_block_not_of_the_images(made, monkeypatch: pytest.M
     assert stored > 3_000_000
     wanted = [each for pair in all_pairs(4) for each in pair_grid(*pair, 4)][::6]
     tracemalloc.start()
-    measure([image], wanted)
+    score_blends([image], wanted)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < stored / 3

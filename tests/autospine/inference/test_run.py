@@ -20,6 +20,7 @@ from autospine.inference.run import (
     predict_scans,
 )
 from autospine.volumes import read_image, read_mask
+from tests.paths import ROOT
 from tests.tiny import spine_image, spine_mask, write_array
 
 
@@ -211,6 +212,27 @@ def test_the_command_exits_with_2_when_a_scan_failed(tmp_path, scans, tiny_work)
     assert "1_t1.mha" in done.stdout
     assert "Traceback" not in done.stderr
     assert {"2_t2.nii.gz", "3_t2.nrrd"} <= set(names(tmp_path / "out"))
+
+
+IMPORTED = """
+import sys
+from autospine.inference.predict import predict
+predict(sys.argv[1], sys.argv[2], device="cpu")
+print(*sorted(name for name in sys.modules if name.split(".")[0] in ("trainers", "planners")))
+"""
+
+
+@pytest.mark.slow
+def test_predicting_with_unet_imports_no_paper(tmp_path, scans, tiny_work) -> None:
+    from tests.tiny import make_job, plan_of
+    from trainers.unet import UNetTrainer
+
+    trainer = UNetTrainer(plan_of(tiny_work, 2), UNetTrainer.recipe_named(None))
+    _save_unet(trainer, make_job(tiny_work, trainer.plan, tmp_path / "unet"))
+    command = [sys.executable, "-c", IMPORTED, str(scans / "1_t1.mha"), str(tmp_path / "unet")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["trainers", "trainers.unet"]
 
 
 def _save_unet(trainer, job) -> None:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
-from autospine.inference.ensemble_card import read_card
+from autospine.inference.ensemble_card import EnsembleCard
 from autospine.inference.model import find_models, read_model
 from autospine.inference.predict import predict
 from autospine.planning.plan import Plan
@@ -220,10 +220,10 @@ def test_it_trains_members_finds_weights_and_predicts_as_one_model(
     assert evaluation is not None
     assert len(evaluation.cases) == 1  # the middle slice of the test case
     assert {path.name for path in tmp_path.glob("member_*")} == {"member_unet", "member_resunet"}
-    card = read_card(tmp_path)
+    card = EnsembleCard.load(tmp_path)
     assert sum(member.weight for member in card.members) == pytest.approx(1)
     told = json.loads((tmp_path / "difference.json").read_text())
-    assert (told["part"], told["images"]) == ("test", 1)
+    assert (told["subset"], told["images"]) == ("test", 1)
     # The benchmark finds the images of the search in split.json.
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from ensemble import difference_to_brute_force
@@ -246,7 +246,7 @@ def test_it_trains_members_finds_weights_and_predicts_as_one_model(
 @pytest.mark.slow
 def test_it_goes_on_between_members_and_adds_more_of_them(tiny_work: WorkFolder, tmp_path: Path) -> None:
     tiny(tiny_work, members=["unet"]).train(job(tiny_work, tmp_path))
-    assert [member.folder for member in read_card(tmp_path).members] == ["member_unet"]
+    assert [member.folder for member in EnsembleCard.load(tmp_path).members] == ["member_unet"]
     before = (tmp_path / "member_unet" / "weights.safetensors").stat().st_mtime_ns
     stored = {p: p.stat().st_mtime_ns for p in tmp_path.glob("probabilities/*/*.json")}
     again = job(tiny_work, tmp_path, resume=True)
@@ -288,7 +288,7 @@ def test_killed_within_the_second_member_it_ends_in_the_same_ensemble(
         first, second = (load_file(f / f"member_{name}" / "weights.safetensors") for f in (through, killed))
         assert [key for key in first if not torch.equal(first[key], second[key])] == []
     assert (through / "weights.csv").read_text() == (killed / "weights.csv").read_text()
-    assert read_card(through) == read_card(killed)
+    assert EnsembleCard.load(through) == EnsembleCard.load(killed)
 
 
 def die(root: Path, folder: Path) -> None:
@@ -329,7 +329,7 @@ def test_trained_on_every_case_members_weigh_the_same(
     given = job(tiny_work, tmp_path, fold=Fold(IDS, ()), fold_name="all")
     with caplog.at_level(logging.WARNING):
         assert tiny(tiny_work).train(given) is None
-    assert [member.weight for member in read_card(tmp_path).members] == [0.5, 0.5]
+    assert [member.weight for member in EnsembleCard.load(tmp_path).members] == [0.5, 0.5]
     assert "every member weighs the same" in caplog.text
 
 
