@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import re
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_paths_and_modules_that_are_named_exist(page: Path) -> None:
 def is_module(names: list[str]) -> bool:
     path = ROOT.joinpath(*names)
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+@every_page
+def test_python_examples_import_what_exists(page: Path) -> None:
+    for example in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for node in ast.walk(ast.parse(example)):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith("spine_extras"):
+                assert all(hasattr(import_module(node.module), alias.name) for alias in node.names), node.module
 
 
 COMMAND = re.compile(r"^(?:    |\$ |)(autospine_\w+) (.+)$", re.MULTILINE)
