@@ -14,6 +14,7 @@ DEAD_LEFT: set[str] = {
     "BLOCK_VOXELS",
     "CrossEntropy",
     "DeepSupervision",
+    "NO_CHANGE",
     "Progress",
     "SCALES",
     "SoftDice",
