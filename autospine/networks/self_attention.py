@@ -45,8 +45,11 @@ class PositionAttention(nn.Module):
 
     @staticmethod
     def _groups(x: Tensor, groups: int) -> Tensor:
-        """Reshape (B, groups * c, *spatial) to (B, groups, N, c), contiguous as the fused kernels want it."""
-        return x.flatten(2).unflatten(1, (groups, -1)).transpose(2, 3).contiguous()
+        """Reshape (B, groups * c, *spatial) to (B, groups, N, c), with the strides that the fused kernels want.
+
+        `contiguous` leaves the stride of a single position as it is, which CUDA's kernels then call misaligned.
+        """
+        return x.flatten(2).unflatten(1, (groups, -1)).transpose(2, 3).clone(memory_format=torch.contiguous_format)
 
 
 class ChannelAttention(nn.Module):

@@ -14,7 +14,7 @@ def literally(attention: PositionAttention, x: Tensor) -> Tensor:
     return x + (value @ matrix.transpose(1, 2)).reshape(x.shape)
 
 
-@pytest.mark.parametrize("size", [(6, 5), (3, 4, 5)])
+@pytest.mark.parametrize("size", [(6, 5), (3, 4, 5), (1, 1), (1, 1, 1)])
 def test_fused_position_attention_is_the_papers(size: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     attention = PositionAttention(len(size), 16).double()
@@ -30,6 +30,13 @@ def test_its_gradients_are_the_papers_too() -> None:
     expected = torch.autograd.grad(literally(attention, x).square().sum(), tuple(attention.parameters()))
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_the_strides_of_a_single_position_are_aligned() -> None:
+    """CUDA's fused kernels read rows of eight values: a stride of one between positions is a misaligned address."""
+    groups = PositionAttention._groups(torch.randn(2, 64, 1, 1), 8)
+    assert groups.shape == (2, 8, 1, 8)
+    assert groups.stride() == (64, 8, 8, 1)
 
 
 def test_position_attention_follows_a_permutation_of_the_positions() -> None:
