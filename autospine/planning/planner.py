@@ -1,6 +1,6 @@
-"""What every planner does: from a fingerprint to a plan with reasons.
+"""Planners: from a fingerprint to a plan with reasons.
 
-A planner of one's own subclasses `Planner`, sets `name` and `view_axis`, and overrides the decisions that differ.
+A planner of your own subclasses `Planner`, sets `name` and `view_axis`, and overrides the decisions that differ.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 from autospine.preprocessing.normalisation import Normalisation
 
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
-CONTEXT_MM = 40.0  # seen around the labelled column
-OPEN_ABOVE = 1.5  # of the pitch: with more image above the topmost label, labelling stopped early
+CONTEXT_MM = 40.0  # in view around the labelled column
+PARTIAL_ABOVE = 1.5  # intervertebral distances: with more image above the topmost label, annotation stopped early
 ORDERED_KINDS = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.STRUCTURE)
 CLASS_NAMES = {Kind.VERTEBRA: "vertebra", Kind.DISC: "disc", Kind.BODY: "vertebral body"}
 
 
 class Planner(ABC):
-    """Plans one configuration.
+    """Plan one configuration.
 
     Class attributes:
         name: What --plans takes.
         view_axis: Canonical axis along which 2-D slices are taken; None for volumes.
         base_width, widest: Channels of the first stage and the limit.
-        batch: Patches per update before memory is looked at.
+        batch: Patches per update where the memory allows.
         smallest_batch: Below this the patch shrinks instead.
         patch_limit: Most voxels along each axis.
 
     Attributes:
-        slice_interpolation: How slices between the measured ones are made; None leaves the measured ones alone. The
-            class says what is usual, autospine_plan's options change it.
-        pixel_spacing: In-plane, mm, where autospine_plan's options say so; None takes what the data suggest.
+        slice_interpolation: How slices between the measured ones are made; None for the measured ones alone. Options
+            of autospine_plan replace the class's own.
+        pixel_spacing: In-plane, mm, by an option of autospine_plan; None takes the median of the data.
     """
 
     name: ClassVar[str]
@@ -67,11 +67,11 @@ class Planner(ABC):
         self.reasons: list[Reason] = []
 
     def reason(self, decision: str, because: str, figures: str = "") -> None:
-        """Notes why something was decided."""
+        """Note why something was decided."""
         self.reasons.append(Reason(decision, because, figures))
 
     def plan(self) -> Plan:
-        """Takes every decision in order.
+        """Take every decision in order.
 
         Raises:
             UserError: The data set cannot be planned this way.
@@ -101,29 +101,31 @@ class Planner(ABC):
         return replace(plan, reasons=tuple(self.reasons))
 
     def check(self) -> None:
-        """Refuses what this planner cannot plan."""
+        """Refuse data sets that this planner cannot plan.
+
+        Raises:
+            UserError: There is nothing to train on.
+        """
         if not self.cases:
             raise UserError("the data set", "holds no case with a mask", "add masks to train on")
 
-    # The decisions, in the order in which they are taken.
-
     def choose_grid(self) -> Grid:
-        """Keeps the slices that were measured; in-plane, the median spacing."""
+        """Keep the slices that were measured; take the median spacing in-plane."""
         spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
-        median = [_rounded(v) for v in np.median(spacings, axis=0)]
+        median = [round(float(v), 4) for v in np.median(spacings, axis=0)]
         slices = self.through_plane_spacing(spacings)
         spacing = (slices, self.pixel_spacing or median[1], self.pixel_spacing or median[2])
         self.reason(
-            f"spacing {_spacing_words(spacing)}",
+            f"spacing {_format_spacing(spacing)}",
             f"the in-plane spacing is as asked for; the median is {median[1]:g} x {median[2]:g} mm"
             if self.pixel_spacing
             else "the in-plane spacing is the median, so that half of the cases are not enlarged",
-            f"rows {_span(spacings[:, 1])} mm, columns {_span(spacings[:, 2])} mm over {len(self.cases)} cases",
+            f"rows {_range(spacings[:, 1])} mm, columns {_range(spacings[:, 2])} mm over {len(self.cases)} cases",
         )
         return Grid(spacing, slice_interpolation=self.slice_interpolation)
 
     def through_plane_spacing(self, spacings: np.ndarray) -> float | None:
-        """Target along the slice axis; None keeps each case's own.
+        """Choose the spacing along the slice axis in mm; None keeps each case's own.
 
         Args:
             spacings: `(cases, 3)` mm.
@@ -131,106 +133,103 @@ class Planner(ABC):
         self.reason(
             "the slice grid of each case is kept",
             "slices are segmented one by one, and interpolating between thick slices would invent tissue",
-            f"slice spacing {_span(spacings[:, 0])} mm",
+            f"slice spacing {_range(spacings[:, 0])} mm",
         )
         return None
 
     def choose_patch(self, grid: Grid) -> Triple:
-        """As much of the spine's length as there is, and its width with some context."""
+        """Take the whole length of the spine, and the labelled column with context."""
         shapes = np.array([self.shape_on(grid, case) for case in self.cases])  # (cases, 3)
         rows = int(np.percentile(shapes[:, 1], 90))
         width = self.column_width(grid)
         columns = min(width, int(shapes[:, 2].max()))
         patch = self.limit((self.patch_slices(shapes), rows, columns))
         self.reason(
-            f"a view of {_times(patch)} voxels",
-            "the whole length of the spine is seen at once, since a level cannot be told from a window; across, "
+            f"a view of {_shape(patch)} voxels",
+            "the whole length of the spine is in view, since a level cannot be recognised in a window; across, "
             f"the labelled column with {CONTEXT_MM:.0f} mm around it",
-            f"rows {_span(shapes[:, 1], 0)}, labelled column up to {width} columns with context",
+            f"rows {_range(shapes[:, 1], 0)}, labelled column up to {width} columns with context",
         )
         return patch
 
     def shape_on(self, grid: Grid, case: CaseFingerprint) -> tuple[int, ...]:
-        """The shape that a case has on the grid."""
+        """Return a case's (slices, rows, columns) on the grid."""
         return case_grid(grid, case.shape, case.spacing).shape
 
     def patch_slices(self, shapes: np.ndarray) -> int:
-        """Slices in the patch; `shapes` is `(cases, 3)` on the grid."""
+        """Return the patch's slices, given the cases' `shapes` (cases, 3) on the grid."""
         return 1
 
     def column_width(self, grid: Grid) -> int:
-        """Columns that the labelled spine needs in a slice, with context."""
+        """Return the columns that the labelled spine needs in a slice, with context."""
         widths = []
         for case in self.cases:
-            if not case.boxes:
-                continue
-            first = min(box[2] for box in case.boxes.values())
-            last = max(box[5] for box in case.boxes.values())
-            widths.append((last - first + 1) * case.spacing[2] + CONTEXT_MM)
+            if case.boxes:
+                boxes = np.array(list(case.boxes.values()))  # (labels, 6)
+                widths.append((boxes[:, 5].max() - boxes[:, 2].min() + 1) * case.spacing[2] + CONTEXT_MM)
         spacing = grid.spacing[2] or float(np.median([case.spacing[2] for case in self.cases]))
         return int(np.ceil(np.percentile(widths or [160.0], 95) / spacing))
 
     def limit(self, wanted: Triple) -> Triple:
-        """What `patch_limit` allows."""
+        """Cut a patch down to `patch_limit`, and to one slice along the view axis."""
         sizes = [min(v, most) for v, most in zip(wanted, self.patch_limit, strict=True)]
         if self.view_axis is not None:
             sizes[self.view_axis] = 1
         return (sizes[0], sizes[1], sizes[2])
 
     def choose_encoding(self) -> Encoding:
-        """Chains where labels follow one another along the spine, plain classes elsewhere."""
+        """Number the levels where labels are ordered along the spine; else learn one class per label."""
         scheme = self.fingerprint.scheme
         values = tuple(sorted({v for case in self.cases for v in case.voxels if v and v != scheme.ignore_label}))
-        # A pitch of 0: no case shows two neighbours, so there is nothing to count along.
-        ordered_labels = [
-            c
-            for c in self.fingerprint.ordered_labels
-            if c.kind in ORDERED_KINDS and len(c.values) > 1 and c.intervertebral_distance_mm > 0
+        # A distance of 0: no case shows two neighbours, so there is no order to count along.
+        sequences = [
+            labels
+            for labels in self.fingerprint.ordered_labels
+            if labels.kind in ORDERED_KINDS and len(labels.values) > 1 and labels.intervertebral_distance_mm > 0
         ]
-        if not ordered_labels:
-            self.reason("levels are classified by appearance", "no labels form a chain along the spine")
+        if not sequences:
+            self.reason("levels are classified by appearance", "no labels are ordered along the spine")
             return plain_encoding(scheme, values)
-        ordered_labels.sort(key=lambda chain: ORDERED_KINDS.index(chain.kind))
-        ordered = {v for chain in ordered_labels for v in chain.values}
-        classes = [_chain_class(chain) for chain in ordered_labels]
+        sequences.sort(key=lambda labels: ORDERED_KINDS.index(labels.kind))
+        ordered = {v for labels in sequences for v in labels.values}
+        classes = [SemanticClass(CLASS_NAMES.get(s.kind, "structure"), s.values, s.levels) for s in sequences]
         classes += [SemanticClass(scheme.anatomies[v].name, (v,)) for v in values if v not in ordered]
-        levels = [level for chain in ordered_labels for level in chain.levels]
-        pitch = float(np.median([chain.intervertebral_distance_mm for chain in ordered_labels]))
-        room = min(chain.room_above_mm for chain in ordered_labels)
-        partial_annotation_above = room > OPEN_ABOVE * pitch
-        self._explain_chains(ordered_labels, room, pitch, partial_annotation_above)
+        levels = [level for labels in sequences for level in labels.levels]
+        distance_mm = float(np.median([labels.intervertebral_distance_mm for labels in sequences]))
         return Encoding(
             classes=tuple(classes),
             levels=tuple(range(min(levels), max(levels) + 1)),
             offset_axes=self.offset_axes(),
-            intervertebral_distance_mm=round(pitch, 1),
-            partial_annotation_above=partial_annotation_above,
+            intervertebral_distance_mm=round(distance_mm, 1),
+            partial_annotation_above=self._partial_above(sequences, distance_mm),
             ignore_label=scheme.ignore_label,
         )
 
-    def _explain_chains(
-        self, ordered_labels: list[OrderedLabels], room: float, pitch: float, partial_annotation_above: bool
-    ) -> None:
-        counts = ", ".join(f"{len(chain.values)} {chain.kind.value} labels" for chain in ordered_labels)
+    def _partial_above(self, sequences: list[OrderedLabels], distance_mm: float) -> bool:
+        """Return whether the annotation stops before the image does, and note how levels are learnt."""
+        counts = ", ".join(f"{len(labels.values)} {labels.kind.value} labels" for labels in sequences)
         self.reason(
             "levels are numbered by their order along the spine",
-            "neighbouring levels look alike, so the network learns what the instances are and where each has its "
-            "middle, and a decode counts them from the lowest",
-            f"{counts}, in order in every case, {pitch:.1f} mm apart",
+            "neighbouring levels look alike, so the network learns instances and their centres, which are then counted "
+            "from the lowest",
+            f"{counts}, in order in every case, {distance_mm:.1f} mm apart",
         )
-        if partial_annotation_above:
-            self.reason(
-                "what lies above the topmost label is not learnt as background",
-                "the annotation stops while the image shows more of the spine",
-                f"{room:.0f} mm of image above the middle of the topmost label",
-            )
+        above_mm = min(labels.room_above_mm for labels in sequences)
+        if above_mm <= PARTIAL_ABOVE * distance_mm:
+            return False
+        self.reason(
+            "what lies above the topmost label is not learnt as background",
+            "the annotation stops while the image shows more of the spine",
+            f"{above_mm:.0f} mm of image above the centre of the topmost label",
+        )
+        return True
 
     def offset_axes(self) -> tuple[int, ...]:
-        """Canonical axes along which a voxel points to the middle of its instance."""
+        """Return the canonical axes along which offsets to the instance's centre are learnt."""
         return (1, 2)
 
     def choose_network(self, patch: Triple, grid: Grid, encoding: Encoding) -> NetworkShape:
-        """Pools an axis while its spacing is within twice the finest and its size allows."""
+        """Pool an axis while its spacing is within twice the finest and its size allows."""
         axes = [axis for axis in range(3) if axis != self.view_axis]
         median = np.median([case.spacing for case in self.cases], axis=0)
         spacing = [float(grid.spacing[a] or median[a]) for a in axes]
@@ -239,7 +238,7 @@ class Planner(ABC):
         self.reason(
             f"{len(strides)} stages, widths {', '.join(map(str, widths))}",
             "an axis is pooled while its spacing is within twice the finest one, until the patch is a few voxels",
-            f"patch spacing {_spacing_words(grid.spacing)}",
+            f"patch spacing {_format_spacing(grid.spacing)}",
         )
         return NetworkShape(
             dimension=len(axes),
@@ -251,20 +250,20 @@ class Planner(ABC):
         )
 
     def fit_strides(self, patch: Triple, network: NetworkShape) -> Triple:
-        """Rounds the patch up to what the network's strides divide."""
+        """Round the patch up to what the network's strides divide."""
         sizes, axes = list(patch), [axis for axis in range(3) if axis != self.view_axis]
         for axis, factor in zip(axes, network.scale_factor, strict=True):
             sizes[axis] = -(-patch[axis] // factor) * factor
         fitted = (sizes[0], sizes[1], sizes[2])
         self.reason(
-            f"patch {_times(fitted)} voxels",
+            f"patch {_shape(fitted)} voxels",
             "the view, rounded up to what the network's strides divide",
-            f"strides of {_times(network.scale_factor)} in all",
+            f"strides of {_shape(network.scale_factor)} in all",
         )
         return fitted
 
     def choose_normalisation(self) -> Normalisation:
-        """Percentile clipping and z-score, case by case."""
+        """Clip at percentiles and take z-scores, case by case."""
         shares = [case.clipped_share for case in self.cases]
         clipped = sum(share > 0.01 for share in shares)
         self.reason(
@@ -275,14 +274,18 @@ class Planner(ABC):
         return Normalisation()
 
     def choose_mirroring(self, encoding: Encoding) -> tuple[int, ...]:
-        """Left-right only: upside down would turn the numbering over."""
+        """Mirror left and right only: upside down would reverse the order of the levels."""
         if self.view_axis == 0:
             return ()
         self.reason("mirroring left and right only", "the labels are the same on both sides")
         return (0,)
 
     def fit_memory(self, plan: Plan) -> Plan:
-        """Shrinks the batch, then the patch, until training fits into the memory."""
+        """Shrink the batch, then the patch, until training fits into the memory.
+
+        Raises:
+            UserError: The smallest patch does not fit.
+        """
         limit = self.machine.memory_gib
         while (need := training_memory_gib(plan)) > limit and plan.batch > self.smallest_batch:
             plan = replace(plan, batch=max(plan.batch // 2, self.smallest_batch))
@@ -294,20 +297,20 @@ class Planner(ABC):
             plan = replace(plan, patch=smaller)
         if plan.patch != wanted:
             self.reason(
-                f"patch cut to {_times(plan.patch)} voxels",
-                "the memory holds no more, so the spine is seen in windows and levels are harder to tell",
-                f"{_times(wanted)} were wanted",
+                f"patch cut to {_shape(plan.patch)} voxels",
+                "the memory holds no more, so the spine is seen in windows and levels are harder to recognise",
+                f"{_shape(wanted)} were wanted",
             )
         self.reason(
             f"batch of {plan.batch}, about {need:.1f} GiB for training",
-            "as many patches as helped and the memory holds",
+            "as many patches as help and the memory holds",
             f"{limit:.1f} GiB on {self.machine.device}",
         )
         return replace(plan, memory_gib=round(need, 2))
 
 
 def _smaller_patch(plan: Plan) -> Triple | None:
-    """Half as many columns, or slices, or (last, since levels need them) rows; None where nothing can shrink."""
+    """Halve the columns, or slices, or (last, since levels need them) rows; None where nothing can shrink."""
     factors = dict(zip(plan.network_axes, plan.network.scale_factor, strict=True))
     for axis in (2, 0, 1):
         if axis not in factors:
@@ -319,21 +322,13 @@ def _smaller_patch(plan: Plan) -> Triple | None:
     return None
 
 
-def _chain_class(chain: OrderedLabels) -> SemanticClass:
-    return SemanticClass(CLASS_NAMES.get(chain.kind, "structure"), chain.values, chain.levels)
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 4)
-
-
-def _span(values: np.ndarray, digits: int = 2) -> str:
+def _range(values: np.ndarray, digits: int = 2) -> str:
     return f"{values.min():.{digits}f} to {values.max():.{digits}f}"
 
 
-def _times(values: tuple[int, ...]) -> str:
+def _shape(values: tuple[int, ...]) -> str:
     return " x ".join(str(v) for v in values)
 
 
-def _spacing_words(spacing: tuple[float | None, ...]) -> str:
+def _format_spacing(spacing: tuple[float | None, ...]) -> str:
     return " x ".join("own" if v is None else f"{v:g}" for v in spacing) + " mm"

@@ -298,7 +298,7 @@ class PlannerContract:
         assert encoding.values == (100,)
         assert encoding.channels == 2
 
-    def test_levels_with_a_gap_have_a_pitch(self) -> None:
+    def test_levels_with_a_gap_have_a_distance(self) -> None:
         encoding = self.plan(*some_cases(labels=(1, 3, 5))).encoding
         assert not encoding.ordered or 10 < encoding.intervertebral_distance_mm < 100
 
