@@ -11,14 +11,14 @@ from autospine.planning.planner import Planner
 from autospine.preprocessing.grid import Grid, case_grid
 
 ACROSS, IN_PLANE = 0.25, 0.02  # a spacing within this share of the target is kept
-MOST = 90  # per cent of the cases that are seen from side to side
+MOST = 90  # per cent of the cases whose slices the patch holds from side to side
 
 
 class Axial2D(Planner):
     """Axial slices of volumes of any orientation; every series keeps the slices that were measured.
 
-    An axial slice cannot show the order of the levels. Each voxel therefore also points along the rows, to the
-    height of its vertebra's middle, and the decode numbers what gathers there.
+    An axial slice cannot show the order of the levels. Each voxel therefore has an offset along the rows, to the height
+    of its vertebra's centre, and decoding numbers the instances that those offsets form.
     """
 
     name = "2d_axial"
@@ -26,15 +26,15 @@ class Axial2D(Planner):
     patch_limit = (320, 640, 320)
 
     def truly_axial(self) -> bool:
-        """Whether every series is coarsest from head to foot."""
+        """Return whether every series is coarsest from head to foot."""
         return all(case.slice_axis == 1 for case in self.cases)
 
     def offset_axes(self) -> tuple[int, ...]:
-        """Only the height above or below: the order of the levels is along the rows."""
+        """Return the rows alone: the order of the levels is along them."""
         return (1,)
 
     def choose_grid(self) -> Grid:
-        """Each case's own rows; square pixels in-plane where that interpolates between no measured slices."""
+        """Keep each case's rows; take square pixels in-plane where that interpolates between no measured slices."""
         spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
         median = np.median(spacings, axis=0)
         axial = self.truly_axial()
@@ -53,7 +53,7 @@ class Axial2D(Planner):
         return Grid((None, None, side))
 
     def choose_patch(self, grid: Grid) -> Triple:
-        """The whole width from side to side of most cases, and the column's depth with context."""
+        """Take the whole width from side to side of most cases, and the column's depth with context."""
         shapes = np.array([self.shape_on(grid, case) for case in self.cases])  # (cases, 3)
         columns = min(self.column_width(grid), int(shapes[:, 2].max()))
         patch = self.limit((_of_most(shapes[:, 0]), 1, columns))
@@ -68,13 +68,13 @@ class Axial2D(Planner):
         return patch
 
     def fit_memory(self, plan: Plan) -> Plan:
-        """As every planner does, and says whose slices the patch that is left does not hold."""
+        """Fit the memory as every planner does, and note which cases have wider slices than the patch."""
         fitted = super().fit_memory(plan)
         grids = [case_grid(plan.grid, case.shape, case.spacing) for case in self.cases]
-        wider = [each for each in grids if each.shape[0] > fitted.patch[0]]
+        wider = [grid for grid in grids if grid.shape[0] > fitted.patch[0]]
         if wider:
-            counts = [each.shape[0] for each in grids]
-            widths = [fitted.patch[0] * each.spacing[0] for each in wider]
+            counts = [grid.shape[0] for grid in grids]
+            widths = [fitted.patch[0] * grid.spacing[0] for grid in wider]
             self.reason(
                 f"windows {_millimetres(widths)} wide for {len(wider)} of {len(grids)} cases",
                 self._why_windows(fitted.patch[0], counts),
@@ -83,7 +83,7 @@ class Axial2D(Planner):
         return fitted
 
     def _why_windows(self, width: int, counts: list[int]) -> str:
-        """Why a patch is `width` voxels wide though some of the cases' `counts` are larger."""
+        """Explain why a patch is `width` voxels wide though some of the cases' `counts` are larger."""
         widest = min(max(counts), self.patch_limit[0])
         if width >= widest or width < _of_most(counts):
             return "the patch is as wide as its limit and the memory allow"
@@ -94,7 +94,7 @@ class Axial2D(Planner):
 
 
 def _of_most(counts: Sequence[int] | np.ndarray) -> int:
-    """Voxels from side to side that all but the widest cases stay within."""
+    """Return the voxels from side to side that all but the widest cases stay within."""
     return int(np.percentile(counts, MOST))
 
 

@@ -6,7 +6,7 @@ from autospine.planning.planner import Planner
 
 
 class Sagittal2D(Planner):
-    """Every sagittal slice is segmented on its own; the spine's whole length is in view."""
+    """Segment every sagittal slice on its own, with the spine's whole length in view."""
 
     name = "2d_sagittal"
     view_axis = 0

@@ -13,14 +13,14 @@ from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 
 
 class SliceReconstruction(Planner):
-    """Every sagittal slice, measured or interpolated, is segmented on its own; the measured ones are the answer."""
+    """Segment every sagittal slice, measured or interpolated, on its own; the measured ones are the prediction."""
 
     name = "slice_reconstruction"
     view_axis = 0
     slice_interpolation = SliceInterpolation()
 
     def through_plane_spacing(self, spacings: np.ndarray) -> float | None:
-        """Measured slices stay; what comes between them is `slice_interpolation`'s business."""
+        """Keep the measured slices; `slice_interpolation` says what comes between them."""
         return None
 
     def choose_grid(self) -> Grid:
@@ -46,6 +46,6 @@ class SliceReconstruction(Planner):
 
 
 def slice_counts(grid: Grid, case: CaseFingerprint) -> tuple[int, int]:
-    """Measured and interpolated slices of a case."""
-    found = case_grid(grid, case.shape, case.spacing)
-    return len(found.measured), found.shape[0] - len(found.measured)
+    """Return the numbers of measured and interpolated slices of a case."""
+    on_grid = case_grid(grid, case.shape, case.spacing)
+    return len(on_grid.measured), on_grid.shape[0] - len(on_grid.measured)

@@ -11,7 +11,7 @@ FEWEST_SLICES = 4
 
 
 class Volume3D(Planner):
-    """3-D patches that hold all slices of a thick-slice series and the spine's whole length."""
+    """Segment 3-D patches that hold all slices of a thick-slice series and the spine's whole length."""
 
     name = "3d_volume"
     view_axis = None
@@ -21,14 +21,14 @@ class Volume3D(Planner):
     patch_limit = (48, 512, 256)
 
     def check(self) -> None:
-        """A volume needs slices."""
+        """Refuse series of few slices, which are no volumes."""
         super().check()
         flat = [case.id for case in self.cases if case.shape[0] < FEWEST_SLICES]
         if flat:
             raise UserError(flat[0], f"has fewer than {FEWEST_SLICES} slices", "plan 2d_sagittal instead")
 
     def through_plane_spacing(self, spacings: np.ndarray) -> float | None:
-        """The median; a case within a quarter of it keeps its own slices."""
+        """Take the median; a case within a quarter of it keeps its own slices."""
         target = round(float(np.median(spacings[:, 0])), 4)
         kept = int((np.abs(spacings[:, 0] - target) <= 0.25 * target).sum())
         self.reason(
@@ -39,5 +39,5 @@ class Volume3D(Planner):
         return target
 
     def patch_slices(self, shapes: np.ndarray) -> int:
-        """Nearly all slices of most cases."""
+        """Take nearly all slices of most cases."""
         return int(np.percentile(shapes[:, 0], 75))

@@ -53,8 +53,6 @@ CIRCLES_LEFT: set[str] = {
     "autospine.evaluation.report.tables",
     "autospine.evaluation.report.text",
     "autospine.evaluation.study",
-    "autospine.planning.report",
-    "autospine.planning.run",
     "autospine.training.budget",
     "autospine.training.epoch_validation",
     "autospine.training.folds",

@@ -80,10 +80,11 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    from autospine.planning.report import describe
     from autospine.planning.run import PlanRequest, make_plans
 
     options.plans = list(dict.fromkeys(options.plans))
-    print(make_plans(make_request(PlanRequest, options)).describe(options.explain))
+    print(describe(make_plans(make_request(PlanRequest, options)), options.explain))
     return 0
 
 

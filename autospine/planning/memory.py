@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from autospine.networks.shape import NetworkShape
     from autospine.planning.plan import Plan
 
-BYTES_PER_ACTIVATION = 10.0  # convolution and normalisation kept for the way back, measured on the U-Net
+BYTES_PER_ACTIVATION = (
+    10.0  # outputs of convolution and normalisation kept for the backward pass, measured on the U-Net
+)
 BYTES_PER_PARAMETER = 20.0  # weight, gradient, two moments, one copy
 FIXED_GIB = 0.6  # libraries and the loader
 
 
 def activations(shape: NetworkShape, patch: tuple[int, ...]) -> float:
-    """Values that one sample's forward pass keeps."""
+    """Count the values that one sample's forward pass keeps."""
     total, size = 0.0, np.array(patch, float)
     for stage, (width, stride) in enumerate(zip(shape.widths, shape.strides, strict=True)):
         size = size / np.array(stride)
@@ -27,7 +29,7 @@ def activations(shape: NetworkShape, patch: tuple[int, ...]) -> float:
 
 
 def parameters(shape: NetworkShape) -> int:
-    """Weights of the baseline U-Net."""
+    """Count the weights of the baseline U-Net."""
     total, before = 0, shape.in_channels
     finer = len(shape.widths) - 1
     for stage, (width, kernel) in enumerate(zip(shape.widths, shape.kernels, strict=True)):
@@ -43,7 +45,7 @@ def parameters(shape: NetworkShape) -> int:
 
 
 def training_memory_gib(plan: Plan) -> float:
-    """Predicted peak memory of training the plan's U-Net; training measures other networks before it starts."""
+    """Predict the peak memory in GiB of training the plan's U-Net; training measures other networks itself."""
     kept = plan.batch * activations(plan.network, plan.network_patch) * BYTES_PER_ACTIVATION
     return FIXED_GIB + (kept + parameters(plan.network) * BYTES_PER_PARAMETER) / 2**30
 
@@ -54,7 +56,7 @@ CUDA_RATE = (3e12, 60e12)
 
 
 def multiply_adds(shape: NetworkShape, patch: tuple[int, ...]) -> float:
-    """Of one sample's forward pass."""
+    """Count the multiply-adds of one sample's forward pass."""
     total, size, before = 0.0, np.array(patch, float), shape.in_channels
     for stage, (width, kernel, stride) in enumerate(zip(shape.widths, shape.kernels, shape.strides, strict=True)):
         size = size / np.array(stride)
@@ -67,7 +69,7 @@ def multiply_adds(shape: NetworkShape, patch: tuple[int, ...]) -> float:
 
 
 def training_seconds(plan: Plan, machine: Machine, updates: int) -> tuple[float, float]:
-    """Quickest and slowest time that updates may take; training measures before it starts."""
+    """Predict the shortest and longest time in seconds that updates may take."""
     work = 3 * plan.batch * multiply_adds(plan.network, plan.network_patch) * updates
     low, high = CUDA_RATE if machine.device == "cuda" else [rate * machine.cores for rate in CPU_RATE_PER_CORE]
     return work / high, work / low

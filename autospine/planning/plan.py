@@ -52,10 +52,10 @@ class Plan:
         encoding: What the network learns of them.
         channels: Image channels.
         mirror_axes: Canonical axes along which mirroring changes nothing but left and right.
-        training_domain: What the training data looked like.
+        training_domain: Ranges of the training data.
         memory_gib: Predicted memory of training.
-        reasons: Why.
-        version: Of this file's form.
+        reasons: Of its decisions.
+        version: Of the file format.
     """
 
     name: str
@@ -76,21 +76,21 @@ class Plan:
 
     @property
     def dimension(self) -> int:
-        """2 for slices, 3 for volumes."""
+        """Return 2 for slices, 3 for volumes."""
         return 3 if self.view_axis is None else 2
 
     @property
     def network_axes(self) -> tuple[int, ...]:
-        """The canonical axes that the network sees, in its order."""
+        """Return the canonical axes that the network sees, in its order."""
         return tuple(axis for axis in range(3) if axis != self.view_axis)
 
     @property
     def network_patch(self) -> tuple[int, ...]:
-        """Voxels of the patch along `network_axes`."""
+        """Return the voxels of the patch along `network_axes`."""
         return tuple(self.patch[axis] for axis in self.network_axes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return to_plain(self)
 
     @classmethod
@@ -111,12 +111,16 @@ class Plans:
     plans: tuple[Plan, ...] = field(default=())
 
     def save(self, path: str | Path) -> None:
-        """Writes plans.json atomically."""
+        """Write plans.json atomically."""
         write_json(path, {"version": VERSION, "plans": [plan.to_dict() for plan in self.plans]})
 
     @classmethod
     def load(cls, path: str | Path) -> Plans:
-        """Reads plans.json."""
+        """Read plans.json.
+
+        Raises:
+            UserError: It is missing, damaged or of another version.
+        """
         data = read_json(path, FIRST)
         if not isinstance(data, dict) or not isinstance(data.get("plans"), list):
             raise UserError(path, "is not a file of plans", FIRST)
@@ -124,7 +128,7 @@ class Plans:
         return cls(tuple(Plan.from_dict(item, str(path)) for item in data["plans"]))
 
     def get(self, name: str, where: str | Path) -> Plan:
-        """The plan of that name.
+        """Return the plan of that name.
 
         Raises:
             UserError: There is none; the message lists those there are.

@@ -38,7 +38,7 @@ class ScheduleSettings:
 
     Attributes:
         kind: "cosine", "poly", "constant", or "plateau" (watches the validation score).
-        warmup: Share of all steps over which the rate rises to its highest.
+        warmup: Share of all updates over which the rate rises to its highest.
         power: Of poly.
         patience: Epochs without a better score before plateau acts.
         factor: What plateau multiplies the rate with.
@@ -65,7 +65,7 @@ class Recipe:
             class per label.
         batch: Patches per update; None takes the plan's.
         patch: Voxels along the network's axes; None takes the plan's.
-        transforms: Preprocessing on top of the plan's, replayed by prediction.
+        transforms: Preprocessing on top of the plan's, repeated by prediction.
         augmentation: AutoSpine's own, or that of batchgenerators; None trains on the data as they are.
         foreground_oversampling: Share of the patches that are sampled around a label.
         patience: Epochs without a better score before training stops; 0 never.
@@ -76,7 +76,7 @@ class Recipe:
         min_updates: With --minutes, the fewest updates that a network must get to be chosen.
         ema_decay: Decay of the exponential moving average of the weights, kept instead of the last; 0 keeps the last.
         options: Choices of the trainer's own, by the names of its `Options`.
-        split: Who trains, validates and is tested; None takes the work folder's folds, grouped by patient.
+        split: How cases are split into training, validation and test; None takes the work folder's folds.
         plans: Names of the plans that it takes; empty for all that its trainer takes.
     """
 
@@ -102,7 +102,7 @@ class Recipe:
     plans: tuple[str, ...] = ()
 
     def weight(self, term: str, default: float = 1.0) -> float:
-        """Weight of a loss term."""
+        """Return the weight of a loss term."""
         return self.loss_weights.get(term, default)
 
     def transforms_hash(self) -> str:
@@ -110,10 +110,10 @@ class Recipe:
         return transforms_hash(self.transforms)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return to_plain(self)
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Recipe:
-        """Reads `to_dict`'s values; unknown keys are errors."""
+        """Read `to_dict`'s values; unknown keys are errors."""
         return from_plain(cls, data, where)

@@ -1,21 +1,17 @@
-"""What autospine_plan says at its end."""
+"""The text that autospine_plan prints at its end."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from autospine.fingerprint.slice_filter import describe as filtering
 from autospine.planning.memory import training_seconds
-
-if TYPE_CHECKING:
-    from autospine.planning.plan import Plan
-    from autospine.planning.run import PlanOutcome
+from autospine.planning.plan import Plan
+from autospine.planning.run import PlanOutcome
 
 MINUTES_ON_CPU = 30.0  # suggested there, since whole recipes take days
 
 
-def describe(outcome: PlanOutcome, explain: bool) -> str:
-    """The data set, each plan with its reasons, the folds, and the next command."""
+def describe(outcome: PlanOutcome, explain: bool = False) -> str:
+    """Describe the data set, each plan with its reasons, the folds, and the next command."""
     lines = [*_dataset(outcome), *(_class_weights(outcome) if explain else []), ""]
     for plan in outcome.plans:
         lines += [*_plan(outcome, plan, explain), ""]
@@ -30,28 +26,28 @@ def describe(outcome: PlanOutcome, explain: bool) -> str:
 
 
 def _dataset(outcome: PlanOutcome) -> list[str]:
-    found = outcome.fingerprint
-    sequences = ", ".join(f"{name} {count}" for name, count in found.sequences.items())
-    spacing = " x ".join(f"{v:.2f}" for v in found.median_spacing)
-    shape = " x ".join(str(v) for v in found.median_shape)
+    fingerprint = outcome.fingerprint
+    sequences = ", ".join(f"{name} {count}" for name, count in fingerprint.sequences.items())
+    spacing = " x ".join(f"{v:.2f}" for v in fingerprint.median_spacing)
+    shape = " x ".join(str(v) for v in fingerprint.median_shape)
     lines = [
-        f"{len(found.training)} training cases of {len(found.patients)} patients ({sequences}), labels in scheme "
-        f"{found.scheme.name}",
+        f"{len(fingerprint.training)} training cases of {len(fingerprint.patients)} patients ({sequences}), labels in "
+        f"scheme {fingerprint.scheme.name}",
         f"median {shape} voxels (slices x rows x columns) of {spacing} mm",
     ]
-    for chain in found.ordered_labels:
+    for labels in fingerprint.ordered_labels:
         lines.append(
-            f"{len(chain.values)} {chain.kind.value} labels are ordered along the spine, "
-            f"{chain.intervertebral_distance_mm:.1f} mm apart"
+            f"{len(labels.values)} {labels.kind.value} labels are ordered along the spine, "
+            f"{labels.intervertebral_distance_mm:.1f} mm apart"
         )
-    return lines + [f"note: {warning}" for warning in found.warnings]
+    return lines + [f"note: {warning}" for warning in fingerprint.warnings]
 
 
 def _class_weights(outcome: PlanOutcome) -> list[str]:
-    """What a recipe's slice filter would keep of the scans as they are."""
+    """Describe what a recipe's slice filter would keep of the scans as they are."""
     return [
-        f"for recipes with a slice filter, {name}: {filtering(found)}"
-        for name, found in outcome.fingerprint.class_weights.items()
+        f"for recipes with a slice filter, {name}: {filtering(weights)}"
+        for name, weights in outcome.fingerprint.class_weights.items()
     ]
 
 
@@ -63,7 +59,7 @@ def _plan(outcome: PlanOutcome, plan: Plan, explain: bool) -> list[str]:
             lines.append(f"      [{reason.figures}]")
     if outcome.request.minutes is not None:
         lines.append(
-            f"  {outcome.request.minutes:g} minutes: autospine_train --minutes measures one step of each width "
+            f"  {outcome.request.minutes:g} minutes: autospine_train --minutes measures one update of each width "
             "and takes the widest that gets enough updates"
         )
     low, high = training_seconds(plan, outcome.machine, updates=1)

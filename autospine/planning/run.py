@@ -87,15 +87,9 @@ class PlanOutcome:
     to_preprocess: int
     seconds_per_case: float
 
-    def describe(self, explain: bool = False) -> str:
-        """What a person reads at the end of the command."""
-        from autospine.planning.report import describe
-
-        return describe(self, explain)
-
 
 def make_plans(request: PlanRequest) -> PlanOutcome:
-    """Does what autospine_plan says.
+    """Verify a data set, plan, split and preprocess it.
 
     Raises:
         UserError: The data set, an option or the machine does not allow it. Nothing half-written is left.
@@ -145,7 +139,7 @@ def _check_numbers(request: PlanRequest) -> None:
 
 
 def _slice_interpolations(request: PlanRequest, planners: list[type[Planner]]) -> list[SliceInterpolation | None]:
-    """How each plan interpolates slices: as its planner does, but for what the options say.
+    """Choose how each plan interpolates slices: as its planner does, but for the options.
 
     Raises:
         UserError: An option is out of its range, or none of the plans interpolates slices.
@@ -175,7 +169,7 @@ def _plan(planner: Planner, slice_interpolation: SliceInterpolation | None, pixe
 
 
 def _check_patients(request: PlanRequest, cases: tuple[Case, ...]) -> None:
-    """Folds need two patients; said before every file is read.
+    """Refuse a data set of one patient before every file is read: folds need two.
 
     Raises:
         UserError: All scans to train on are of one patient, and no --splits says what to do.
@@ -191,10 +185,10 @@ def _check_patients(request: PlanRequest, cases: tuple[Case, ...]) -> None:
 
 
 def _other_plans(work: WorkFolder, names: tuple[str, ...]) -> tuple[Plan, ...]:
-    """Plans of other names that are already there; they stay.
+    """Read the work folder's plans of other names, which stay.
 
     Raises:
-        UserError: The file is of a newer version or damaged.
+        UserError: The file is of another version or damaged.
     """
     if not work.plans.exists():
         return ()
@@ -209,7 +203,7 @@ def _missing(cases: tuple[Case, ...], plans: tuple[Plan, ...], work: WorkFolder)
 
 
 def _still_true(others: tuple[Plan, ...], work: WorkFolder, fingerprint: Fingerprint) -> tuple[Plan, ...]:
-    """Earlier plans of other names, if the data are still those that they were made for."""
+    """Return earlier plans of other names, if the data are still those that they were made for."""
     if not others or (work.fingerprint.exists() and Fingerprint.load(work.fingerprint) == fingerprint):
         return others
     names = ", ".join(plan.name for plan in others)

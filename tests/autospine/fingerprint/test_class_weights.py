@@ -12,6 +12,7 @@ from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
 from autospine.fingerprint.slice_filter import class_counts, class_weights, filter_slices
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.schemes import SCHEMES
+from autospine.planning.report import describe
 from autospine.planning.run import PlanRequest, make_plans
 from tests.tiny import SHAPE, spine_image, spine_mask, write_array, write_dataset
 
@@ -71,10 +72,10 @@ def test_labels_without_a_vertebra_disc_or_canal_have_no_weights(tmp_path: Path)
 def test_the_plan_shows_them_when_asked_to_explain(data: Path, tmp_path: Path) -> None:
     request = PlanRequest(data, tmp_path / "work", folds=2, workers=1, device="cpu", dry_run=True)
     outcome = make_plans(request)
-    text = outcome.describe(explain=True)
+    text = describe(outcome, explain=True)
     assert "for recipes with a slice filter, t1: 2 of 6 slices kept, class weight ratio" in text
     assert "for recipes with a slice filter, t2: 4 of 12 slices kept" in text
-    assert "slice filter" not in outcome.describe(explain=False)
+    assert "slice filter" not in describe(outcome, explain=False)
 
 
 def test_the_plan_names_the_class_that_no_slice_shows(tmp_path: Path) -> None:
@@ -83,5 +84,5 @@ def test_the_plan_names_the_class_that_no_slice_shows(tmp_path: Path) -> None:
         write_array(tmp_path / "data" / "images" / f"{case_id}.mha", spine_image(mask, number))
         write_array(tmp_path / "data" / "masks" / f"{case_id}.mha", mask)
     request = PlanRequest(tmp_path / "data", tmp_path / "work", workers=1, device="cpu", dry_run=True)
-    text = make_plans(request).describe(explain=True)
+    text = describe(make_plans(request), explain=True)
     assert "for recipes with a slice filter, t1: 0 of 12 slices kept: not one shows spinal canal" in text

@@ -7,6 +7,7 @@ import pytest
 
 from autospine.core import registry
 from autospine.core.machine import Machine
+from autospine.planning.report import describe
 from autospine.planning.run import PlanOutcome, PlanRequest
 from autospine.planning.splits import Fold, Splits
 from tests.contracts.planner import LARGE, case, fingerprint, some_cases
@@ -24,7 +25,7 @@ def outcome() -> PlanOutcome:
 
 
 def test_the_data_set_is_summed_up(outcome: PlanOutcome) -> None:
-    text = outcome.describe()
+    text = describe(outcome)
     assert "3 training cases of 3 patients (t2 3), labels in scheme spider" in text
     assert "17 x 450 x 450 voxels (slices x rows x columns) of 4.40 x 0.60 x 0.60 mm" in text
     assert "7 vertebra labels are ordered along the spine" in text
@@ -33,7 +34,7 @@ def test_the_data_set_is_summed_up(outcome: PlanOutcome) -> None:
 
 
 def test_every_reason_is_said_and_its_figures_on_request(outcome: PlanOutcome) -> None:
-    plain, explained = outcome.describe(), outcome.describe(explain=True)
+    plain, explained = describe(outcome), describe(outcome, explain=True)
     for plan in outcome.plans:
         assert f"plan {plan.name}" in plain
         for reason in plan.reasons:
@@ -44,27 +45,27 @@ def test_every_reason_is_said_and_its_figures_on_request(outcome: PlanOutcome) -
 
 def test_memory_and_time_are_predicted(outcome: PlanOutcome) -> None:
     for plan in outcome.plans:
-        assert f"predicted: {plan.memory_gib:.1f} GiB, " in outcome.describe()
-    assert "an update" in outcome.describe()
+        assert f"predicted: {plan.memory_gib:.1f} GiB, " in describe(outcome)
+    assert "an update" in describe(outcome)
 
 
 def test_a_time_budget_is_mentioned(outcome: PlanOutcome) -> None:
-    assert "10 minutes" not in outcome.describe()
+    assert "10 minutes" not in describe(outcome)
     budget = replace(outcome, request=replace(outcome.request, minutes=10.0))
-    assert "10 minutes: autospine_train --minutes" in budget.describe()
+    assert "10 minutes: autospine_train --minutes" in describe(budget)
 
 
 def test_the_next_command_or_what_a_dry_run_would_do(outcome: PlanOutcome) -> None:
     command = "next: autospine_train work --trainer unet --plan 2d_axial --fold 0"
-    assert outcome.describe().endswith(f"{command} --minutes 30")
+    assert describe(outcome).endswith(f"{command} --minutes 30")
     asked = replace(outcome, request=replace(outcome.request, minutes=10.0))
-    assert asked.describe().endswith(f"{command} --minutes 10")
-    assert replace(outcome, machine=Machine("cuda", 64.0, 2)).describe().endswith(command)
-    dry = replace(outcome, request=replace(outcome.request, dry_run=True)).describe()
+    assert describe(asked).endswith(f"{command} --minutes 10")
+    assert describe(replace(outcome, machine=Machine("cuda", 64.0, 2))).endswith(command)
+    dry = describe(replace(outcome, request=replace(outcome.request, dry_run=True)))
     assert dry.endswith("3 cases would be preprocessed for 2d_axial, 3d_volume, in about 12 s")
     assert "next:" not in dry
 
 
 def test_folds_of_ones_own_are_counted(outcome: PlanOutcome) -> None:
     own = replace(outcome.splits, folds=outcome.splits.folds[:1], reason="given by mine.json")
-    assert "\n1 fold, given by mine.json\n" in replace(outcome, splits=own).describe()
+    assert "\n1 fold, given by mine.json\n" in describe(replace(outcome, splits=own))

@@ -19,6 +19,7 @@ from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.planning import run as planning
 from autospine.planning.plan import VERSION, Plans
+from autospine.planning.report import describe
 from autospine.planning.run import PlanOutcome, PlanRequest, make_plans
 from autospine.planning.splits import Splits
 from autospine.preprocessing.storage import CaseStore
@@ -172,7 +173,7 @@ def test_killed_in_the_middle_the_same_command_continues(data: Path) -> None:
 def test_a_dry_run_writes_nothing_and_says_what_it_would_do(data: Path) -> None:
     outcome = plan(data, plans=EVERY_PLAN, dry_run=True)
     assert not (data.parent / "work").exists()
-    assert "nothing was written. 5 cases would be preprocessed for 2d_sagittal, 2d_axial" in outcome.describe()
+    assert "nothing was written. 5 cases would be preprocessed for 2d_sagittal, 2d_axial" in describe(outcome)
     plan(data)
     before = stamps(data.parent / "work")
     assert plan(data, dry_run=True).to_preprocess == 0
@@ -205,7 +206,7 @@ def test_validation_cases_are_in_no_fold_and_not_preprocessed(data: Path) -> Non
     used = {i for fold in outcome.splits.folds for i in (*fold.train, *fold.validation)}
     assert used == {"1_t1", "1_t2", "2_t2", "3_t2"}
     assert stored(data.parent / "work") == sorted(used)
-    assert "1 validation case" in outcome.describe()
+    assert "1 validation case" in describe(outcome)
     assert "4_t2_SPACE" in WorkFolder(data.parent / "work").load_sources()  # it can be scored later
 
 
@@ -228,7 +229,7 @@ def test_partly_labelled_sets_are_chains(tmp_path: Path, spine: Spine, labels: l
     encoding = outcome.plans[0].encoding
     assert [each.name for each in encoding.classes] == [kind]
     assert encoding.levels == (1, 2, 3, 4, 5)
-    assert f"5 {kind} labels are ordered along the spine" in outcome.describe()
+    assert f"5 {kind} labels are ordered along the spine" in describe(outcome)
 
 
 def test_unknown_integers_one_above_another_are_a_chain_too(tmp_path: Path, spine: Spine) -> None:
