@@ -20,7 +20,7 @@ from autospine.cleaning.rules import (
     neighbour_counts,
 )
 from autospine.core.errors import UserError
-from autospine.labels.conversion import LOOKUP_LIMIT, conversion, present_labels
+from autospine.labels.conversion import conversion, present_labels, replace_labels
 from autospine.labels.schemes import SCHEMES, LabelScheme
 
 SEMANTIC4 = SCHEMES["semantic4"]
@@ -195,15 +195,10 @@ def to_classes(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask"
         raise UserError(where, problem, "name the mask's own scheme with --labels")
     if scheme.ignore_label is not None:
         table[scheme.ignore_label] = IGNORE_LABEL
-    codes = np.array([table.get(label, UNKNOWN) for label in present], np.uint8)
-    if not present or present == (0,):
+    if not present:
         return np.zeros(mask.shape, np.uint8)
-    if present[-1] < LOOKUP_LIMIT:
-        lookup = np.zeros(present[-1] + 1, np.uint8)
-        lookup[list(present)] = codes
-        classes = lookup[mask]
-    else:
-        classes = codes[np.searchsorted(present, mask)]
+    codes = np.array([table.get(label, UNKNOWN) for label in present], np.uint8)
+    classes = replace_labels(mask, present, codes)
     if UNKNOWN in codes:
         _check_known(classes, scheme, where)
     return classes

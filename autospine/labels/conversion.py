@@ -60,13 +60,18 @@ class Conversion:
         dtype = _smallest_type([*self.table.values(), *self.target.anatomies, self.target.ignore_label or 0])
         if not present:
             return np.zeros(mask.shape, dtype)
-        keys = np.array(present)  # (labels,), ascending
-        values = np.array([self.table[label] for label in present]).astype(dtype)
-        if present[0] >= 0 and present[-1] < LOOKUP_LIMIT:
-            lookup = np.zeros(present[-1] + 1, dtype)
-            lookup[keys] = values
-            return lookup[mask.astype(np.uint8) if mask.dtype == bool else mask]
-        return values[np.searchsorted(keys, mask)]
+        return replace_labels(mask, present, np.array([self.table[label] for label in present]).astype(dtype))
+
+
+def replace_labels(mask: np.ndarray, present: tuple[int, ...], values: np.ndarray) -> np.ndarray:
+    """Replace the labels `present` in a mask, ascending and at least one, by the `(labels,)` values."""
+    import numpy as np
+
+    if present[0] >= 0 and present[-1] < LOOKUP_LIMIT:
+        lookup = np.zeros(present[-1] + 1, values.dtype)
+        lookup[list(present)] = values
+        return lookup[mask.astype(np.uint8) if mask.dtype == bool else mask]
+    return values[np.searchsorted(np.array(present), mask)]
 
 
 def present_labels(mask: np.ndarray, where: str | Path = "mask") -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from torch import Tensor
 
 from autospine.core.errors import UserError
@@ -219,22 +220,14 @@ class PatchSampler:
     def extract_patch(self, index: int, start: tuple[int, int, int]) -> Sample:
         """The patch that begins at `start`, padded where it leaves the case."""
         store = self.stores[index]
-        shape = store.record.shape
-        inside, before, after = [], [], []
-        for axis in range(3):
-            size = self.size.get(axis, 1)
-            low, high = max(start[axis], 0), min(start[axis] + size, shape[axis])
-            inside.append(slice(low, high))
-            before.append(low - start[axis])
-            after.append(start[axis] + size - high)
+        box = [[first, first + self.size.get(axis, 1)] for axis, first in enumerate(start)]
+        inside = [slice(max(low, 0), min(high, n)) for (low, high), n in zip(box, store.record.shape, strict=True)]
         image = np.asarray(store.image[(slice(None), *inside)], dtype=np.float32)
-        mask = np.asarray(store.mask[tuple(inside)])
-        labels = self._train_ids(mask, store.id)
+        labels = self._train_ids(np.asarray(store.mask[tuple(inside)]), store.id)
         self._open_above(labels, index, inside[1].start)
-        pads = list(zip(before, after, strict=True))
-        if any(before) or any(after):
-            image = np.pad(image, [(0, 0), *pads], constant_values=float(image.min()))
-            labels = np.pad(labels, pads, constant_values=self.encoding.ignore_index)
+        box = [[low - side.start, high - side.start] for (low, high), side in zip(box, inside, strict=True)]
+        image = crop_and_pad_nd(image, box, float(image.min()))
+        labels = crop_and_pad_nd(labels, box, self.encoding.ignore_index)
         if self.plan.view_axis is not None:
             image, labels = image.squeeze(self.plan.view_axis + 1), labels.squeeze(self.plan.view_axis)
         centres, through_plane_offset_mm = self._centres(index, start)
