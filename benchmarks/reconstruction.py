@@ -24,7 +24,7 @@ from autospine.reconstruction.distances import signed_distance
 from autospine.reconstruction.grid import SliceGrid, plan_slices
 from autospine.reconstruction.images import interpolate_image
 from autospine.reconstruction.masks import interpolate_mask
-from autospine.reconstruction.registration import displacement, move
+from autospine.reconstruction.registration import displacement, warp
 from autospine.volumes import find_volumes, read_image, read_mask
 
 KEPT = {2: "every second slice left out", 4: "three of four slices left out"}
@@ -183,7 +183,7 @@ def along_image(case: Thinned) -> Claim:
 
     def claim(case: Thinned, value: int, low: int, share: float) -> np.ndarray:
         below, above = (case.kept_mask[low : low + 2] == value).astype(np.float32)
-        return shares_of(move(below, -share * fields[low]), move(above, (1 - share) * fields[low]), share)
+        return shares_of(warp(below, -share * fields[low]), warp(above, (1 - share) * fields[low]), share)
 
     return claim
 

@@ -1,4 +1,4 @@
-"""One label in the slices that are annotated."""
+"""Labels in the slices that are annotated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class AnnotatedLabel:
-    """A label cut out of all annotated slices.
+    """A label cropped out of all annotated slices.
 
     Attributes:
         value: Its integer.
@@ -30,17 +30,16 @@ class AnnotatedLabel:
     pixel: tuple[float, float]
 
     def shows(self, index: int) -> bool:
-        """Whether the annotated slice `index` shows the label."""
+        """Return whether the annotated slice `index` shows the label."""
         return not bool(np.isnan(self.centroids[index, 0]))
 
     def centroid_at(self, low: int, share: float) -> np.ndarray:
-        """`(2,)` the straight line between the centroids of two neighbours that both show the label."""
-        line: np.ndarray = (1 - share) * self.centroids[low] + share * self.centroids[low + 1]
-        return line
+        """Return `(2,)` a point on the line between the centroids of two neighbours that both show the label."""
+        return np.asarray((1 - share) * self.centroids[low] + share * self.centroids[low + 1])
 
 
 def annotated_slices(mask: np.ndarray) -> np.ndarray:
-    """Indices of the slices that count as annotated.
+    """Return the indices of the slices that count as annotated.
 
     A slice without any label counts as annotated, and empty, unless it lies between slices that have labels:
     no slice of a scan between two that show the spine misses all of it, so such a slice was left out.
@@ -54,10 +53,10 @@ def annotated_slices(mask: np.ndarray) -> np.ndarray:
     return np.flatnonzero(labelled | ~(before & after))
 
 
-def cut_labels(
+def crop_labels(
     mask: np.ndarray, annotated: np.ndarray, spacing: tuple[float, float, float], margin_mm: float
 ) -> list[AnnotatedLabel]:
-    """Cuts every label out, ascending.
+    """Crop every label out, ascending.
 
     Args:
         mask: `(slices, rows, columns)` non-negative integers.
@@ -67,23 +66,23 @@ def cut_labels(
     """
     from autospine.fingerprint.statistics import label_boxes
 
-    found = []
+    labels = []
     for value, (_, rows, columns) in label_boxes(mask):
         window = (_widened(rows, margin_mm / spacing[1]), _widened(columns, margin_mm / spacing[2]))
         inside = mask[:, window[0], window[1]][annotated] == value
-        found.append(
+        labels.append(
             AnnotatedLabel(value, window, inside, annotated, _centroids(inside), spacing[0], (spacing[1], spacing[2]))
         )
-    return found
+    return labels
 
 
-def _widened(part: slice, margin: float) -> slice:
+def _widened(side: slice, margin: float) -> slice:
     reach = int(np.ceil(margin)) + 1
-    return slice(max(part.start - reach, 0), part.stop + reach)  # beyond the end is no harm
+    return slice(max(side.start - reach, 0), side.stop + reach)  # beyond the end is no harm
 
 
 def _centroids(inside: np.ndarray) -> np.ndarray:
-    """`(slices, 2)` of `(slices, rows, columns)` booleans, NaN for empty slices."""
+    """Return `(slices, 2)` centroids of `(slices, rows, columns)` booleans, NaN for empty slices."""
     count = inside.sum(axis=(1, 2))
     sums = [inside.sum(axis=3 - axis) @ np.arange(inside.shape[axis]) for axis in (1, 2)]
     return np.stack(sums, axis=1) / np.where(count > 0, count, np.nan)[:, None]

@@ -1,4 +1,4 @@
-"""The rule "box" of Pal et al. (modified attention U-Net with slice reconstruction), taken literally.
+"""Rule "box" of Pal et al. (modified attention U-Net with slice reconstruction), taken literally.
 
 Between two annotated slices the centroid and the diameter through it are interpolated linearly; the diameter's ends are
 the corners of a box; pixels of the box that are zero, here in both neighbours moved to the centroid, are dropped.
@@ -16,14 +16,14 @@ class InterpolatedBoxes:
     """Boxes of one label between annotated slices.
 
     Args:
-        label: Cut out of the annotated slices.
+        label: Cropped out of the annotated slices.
     """
 
     def __init__(self, label: AnnotatedLabel) -> None:
         self.label = label
 
     def plane(self, low: int, share: float) -> np.ndarray:
-        """Share of the two neighbours that show the label at a pixel of the box, above 0; -1 elsewhere.
+        """Return the share of the two neighbours that show the label at a pixel of the box, above 0; -1 elsewhere.
 
         A label that only one neighbour shows is as it is there.
         """
@@ -45,6 +45,6 @@ class InterpolatedBoxes:
 
 
 def _size(inside: np.ndarray) -> np.ndarray:
-    """Height and width of the pixels' box, `(2,)`."""
+    """Return height and width of the pixels' box, `(2,)`."""
     rows, columns = np.nonzero(inside)
     return np.array([np.ptp(rows) + 1, np.ptp(columns) + 1])

@@ -1,4 +1,4 @@
-"""The rule "aligned": distances to a label's outline, moved along its centroid and interpolated across slices.
+"""Rule "aligned": distances to a label's outline, shifted along its centroid and interpolated across slices.
 
 Interpolating signed distances is shape-based interpolation (Raya and Udupa, IEEE Trans. Med. Imaging 1990; across four
 slices by cubic polynomials: Herman, Zheng and Bucholtz, IEEE Comput. Graph. Appl. 1992). A label between outlines of
@@ -11,24 +11,24 @@ import numpy as np
 
 from autospine.reconstruction.annotated import AnnotatedLabel
 
-REACH = 0.75  # share of the gap: distances beyond it count the same, so that far parts do not hold each other down
-MISMATCH = 0.5  # labels are moved where that leaves at most this share of what does not overlap
+REACH = 0.75  # share of the gap: distances beyond it count the same, so that far outlines do not hold each other down
+MISMATCH = 0.5  # labels are shifted where that leaves at most this share of what does not overlap
 
 
 class AlignedDistances:
     """Signed distances of one label between annotated slices.
 
     Args:
-        label: Cut out of the annotated slices, with a margin of at least `REACH` of the widest gap.
+        label: Cropped out of the annotated slices, with a margin of at least `REACH` of the widest gap.
     """
 
     def __init__(self, label: AnnotatedLabel) -> None:
         self.label = label
         self.distances = np.stack([signed_distance(plane, label.pixel) for plane in label.inside])
-        self.moved = [self._worth_moving(low) for low in range(len(label.inside) - 1)]
+        self.shifts = [self._worth_shifting(low) for low in range(len(label.inside) - 1)]
 
     def plane(self, low: int, share: float) -> np.ndarray:
-        """Distance to the outline in mm, positive inside, `share` of the way from annotated slice `low` to the next.
+        """Return mm to the outline, positive inside, `share` of the way from annotated slice `low` to the next.
 
         A slice that lacks the label is everywhere as far outside as distances count: towards it the label shrinks.
         """
@@ -38,27 +38,27 @@ class AlignedDistances:
         total = np.zeros(label.inside.shape[1:], np.float32)
         for index, weight in zip(indices, weights, strict=True):
             plane = np.clip(self.distances[index], -limit, limit)
-            if self.moved[low] and label.shows(index):
+            if self.shifts[low] and label.shows(index):
                 plane = shifted(plane, label.centroid_at(low, share) - label.centroids[index])
             total += np.float32(weight) * plane
         return total
 
-    def _worth_moving(self, low: int) -> bool:
-        """Whether two neighbours overlap much better once their centroids meet.
+    def _worth_shifting(self, low: int) -> bool:
+        """Tell whether two neighbours overlap much better once their centroids meet.
 
-        They do where the label moved. Where it lost a part, its centroid moved and the rest stayed.
+        They do where the label moved. Where it only lost some of its pixels, the rest stayed in its place.
         """
         label = self.label
         if not (label.shows(low) and label.shows(low + 1)):
             return False
         first, second = label.inside[low], label.inside[low + 1]
-        way = label.centroids[low] - label.centroids[low + 1]
-        met = shifted(second.astype(np.float32), way) >= 0.5
-        return 1 - _overlap(first, met) <= MISMATCH * (1 - _overlap(first, second)) and not np.allclose(way, 0)
+        offset = label.centroids[low] - label.centroids[low + 1]
+        aligned = shifted(second.astype(np.float32), offset) >= 0.5
+        return 1 - _dice(first, aligned) <= MISMATCH * (1 - _dice(first, second)) and not np.allclose(offset, 0)
 
 
 def signed_distance(inside: np.ndarray, pixel: tuple[float, float]) -> np.ndarray:
-    """Distance in mm to the nearest pixel of the other kind, positive inside, infinite where there is none.
+    """Return mm to the nearest pixel of the other kind, positive inside, infinite where there is none.
 
     Args:
         inside: `(rows, columns)` booleans.
@@ -72,16 +72,16 @@ def signed_distance(inside: np.ndarray, pixel: tuple[float, float]) -> np.ndarra
     return (within - without).astype(np.float32)
 
 
-def shifted(plane: np.ndarray, way: np.ndarray) -> np.ndarray:
-    """Moves a plane by `(rows, columns)` in pixels, with linear interpolation; edges are repeated."""
+def shifted(plane: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Shift a plane by `(rows, columns)` in pixels, with linear interpolation; edges are repeated."""
     from scipy.ndimage import shift
 
-    moved: np.ndarray = shift(plane, way, order=1, mode="nearest")
-    return moved
+    result: np.ndarray = shift(plane, offset, order=1, mode="nearest")
+    return result
 
 
 def hermite_weights(positions: np.ndarray, low: int, share: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Weights of four slices in one between the middle two: Catmull and Rom's cubic, gaps of any width.
+    """Return weights of four slices in one between the middle two: Catmull and Rom's cubic, gaps of any width.
 
     Args:
         positions: `(slices,)` ascending.
@@ -99,6 +99,6 @@ def hermite_weights(positions: np.ndarray, low: int, share: float) -> tuple[tupl
     return indices, (-rise, 1 - blend - fall, blend + rise, fall)
 
 
-def _overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Dice of two planes of booleans, neither of them empty."""
+def _dice(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the Dice coefficient of two planes of booleans, neither of them empty."""
     return 2 * int((first & second).sum()) / max(int(first.sum() + second.sum()), 1)

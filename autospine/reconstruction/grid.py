@@ -1,4 +1,4 @@
-"""The finer slice grid: every measured gap divided into equal parts, so that measured slices stay on it."""
+"""Finer slice grid: every measured gap divided into equal steps, so that measured slices stay on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SliceGrid:
-    """Measured slices and the ones between them.
+    """Measured slices and those interpolated between them.
 
     Attributes:
         measured: Slices of the scan.
@@ -26,27 +26,27 @@ class SliceGrid:
 
     @property
     def count(self) -> int:
-        """Slices of the finer grid."""
+        """Return the number of slices of the finer grid."""
         return (self.measured - 1) * self.subdivisions + 1
 
     @property
     def interpolated(self) -> int:
-        """Slices of the finer grid that were not measured."""
+        """Return the number of slices that are not measured."""
         return self.count - self.measured
 
     @property
     def spacing_mm(self) -> float:
-        """Between centres of the finer grid's slices."""
+        """Return the mm between centres of the finer grid's slices."""
         return self.gap_mm / self.subdivisions
 
     @property
     def measured_indices(self) -> range:
-        """Where the measured slices lie on the finer grid."""
+        """Return the indices of the measured slices on the finer grid."""
         return range(0, self.count, self.subdivisions)
 
 
 def plan_slices(measured: int, gap_mm: float, target_mm: float) -> SliceGrid:
-    """Divides measured gaps into the whole number of steps that comes nearest to the target.
+    """Divide measured gaps into the whole number of steps that comes nearest to the target.
 
     Measured slices stay on the grid, so 4.4 mm become 1.1 mm, not 1 mm. A gap below one and a half times
     the target stays as it is. One slice alone has no gaps and stays one slice.
@@ -68,7 +68,7 @@ def plan_slices(measured: int, gap_mm: float, target_mm: float) -> SliceGrid:
 
 
 def measured_planes(values: np.ndarray, grid: SliceGrid, axis: int = 1) -> np.ndarray:
-    """Picks the measured slices back: a view.
+    """Return a view of the measured slices.
 
     Args:
         values: `grid.count` slices along `axis`, for example `(channels, slices, rows, columns)`.

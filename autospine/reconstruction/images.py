@@ -1,4 +1,4 @@
-"""Images between measured slices."""
+"""Interpolate images between measured slices."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ METHODS: tuple[Method, ...] = get_args(Method)
 def interpolate_image(
     image: np.ndarray, grid: SliceGrid, method: Method = "linear", spacing: tuple[float, float] = (1.0, 1.0)
 ) -> np.ndarray:
-    """Fills in the slices between the measured ones, which come back unchanged.
+    """Interpolate the slices between the measured ones, which come back unchanged.
 
     Args:
         image: `(channels, slices, rows, columns)` float32, measured slices.
         grid: `plan_slices`'s answer for them.
         method: "linear" blends the two neighbours; "cubic" is a natural spline through all slices, kept within
-            the scan's own range; "registration" moves both neighbours half-way along the displacement between
+            the scan's own range; "registration" warps both neighbours along the displacement between
             them, then blends.
         spacing: mm of rows and columns; only "registration" looks at it.
 
@@ -50,13 +50,13 @@ def interpolate_image(
 
 
 def _linear_weights(grid: SliceGrid) -> np.ndarray:
-    """Weights of the measured slices in each of the finer grid, `(count, measured)`."""
+    """Return the weights of the measured slices in each of the finer grid, `(count, measured)`."""
     position = np.arange(grid.count)[:, None] / grid.subdivisions  # (count, 1) in measured gaps
     return np.clip(1 - np.abs(position - np.arange(grid.measured)), 0, 1).astype(np.float32)
 
 
 def _cubic_weights(grid: SliceGrid) -> np.ndarray:
-    """The same for a natural cubic spline."""
+    """Return the same for a natural cubic spline."""
     from scipy.interpolate import CubicSpline
 
     spline = CubicSpline(np.arange(grid.measured), np.eye(grid.measured), bc_type="natural")

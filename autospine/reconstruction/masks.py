@@ -1,4 +1,4 @@
-"""Masks between annotated slices."""
+"""Interpolate masks between annotated slices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from autospine.reconstruction.annotated import annotated_slices, cut_labels
+from autospine.reconstruction.annotated import annotated_slices, crop_labels
 from autospine.reconstruction.boxes import InterpolatedBoxes
 from autospine.reconstruction.distances import REACH, AlignedDistances
 from autospine.reconstruction.grid import SliceGrid
@@ -60,20 +60,20 @@ def _interpolate(mask: np.ndarray, grid: SliceGrid, spacing: tuple[float, float,
     annotated = annotated_slices(mask)
     result = np.zeros((grid.count, *mask.shape[1:]), mask.dtype)
     result[annotated * grid.subdivisions] = mask[annotated]
-    steps = np.diff(annotated) * grid.subdivisions  # (gaps,) new gaps per annotated gap
-    if mask.any() and steps.max(initial=1) > 1:
+    gaps = np.diff(annotated) * grid.subdivisions  # (gaps,) steps of the finer grid
+    if mask.any() and gaps.max(initial=1) > 1:
         margin = REACH * spacing[0] * float(np.diff(annotated).max())
         kind = AlignedDistances if rule == "aligned" else InterpolatedBoxes
-        labels = [kind(label) for label in cut_labels(mask, annotated, spacing, margin)]
-        (union,) = cut_labels((mask > 0).astype(np.uint8), annotated, spacing, margin)
-        together = AlignedDistances(union) if rule == "aligned" and len(labels) > 1 else None
-        for low, step in enumerate(steps):
-            for part in range(1, step):
-                plane, share = result[annotated[low] * grid.subdivisions + part], part / step
-                bar = np.full(plane.shape, -TIE_MM, np.float32)
-                if together is not None:  # inside what all labels hold together there are no slits between them
-                    bar[union.window] -= np.maximum(together.plane(low, share), 0)
-                _fill(plane, bar, labels, low, share)
+        labels = [kind(label) for label in crop_labels(mask, annotated, spacing, margin)]
+        (foreground,) = crop_labels((mask > 0).astype(np.uint8), annotated, spacing, margin)
+        distances = AlignedDistances(foreground) if rule == "aligned" and len(labels) > 1 else None
+        for low, gap in enumerate(gaps):
+            for step in range(1, gap):
+                plane, share = result[annotated[low] * grid.subdivisions + step], step / gap
+                least = np.full(plane.shape, -TIE_MM, np.float32)
+                if distances is not None:  # inside what all labels hold together there are no slits between them
+                    least[foreground.window] -= np.maximum(distances.plane(low, share), 0)
+                _fill(plane, least, labels, low, share)
     return result
 
 
@@ -84,13 +84,13 @@ def _fill(
     low: int,
     share: float,
 ) -> None:
-    """Writes every label into `(rows, columns)` zeros where its claim beats those before it, and `best`."""
-    for one in labels:
-        label = one.label
+    """Write every label into `(rows, columns)` zeros where its value exceeds `best` and those before it."""
+    for interpolator in labels:
+        label = interpolator.label
         before, after = label.shows(low), label.shows(low + 1)
         if not ((before and (after or share <= 0.5)) or (after and share >= 0.5)):
             continue  # no neighbour shows it, or the farther one only
-        claim = one.plane(low, share)
-        wins = claim > best[label.window]
+        values = interpolator.plane(low, share)
+        wins = values > best[label.window]
         plane[label.window][wins] = label.value
-        best[label.window][wins] = claim[wins]
+        best[label.window][wins] = values[wins]

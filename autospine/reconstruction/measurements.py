@@ -1,4 +1,4 @@
-"""What every label measures in every slice: centroid, corners, diameter, height-to-width ratio, area, box.
+"""Measure every label in every slice: centroid, corners, diameter, height-to-width ratio, area, box.
 
 After Pal et al. (modified attention U-Net with slice reconstruction), who keep these figures per vertebra and slice.
 """
@@ -49,7 +49,7 @@ class Measurement:
 def measure(
     mask: np.ndarray, spacing: tuple[float, float, float], measured_indices: Sequence[int]
 ) -> tuple[Measurement, ...]:
-    """Measures every label in every slice that shows it, by label, then slice.
+    """Measure every label in every slice that shows it, by label, then slice.
 
     Args:
         mask: `(slices, rows, columns)` non-negative integers.
@@ -59,15 +59,15 @@ def measure(
     """
     from autospine.fingerprint.statistics import label_boxes
 
-    known = frozenset(measured_indices)
-    found = []
+    measured = frozenset(measured_indices)
+    rows_of_table = []
     for value, (slices, rows, columns) in label_boxes(mask):
         inside = mask[slices, rows, columns] == value
         for index, plane in enumerate(inside, start=slices.start):
             if plane.any():
                 corner = (rows.start, columns.start)
-                found.append(_measure_plane(plane, corner, spacing, value, index, index in known))
-    return tuple(found)
+                rows_of_table.append(_measure_plane(plane, corner, spacing, value, index, index in measured))
+    return tuple(rows_of_table)
 
 
 def _measure_plane(
@@ -78,7 +78,7 @@ def _measure_plane(
     index: int,
     measured: bool,
 ) -> Measurement:
-    """Measures one label's pixels, `(rows, columns)` booleans cut out at `corner`."""
+    """Measure one label's pixels, `(rows, columns)` booleans cropped at `corner`."""
     rows, columns = np.nonzero(plane)
     r0, r1 = int(rows.min()), int(rows.max())
     c0, c1 = int(columns.min()), int(columns.max())
@@ -110,7 +110,7 @@ COLUMNS = (
 
 
 def write_measurements(path: str | Path, cases: Iterable[tuple[str, Sequence[Measurement]]]) -> None:
-    """Writes a CSV table, a row per case, label and slice; lengths in mm, points in voxels.
+    """Write a CSV table, a row per case, label and slice; lengths in mm, points in voxels.
 
     Args:
         path: Of the table.

@@ -15,11 +15,11 @@ from autospine.core.machine import workers_for
 from autospine.core.parallel import try_cases
 from autospine.core.tables import DISCLAIMER
 from autospine.reconstruction.annotated import annotated_slices
+from autospine.reconstruction.dataset_files import check_copies, copy_files, ignore_label_of, small_files
 from autospine.reconstruction.grid import SliceGrid, plan_slices
 from autospine.reconstruction.images import Method, interpolate_image
 from autospine.reconstruction.masks import Rule, interpolate_mask
 from autospine.reconstruction.measurements import Measurement, measure, write_measurements
-from autospine.reconstruction.tables import check_copies, copy_files, ignore_label_of, small_files
 from autospine.volumes import Volume, find_volumes, read_image, read_mask, volume_id, write_volume
 from autospine.volumes.folders import written_name
 from autospine.volumes.geometry import triple

@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter, shift
 
 from autospine.reconstruction.grid import plan_slices
 from autospine.reconstruction.images import interpolate_image
-from autospine.reconstruction.registration import displacement, move
+from autospine.reconstruction.registration import displacement, warp
 
 INNER = (slice(20, -20), slice(20, -20))
 
@@ -60,4 +60,4 @@ def test_values_are_read_at_the_displacement() -> None:
     plane = np.arange(12, dtype=np.float32).reshape(3, 4)
     field = np.zeros((2, 3, 4), np.float32)
     field[0], field[1] = 1, -0.5
-    np.testing.assert_allclose(move(plane, field)[0], [4, 4.5, 5.5, 6.5])
+    np.testing.assert_allclose(warp(plane, field)[0], [4, 4.5, 5.5, 6.5])

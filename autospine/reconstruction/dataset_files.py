@@ -1,4 +1,4 @@
-"""The small files of a data set that its interpolated copy needs: overview.csv, patients.csv, dataset.json."""
+"""Small files of a data set that its interpolated copy needs: overview.csv, patients.csv, dataset.json."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ DECLARATION = "dataset.json"
 
 
 def small_files(scans: Path, masks: Path) -> tuple[Path, ...]:
-    """Those that there are: tables of the data set that the scans belong to, and what says what the masks mean.
+    """List those that exist: tables of the scans' data set, and the dataset.json of the masks.
 
     Args:
         scans: A data set, its `images/`, or one scan in there; whatever else has no tables.
         masks: A folder of masks, or one mask. Their dataset.json lies beside or above them: that of the scans may
             mean other integers.
     """
-    root, place = _data_set(scans), _full(masks)
-    folder = place if place.is_dir() else place.parent
+    root, path = _data_set(scans), _full(masks)
+    folder = path if path.is_dir() else path.parent
     tables = [] if root is None else [root / name for name in TABLES]
     declared = [home / DECLARATION for home in (folder, folder.parent) if (home / DECLARATION).is_file()]
     return (*(path for path in tables if path.is_file()), *declared[:1])
 
 
 def ignore_label_of(files: Sequence[Path]) -> int | None:
-    """What marks voxels that nobody annotated, if a dataset.json among the files says.
+    """Return what marks voxels that nobody annotated, if a dataset.json among the files says.
 
     Raises:
         UserError: It is at fault.
@@ -42,7 +42,7 @@ def ignore_label_of(files: Sequence[Path]) -> int | None:
 
 
 def check_copies(files: Sequence[Path], output: Path) -> None:
-    """Sees whether the files can be copied into a folder without replacing others.
+    """Check that the files can be copied into a folder without replacing others.
 
     Raises:
         UserError: The folder has another file of the same name: it belongs to another data set, or is older.
@@ -54,7 +54,7 @@ def check_copies(files: Sequence[Path], output: Path) -> None:
 
 
 def copy_files(files: Sequence[Path], output: Path) -> None:
-    """Copies those of the files into a folder that it lacks.
+    """Copy those of the files into a folder that it lacks.
 
     Raises:
         UserError: One cannot be read or written.
@@ -67,16 +67,16 @@ def copy_files(files: Sequence[Path], output: Path) -> None:
 
 
 def _data_set(scans: Path) -> Path | None:
-    """The folder that holds `images/` with the scans."""
-    place = _full(scans)
-    if (place / "images").is_dir():
-        return place
-    folder = next((folder for folder in (place, place.parent) if folder.name == "images"), None)
+    """Return the folder that holds `images/` with the scans."""
+    path = _full(scans)
+    if (path / "images").is_dir():
+        return path
+    folder = next((folder for folder in (path, path.parent) if folder.name == "images"), None)
     return None if folder is None else folder.parent
 
 
 def _full(path: Path) -> Path:
-    """The path with its parents spelt out: a link to a scan stays where it is."""
+    """Return the path with its parents spelt out: a link to a scan stays where it is."""
     return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
 
 
