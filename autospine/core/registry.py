@@ -51,7 +51,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "z_score": "autospine.preprocessing.transforms.intensity:ZScore",
         "unit_range": "autospine.preprocessing.transforms.intensity:UnitRange",
         "clean_masks": "autospine.preprocessing.transforms.masks:CleanMasks",
-        "filter_slices": "autospine.preprocessing.transforms.slices:FilterSlices",
+        "filter_slices": "trainers.modified_unet.transform:FilterSlices",
         "annotated_slices": "autospine.preprocessing.transforms.slices:AnnotatedSlices",
         "derive_axial4": "trainers.wgan_resunet.transform:DeriveAxial4",
     },
