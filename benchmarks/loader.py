@@ -21,7 +21,7 @@ from autospine.planning.plan import Plans
 from autospine.training.data import Batches
 from autospine.training.folds import read_case_pool
 from autospine.training.job import Job
-from autospine.training.loop import augmented, make_batches
+from autospine.training.loading import augmented, make_batches
 from autospine.training.trainer import Context, Trainer, prepare
 
 TARGET = 0.9

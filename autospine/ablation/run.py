@@ -136,8 +136,9 @@ def _ablation(kind: type[Trainer]) -> Ablation:
     Raises:
         UserError: It has none; names the trainers that have.
     """
-    if kind.ablation is not None:
-        return kind.ablation
+    declared: Ablation | None = getattr(kind, "ablation", None)
+    if declared is not None:
+        return declared
     have = [name for name in sorted(registry.known("trainers")) if _has_one(name)]
     hint = f"choose from {', '.join(have)}" if have else "install a trainer that has some"
     raise UserError(f"--trainer {kind.name}", "declares no variants", hint)
@@ -145,7 +146,7 @@ def _ablation(kind: type[Trainer]) -> Ablation:
 
 def _has_one(name: str) -> bool:
     try:
-        return registry.load("trainers", name).ablation is not None
+        return getattr(registry.load("trainers", name), "ablation", None) is not None
     except UserError:
         return False
 

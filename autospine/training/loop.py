@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from autospine.augmentation import BatchgeneratorsSettings, apply, sample
-from autospine.augmentation.batchgenerators import augment
 from autospine.core.errors import UserError
 from autospine.core.serial import from_plain, to_plain
-from autospine.dataset.cases import listed
 from autospine.inference.model import save_model
 from autospine.training import distributed
-from autospine.training.budget import TrainingBudget, ValidationCost, choose_budget
+from autospine.training.budget import TrainingBudget, ValidationCost, choose_budget, validation_cost
 from autospine.training.checkpoint import load_checkpoint, save_checkpoint
-from autospine.training.data import Batch, Batches, PatchSampler
+from autospine.training.data import Batch, Batches
 from autospine.training.epoch_validation import (
     TRAINING_BATCHES,
     VALIDATION_BATCHES,
@@ -33,45 +29,24 @@ from autospine.training.epoch_validation import (
     patch_scores,
     validation_patches,
 )
-from autospine.training.folds import prepare_cases
 from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import Job, seed_everything
-from autospine.training.optimisation import Schedule
-from autospine.training.trainer import Context, Trainer, prepare
+from autospine.training.loading import VALIDATION_SEED, augmented, training_and_validation, warn_of_absent_classes
+from autospine.training.optimisation import Schedule, moving_average
+from autospine.training.trainer import Trainer, prepare
 
 log = logging.getLogger(__name__)
 
-VALIDATION_SEED = 1_000_003  # patches that are scored are the same in every epoch
 CHECKPOINT_SECONDS = 30.0  # an epoch that ends sooner after the last checkpoint writes none
 
 
-@dataclass
-class State:
-    """What changes while training.
-
-    Attributes:
-        step: Updates done.
-        best: Best validation score so far, with the weights of that epoch.
-        waited: Epochs since.
-        average: Running average of the weights, if the recipe keeps one.
-        history: One entry per epoch.
-    """
-
-    step: int = 0
-    best: float = -1.0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-    waited: int = 0
-    average: dict[str, Tensor] = field(default_factory=dict)
-    history: History = field(default_factory=History)
-
-
-def fit(trainer: Trainer, job: Job, after: ValidationCost | None = None) -> Path:
-    """Trains one fold.
+def fit(trainer: Trainer, job: Job, cost: ValidationCost | None = None) -> Path:
+    """Train one fold.
 
     Args:
         trainer: Networks, loss, recipe.
-        job: Cases, place, time.
-        after: What the time must leave room for; None: the validation of the fold.
+        job: Cases, folder, time.
+        cost: What the time must leave room for; None: the validation of the fold.
 
     Returns:
         The model's folder, with weights.safetensors and model.json.
@@ -79,276 +54,187 @@ def fit(trainer: Trainer, job: Job, after: ValidationCost | None = None) -> Path
     content = load_checkpoint(job.checkpoint, job.device) if job.resume and job.checkpoint.exists() else None
     if content is not None:
         job = replace(job, seed=content["seed"])
-    training, validation = _sides(trainer, job)
-    _warn_of_absent_classes(trainer, training.sampler, job)
+    training, validation = training_and_validation(trainer, job)
+    warn_of_absent_classes(trainer, training.sampler, job)
     trainer.fit_statistics(training.sampler)
-    budget = _stored_budget(job, content)
-    if budget is None:
-        look = validation_patches(training, validation)
-        budget = choose_budget(trainer, training, job, after or _validation_after(trainer, job), look)
-    seed_everything(job.seed, 0, 0)
-    context = prepare(trainer, budget.shape, budget.precision, job.device, micro_batches=budget.micro_batches)
-    schedule = Schedule(trainer.recipe.schedule, budget.steps)
-    state = State()
     if content is not None:
-        _restore(content, context, schedule, state)
+        budget = _stored_budget(job, content)
+    else:
+        patches = validation_patches(training, validation)
+        budget = choose_budget(trainer, training, job, cost or validation_cost(trainer, job), patches)
+    seed_everything(job.seed, 0, 0)
+    loop = _Loop(trainer, job, budget)
+    if content is not None:
+        loop.restore(content)
     elif distributed.is_main():
-        _save(job, context, schedule, state, budget)
-    if job.compile:
-        for network in context.networks.values():
-            network.compile()
-    _run(trainer, job, context, schedule, state, budget, training, validation)
+        loop.save()
+    loop.run(training, validation)
     if distributed.is_main():
-        weights = _kept_weights(trainer, context, state)
-        save_model(job.folder, trainer.model_card(budget.shape, job), weights)
+        save_model(job.folder, trainer.model_card(budget.shape, job), loop.final_weights())
     distributed.wait_for_all()
     return job.folder
 
 
-def _sides(trainer: Trainer, job: Job) -> tuple[Batches, Batches]:
-    """What is trained on and what is validated on; where nothing is kept for that, the former again."""
-    fold, slices = job.fold, job.fold.slices
-    training = make_batches(trainer, job, fold.train, job.seed, slices.train if slices else None)
-    if not fold.validation:
-        return training, Batches(training.sampler, trainer.batch, VALIDATION_SEED, distributed.rank())
-    seen = slices.validation if slices else None
-    return training, make_batches(trainer, job, fold.validation, VALIDATION_SEED, seen)
-
-
-def _warn_of_absent_classes(trainer: Trainer, sampler: PatchSampler, job: Job) -> None:
-    """Names what cannot be learnt, since no training case shows it, and cases that show nothing."""
-    anatomies = trainer.label_scheme.anatomies
-    absent_classes = [anatomies[value].name for value in sampler.absent_classes()]
-    if absent_classes:
-        names = listed(absent_classes, len(anatomies))
-        log.warning("no training case of fold %s shows %s: not learnt", job.fold_name, names)
-    if sampler.unlabelled_cases():
-        log.warning(
-            "fold %s: nothing to learn is left in %s once cropped and prepared",
-            job.fold_name,
-            listed(sampler.unlabelled_cases(), 20),
-        )
-
-
-def make_batches(
-    trainer: Trainer,
-    job: Job,
-    ids: tuple[str, ...],
-    seed: int,
-    slices: Mapping[str, Sequence[int]] | None = None,
-) -> Batches:
-    """The batches of some cases, or of some of their slices, on the recipe's preprocessing."""
-    folder = prepare_cases(trainer, job.cases, tuple(dict.fromkeys(job.fold.train + job.fold.validation)))
-    sampler = PatchSampler(
-        folder,
-        ids,
-        trainer.plan,
-        trainer.label_scheme,
-        trainer.encoding,
-        trainer.patch,
-        trainer.recipe.foreground_oversampling,
-        slices,
-        trainer.prepared.scheme,
-    )
-    return Batches(sampler, trainer.batch, seed, distributed.rank(), job.threads)
-
-
-def _validation_after(trainer: Trainer, job: Job) -> ValidationCost:
-    from autospine.training.validation import afterwards
-
-    return afterwards(trainer, job)
-
-
-def _stored_budget(job: Job, content: dict[str, Any] | None) -> TrainingBudget | None:
-    """When continuing, that of the training so far, its length moved by --epochs."""
-    if content is None:
-        return None
+def _stored_budget(job: Job, content: Mapping[str, Any]) -> TrainingBudget:
+    """Return the budget of the training so far, its length moved by --epochs."""
     stored = from_plain(TrainingBudget, content["budget"], str(job.checkpoint))
     if job.epochs is None or job.minutes is not None:
         return stored
-    steps = job.epochs * stored.iterations_per_epoch
-    if steps < content["step"]:
+    iterations = job.epochs * stored.iterations_per_epoch
+    if iterations < content["step"]:
         raise UserError(
             f"--epochs {job.epochs}",
             f"is less than the {content['step'] // stored.iterations_per_epoch} epochs already done",
             "ask for more epochs",
         )
-    return replace(stored, steps=steps)
+    return replace(stored, iterations=iterations)
 
 
-def _run(
-    trainer: Trainer,
-    job: Job,
-    context: Context,
-    schedule: Schedule,
-    state: State,
-    budget: TrainingBudget,
-    training: Batches,
-    validation: Batches,
-) -> None:
-    per_epoch, saved = budget.iterations_per_epoch, time.monotonic()
-    batches = training.iterate(state.step, budget.steps)
-    familiar = Batches(training.sampler, training.size, VALIDATION_SEED, training.rank)
-    with _bar(job, budget.steps, state.step) as bar:
-        while state.step < budget.steps:
-            started, terms = time.monotonic(), []
-            for _ in range(per_epoch):
-                terms.append(_step(trainer, job, context, schedule, state, next(batches)))
-                bar.update()
-            score = _look(trainer, context, state, validation, VALIDATION_BATCHES)
-            seen = _look(trainer, context, state, familiar, TRAINING_BATCHES)
-            watched = getattr(score, trainer.recipe.monitor)
-            schedule.observe(watched)
-            _remember(trainer, context, state, watched)
-            rate = context.updater.optimisers[trainer.inference].param_groups[0]["lr"]
-            seconds = time.monotonic() - started
-            state.history.add(Epoch(state.step, rate, _means(terms), score, round(seconds, 2), seen))
-            bar.set_postfix(loss=f"{state.history.last.terms['loss']:.3f}", dice=f"{score.dice:.3f}")
-            done = state.step >= budget.steps or _stops(trainer, state)
-            if distributed.is_main():
-                state.history.save(job.folder, job.tensorboard)
-                if done or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    _save(job, context, schedule, state, budget)
-                    saved = time.monotonic()
-            if done:
-                break
+@dataclass
+class State:
+    """What changes while training, beside networks, optimisers, schedule and moving average.
+
+    Attributes:
+        step: Iterations done.
+        best_score: Highest monitored score.
+        best_weights: Of the epoch with that score, where the recipe keeps the best.
+        epochs_without_improvement: Since that epoch.
+        history: One entry per epoch.
+    """
+
+    step: int = 0
+    best_score: float = -1.0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    epochs_without_improvement: int = 0
+    history: History = field(default_factory=History)
 
 
-def _step(
-    trainer: Trainer, job: Job, context: Context, schedule: Schedule, state: State, batch: Batch
-) -> dict[str, Tensor]:
-    seed_everything(job.seed, state.step, distributed.rank())
-    for name, optimiser in context.updater.optimisers.items():
-        rate = trainer.recipe.optimisers[name].learning_rate * schedule.factor(state.step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-    batch = augmented(trainer, batch.to(job.device), context)
-    terms = trainer.training_step(replace(context, step=state.step), batch)
-    state.step += 1
-    _average(trainer, context, state)
-    return terms
+class _Loop:
+    """Fresh networks in training; `restore` takes a checkpoint's instead."""
 
+    def __init__(self, trainer: Trainer, job: Job, budget: TrainingBudget) -> None:
+        self.trainer, self.recipe, self.job, self.budget, self.state = trainer, trainer.recipe, job, budget, State()
+        self.context = prepare(trainer, budget.shape, budget.precision, job.device, micro_batches=budget.micro_batches)
+        self.network = self.context.networks[trainer.inference]
+        decay = self.recipe.ema_decay
+        self.average = moving_average(self.network, decay) if decay else None
+        self.schedule = Schedule(self.recipe.schedule, self.context.updater.optimisers.values(), budget.iterations)
 
-def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
-    """Return the batch as the recipe's augmentation and the memory layout make it."""
-    settings, seed, outside = trainer.augmentation(), torch.initial_seed(), trainer.encoding.ignore_index
-    images, labels, centres = batch.images, batch.labels, batch.centres
-    if isinstance(settings, BatchgeneratorsSettings):
-        images, labels = augment(images, labels, settings, seed, outside)
-    elif settings is not None:
-        rows, columns = batch.spacing[:, -2:].mean(0).tolist()
-        settings = replace(settings, pixel_spacing=(rows, columns))
-        parameters = sample(torch.Generator().manual_seed(seed), images.shape, settings)
-        images, labels, centres = apply(images, labels, parameters, centres, outside)
-    layout = context.precision.layout(trainer.plan.dimension)
-    return batch.with_images(images.contiguous(memory_format=layout), labels, centres)
+    @property
+    def segmenter(self) -> nn.Module:
+        """Return the network whose weights would be kept: the moving average where there is one."""
+        return self.network if self.average is None else self.average.module
 
+    def run(self, training: Batches, validation: Batches) -> None:
+        """Train until the budget is used, or the recipe's patience."""
+        if self.job.compile:
+            for network in (*self.context.networks.values(), self.segmenter):
+                network.compile()
+        state, saved, done = self.state, time.monotonic(), self.state.step >= self.budget.iterations
+        batches = training.iterate(state.step, self.budget.iterations)
+        train_eval = Batches(training.sampler, training.size, VALIDATION_SEED, training.rank)
+        with _progress_bar(self.job, self.budget.iterations, state.step) as bar:
+            while not done:
+                self._epoch(batches, validation, train_eval, bar)
+                done = state.step >= self.budget.iterations or self._out_of_patience()
+                if distributed.is_main():
+                    state.history.save(self.job.folder, self.job.tensorboard)
+                    if done or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                        self.save()
+                        saved = time.monotonic()
 
-def _average(trainer: Trainer, context: Context, state: State) -> None:
-    """Running average of the weights; short at first, so that early weights are forgotten."""
-    if not trainer.recipe.ema_decay:
-        return
-    weights = context.networks[trainer.inference].state_dict()
-    if not state.average:
-        state.average = {name: value.clone() for name, value in weights.items()}
-        return
-    decay = min(trainer.recipe.ema_decay, (1 + state.step) / (10 + state.step))
-    for name, value in weights.items():
-        if value.is_floating_point():
-            state.average[name].lerp_(value, 1 - decay)
+    def _epoch(self, batches: Iterator[Batch], validation: Batches, train_eval: Batches, bar: Any) -> None:
+        """Train for one epoch, and score patches of the validation and of the training cases."""
+        started, terms = time.monotonic(), []
+        for _ in range(self.budget.iterations_per_epoch):
+            terms.append(self._update(next(batches)))
+            bar.update()
+        scores = self._validate_epoch(validation, VALIDATION_BATCHES)
+        train_scores = self._validate_epoch(train_eval, TRAINING_BATCHES)
+        monitored = getattr(scores, self.recipe.monitor)
+        self.schedule.observe(monitored)
+        self._remember(monitored)
+        means = {name: float(np.mean([float(each[name]) for each in terms])) for name in terms[0]}
+        rate = self.context.updater.optimisers[self.trainer.inference].param_groups[0]["lr"]
+        seconds = round(time.monotonic() - started, 2)
+        self.state.history.add(Epoch(self.state.step, rate, means, scores, seconds, train_scores))
+        bar.set_postfix(loss=f"{means['loss']:.3f}", dice=f"{scores.dice:.3f}")
+
+    def _update(self, batch: Batch) -> dict[str, Tensor]:
+        """Make one update; return its loss terms."""
+        seed_everything(self.job.seed, self.state.step, distributed.rank())
+        self.schedule.start(self.state.step)
+        batch = augmented(self.trainer, batch.to(self.job.device), self.context)
+        terms = self.trainer.training_step(replace(self.context, step=self.state.step), batch)
+        self.state.step += 1
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        return terms
+
+    def _validate_epoch(self, batches: Batches, count: int) -> Scores:
+        """Score at most `count` fixed batches with the weights that would be kept; the same in every process."""
+        segmenter = self.segmenter.eval()
+        with torch.inference_mode():
+            scores = patch_scores(segmenter, self.trainer.encoding, self.context, fixed_batches(batches, count))
+        self.network.train()
+        return Scores(*distributed.of_the_main((scores.dice, scores.iou, scores.accuracy), self.context.device))
+
+    def _remember(self, score: float) -> None:
+        state = self.state
+        if score > state.best_score:
+            state.best_score, state.epochs_without_improvement = score, 0
+            if self.recipe.checkpoint == "best":
+                state.best_weights = copy.deepcopy(dict(self.segmenter.state_dict()))
         else:
-            state.average[name].copy_(value)
+            state.epochs_without_improvement += 1
 
+    def _out_of_patience(self) -> bool:
+        epochs = self.state.epochs_without_improvement
+        out = 0 < self.recipe.patience <= epochs
+        if out:
+            log.info("no better validation score for %d epochs: stopped", epochs)
+        return out
 
-def _look(trainer: Trainer, context: Context, state: State, batches: Batches, count: int) -> Scores:
-    """Scores on at most `count` fixed batches, with the weights that would be kept; the same in every process."""
-    network = context.networks[trainer.inference]
-    network.eval()
-    with torch.inference_mode(), _weights(network, state.average):
-        score = patch_scores(network, trainer.encoding, context, fixed_batches(batches, count))
-    network.train()
-    agreed = distributed.of_the_main((score.dice, score.iou, score.accuracy), context.device)
-    return Scores(*agreed)
+    def final_weights(self) -> dict[str, Tensor]:
+        """Return the best weights where the recipe keeps them, else the last."""
+        return self.state.best_weights or self.segmenter.state_dict()
 
-
-@contextmanager
-def _weights(network: nn.Module, weights: dict[str, Tensor]) -> Iterator[None]:
-    """Lends a network other weights; none leaves it alone."""
-    if not weights:
-        yield
-        return
-    own = {name: value.clone() for name, value in network.state_dict().items()}
-    network.load_state_dict(weights)
-    try:
-        yield
-    finally:
-        network.load_state_dict(own)
-
-
-def _remember(trainer: Trainer, context: Context, state: State, score: float) -> None:
-    if score > state.best:
-        state.best, state.waited = score, 0
-        if trainer.recipe.checkpoint == "best":
-            state.best_weights = copy.deepcopy(_current_weights(trainer, context, state))
-    else:
-        state.waited += 1
-
-
-def _stops(trainer: Trainer, state: State) -> bool:
-    if trainer.recipe.patience and state.waited >= trainer.recipe.patience:
-        log.info("no better validation score for %d epochs: stopped", state.waited)
-        return True
-    return False
-
-
-def _kept_weights(trainer: Trainer, context: Context, state: State) -> dict[str, Tensor]:
-    if trainer.recipe.checkpoint == "best" and state.best_weights:
-        return state.best_weights
-    return _current_weights(trainer, context, state)
-
-
-def _current_weights(trainer: Trainer, context: Context, state: State) -> dict[str, Tensor]:
-    """The running average where there is one, else the network's own."""
-    return state.average or context.networks[trainer.inference].state_dict()
-
-
-def _means(terms: list[dict[str, Tensor]]) -> dict[str, float]:
-    return {name: float(np.mean([float(each[name]) for each in terms])) for name in terms[0]}
-
-
-def _bar(job: Job, steps: int, done: int) -> Any:
-    hidden = None if distributed.is_main() else True
-    return tqdm(total=steps, initial=done, desc=f"fold {job.fold_name}", unit="update", disable=hidden, leave=False)
-
-
-def _save(job: Job, context: Context, schedule: Schedule, state: State, budget: TrainingBudget) -> None:
-    save_checkpoint(
-        job.checkpoint,
-        {
+    def save(self) -> None:
+        """Write everything that a continued training needs."""
+        updater, state = self.context.updater, self.state
+        content = {
             "step": state.step,
-            "networks": {name: network.state_dict() for name, network in context.networks.items()},
-            "optimisers": {name: o.state_dict() for name, o in context.updater.optimisers.items()},
-            "scaler": context.updater.scaler.state_dict(),
-            "schedule": schedule.state(),
-            "best": state.best,
+            "networks": {name: network.state_dict() for name, network in self.context.networks.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in updater.optimisers.items()},
+            "scaler": updater.scaler.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "best_score": state.best_score,
             "best_weights": state.best_weights,
-            "waited": state.waited,
-            "average": state.average,
+            "epochs_without_improvement": state.epochs_without_improvement,
             "history": state.history.to_list(),
-            "budget": to_plain(budget),
-            "seed": job.seed,
-        },
-    )
+            "budget": to_plain(self.budget),
+            "seed": self.job.seed,
+        }
+        save_checkpoint(self.job.checkpoint, content)
+
+    def restore(self, content: Mapping[str, Any]) -> None:
+        """Take everything from a checkpoint."""
+        updater = self.context.updater
+        for name, network in self.context.networks.items():
+            network.load_state_dict(content["networks"][name])
+            updater.optimisers[name].load_state_dict(content["optimisers"][name])
+        if content["scaler"]:
+            updater.scaler.load_state_dict(content["scaler"])
+        self.schedule.load_state_dict(content["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(content["average"])
+        kept = ("step", "best_score", "best_weights", "epochs_without_improvement")
+        history = History.from_list(content["history"])
+        self.state = State(**{name: content[name] for name in kept}, history=history)
 
 
-def _restore(content: dict[str, Any], context: Context, schedule: Schedule, state: State) -> None:
-    for name, network in context.networks.items():
-        network.load_state_dict(content["networks"][name])
-    for name, optimiser in context.updater.optimisers.items():
-        optimiser.load_state_dict(content["optimisers"][name])
-    if content["scaler"]:
-        context.updater.scaler.load_state_dict(content["scaler"])
-    schedule.restore(content["schedule"])
-    state.step, state.best, state.waited = content["step"], content["best"], content["waited"]
-    state.best_weights, state.average = content["best_weights"], content["average"]
-    state.history = History.from_list(content["history"])
+def _progress_bar(job: Job, iterations: int, done: int) -> Any:
+    hidden = None if distributed.is_main() else True
+    name = f"fold {job.fold_name}"
+    return tqdm(total=iterations, initial=done, desc=name, unit="update", disable=hidden, leave=False)

@@ -1,22 +1,40 @@
-"""One update of a network by its loss."""
+"""Optimisers, updates by a loss, schedules of the learning rate, and moving averages of the weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel
 
 from autospine.core.precision import Precision
-from autospine.planning.recipe import ScheduleSettings
+from autospine.planning.recipe import OptimiserSettings, ScheduleSettings
 from autospine.training.distributed import average_gradients
 
 
+def make_optimiser(settings: OptimiserSettings, network: nn.Module) -> Optimizer:
+    """Make an optimiser for all of a network's weights."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if settings.kind == "sgd":
+        return SGD(
+            parameters,
+            settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.momentum > 0,
+            weight_decay=settings.weight_decay,
+        )
+    kind = AdamW if settings.kind == "adamw" else Adam
+    betas = (settings.momentum, settings.second_beta)
+    return kind(parameters, settings.learning_rate, betas=betas, weight_decay=settings.weight_decay)
+
+
 class OptimizerStep:
-    """Moves networks by their losses: backward, average over processes, clip, step.
+    """Updates networks by their losses: backward, average over processes, clip, step.
 
     Args:
         networks: By name.
@@ -33,20 +51,20 @@ class OptimizerStep:
         precision: Precision,
     ) -> None:
         self.networks, self.optimisers, self.clip_norms = networks, optimisers, clip_norms
-        self.precision = precision
         self.scaler = torch.amp.GradScaler(enabled=precision.dtype == "float16")
 
     def update(self, name: str, loss: Tensor | Iterable[Tensor]) -> None:
-        """One update of one network.
+        """Update one network once.
 
         Args:
             name: Of the network.
-            loss: Or its summands, each asked for when the one before has gone back, so that the memory holds one.
+            loss: Or its summands, each asked for after the backward pass of the one before, so that the memory holds
+                one.
         """
         network, optimiser = self.networks[name], self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
-        for part in [loss] if isinstance(loss, Tensor) else loss:
-            self.scaler.scale(part).backward()
+        for summand in [loss] if isinstance(loss, Tensor) else loss:
+            self.scaler.scale(summand).backward()
         parameters = [p for p in network.parameters() if p.grad is not None]
         average_gradients(parameters)
         self.scaler.unscale_(optimiser)
@@ -57,42 +75,71 @@ class OptimizerStep:
 
 
 class Schedule:
-    """Multiplies each optimiser's highest rate.
+    """Learning rates of all optimisers: a factor of the update's number, and of the monitored score on a plateau.
 
     Args:
         settings: Kind and numbers.
-        steps: Updates of the whole training.
+        optimisers: Whose highest rates are multiplied.
+        updates: Of the whole training.
     """
 
-    def __init__(self, settings: ScheduleSettings, steps: int) -> None:
-        self.settings, self.steps = settings, max(steps, 1)
-        self.best, self.waited, self.plateau = -math.inf, 0, 1.0
+    def __init__(self, settings: ScheduleSettings, optimisers: Iterable[Optimizer], updates: int) -> None:
+        self.settings, self.updates = settings, max(updates, 1)
+        # Watches scores at a rate of 1, which multiplies the rates of all optimisers.
+        plateau = SGD([torch.zeros(1)], lr=1.0)
+        self.plateau = ReduceLROnPlateau(plateau, "max", settings.factor, settings.patience, threshold=0.0, eps=0.0)
+        self.rates = [LambdaLR(optimiser, self.factor) for optimiser in optimisers]
 
-    def factor(self, step: int) -> float:
-        """What the highest rate is multiplied with at a step (0 to steps - 1)."""
-        warm = self.settings.warmup * self.steps
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        share = (step - warm) / max(self.steps - warm, 1)
+    def factor(self, update: int) -> float:
+        """Return what the highest rate is multiplied with at an update (0 to updates - 1)."""
+        warmup = self.settings.warmup * self.updates
+        if update < warmup:
+            return (update + 1) / (warmup + 1)
+        share = (update - warmup) / max(self.updates - warmup, 1)
         if self.settings.kind == "cosine":
             return 0.5 * (1 + math.cos(math.pi * share))
         if self.settings.kind == "poly":
             return (1 - share) ** self.settings.power
-        return self.plateau
+        return self.plateau.get_last_lr()[0]
+
+    def start(self, update: int) -> None:
+        """Set the rates of an update, before it is made; those of the first one are set from the beginning."""
+        if update:
+            for rate in self.rates:
+                rate.step()
 
     def observe(self, score: float) -> None:
-        """Tells the schedule an epoch's validation score."""
-        if score > self.best:
-            self.best, self.waited = score, 0
-            return
-        self.waited += 1
-        if self.settings.kind == "plateau" and self.waited > self.settings.patience:
-            self.plateau, self.waited = self.plateau * self.settings.factor, 0
+        """Take note of an epoch's monitored score."""
+        if self.settings.kind == "plateau":
+            self.plateau.step(score)
 
-    def state(self) -> dict[str, Any]:
-        """What a continued training needs."""
-        return {"best": self.best, "waited": self.waited, "plateau": self.plateau}
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a continued training needs."""
+        return {"plateau": self.plateau.state_dict(), "rates": [rate.state_dict() for rate in self.rates]}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Takes `state` back."""
-        self.best, self.waited, self.plateau = state["best"], state["waited"], state["plateau"]
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take `state_dict`'s values back."""
+        self.plateau.load_state_dict(state["plateau"])
+        self.plateau.optimizer.param_groups[0]["lr"] = self.plateau.get_last_lr()[0]
+        for rate, values in zip(self.rates, state["rates"], strict=True):
+            rate.load_state_dict({**values, "_step_count": 2})  # else it warns that no update was made, in this process
+
+
+def moving_average(network: nn.Module, decay: float) -> AveragedModel:
+    """Make an exponential moving average of a network's weights and buffers.
+
+    The decay rises to `decay` as (1 + n) / (10 + n) with the number n of updates, so that early weights are forgotten.
+    """
+
+    def average(averaged: list[Tensor], current: list[Tensor], averaged_before: Tensor) -> None:
+        updates = int(averaged_before) + 1
+        share = 1 - min(decay, (1 + updates) / (10 + updates))
+        for old, new in zip(averaged, current, strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, share)
+            else:
+                old.copy_(new)
+
+    averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+    averaged.module.eval()
+    return averaged

@@ -33,8 +33,9 @@ from autospine.training.folds import (
     sequence_named,
 )
 from autospine.training.job import Job
+from autospine.training.loop import fit
 from autospine.training.options import check_options, option_words
-from autospine.training.trainer import Trainer
+from autospine.training.trainer import MultiModelTrainer, Trainer
 from autospine.training.validation import evaluation_of, score_cases, validate
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
             _check_folder(job.folder, request)
             jobs.append(job)
         jobs = [replace(job, fold=_kept(job, splits[job.fold_name])) for job in jobs]
-        evaluations = [_train_fold(trainer, replace(job, started=time.monotonic())) for job in jobs]
+        evaluations = [_finish_fold(trainer, replace(job, started=time.monotonic())) for job in jobs]
         text = _describe(trainer, [e for e in evaluations if e is not None], jobs)
         warning = next(iter(splits.values())).warning
         if warning:
@@ -222,12 +223,20 @@ def _check_folder(folder: Path, request: TrainRequest) -> None:
     make_folder(folder)
 
 
-def _train_fold(trainer: Trainer, job: Job) -> Evaluation | None:
-    finished = (job.folder / CARD).exists() and job.epochs is None
-    if finished and job.resume:
+def train_fold(trainer: Trainer, job: Job) -> Evaluation | None:
+    """Train one fold and validate it; return the scores, None where there is nothing to validate on."""
+    if isinstance(trainer, MultiModelTrainer):
+        return trainer.train(job)
+    fit(trainer, job)
+    return validate(trainer, job)
+
+
+def _finish_fold(trainer: Trainer, job: Job) -> Evaluation | None:
+    """Train a fold, or validate it alone where it is trained already."""
+    if job.resume and job.epochs is None and (job.folder / CARD).exists():
         log.info("fold %s is trained already", job.fold_name)
         return validate(trainer, job)
-    return trainer.train(job)
+    return train_fold(trainer, job)
 
 
 def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) -> str:

@@ -9,18 +9,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from autospine.augmentation import AugmentationSettings, BatchgeneratorsSettings
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.serial import from_plain
+from autospine.evaluation.cohort import Evaluation
 from autospine.inference.model import ModelCard
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import conversion, get_scheme
@@ -28,21 +30,14 @@ from autospine.labels.encoding import Encoding, plain_encoding
 from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
-from autospine.planning.recipe import OptimiserSettings, Recipe
+from autospine.planning.recipe import Recipe
+from autospine.planning.splits import Subset
 from autospine.preprocessing.transforms.base import LabelSet, make_transforms, relabel, relabelling
 from autospine.training.data import Batch, PatchSampler
+from autospine.training.job import Job
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
-from autospine.training.optimisation import OptimizerStep
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from autospine.ablation.variants import Ablation
-    from autospine.evaluation.cohort import Evaluation
-    from autospine.planning.splits import Subset
-    from autospine.training.job import Job
-
+from autospine.training.optimisation import OptimizerStep, make_optimiser
 
 NETWORK = "network"
 
@@ -87,7 +82,6 @@ class Trainer(ABC):
         options_type: Its choices; a recipe's `options` are read into it.
         needs_all_classes: Its scheme is fixed by a paper, so a data set that lacks a class is refused unless the user
             allows it.
-        ablation: Its paper's variants for autospine_ablate; None if there are none.
         width_multiple: A time budget may narrow its network to widths that are multiples of this; 0: never.
 
     Attributes:
@@ -104,7 +98,6 @@ class Trainer(ABC):
     inference: ClassVar[str] = NETWORK
     options_type: ClassVar[type[Options]] = Options
     needs_all_classes: ClassVar[bool] = False
-    ablation: ClassVar[Ablation | None] = None
     width_multiple: ClassVar[int] = 0
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
@@ -315,29 +308,13 @@ class Trainer(ABC):
             work: The work folder.
         """
 
+
+class MultiModelTrainer(Trainer):
+    """Trainer of several models that are trained one after another, such as the members of an ensemble."""
+
+    @abstractmethod
     def train(self, job: Job) -> Evaluation | None:
-        """Trains one fold and validates it; gives the scores, None where there is nothing to validate on."""
-        from autospine.training.loop import fit
-        from autospine.training.validation import validate
-
-        fit(self, job)
-        return validate(self, job)
-
-
-def make_optimiser(settings: OptimiserSettings, network: nn.Module) -> Optimizer:
-    """An optimiser for all of a network's weights."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    if settings.kind == "sgd":
-        return SGD(
-            parameters,
-            settings.learning_rate,
-            momentum=settings.momentum,
-            nesterov=settings.momentum > 0,
-            weight_decay=settings.weight_decay,
-        )
-    kind = AdamW if settings.kind == "adamw" else Adam
-    betas = (settings.momentum, settings.second_beta)
-    return kind(parameters, settings.learning_rate, betas=betas, weight_decay=settings.weight_decay)
+        """Train every model of one fold by `autospine.training.loop.fit`, and validate them together."""
 
 
 def prepare(

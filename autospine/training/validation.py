@@ -21,46 +21,15 @@ from autospine.inference.model import find_models
 from autospine.inference.predict import output_scheme, segment
 from autospine.inference.predictor import Predictor
 from autospine.inference.run import mask_suffix
-from autospine.inference.sliding_window import starts
 from autospine.overlay.draw import draw_overlay
 from autospine.planning.splits import Subset
-from autospine.preprocessing.storage import CaseStore
-from autospine.preprocessing.transforms.spatial import shape_after
 from autospine.training import distributed
-from autospine.training.budget import ValidationCost
 from autospine.training.job import Job
 from autospine.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 SLICE = "_slice"  # between a case's id and the number of one of its slices
-
-
-def afterwards(trainer: Trainer, job: Job) -> ValidationCost:
-    """How much there is to validate."""
-    scored = job.fold.eval_subset.cases
-    return ValidationCost(count_windows(trainer, job.cases, scored), len(scored))
-
-
-def count_windows(trainer: Trainer, cases: Path, ids: Sequence[str]) -> int:
-    """Windows that a prediction of whole cases visits, on the grid that the recipe's steps make of the plan's.
-
-    Args:
-        trainer: With its plan, steps and patch.
-        cases: Folder of the preprocessed cases.
-        ids: Which.
-    """
-    total, view = 0, trainer.plan.view_axis
-    for case_id in ids:
-        record = CaseStore(cases, case_id).record
-        shape = shape_after(trainer.steps, record.shape, record.spacing, view)
-        count = 1 if view is None else shape[view]
-        if record.slice_grid and view == 0 and shape[0] == record.shape[0] and not trainer.encoding.ordered:
-            count = record.slice_grid.measured  # those interpolated between stay out of the network
-        for axis, size in zip(trainer.plan.network_axes, trainer.patch, strict=True):
-            count *= len(starts(shape[axis], size))
-        total += count
-    return total
 
 
 def validate(trainer: Trainer, job: Job) -> Evaluation | None:

@@ -24,7 +24,9 @@ from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
 from autospine.training import budget, loop
 from autospine.training.data import Batch
-from autospine.training.loop import augmented, fit, make_batches
+from autospine.training.loading import augmented, make_batches
+from autospine.training.loop import fit
+from autospine.training.run import train_fold
 from autospine.training.trainer import Trainer, prepare
 from autospine.volumes import read_image
 from tests.paths import ROOT
@@ -185,7 +187,7 @@ class TrainerContract:
         from autospine.inference.predict import predict
 
         trainer = self.make(tiny_work, dimension)
-        evaluation = trainer.train(make_job(tiny_work, trainer.plan, tmp_path))
+        evaluation = train_fold(trainer, make_job(tiny_work, trainer.plan, tmp_path))
         assert evaluation is not None
         assert [case.id for case in evaluation.cases] == ["5_t1"]
         scan = tiny_work.root.parent / "data" / "images" / "6_t2.mha"

@@ -46,12 +46,12 @@ from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import SplitSettings
 from autospine.planning.splits import Subset
 from autospine.training import distributed
-from autospine.training.budget import ValidationCost
+from autospine.training.budget import ValidationCost, count_windows
 from autospine.training.data import PatchSampler
 from autospine.training.job import Job
 from autospine.training.loop import fit
-from autospine.training.trainer import Trainer
-from autospine.training.validation import count_windows, validate
+from autospine.training.trainer import MultiModelTrainer, Trainer
+from autospine.training.validation import validate
 from trainers.medfusionnet.images import WARNING, name_slices, split_copies
 from trainers.medfusionnet.recipes import MEMBERS, RECIPES, MedFusionOptions
 from trainers.medfusionnet.tables import PUBLISHED, note
@@ -62,7 +62,7 @@ CHANNELS = 3  # equal ones
 FLIPPED = {"none": (), "horizontal": (-1,), "vertical": (-2,), "both": (-2, -1)}
 
 
-class MedFusionNetTrainer(Trainer):
+class MedFusionNetTrainer(MultiModelTrainer):
     """Weighted pair of U-Net, U-Net++, ResUNet and DeepLab v3 (Narula et al. 2024).
 
     With one member in its options it is that member's own trainer; a member's model names it so.

@@ -27,6 +27,7 @@ from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.reconstruction.grid import SliceGrid
+from autospine.training.run import train_fold
 from autospine.volumes import read_image, read_mask
 from tests.autospine.volumes.test_dicom import write_series
 from tests.paths import ROOT
@@ -252,7 +253,7 @@ def test_a_trainer_learns_from_interpolated_slices(tmp_path: Path, work: WorkFol
     plan = shrunk(Plans.load(work.plans).get("slice_reconstruction", work.plans))
     trainer = ToyTrainer(plan, replace(QUICK, epochs=1, transforms=steps))
     job = make_job(work, plan, tmp_path / "model", fold=Fold(("1_t2", "4_t2"), ("5_t2",)))
-    evaluation = trainer.train(job)
+    evaluation = train_fold(trainer, job)
     assert evaluation is not None
     assert read_mask(tmp_path / "model/validation/5_t2.mha").array.shape == spine_mask().shape
     if steps:

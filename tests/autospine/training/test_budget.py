@@ -21,7 +21,7 @@ from autospine.training.budget import (
 from autospine.training.data import Batches
 from autospine.training.epoch_validation import validation_seconds
 from autospine.training.job import Job
-from autospine.training.loop import make_batches
+from autospine.training.loading import make_batches
 from autospine.training.profiling import StepTime, TooLargeError
 from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
@@ -66,9 +66,9 @@ def test_the_widest_network_that_gets_enough_updates_is_taken(trainer, job, batc
     seconds.update({2: enough / 9, 4: enough * 0.99, 8: enough * 1.01})
     found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
     assert found.shape.widths == (4, 8)
-    assert found.steps * found.seconds_per_step * OVERHEAD <= 60
-    assert found.steps >= 100 - found.iterations_per_epoch
-    assert found.steps % found.iterations_per_epoch == 0
+    assert found.iterations * found.seconds_per_iteration * OVERHEAD <= 60
+    assert found.iterations >= 100 - found.iterations_per_epoch
+    assert found.iterations % found.iterations_per_epoch == 0
 
 
 def test_where_all_get_enough_it_is_the_widest_of_all(trainer, job, batches, seconds) -> None:
@@ -77,7 +77,7 @@ def test_where_all_get_enough_it_is_the_widest_of_all(trainer, job, batches, sec
 
 def test_few_updates_are_warned_about(trainer, job, batches, seconds, caplog) -> None:
     seconds[2] = 60 / 40 / OVERHEAD
-    steps = choose_budget(trainer, batches, job, NOTHING_AFTER, 0).steps
+    steps = choose_budget(trainer, batches, job, NOTHING_AFTER, 0).iterations
     assert f"{steps} updates are few: expect rough masks, or give more --minutes" in caplog.text
 
 
@@ -85,20 +85,20 @@ def test_where_none_gets_enough_it_is_the_narrowest(trainer, job, batches, secon
     seconds.update({2: 10.0, 4: 20.0, 8: 30.0})
     found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
     assert found.shape.widths == (2, 4)
-    assert found.steps == 5
+    assert found.iterations == 5
 
 
 def test_a_budget_that_is_spent_already_still_trains_a_little(trainer, job, batches, seconds) -> None:
     seconds.update({2: 1000.0})
     found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
-    assert 1 <= found.iterations_per_epoch <= found.steps <= 2
+    assert 1 <= found.iterations_per_epoch <= found.iterations <= 2
 
 
 def test_the_validation_is_paid_for_out_of_the_budget(trainer, job, batches, seconds) -> None:
     alone = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
     with_cases = choose_budget(trainer, batches, job, ValidationCost(0, 20), 0)
     spent = 20 * budget.SECONDS_PER_CASE
-    assert with_cases.steps == pytest.approx(alone.steps * (60 - spent) / 60, rel=0.05)
+    assert with_cases.iterations == pytest.approx(alone.iterations * (60 - spent) / 60, rel=0.05)
 
 
 def test_windows_are_paid_for_by_what_a_forward_pass_takes(trainer, job, batches, seconds) -> None:
@@ -107,7 +107,7 @@ def test_windows_are_paid_for_by_what_a_forward_pass_takes(trainer, job, batches
     seconds["forward"] = 0.05
     spent = 300 * 0.05 * budget.AROUND_FORWARD
     found = choose_budget(trainer, batches, job, ValidationCost(300, 0), 0)
-    assert found.steps == pytest.approx(alone.steps * (60 - spent) / 60, rel=0.05)
+    assert found.iterations == pytest.approx(alone.iterations * (60 - spent) / 60, rel=0.05)
 
 
 @pytest.mark.parametrize("forward", [0.0005, 0.02, 0.3])
@@ -115,11 +115,11 @@ def test_the_looks_after_the_epochs_are_paid_for_and_few(trainer, job, batches, 
     """As for whole volumes, where a look at 72 of them takes many times as long as an update."""
     seconds.update({2: 0.2, 4: 99.0, "forward": forward})
     found = choose_budget(trainer, batches, job, NOTHING_AFTER, 72)
-    epochs = found.steps // found.iterations_per_epoch
-    updating, looking = found.steps * 0.2 * OVERHEAD, epochs * validation_seconds(72, forward)
+    epochs = found.iterations // found.iterations_per_epoch
+    updating, looking = found.iterations * 0.2 * OVERHEAD, epochs * validation_seconds(72, forward)
     assert 0.9 * 60 < updating + looking <= 60
     few = epochs <= budget.FEW_EPOCHS
-    share = budget.SHARE_OF_FEW if few else budget.LOOK_SHARE
+    share = budget.SHARE_OF_FEW if few else budget.VALIDATION_SHARE
     assert looking <= share * updating * 1.1 or epochs == 1
 
 
@@ -190,9 +190,9 @@ def test_the_quickest_format_is_taken_if_it_is_worth_it(
 def test_without_a_budget_the_recipe_or_the_user_says_how_long(trainer, job, batches, seconds) -> None:
     job = replace(job, minutes=None)
     found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
-    assert (found.steps, found.iterations_per_epoch) == (6, 3)
+    assert (found.iterations, found.iterations_per_epoch) == (6, 3)
     assert found.shape == trainer.shape()
-    assert choose_budget(trainer, batches, replace(job, epochs=5), NOTHING_AFTER, 0).steps == 15
+    assert choose_budget(trainer, batches, replace(job, epochs=5), NOTHING_AFTER, 0).iterations == 15
 
 
 def test_without_a_number_an_epoch_is_a_pass_over_the_slices(trainer, job, batches, seconds) -> None:

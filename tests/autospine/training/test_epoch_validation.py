@@ -22,7 +22,7 @@ from autospine.training.epoch_validation import (
     validation_patches,
     validation_seconds,
 )
-from autospine.training.loop import make_batches
+from autospine.training.loading import make_batches
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.optimisation import OptimizerStep

@@ -18,7 +18,7 @@ from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.planning.split_strategies import LEAK, Split, SplitSettings
 from autospine.planning.splits import VERSION, Fold, FoldSlices, Splits, read_splits
 from autospine.preprocessing.transforms.base import TransformSettings
-from autospine.training import loop
+from autospine.training import data, loading
 from autospine.training.folds import (
     allowed_slices,
     choose_splits,
@@ -210,13 +210,13 @@ def test_each_part_is_drawn_from_its_own_slices(
 ) -> None:
     trainer = trainer_of(work, foreground_oversampling=0.0, epochs=4)
     drawn: dict[int, set[tuple[str, int]]] = {}
-    cut = loop.PatchSampler.extract_patch
+    cut = data.PatchSampler.extract_patch
 
     def noting(self, index, start):
         drawn.setdefault(id(self), set()).add((self.stores[index].id, start[0]))
         return cut(self, index, start)
 
-    monkeypatch.setattr(loop.PatchSampler, "extract_patch", noting)
+    monkeypatch.setattr(data.PatchSampler, "extract_patch", noting)
     fit(trainer, slice_job(work, trainer, tmp_path / "model"))
     train, validation = {("1_t1", 0), ("1_t1", 2), ("1_t1", 3), ("2_t2", 1)}, {("1_t1", 1), ("2_t2", 5)}
     assert list(drawn.values()) == [train, validation]
@@ -226,12 +226,12 @@ def test_a_filter_that_leaves_nothing_is_a_users_error(work: WorkFolder, tmp_pat
     trainer = trainer_of(work)
     job = slice_job(work, trainer, tmp_path)
     with pytest.raises(UserError, match=r"all slices of 1_t1: are left out"):
-        loop.make_batches(trainer, job, ("1_t1",), 0, {"1_t1": ()})
+        loading.make_batches(trainer, job, ("1_t1",), 0, {"1_t1": ()})
 
 
 def test_a_case_without_slices_is_passed_over(work: WorkFolder, tmp_path: Path) -> None:
     trainer = trainer_of(work)
-    batches = loop.make_batches(
+    batches = loading.make_batches(
         trainer, slice_job(work, trainer, tmp_path), ("1_t1", "2_t2"), 0, {"1_t1": (), "2_t2": (3,)}
     )
     assert batches.sampler.pass_length() == 1

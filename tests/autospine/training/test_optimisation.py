@@ -10,7 +10,7 @@ from torch import nn
 
 from autospine.core.precision import Precision
 from autospine.planning.recipe import ScheduleSettings
-from autospine.training.optimisation import OptimizerStep, Schedule
+from autospine.training.optimisation import OptimizerStep, Schedule, moving_average
 
 CPU = torch.device("cpu")
 PLAIN = Precision()
@@ -74,50 +74,86 @@ def test_only_float16_scales_its_losses() -> None:
         assert not updater_of(network, 0, Precision(name)).scaler.is_enabled()
 
 
+def schedule_of(settings: ScheduleSettings, updates: int, rate: float = 1.0) -> Schedule:
+    return Schedule(settings, [torch.optim.SGD([torch.zeros(1, requires_grad=True)], rate)], updates)
+
+
+def rates_of(schedule: Schedule, updates: range) -> list[float]:
+    """What the optimiser's rate is at each update."""
+    (optimiser,) = (rate.optimizer for rate in schedule.rates)
+    rates = []
+    for update in updates:
+        schedule.start(update)
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+    return rates
+
+
 def test_warm_up_is_linear_and_reaches_the_highest() -> None:
-    schedule = Schedule(ScheduleSettings("constant", warmup=0.1), 100)
-    factors = [schedule.factor(step) for step in range(12)]
-    assert factors[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
-    assert factors[10:] == [1, 1]
+    rates = rates_of(schedule_of(ScheduleSettings("constant", warmup=0.1), 100), range(12))
+    assert rates[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
+    assert rates[10:] == [1, 1]
 
 
 def test_cosine_and_poly_against_their_formulas() -> None:
-    cosine = Schedule(ScheduleSettings("cosine", warmup=0.0), 50)
-    poly = Schedule(ScheduleSettings("poly", warmup=0.0, power=0.9), 50)
-    for step in (0, 10, 25, 49):
-        assert cosine.factor(step) == pytest.approx((1 + math.cos(math.pi * step / 50)) / 2)
-        assert poly.factor(step) == pytest.approx((1 - step / 50) ** 0.9)
+    cosine = rates_of(schedule_of(ScheduleSettings("cosine", warmup=0.0), 50, 0.3), range(50))
+    poly = rates_of(schedule_of(ScheduleSettings("poly", warmup=0.0, power=0.9), 50, 0.3), range(50))
+    for step in range(50):
+        assert cosine[step] == pytest.approx(0.3 * (1 + math.cos(math.pi * step / 50)) / 2, abs=1e-12)
+        assert poly[step] == pytest.approx(0.3 * (1 - step / 50) ** 0.9, abs=1e-12)
 
 
 @given(st.sampled_from(["cosine", "poly", "constant", "plateau"]), st.floats(0, 1), st.integers(1, 300))
 def test_every_factor_is_above_zero_and_at_most_one(kind: str, warmup: float, steps: int) -> None:
-    schedule = Schedule(ScheduleSettings(kind, warmup=warmup), steps)
+    schedule = schedule_of(ScheduleSettings(kind, warmup=warmup), steps)
     assert all(0 < schedule.factor(step) <= 1 for step in range(steps))
 
 
 def test_plateau_waits_for_its_patience_then_lowers() -> None:
-    schedule = Schedule(ScheduleSettings("plateau", warmup=0.0, patience=2, factor=0.1), 100)
-    factors = []
-    for score in (0.5, 0.4, 0.5, 0.3, 0.2, 0.6, 0.1, 0.1, 0.1):
+    schedule = schedule_of(ScheduleSettings("plateau", warmup=0.0, patience=2, factor=0.1), 100)
+    rates, first = [], rates_of(schedule, range(1))
+    assert first == [1]
+    for update, score in enumerate((0.5, 0.4, 0.5, 0.3, 0.2, 0.6, 0.1, 0.1, 0.1)):
         schedule.observe(score)
-        factors.append(schedule.factor(50))
-    assert factors == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01])
+        rates += rates_of(schedule, range(update + 1, update + 2))
+    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01])
 
 
-def test_a_restored_schedule_goes_on_as_the_first_would() -> None:
-    first = Schedule(ScheduleSettings("plateau", patience=1), 100)
+@pytest.mark.parametrize("kind", ["cosine", "plateau"])
+def test_a_restored_schedule_goes_on_as_the_first_would(kind: str) -> None:
+    settings = ScheduleSettings(kind, warmup=0.02, patience=1)
+    first, second = schedule_of(settings, 100, 0.3), schedule_of(settings, 100, 0.3)
+    rates_of(first, range(5))
     for score in (0.5, 0.4, 0.3, 0.2):
         first.observe(score)
-    second = Schedule(ScheduleSettings("plateau", patience=1), 100)
-    second.restore(first.state())
-    for schedule in (first, second):
-        schedule.observe(0.1)
-    assert first.state() == second.state()
-    assert first.factor(60) == second.factor(60) < 1
+    second.load_state_dict(first.state_dict())
+    assert first.state_dict()["plateau"] == second.state_dict()["plateau"]
+    found = [rates_of(schedule, range(5, 8)) for schedule in (first, second)]
+    assert found[0] == found[1]
+    assert found[0][-1] < 0.3
 
 
 def test_only_plateau_listens_to_scores() -> None:
-    schedule = Schedule(ScheduleSettings("constant", patience=0), 100)
+    schedule = schedule_of(ScheduleSettings("constant", patience=0), 100)
     for _ in range(5):
         schedule.observe(0.0)
     assert schedule.factor(50) == 1
+
+
+def test_the_moving_average_starts_short_and_counts_buffers_that_are_numbers() -> None:
+    network = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))
+    averaged, expected = moving_average(network, 0.9), {}
+    for update in range(1, 30):
+        for parameter in network.parameters():
+            parameter.data.normal_()
+        network(torch.randn(4, 2))
+        decay = min(0.9, (1 + update) / (10 + update))
+        for name, value in network.state_dict().items():
+            old = expected.get(name)
+            averages = old is not None and value.is_floating_point()
+            expected[name] = old.lerp(value, 1 - decay) if averages else value.clone()
+        averaged.update_parameters(network)
+    found = averaged.module.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert not averaged.module.training

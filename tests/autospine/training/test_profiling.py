@@ -19,7 +19,8 @@ from autospine.training import budget, profiling
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.data import Batch, Batches
 from autospine.training.job import Job
-from autospine.training.loop import fit, make_batches
+from autospine.training.loading import make_batches
+from autospine.training.loop import fit
 from autospine.training.profiling import (
     ON_THE_WAY_BACK,
     StepTime,

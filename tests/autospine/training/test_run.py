@@ -216,7 +216,7 @@ def test_the_running_average_is_kept_and_is_what_the_validation_sees(
     job = make_job(tiny_work, trainer.plan, tmp_path)
     kept = load_file(fit(trainer, job) / "weights.safetensors")
     content = load_checkpoint(job.checkpoint, CPU)
-    assert all(torch.equal(kept[name], content["average"][name]) for name in kept)
+    assert all(torch.equal(kept[name], content["average"][f"module.{name}"]) for name in kept)
     assert any(not torch.equal(kept[name], content["networks"]["network"][name]) for name in kept)
     assert all(torch.equal(kept[name], seen[-1][name]) for name in kept)
 

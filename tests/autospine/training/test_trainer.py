@@ -23,7 +23,9 @@ from autospine.preprocessing.run import transform_cases
 from autospine.preprocessing.storage import CaseStore
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.job import Job
-from autospine.training.loop import fit, make_batches
+from autospine.training.loading import make_batches
+from autospine.training.loop import fit
+from autospine.training.run import train_fold
 from autospine.training.trainer import Trainer, make_optimiser, prepare
 from autospine.training.validation import validate
 from tests.contracts.trainer import TrainerContract
@@ -78,7 +80,7 @@ class EnsembleTrainer(ToyTrainer):
 @pytest.mark.slow
 def test_an_ensemble_overrides_train(tiny_work: WorkFolder, tmp_path: Path) -> None:
     trainer = EnsembleTrainer(plan_of(tiny_work, 2), replace(QUICK, epochs=1))
-    evaluation = trainer.train(make_job(tiny_work, trainer.plan, tmp_path))
+    evaluation = train_fold(trainer, make_job(tiny_work, trainer.plan, tmp_path))
     assert evaluation is not None
     assert [case.id for case in evaluation.cases] == ["5_t1"]
     members = find_models([tmp_path])

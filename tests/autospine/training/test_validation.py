@@ -14,8 +14,8 @@ from autospine.planning.splits import Fold
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.reconstruction.grid import SliceGrid
-from autospine.training.budget import ValidationCost
-from autospine.training.validation import afterwards, count_windows, reference_of
+from autospine.training.budget import ValidationCost, count_windows, validation_cost
+from autospine.training.validation import reference_of
 from tests.tiny import IDS, SHAPE, make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
 from trainers.wgan_resunet.labels import AXIAL4, IGNORE_LABEL, derive_axial4
@@ -78,4 +78,4 @@ def counted(
     plan: Plan, work: WorkFolder, folder: Path, patch: tuple[int, ...], steps: tuple[TransformSettings, ...]
 ) -> ValidationCost:
     trainer = ToyTrainer(plan, replace(QUICK, patch=patch, transforms=steps))
-    return afterwards(trainer, make_job(work, plan, folder, fold=Fold(IDS[:2], IDS[2:4], IDS[5:])))
+    return validation_cost(trainer, make_job(work, plan, folder, fold=Fold(IDS[:2], IDS[2:4], IDS[5:])))

@@ -30,7 +30,7 @@ from autospine.planning.splits import Fold, FoldSlices
 from autospine.training import budget, loop
 from autospine.training.budget import ValidationCost
 from autospine.training.job import Job
-from autospine.training.loop import make_batches
+from autospine.training.loading import make_batches
 from autospine.training.run import TrainRequest, train
 from tests.contracts.trainer import TrainerContract
 from tests.paths import ROOT, SHARED

@@ -17,7 +17,7 @@ from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import LEAK, Split
 from autospine.planning.splits import Subset
-from autospine.training.loop import make_batches
+from autospine.training.loading import make_batches
 from autospine.training.losses.focal import inverse_root_weights
 from autospine.training.run import TrainRequest, train
 from tests.contracts.trainer import TrainerContract

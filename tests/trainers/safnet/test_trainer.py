@@ -28,7 +28,8 @@ from autospine.preprocessing.transforms.base import (
     make_transforms,
 )
 from autospine.training import budget
-from autospine.training.loop import fit, make_batches
+from autospine.training.loading import make_batches
+from autospine.training.loop import fit
 from autospine.training.losses.binary import BinaryCrossEntropy
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.run import TrainRequest, train

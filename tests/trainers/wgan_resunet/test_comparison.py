@@ -14,7 +14,7 @@ from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
 from autospine.preprocessing.transforms.base import TransformSettings
 from autospine.training import budget
-from autospine.training.loop import augmented, make_batches
+from autospine.training.loading import augmented, make_batches
 from autospine.training.run import TrainRequest, train
 from autospine.training.trainer import prepare
 from tests.contracts.trainer import CPU, TrainerContract

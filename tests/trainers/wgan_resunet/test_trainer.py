@@ -23,7 +23,7 @@ from autospine.planning.splits import Subset
 from autospine.preprocessing.run import transform_cases
 from autospine.preprocessing.storage import CaseStore
 from autospine.training import budget
-from autospine.training.loop import make_batches
+from autospine.training.loading import make_batches
 from autospine.training.losses.adversarial import discriminator_inputs
 from autospine.training.run import TrainRequest, train
 from autospine.training.trainer import prepare

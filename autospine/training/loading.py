@@ -1,0 +1,83 @@
+"""The batches of a fold: what is sampled from, for training and validation, and how it is augmented."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from autospine.augmentation import BatchgeneratorsSettings, apply, sample
+from autospine.augmentation.batchgenerators import augment
+from autospine.dataset.cases import listed
+from autospine.training import distributed
+from autospine.training.data import Batch, Batches, PatchSampler
+from autospine.training.folds import prepare_cases
+from autospine.training.job import Job
+from autospine.training.trainer import Context, Trainer
+
+log = logging.getLogger(__name__)
+
+VALIDATION_SEED = 1_000_003  # patches that are scored are the same in every epoch
+
+
+def training_and_validation(trainer: Trainer, job: Job) -> tuple[Batches, Batches]:
+    """Return the batches of both; where no case is kept for validation, the training cases serve again."""
+    fold, slices = job.fold, job.fold.slices
+    training = make_batches(trainer, job, fold.train, job.seed, slices.train if slices else None)
+    if not fold.validation:
+        return training, Batches(training.sampler, trainer.batch, VALIDATION_SEED, distributed.rank())
+    validation_slices = slices.validation if slices else None
+    return training, make_batches(trainer, job, fold.validation, VALIDATION_SEED, validation_slices)
+
+
+def make_batches(
+    trainer: Trainer,
+    job: Job,
+    ids: tuple[str, ...],
+    seed: int,
+    slices: Mapping[str, Sequence[int]] | None = None,
+) -> Batches:
+    """Return the batches of some cases, or of some of their slices, on the recipe's preprocessing."""
+    folder = prepare_cases(trainer, job.cases, tuple(dict.fromkeys(job.fold.train + job.fold.validation)))
+    sampler = PatchSampler(
+        folder,
+        ids,
+        trainer.plan,
+        trainer.label_scheme,
+        trainer.encoding,
+        trainer.patch,
+        trainer.recipe.foreground_oversampling,
+        slices,
+        trainer.prepared.scheme,
+    )
+    return Batches(sampler, trainer.batch, seed, distributed.rank(), job.threads)
+
+
+def warn_of_absent_classes(trainer: Trainer, sampler: PatchSampler, job: Job) -> None:
+    """Name the classes that no training case shows, and the cases that show none."""
+    anatomies = trainer.label_scheme.anatomies
+    absent = [anatomies[value].name for value in sampler.absent_classes()]
+    if absent:
+        names = listed(absent, len(anatomies))
+        log.warning("no training case of fold %s shows %s: not learnt", job.fold_name, names)
+    unlabelled = sampler.unlabelled_cases()
+    if unlabelled:
+        names = listed(unlabelled, 20)
+        log.warning("fold %s: nothing to learn is left in %s once cropped and prepared", job.fold_name, names)
+
+
+def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
+    """Return the batch as the recipe's augmentation and the memory layout make it."""
+    settings, seed, outside = trainer.augmentation(), torch.initial_seed(), trainer.encoding.ignore_index
+    images, labels, centres = batch.images, batch.labels, batch.centres
+    if isinstance(settings, BatchgeneratorsSettings):
+        images, labels = augment(images, labels, settings, seed, outside)
+    elif settings is not None:
+        rows, columns = batch.spacing[:, -2:].mean(0).tolist()
+        settings = replace(settings, pixel_spacing=(rows, columns))
+        parameters = sample(torch.Generator().manual_seed(seed), images.shape, settings)
+        images, labels, centres = apply(images, labels, parameters, centres, outside)
+    layout = context.precision.layout(trainer.plan.dimension)
+    return batch.with_images(images.contiguous(memory_format=layout), labels, centres)
