@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -100,7 +100,7 @@ class Schedule:
             return 0.5 * (1 + math.cos(math.pi * share))
         if self.settings.kind == "poly":
             return (1 - share) ** self.settings.power
-        return self.plateau.get_last_lr()[0]
+        return float(self.plateau.get_last_lr()[0])
 
     def start(self, update: int) -> None:
         """Set the rates of an update, before it is made; those of the first one are set from the beginning."""
@@ -131,7 +131,7 @@ def moving_average(network: nn.Module, decay: float) -> AveragedModel:
     The decay rises to `decay` as (1 + n) / (10 + n) with the number n of updates, so that early weights are forgotten.
     """
 
-    def average(averaged: list[Tensor], current: list[Tensor], averaged_before: Tensor) -> None:
+    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], averaged_before: Tensor | int) -> None:
         updates = int(averaged_before) + 1
         share = 1 - min(decay, (1 + updates) / (10 + updates))
         for old, new in zip(averaged, current, strict=True):
