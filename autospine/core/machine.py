@@ -29,12 +29,12 @@ class Machine:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def workers_for(asked: int) -> int:
-    """Processes at once: what was asked for, or one per core.
+    """Return the processes at once: what was asked for, or one per core.
 
     Raises:
         UserError: A negative number.
@@ -45,17 +45,17 @@ def workers_for(asked: int) -> int:
 
 
 def machine_memory_gib() -> float:
-    """The machine's main memory."""
+    """Return the machine's main memory in GiB."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
 def gpu_possible() -> bool:
-    """False where no driver is loaded, so that PyTorch, which takes a second to load, need not be asked."""
+    """Return whether a driver is loaded; without one PyTorch, which takes a second to load, need not be asked."""
     return sys.platform != "linux" or any(Path(driver).exists() for driver in GPU_DRIVERS)
 
 
 def find_machine(device: str, memory_gib: float | None) -> Machine:
-    """Looks at the machine.
+    """Return the machine at hand.
 
     Args:
         device: "auto", "cpu" or "cuda".

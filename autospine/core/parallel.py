@@ -66,7 +66,7 @@ def try_cases(
 
 
 def together(failures: Sequence[UserError]) -> UserError:
-    """One error for several: the first in full, the rest logged and counted."""
+    """Return one error for several: the first in full, the rest logged and counted."""
     first = failures[0]
     if len(failures) == 1:
         return first
@@ -111,7 +111,7 @@ def _in_pool(
     count = min(workers, len(jobs))
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_depend_on_parent)
     try:
-        with _deaf_to_interrupts():  # inherited by the workers that start here
+        with _ignoring_interrupts():  # inherited by the workers that start here
             waiting = {pool.submit(_attempt, work, job): index for index, job in enumerate(jobs)}
         for done in as_completed(waiting):
             index = waiting[done]
@@ -128,8 +128,8 @@ def _in_pool(
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Ctrl-C is not heard for a moment, so that a worker that is just starting does not die of it aloud."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment, so that a worker that is just starting does not die of it aloud."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -141,7 +141,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _depend_on_parent() -> None:
-    """A worker leaves Ctrl-C to its parent, and ends when the parent was killed."""
+    """Leave Ctrl-C to the parent of this worker, and end when the parent was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:

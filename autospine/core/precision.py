@@ -25,26 +25,26 @@ class Precision:
     channels_last: bool = False
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Context of a forward pass."""
+        """Return the context of a forward pass."""
         if self.dtype == "float32":
             return nullcontext()
         return torch.autocast(device.type, DTYPES[self.dtype])
 
     def layout(self, dimension: int) -> torch.memory_format:
-        """The layout of images of that dimension."""
+        """Return the layout of images of that dimension."""
         if not self.channels_last:
             return torch.contiguous_format
         return torch.channels_last if dimension == 2 else torch.channels_last_3d
 
     def arrange(self, network: nn.Module, dimension: int) -> nn.Module:
-        """Brings a network's weights into the layout."""
+        """Bring a network's weights into the layout."""
         return network.to(memory_format=self.layout(dimension))  # type: ignore[call-overload]
 
 
 def quick_precision(device: torch.device) -> Precision:
-    """The format in which a device answers soonest, by what it is rather than by a clock: the same on every run."""
+    """Return the fastest format of a device, by what it is rather than by a clock: the same on every run."""
     if device.type == "cuda":
         return Precision("float16")
-    abilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    half = any(abilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capcapabilities", dict)()
+    half = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
     return Precision("bfloat16" if half else "float32")

@@ -18,7 +18,7 @@ HINT = "it was written by another version or edited by hand: make it again"
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses, tuples, enums and mappings as JSON values (mapping keys become strings)."""
+    """Return dataclasses, tuples, enums and mappings as JSON values (mapping keys become strings)."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Enum):
@@ -31,7 +31,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(kind: type[T], data: Any, where: str) -> T:
-    """Builds a dataclass from what `to_plain` gave.
+    """Build a dataclass from what `to_plain` returned.
 
     Args:
         kind: The dataclass.
@@ -45,7 +45,7 @@ def from_plain(kind: type[T], data: Any, where: str) -> T:
 
 
 def check_version(data: Any, version: int, where: str | Path, hint: str) -> None:
-    """Make sure that a file was written in the form that this AutoSpine reads.
+    """Check that a file was written in the form that this AutoSpine reads.
 
     Args:
         data: Content of the file, with the key "version" where it is an object.

@@ -50,39 +50,39 @@ class WorkFolder:
 
     @property
     def fingerprint(self) -> Path:
-        """Fingerprint of the data set."""
+        """Return the file of the data set's fingerprint."""
         return self.root / "fingerprint.json"
 
     @property
     def plans(self) -> Path:
-        """Plans with their reasons."""
+        """Return the file of plans with their reasons."""
         return self.root / "plans.json"
 
     @property
     def splits(self) -> Path:
-        """Folds."""
+        """Return the file of folds."""
         return self.root / "splits.json"
 
     @property
     def sources(self) -> Path:
-        """Where the cases lie."""
+        """Return the file that says where the cases lie."""
         return self.root / "sources.json"
 
     @property
     def cache(self) -> Path:
-        """Figures of single cases, so that planning continues."""
+        """Return the folder of single cases' figures, from which planning continues."""
         return self.root / "fingerprint"
 
     def preprocessed(self, plan: str) -> Path:
-        """Stored cases of a plan."""
+        """Return the folder of a plan's stored cases."""
         return self.root / "preprocessed" / plan
 
     def model(self, trainer: str, plan: str, recipe: str, fold: str) -> Path:
-        """A model's folder."""
+        """Return the folder of a model."""
         return self.root / "models" / trainer / plan / recipe / f"fold_{fold}"
 
     def check(self) -> None:
-        """Makes sure that planning has been here.
+        """Check that planning has been here.
 
         Raises:
             UserError: It has not.

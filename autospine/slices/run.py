@@ -9,7 +9,7 @@ from pathlib import Path
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, write_text
 from autospine.core.machine import workers_for
-from autospine.core.parallel import run_cases
+from autospine.core.parallel import try_cases
 from autospine.core.tables import csv_text
 from autospine.dataset.cases import load_dataset
 from autospine.fingerprint.slice_filter import class_weights, describe, reasons, shown_classes, why_none
@@ -24,36 +24,28 @@ SMALLEST = 16  # pixels
 
 
 @dataclass(frozen=True)
-class CaseSlices:
-    """What came of one case: its rows, or why it failed."""
-
-    rows: tuple[SliceRow, ...] = ()
-    failure: str = ""
-
-
-@dataclass(frozen=True)
 class SlicesResult:
     """What came of a data set.
 
     Attributes:
-        cases: In the data set's order.
+        cases: Rows of each case or why it failed, in the data set's order.
         scheme: Of its masks.
         request: What was asked.
     """
 
-    cases: tuple[CaseSlices, ...]
+    cases: tuple[list[SliceRow] | UserError, ...]
     scheme: LabelScheme
     request: SlicesRequest
 
     @property
     def failures(self) -> tuple[str, ...]:
         """Return a line for each case that failed."""
-        return tuple(case.failure for case in self.cases if case.failure)
+        return tuple(str(case) for case in self.cases if isinstance(case, UserError))
 
     @property
     def rows(self) -> tuple[SliceRow, ...]:
         """Return the rows of all cases."""
-        return tuple(row for case in self.cases for row in case.rows)
+        return tuple(row for case in self.cases if not isinstance(case, UserError) for row in case)
 
     def describe(self) -> str:
         """Return what a person reads at the end."""
@@ -90,7 +82,7 @@ def extract_slices(request: SlicesRequest) -> SlicesResult:
     check_writable(request.output)
     _check_empty(request.output)
     jobs = [SliceJob(case, scheme, target, request) for case in dataset.annotated]
-    cases = run_cases(_extract, jobs, [case.id for case in dataset.annotated], "slices", workers)
+    cases = try_cases(extract, jobs, [case.id for case in dataset.annotated], "slices", workers)
     result = SlicesResult(tuple(cases), scheme, request)
     write_text(request.output / INDEX, csv_text(COLUMNS, [row.cells for row in result.rows]))
     _check_some(result)
@@ -132,10 +124,3 @@ def _check_schemes(request: SlicesRequest, scheme: LabelScheme, target: LabelSch
     if (request.filtered or request.rules) and not shown_classes(scheme, scheme.anatomies):
         problem = f"finds no vertebra, canal or disc in the scheme {scheme.name}"
         raise UserError("--filter" if request.filtered else "--clean", problem, "name another with --mask-labels")
-
-
-def _extract(job: SliceJob) -> CaseSlices:
-    try:
-        return CaseSlices(tuple(extract(job)))
-    except UserError as error:
-        return CaseSlices(failure=str(error))
