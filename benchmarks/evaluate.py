@@ -134,7 +134,7 @@ def autospine(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[floa
     score_case(little, np.roll(np.pad(little, 1), 1, 2)[1:-1, 1:-1, 1:-1], (1, 1, 1), spider, spider)  # imports
     scores: list[LabelScore] = []
     seconds = timed(lambda: scores.extend(score_case(prediction, reference, spacing, spider, spider)))
-    dice = float(np.mean([score.dice for score in scores if not score.union]))
+    dice = float(np.mean([score.dice for score in scores if not score.all_levels]))
     return Measured({"score_case": seconds}, peak(), dice)
 
 

@@ -35,21 +35,6 @@ NOT_FOR_TRAINERS = {"commands", "viewer"}
 UPWARD_LEFT: set[tuple[str, str]] = set()
 BASELINE_LEFT: set[str] = set()
 CIRCLES_LEFT: set[str] = {
-    "autospine.evaluation.cohort",
-    "autospine.evaluation.differences",
-    "autospine.evaluation.notes",
-    "autospine.evaluation.protocol",
-    "autospine.evaluation.report.csv_files",
-    "autospine.evaluation.report.html.agreement",
-    "autospine.evaluation.report.html.levels",
-    "autospine.evaluation.report.html.markup",
-    "autospine.evaluation.report.html.page",
-    "autospine.evaluation.report.html.pictures",
-    "autospine.evaluation.report.html.plots",
-    "autospine.evaluation.report.json_summary",
-    "autospine.evaluation.report.tables",
-    "autospine.evaluation.report.text",
-    "autospine.evaluation.study",
 }
 
 

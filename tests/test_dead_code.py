@@ -21,7 +21,6 @@ DEAD_LEFT: set[str] = {
     "analyse",
     "invert_transforms",
     "read_header",
-    "score_folder",
     "synthesise",
     "vendors",
 }

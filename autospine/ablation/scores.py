@@ -62,9 +62,11 @@ def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "delete the model and train again") from error
+    if rows and "all_levels" not in rows[0]:
+        raise UserError(path, "was written by another version of AutoSpine", "delete the model and train again")
     by_case: dict[str, list[Score]] = {}
     for row in rows:
-        if row["union"] == "yes":
+        if row["all_levels"] == "yes":
             continue
         try:
             values = {metric: float(row[metric] or NAN) for metric in metrics}

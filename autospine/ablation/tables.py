@@ -11,8 +11,7 @@ from autospine.ablation.variants import Ablation, Figures, Variant
 from autospine.core.files import write_text
 from autospine.core.tables import NONE, Table, csv_text, markdown_page, mean_text
 from autospine.evaluation.report.tables import p_text
-from autospine.evaluation.statistics import PairedTest, correct, paired_tests
-from autospine.evaluation.systems import by_patient
+from autospine.evaluation.statistics import PairedTest, by_patient, correct, paired_tests
 
 FILE, TESTS = "ablation", "tests"
 WORDS = {

@@ -7,12 +7,11 @@ import io
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 
 GAP = "  "  # between columns of aligned text
 DISCLAIMER = "For research, not a medical device."
 NONE = "-"  # stands for a figure that does not exist
-NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def markdown_page(title: str, parts: Iterable[str], notes: Iterable[str] = ()) -
     return "\n\n".join([f"# {title}", *parts, *([listed] if listed else []), DISCLAIMER]) + "\n"
 
 
-def mean_text(mean: float, deviation: float = NAN, digits: int = 2) -> str:
+def mean_text(mean: float, deviation: float = nan, digits: int = 2) -> str:
     """Return "0.91 ± 0.02", without a deviation that is NaN; "-" for a mean that is NaN."""
     if isnan(mean):
         return NONE

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isnan, nan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import mean
 
-from autospine.evaluation.cohort import CaseScore
-from autospine.evaluation.comparison import Comparison, compare
+import numpy as np
+
+from autospine.evaluation.instance_counts import InstanceScore
 from autospine.evaluation.instances import score_instances
 from autospine.evaluation.probabilities import Probabilities, case_log_loss
-from autospine.evaluation.structures import NAN, TOLERANCE_MM, score_masks
+from autospine.evaluation.structures import TOLERANCE_MM, LabelScore, common_labels, score_case
 from autospine.labels.anatomy import Anatomy
-from autospine.labels.conversion import present_labels
+from autospine.labels.conversion import Conversion, present_labels
 from autospine.labels.schemes import LabelScheme
 
-if TYPE_CHECKING:
-    import numpy as np
+
+@dataclass(frozen=True)
+class CaseScore:
+    """Scores of one case.
+
+    Attributes:
+        id: The case.
+        scores: One per structure that the evaluation scores; "absent in both" ones included.
+        missing: There was no prediction: everything in the reference scores 0.
+        unmatched_labels: What each mask shows that the other's scheme cannot express, by "prediction" and "reference".
+        instances: Vertebrae, discs, ... counted and matched, one entry per kind.
+        log_loss: Over all annotated voxels, in nats; NaN without probabilities.
+    """
+
+    id: str
+    scores: tuple[LabelScore, ...]
+    missing: bool = False
+    unmatched_labels: Mapping[str, tuple[Anatomy, ...]] | None = None
+    instances: tuple[InstanceScore, ...] = ()
+    log_loss: float = nan
+
+    def mean(self, metric: str) -> float:
+        """Return the mean over the structures that at least one mask shows, single levels only; NaN without any."""
+        return mean_of_known(getattr(score, metric) for score in self.scores if not score.all_levels)
+
+
+def mean_of_known(values: Iterable[float]) -> float:
+    """Return the mean of the values that are not NaN; NaN without any."""
+    known = [value for value in values if not isnan(value)]
+    return mean(known) if known else nan
 
 
 def evaluate_case(
@@ -26,52 +56,46 @@ def evaluate_case(
     reference: np.ndarray,
     spacing: Sequence[float],
     schemes: tuple[LabelScheme, LabelScheme],
-    subjects: tuple[str | Path, str | Path] = ("prediction", "reference"),
+    sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
     tolerance_mm: float = TOLERANCE_MM,
     probabilities: Probabilities | None = None,
 ) -> CaseScore:
-    """Scores structures and instances of one case.
+    """Score structures and instances of one case.
 
     Args:
         id_: The case.
-        prediction: Integers, (slices, rows, columns); None if there is none: everything scores 0.
-        reference: The same grid.
+        prediction: Labels, (slices, rows, columns); None if there is none: everything scores 0.
+        reference: Labels on the same grid.
         spacing: mm along each axis.
         schemes: Labels of the prediction and of the reference.
-        subjects: The files that an error names.
+        sources: The files that an error names.
         tolerance_mm: For NSD.
         probabilities: The prediction's, for the log loss.
 
     Raises:
         UserError: A mask holds a label outside its scheme.
     """
-    import numpy as np
-
-    comparison = compare(*schemes)
     predicted = np.zeros_like(reference) if prediction is None else prediction
-    scores = score_masks(predicted, reference, spacing, comparison, subjects, tolerance_mm, probabilities)
+    scores = score_case(predicted, reference, spacing, *schemes, sources, tolerance_mm, probabilities)
     if prediction is None:  # background that nobody predicted is not right either
         scores = [replace(score, accuracy=0.0) for score in scores]
+    common = common_labels(*schemes)
     return CaseScore(
         id=id_,
         scores=tuple(scores),
         missing=prediction is None,
-        beyond=_beyond(predicted, reference, comparison),
-        instances=score_instances(predicted, reference, spacing, *schemes, subjects),
-        log_loss=case_log_loss(probabilities, reference, schemes[1]) if probabilities else NAN,
+        unmatched_labels={
+            "prediction": _unmatched(predicted, common.prediction),
+            "reference": _unmatched(reference, common.reference),
+        },
+        instances=score_instances(predicted, reference, spacing, *schemes, sources),
+        log_loss=case_log_loss(probabilities, reference, schemes[1]) if probabilities else nan,
     )
 
 
-def _beyond(prediction: np.ndarray, reference: np.ndarray, comparison: Comparison) -> dict[str, tuple[Anatomy, ...]]:
-    sides = {
-        "prediction": (prediction, comparison.prediction),
-        "reference": (reference, comparison.reference),
-    }
-    return {side: _shown(mask, there.lost, there.source) for side, (mask, there) in sides.items()}
-
-
-def _shown(mask: np.ndarray, lost: Sequence[Anatomy], scheme: LabelScheme) -> tuple[Anatomy, ...]:
-    if not lost:
+def _unmatched(mask: np.ndarray, to_rows: Conversion) -> tuple[Anatomy, ...]:
+    """Return the anatomies in a mask that the other side's scheme cannot express."""
+    if not to_rows.lost:
         return ()
-    found = {scheme.anatomies[label] for label in present_labels(mask) if label in scheme.anatomies}
-    return tuple(sorted(found & set(lost)))
+    shown = {to_rows.source.anatomies.get(label) for label in present_labels(mask)}
+    return tuple(anatomy for anatomy in sorted(to_rows.lost) if anatomy in shown)

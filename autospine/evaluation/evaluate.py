@@ -8,9 +8,9 @@ from typing import Literal
 
 from autospine.core.files import check_writable
 from autospine.core.machine import workers_for
+from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.text import save
-from autospine.evaluation.run import Settings, score_systems
-from autospine.evaluation.study import MethodComparison
+from autospine.evaluation.run import EvaluationSettings, score_methods
 from autospine.labels.conversion import get_scheme
 
 
@@ -54,7 +54,7 @@ def evaluate(request: EvaluateRequest) -> MethodComparison:
     Raises:
         UserError: A folder holds no masks, no case pairs, the schemes share no anatomy, or an option is at fault.
     """
-    settings = Settings(
+    settings = EvaluationSettings(
         pred_scheme=get_scheme(request.pred_labels) if request.pred_labels else None,
         ref_scheme=get_scheme(request.ref_labels) if request.ref_labels else None,
         tolerance_mm=request.tolerance,
@@ -65,7 +65,7 @@ def evaluate(request: EvaluateRequest) -> MethodComparison:
     )
     if request.output:
         check_writable(request.output)
-    comparison = score_systems([request.prediction, *request.against], request.reference, settings)
+    comparison = score_methods([request.prediction, *request.against], request.reference, settings)
     if request.output:
         save(comparison, request.output, page=True)
     return comparison

@@ -1,20 +1,26 @@
-"""What is counted of the instances of one kind, and the rates that follow.
+"""What is counted of the instances of one kind, in one case or in many, and the rates that follow.
 
 With nothing to count in either mask every rate is NaN ("absent"), with instances in only one of them 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isnan, nan
+from statistics import mean
 
 from autospine.labels.anatomy import Anatomy, Kind
 
-NAN = float("nan")
 INSTANCE_METRICS = ("precision", "recall", "f1", "sq", "rq", "pq", "identification_rate")
+SUMS = (
+    *("detected", "false_positives", "false_negatives", "identified", "iou_sum"),
+    *("partial_detected", "partial_false_negatives", "partial_extra"),
+)
 
 
 @dataclass(frozen=True)
-class Match:
+class InstanceMatch:
     """A reference instance and the predicted one that stands for it, or either of them alone.
 
     Attributes:
@@ -24,9 +30,9 @@ class Match:
         iou: And `dice`: their overlap, 0 to 1; 0 if alone.
         distance_mm: Between their centroids; NaN if alone.
         detected: IoU at or above the threshold, of whole instances.
-        identified: The reference's level is found, see `identification`.
+        identified: The prediction nearest to the reference has its level, see `matching.identified`.
         partial: A partly visible vertebra is involved: in no count but its own.
-        beyond: Alone, and the other scheme has no place for it: in no count.
+        unmatched_label: Alone, and the other scheme has no label for it: in no count.
     """
 
     kind: Kind
@@ -34,21 +40,21 @@ class Match:
     prediction: Anatomy | None
     iou: float = 0.0
     dice: float = 0.0
-    distance_mm: float = NAN
+    distance_mm: float = nan
     detected: bool = False
     identified: bool = False
     partial: bool = False
-    beyond: bool = False
+    unmatched_label: bool = False
 
     @property
-    def missed(self) -> bool:
-        """Whether it counts as a reference instance that is not found."""
-        return self.reference is not None and not (self.detected or self.partial or self.beyond)
+    def false_negative(self) -> bool:
+        """Return whether it counts as a reference instance that is not detected."""
+        return self.reference is not None and not (self.detected or self.partial or self.unmatched_label)
 
     @property
     def false_positive(self) -> bool:
-        """Whether it counts as a predicted instance without a counterpart."""
-        return self.prediction is not None and not (self.detected or self.partial or self.beyond)
+        """Return whether it counts as a predicted instance without a counterpart."""
+        return self.prediction is not None and not (self.detected or self.partial or self.unmatched_label)
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,11 @@ class InstanceCounts:
         levelled: Both schemes number their instances; without, nothing can be identified.
         detected: Pairs at or above the threshold (TP).
         false_positives: Predicted instances without such a counterpart (FP).
-        missed: Reference instances without one (FN).
-        identified: Reference instances whose level is found.
+        false_negatives: Reference instances without one (FN).
+        identified: Reference instances whose level is right, see `matching.identified`.
         iou_sum: Over the detected pairs.
         partial_detected: Partly visible vertebrae of the reference that the prediction shows, whole or partial.
-        partial_missed: Those that it does not show.
+        partial_false_negatives: Those that it does not show.
         partial_extra: Further predictions on them, and predicted partly visible vertebrae that are none.
     """
 
@@ -72,66 +78,66 @@ class InstanceCounts:
     levelled: bool = True
     detected: int = 0
     false_positives: int = 0
-    missed: int = 0
+    false_negatives: int = 0
     identified: int = 0
     iou_sum: float = 0.0
     partial_detected: int = 0
-    partial_missed: int = 0
+    partial_false_negatives: int = 0
     partial_extra: int = 0
 
     @property
     def references(self) -> int:
-        """Reference instances that count: TP + FN."""
-        return self.detected + self.missed
+        """Return the number of reference instances that count: TP + FN."""
+        return self.detected + self.false_negatives
 
     @property
     def predictions(self) -> int:
-        """Predicted instances that count: TP + FP."""
+        """Return the number of predicted instances that count: TP + FP."""
         return self.detected + self.false_positives
 
     @property
     def absent(self) -> bool:
-        """Whether neither mask shows anything that counts; all rates are NaN then."""
+        """Return whether neither mask shows anything that counts; all rates are NaN then."""
         return self.references == self.predictions == 0
 
     @property
     def precision(self) -> float:
-        """TP / (TP + FP), 0 to 1: how many of the predicted instances are there."""
+        """Return TP / (TP + FP), 0 to 1."""
         return self._share(self.detected, self.predictions)
 
     @property
     def recall(self) -> float:
-        """TP / (TP + FN), 0 to 1: how many of the reference instances are found."""
+        """Return TP / (TP + FN), 0 to 1."""
         return self._share(self.detected, self.references)
 
     @property
     def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN), 0 to 1."""
+        """Return 2 TP / (2 TP + FP + FN), 0 to 1."""
         return self._share(2 * self.detected, self.references + self.predictions)
 
     @property
     def sq(self) -> float:
-        """Segmentation quality, 0 to 1: mean IoU of the detected pairs (Kirillov et al. 2019, eq. 2)."""
+        """Return the segmentation quality, 0 to 1: mean IoU of the detected pairs (Kirillov et al. 2019, eq. 2)."""
         return self._share(self.iou_sum, self.detected)
 
     @property
     def rq(self) -> float:
-        """Recognition quality, 0 to 1: TP / (TP + FP / 2 + FN / 2), the same as F1 (Kirillov et al., eq. 2)."""
+        """Return the recognition quality, 0 to 1: TP / (TP + FP / 2 + FN / 2), which is F1 (Kirillov et al., eq. 2)."""
         return self.f1
 
     @property
     def pq(self) -> float:
-        """Panoptic quality SQ x RQ, 0 to 1 (Kirillov et al. 2019, eq. 1)."""
+        """Return the panoptic quality SQ x RQ, 0 to 1 (Kirillov et al. 2019, eq. 1)."""
         return self.sq * self.rq
 
     @property
     def identification_rate(self) -> float:
-        """Identified over all reference instances, 0 to 1; NaN without levels or reference instances."""
-        return self.identified / self.references if self.levelled and self.references else NAN
+        """Return identified over all reference instances, 0 to 1; NaN without levels or reference instances."""
+        return self.identified / self.references if self.levelled and self.references else nan
 
     def _share(self, part: float, whole: float) -> float:
         if self.absent:
-            return NAN
+            return nan
         return part / whole if whole else 0.0
 
 
@@ -141,9 +147,82 @@ class InstanceScore(InstanceCounts):
 
     Attributes:
         matches: Every instance of either mask stands in exactly one; in the order of anatomy.
-        level_shift: Predicted minus true level if that is the same for all detected instances (0: none);
+        level_shift: Predicted minus true level if that is the same for all detected instances (0: all right);
             None if it is not, if nothing is detected, or without levels.
     """
 
-    matches: tuple[Match, ...] = ()
+    matches: tuple[InstanceMatch, ...] = ()
     level_shift: int | None = None
+
+
+@dataclass(frozen=True)
+class InstanceSummary(InstanceCounts):
+    """One kind over all cases: counts are sums, and the rates that follow are those of all instances pooled.
+
+    Attributes:
+        cases: Cases that show anything that counts.
+        absent_cases: Cases in which neither mask does.
+        unshifted: Cases in which every detected instance has its true level.
+        shifted: Cases in which all are off by the same, other than 0.
+        mixed: Cases in which they differ: some levels right, or off by different numbers.
+        undetected: Cases in which nothing is detected, so that no shift can be told.
+        means: Mean over `cases` of each of `INSTANCE_METRICS`; a case where it is NaN does not enter.
+    """
+
+    cases: int = 0
+    absent_cases: int = 0
+    unshifted: int = 0
+    shifted: int = 0
+    mixed: int = 0
+    undetected: int = 0
+    means: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def level_shift_rate(self) -> float:
+        """Return the share of cases that are shifted as a whole, 0 to 1.
+
+        Of the cases with a detected instance; mixed ones count as not shifted, undetected ones do not count.
+        NaN without any, or without levels.
+        """
+        known = self.unshifted + self.shifted + self.mixed
+        return self.shifted / known if known else nan
+
+
+def summarise_instances(cases: Sequence[Sequence[InstanceScore]]) -> tuple[InstanceSummary, ...]:
+    """Summarise the scores of many cases, kind by kind, in the order of anatomy.
+
+    A kind that no reference shows was not annotated (discs, in a set of vertebrae): it gets no summary.
+
+    Args:
+        cases: What `score_instances` gave for each case.
+    """
+    by_kind: dict[Kind, list[InstanceScore]] = {}
+    for score in (score for case in cases for score in case):
+        by_kind.setdefault(score.kind, []).append(score)
+    annotated = {
+        kind
+        for kind, scores in by_kind.items()
+        if any(match.reference is not None for score in scores for match in score.matches)
+    }
+    return tuple(_summary(kind, by_kind[kind]) for kind in Kind if kind in annotated)
+
+
+def _summary(kind: Kind, scores: Sequence[InstanceScore]) -> InstanceSummary:
+    shifts = [score.level_shift for score in scores if score.levelled and score.detected]
+    return InstanceSummary(
+        kind=kind,
+        levelled=all(score.levelled for score in scores),
+        **{name: sum(getattr(score, name) for score in scores) for name in SUMS},
+        cases=sum(not score.absent for score in scores),
+        absent_cases=sum(score.absent for score in scores),
+        unshifted=shifts.count(0),
+        shifted=sum(shift is not None and shift != 0 for shift in shifts),
+        mixed=shifts.count(None),
+        undetected=sum(not (score.absent or score.detected) for score in scores),
+        means={metric: _mean([getattr(score, metric) for score in scores]) for metric in INSTANCE_METRICS},
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not isnan(value)]
+    return mean(known) if known else nan

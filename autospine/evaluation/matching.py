@@ -1,26 +1,25 @@
-"""The instances in two masks: where they lie, how they overlap, which belong together.
+"""The instances in two masks: where they lie, how they overlap, which belong together, which carry the right level.
 
-An instance is one anatomy with a level, however many pieces it is in. Where a scheme has no levels
-("vertebra"), every connected piece (26 neighbours) is one: vertebrae that touch are one instance, and
+An instance is one anatomy with a level, however many connected components it has. Where a scheme has no levels
+("vertebra"), every connected component (26 neighbours) is one: vertebrae that touch are one instance, and
 every stray voxel is one too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import Conversion
 from autospine.labels.schemes import BACKGROUND, LabelScheme
 from autospine.metrics.surface import bounding_box
 
-if TYPE_CHECKING:
-    import numpy as np
-
 COUNTABLE = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.LAMINA, Kind.FORAMEN)
+MAX_DISTANCE_MM = 20.0  # VerSe: further off, a centroid identifies nothing
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Overlaps:
         predictions: Their anatomies, P of them; alike where a scheme has no levels.
         references: The same, R of them.
         shared: (P, R) voxels in common.
-        predicted: (P,) voxels of each.
-        annotated: (R,) voxels of each.
+        predicted: (P,) voxels of the predicted instances.
+        annotated: (R,) voxels of the reference instances.
         prediction_centroids: (P, 3) mm along (slices, rows, columns).
         reference_centroids: (R, 3) the same.
     """
@@ -47,22 +46,22 @@ class Overlaps:
 
     @property
     def iou(self) -> np.ndarray:
-        """(P, R) common voxels over voxels in either, 0 to 1."""
+        """Return (P, R) common voxels over voxels in either, 0 to 1."""
         return self.shared / (self.predicted[:, None] + self.annotated - self.shared)
 
     @property
     def dice(self) -> np.ndarray:
-        """(P, R) twice the common voxels over the sum of both, 0 to 1."""
+        """Return (P, R) twice the common voxels over the sum of both, 0 to 1."""
         return 2 * self.shared / (self.predicted[:, None] + self.annotated)
 
 
 def family(kind: Kind) -> Kind:
-    """The kind that an anatomy is counted under: a partly visible vertebra is one of the vertebrae."""
+    """Return the kind that an anatomy is counted under: a partly visible vertebra is one of the vertebrae."""
     return Kind.VERTEBRA if kind is Kind.PARTIAL_VERTEBRA else kind
 
 
 def common_kinds(prediction: LabelScheme, reference: LabelScheme) -> tuple[Kind, ...]:
-    """Countable kinds that both schemes have."""
+    """Return the countable kinds that both schemes have."""
     sides = [{family(one.kind) for one in scheme.anatomies.values()} for scheme in (prediction, reference)]
     return tuple(kind for kind in COUNTABLE if kind in sides[0] & sides[1])
 
@@ -72,16 +71,16 @@ def find_overlaps(
     reference: np.ndarray,
     spacing: Sequence[float],
     schemes: tuple[LabelScheme, LabelScheme],
-    subjects: tuple[str | Path, str | Path] = ("prediction", "reference"),
+    sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
 ) -> Overlaps:
-    """Finds and measures the instances of all kinds that both schemes have.
+    """Find and measure the instances of all kinds that both schemes have.
 
     Args:
-        prediction: Integers of the first scheme, (slices, rows, columns).
-        reference: Integers of the second, same grid. What either leaves unlabelled is in no instance.
+        prediction: Labels of the first scheme, (slices, rows, columns).
+        reference: Labels of the second, same grid. What either leaves unlabelled is in no instance.
         spacing: mm along each axis.
         schemes: Of prediction and reference.
-        subjects: The files that an error names.
+        sources: The files that an error names.
 
     Raises:
         UserError: A mask holds fractions or a label outside its scheme.
@@ -89,42 +88,44 @@ def find_overlaps(
     box = bounding_box((prediction != BACKGROUND) | (reference != BACKGROUND))
     box = box or (slice(0),) * prediction.ndim
     kinds = common_kinds(*schemes)
-    there, back = (_to_rows(scheme, kinds) for scheme in schemes)
-    rows = there.apply(prediction[box], subjects[0]), back.apply(reference[box], subjects[1])
-    ignored = (rows[0] == there.target.ignore_label) | (rows[1] == back.target.ignore_label)
-    for side in rows:
-        side[ignored] = BACKGROUND
-    ours = _split(rows[0], tuple(there.target.anatomies.values()))
-    theirs = _split(rows[1], tuple(back.target.anatomies.values()))
+    to_rows = [_to_rows(scheme, kinds) for scheme in schemes]
+    masks = [
+        change.apply(mask[box], source)
+        for change, mask, source in zip(to_rows, (prediction, reference), sources, strict=True)
+    ]
+    unlabelled = (masks[0] == to_rows[0].target.ignore_label) | (masks[1] == to_rows[1].target.ignore_label)
+    split = []
+    for mask, change in zip(masks, to_rows, strict=True):
+        mask[unlabelled] = BACKGROUND
+        split.append(_split(mask, tuple(change.target.anatomies.values())))
     first = [side.start or 0 for side in box]
-    return _measure(ours[0], theirs[0], first, spacing, (ours[1], theirs[1]))
+    return _measure(split[0][0], split[1][0], first, spacing, (split[0][1], split[1][1]))
 
 
 def _to_rows(scheme: LabelScheme, kinds: Sequence[Kind]) -> Conversion:
-    """From a scheme's integers to rows 1, 2, ...: one per anatomy of these kinds."""
-    things = {anatomy for anatomy in scheme.anatomies.values() if family(anatomy.kind) in kinds}
-    places = {anatomy: row for row, anatomy in enumerate(sorted(things), start=1)}
-    ignore_label = len(places) + 1
-    table = {value: places.get(anatomy, BACKGROUND) for value, anatomy in scheme.anatomies.items()}
-    marked = {} if scheme.ignore_label is None else {scheme.ignore_label: ignore_label}
-    target = LabelScheme("instances", {row: one for one, row in places.items()}, ignore_label)
-    return Conversion(scheme, target, {BACKGROUND: BACKGROUND, **table, **marked}, ())
+    """Return the conversion from a scheme's labels to rows 1, 2, ...: one per anatomy of these kinds."""
+    anatomies = {anatomy for anatomy in scheme.anatomies.values() if family(anatomy.kind) in kinds}
+    row_of = {anatomy: row for row, anatomy in enumerate(sorted(anatomies), start=1)}
+    unlabelled = len(row_of) + 1
+    table = {label: row_of.get(anatomy, BACKGROUND) for label, anatomy in scheme.anatomies.items()}
+    if scheme.ignore_label is not None:
+        table[scheme.ignore_label] = unlabelled
+    target = LabelScheme("instances", {row: anatomy for anatomy, row in row_of.items()}, unlabelled)
+    return Conversion(scheme, target, {BACKGROUND: BACKGROUND, **table}, ())
 
 
 def _split(rows: np.ndarray, anatomies: tuple[Anatomy, ...]) -> tuple[np.ndarray, tuple[Anatomy, ...]]:
-    """Gives every connected piece of an anatomy without level a row of its own."""
-    import numpy as np
-
-    found = list(anatomies)
+    """Give every connected component of an anatomy without level a row of its own."""
+    instances = list(anatomies)
     for row, anatomy in enumerate(anatomies, start=1):
         if anatomy.level is None and rows.size:
             import cc3d
 
-            pieces, count = cc3d.connected_components(rows == row, connectivity=26, return_N=True)
-            if count > 1:  # the first piece keeps the row
-                rows = np.where(pieces > 1, pieces.astype(np.int32) + len(found) - 1, rows)
-                found += [anatomy] * (count - 1)
-    return rows, tuple(found)
+            components, count = cc3d.connected_components(rows == row, connectivity=26, return_N=True)
+            if count > 1:  # the first component keeps the row
+                rows = np.where(components > 1, components.astype(np.int32) + len(instances) - 1, rows)
+                instances += [anatomy] * (count - 1)
+    return rows, tuple(instances)
 
 
 def _measure(
@@ -134,7 +135,7 @@ def _measure(
     spacing: Sequence[float],
     anatomies: tuple[tuple[Anatomy, ...], tuple[Anatomy, ...]],
 ) -> Overlaps:
-    """Counts and centroids of rows 1, 2, ...; rows that are not there are left out.
+    """Count the voxels of rows 1, 2, ... and find their centroids; rows that no voxel has are left out.
 
     Args:
         prediction: Rows, (slices, rows, columns), `first` being its first voxel in the image.
@@ -143,44 +144,40 @@ def _measure(
         spacing: mm.
         anatomies: Of the rows of prediction and reference.
     """
-    import numpy as np
-
     sums = _sums(prediction, reference, len(anatomies[0]) + 1, len(anatomies[1]) + 1)
     sides = []
-    for axis, names in ((1, anatomies[0]), (0, anatomies[1])):
-        voxels, *places = sums.sum(axis=1 + axis)[:, 1:]  # (4, rows)
+    for axis, names in ((2, anatomies[0]), (1, anatomies[1])):
+        voxels, *index_sums = sums.sum(axis=axis)[:, 1:]  # (4, rows)
         shown = np.flatnonzero(voxels)
-        middles = np.stack(places, axis=-1)[shown] / voxels[shown, None]  # (shown, 3) voxels
-        sides.append((shown, voxels[shown], (middles + first) * spacing, tuple(names[row] for row in shown)))
-    (ours, predicted, middles, predictions), (theirs, annotated, true_middles, references) = sides
-    shared = sums[0, 1:, 1:][np.ix_(ours, theirs)]
-    return Overlaps(predictions, references, shared, predicted, annotated, middles, true_middles)
+        centroids = np.stack(index_sums, axis=-1)[shown] / voxels[shown, None]  # (shown, 3) voxels
+        sides.append((shown, tuple(names[row] for row in shown), voxels[shown], (centroids + first) * spacing))
+    (rows, predictions, predicted, centroids), (columns, references, annotated, true_centroids) = sides
+    shared = sums[0, 1:, 1:][np.ix_(rows, columns)]
+    return Overlaps(predictions, references, shared, predicted, annotated, centroids, true_centroids)
 
 
 def _sums(prediction: np.ndarray, reference: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Of every pair of rows the number of its voxels and the sums of their indices, (4, height, width).
+    """Return of every pair of rows the number of its voxels and the sums of their indices, (4, height, width).
 
     Slice by slice, so that no index array of the whole volume is ever held.
     """
-    import numpy as np
-
     size = height * width
     sums = np.zeros((4, size))
-    for place, (ours, theirs) in enumerate(zip(prediction, reference, strict=True)):
-        where = np.flatnonzero(ours | theirs)  # (n,)
-        if where.size:
-            pair = ours.ravel()[where].astype(np.intp) * width + theirs.ravel()[where]
-            row, column = np.divmod(where, ours.shape[1])
+    for index, (predicted, annotated) in enumerate(zip(prediction, reference, strict=True)):
+        shown = np.flatnonzero(predicted | annotated)  # (n,)
+        if shown.size:
+            pair = predicted.ravel()[shown].astype(np.intp) * width + annotated.ravel()[shown]
+            row, column = np.divmod(shown, predicted.shape[1])
             counts = np.bincount(pair, minlength=size)
             sums[0] += counts
-            sums[1] += counts * place
+            sums[1] += counts * index
             sums[2] += np.bincount(pair, row, minlength=size)
             sums[3] += np.bincount(pair, column, minlength=size)
     return sums.reshape(4, height, width)
 
 
-def pair(iou: np.ndarray, threshold: float) -> list[tuple[int, int]]:
-    """The best one-to-one matching (Hungarian method).
+def best_matching(iou: np.ndarray, threshold: float) -> list[tuple[int, int]]:
+    """Find the best one-to-one matching (Hungarian method).
 
     As many pairs as can be reach the threshold; among those matchings the sum of all IoU is greatest. The sum
     alone would give up a good pair for two poor ones.
@@ -190,10 +187,59 @@ def pair(iou: np.ndarray, threshold: float) -> list[tuple[int, int]]:
         threshold: IoU from which a pair counts as a detection.
 
     Returns:
-        Places (prediction, reference) with an IoU above 0.
+        Indices (prediction, reference) with an IoU above 0.
     """
     from scipy.optimize import linear_sum_assignment
 
     bonus = min(iou.shape, default=0) + 1  # more than all IoU together
-    found = linear_sum_assignment(iou + bonus * (iou >= threshold), maximize=True)
-    return [(int(p), int(r)) for p, r in zip(*found, strict=True) if iou[p, r] > 0]
+    rows, columns = linear_sum_assignment(iou + bonus * (iou >= threshold), maximize=True)
+    return [(int(p), int(r)) for p, r in zip(rows, columns, strict=True) if iou[p, r] > 0]
+
+
+def identified(
+    predictions: Sequence[Anatomy],
+    prediction_centroids: np.ndarray,
+    references: Sequence[Anatomy],
+    reference_centroids: np.ndarray,
+    max_distance_mm: float = MAX_DISTANCE_MM,
+) -> list[bool]:
+    """Tell which reference instances are identified.
+
+    As in VerSe (Sekuboyina et al. 2021, "VerSe: a vertebrae labelling and segmentation benchmark for
+    multi-detector CT images"): of all predicted centroids the nearest one has the reference's level, and
+    lies within 20 mm. Overlap is not asked for.
+
+    Args:
+        predictions: P anatomies of one kind.
+        prediction_centroids: (P, 3) mm.
+        references: R anatomies of the same kind.
+        reference_centroids: (R, 3) mm.
+        max_distance_mm: How far a centroid may be off.
+
+    Returns:
+        One answer per reference; one without level is never identified.
+    """
+    from scipy.spatial.distance import cdist
+
+    if not predictions or not references:
+        return [False] * len(references)
+    answers = []
+    for reference, distances in zip(references, cdist(reference_centroids, prediction_centroids), strict=True):
+        nearest = int(distances.argmin())
+        same_level = reference.level is not None and predictions[nearest].level == reference.level
+        answers.append(bool(same_level and distances[nearest] <= max_distance_mm))
+    return answers
+
+
+def common_shift(levels: Iterable[tuple[int, int]]) -> int | None:
+    """Return by how many levels all predicted instances are off; None if they differ or there are none.
+
+    Args:
+        levels: Predicted and true level of each detected instance.
+
+    Example:
+        >>> common_shift([(2, 1), (3, 2)]), common_shift([(1, 1), (3, 2)])
+        (1, None)
+    """
+    offsets = {predicted - true for predicted, true in levels}
+    return offsets.pop() if len(offsets) == 1 else None

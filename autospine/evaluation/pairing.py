@@ -7,13 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autospine.core.errors import UserError
-from autospine.dataset.cases import (
-    CHANNEL,
-    LAYOUTS,
-    MASK_WORD,
-    listed,
-    patient_and_sequence,
-)
+from autospine.dataset.cases import CHANNEL, LAYOUTS, MASK_WORD, listed, patient_and_sequence
 from autospine.dataset.metadata import read_overview, read_patients
 from autospine.volumes.folders import find_volumes, holds_dicom, volume_id
 
@@ -25,7 +19,7 @@ class References:
     """The masks that predictions are compared with.
 
     Attributes:
-        place: The file or folder given.
+        path: The file or folder given.
         masks: Files by case id, in natural order.
         patients: Whose scan each case is.
         images: Scans by case id, where there are any.
@@ -33,7 +27,7 @@ class References:
         table_path: Where that file is, or would be.
     """
 
-    place: Path
+    path: Path
     masks: Mapping[str, Path]
     patients: Mapping[str, str]
     images: Mapping[str, Path] = field(default_factory=dict)
@@ -41,24 +35,24 @@ class References:
     table_path: Path = Path("overview.csv")
 
 
-def find_references(place: str | Path, images: str | Path | None = None) -> References:
-    """Lists references without reading any voxels.
+def find_references(path: str | Path, images: str | Path | None = None) -> References:
+    """List references without reading any voxels.
 
     Args:
-        place: A mask, a folder of masks, or a data set (see `autospine.dataset`).
-        images: Folder of the scans; None: those of the data set, if `place` is one or its folder of masks.
+        path: A mask, a folder of masks, or a data set (see `autospine.dataset`).
+        images: Folder of the scans; None: those of the data set, if `path` is one or its folder of masks.
 
     Raises:
         UserError: There are no masks, or a table is at fault.
     """
-    place = Path(place)
-    root = _dataset_root(place)
+    path = Path(path)
+    root = _dataset_root(path)
     scans = _scans(Path(images) if images is not None else _image_folder(root))
-    masks = {_case_id(name, scans): path for name, path in _masks(place).items()}
-    folder = root or (place if place.is_dir() else place.parent)
+    masks = {_case_id(name, scans): path for name, path in _masks(path).items()}
+    folder = root or (path if path.is_dir() else path.parent)
     named = read_patients(folder / "patients.csv")
     return References(
-        place=place,
+        path=path,
         masks=masks,
         patients={id_: named.get(id_) or patient_and_sequence(id_)[0] for id_ in masks},
         images={id_: scans[id_] for id_ in masks if id_ in scans},
@@ -67,59 +61,60 @@ def find_references(place: str | Path, images: str | Path | None = None) -> Refe
     )
 
 
-def find_predictions(place: str | Path, references: References) -> dict[str, Path]:
-    """Predicted masks by the id of their case; two single files pair whatever their names.
+def find_predictions(path: str | Path, references: References) -> dict[str, Path]:
+    """List predicted masks by the id of their case; two single files pair whatever their names.
 
     Raises:
         UserError: There are no masks, a file stands against a folder, or no name fits any reference.
     """
-    place = Path(place)
-    found = _masks(place)
-    alone = (_is_volume(place), _is_volume(references.place))
-    if alone[0] != alone[1]:
-        one, other = ("one mask", "a folder") if alone[0] else ("a folder", "one mask")
-        raise UserError(place, f"is {one}, {references.place} is {other}", "give two masks or two folders")
-    if all(alone):
-        return dict(zip(references.masks, found.values(), strict=True))
-    if not set(found) & set(references.masks):
-        problem = f"shares no case id with {references.place}"
-        near = suggestions(found, references.masks)
+    path = Path(path)
+    masks = _masks(path)
+    single = (_is_volume(path), _is_volume(references.path))
+    if single[0] != single[1]:
+        one, other = ("one mask", "a folder") if single[0] else ("a folder", "one mask")
+        raise UserError(path, f"is {one}, {references.path} is {other}", "give two masks or two folders")
+    if all(single):
+        return dict(zip(references.masks, masks.values(), strict=True))
+    if not set(masks) & set(references.masks):
+        problem = f"shares no case id with {references.path}"
+        near = suggestions(masks, references.masks)
         if near:
-            problem += f" ({listed([f'{found[ours].name} is like {theirs}' for ours, theirs in near.items()], 3)})"
-        raise UserError(place, problem, "name each prediction like its reference")
-    return found
+            alike = [f"{masks[id_].name} is like {reference}" for id_, reference in near.items()]
+            problem += f" ({listed(alike, 3)})"
+        raise UserError(path, problem, "name each prediction like its reference")
+    return masks
 
 
 def suggestions(predictions: Iterable[str], references: Iterable[str]) -> dict[str, str]:
-    """For predictions without a reference the free reference whose name they seem to mean.
+    """Return for predictions without a reference the free reference whose name they seem to mean.
 
     Example:
         >>> suggestions(["5_t2_seg", "6_t2_0000", "7"], ["5_t2", "6_t2", "8"])
         {'5_t2_seg': '5_t2', '6_t2_0000': '6_t2'}
     """
-    ours, theirs = set(predictions), set(references)
-    free = {_bare(id_): id_ for id_ in sorted(theirs - ours)}
-    return {id_: free[_bare(id_)] for id_ in predictions if id_ not in theirs and _bare(id_) in free}
+    predictions, known = list(predictions), set(references)
+    free = {_stripped(id_): id_ for id_ in sorted(known - set(predictions))}
+    return {id_: free[_stripped(id_)] for id_ in predictions if id_ not in known and _stripped(id_) in free}
 
 
-def _bare(id_: str) -> str:
-    """An id without the words and channel numbers that tools add."""
+def _stripped(id_: str) -> str:
+    """Return an id without the words and channel numbers that tools add."""
     numbered = CHANNEL.match(id_)
     return MASK_WORD.sub("", numbered["id"] if numbered else id_).lower()
 
 
-def _is_volume(place: Path) -> bool:
-    """A file, or a folder that is one DICOM series."""
-    return place.is_file() or holds_dicom(place)
+def _is_volume(path: Path) -> bool:
+    """Return whether this is a file, or a folder that is one DICOM series."""
+    return path.is_file() or holds_dicom(path)
 
 
-def _masks(place: Path) -> dict[str, Path]:
-    if not place.exists():
-        raise UserError(place, "does not exist", HINT)
-    if place.is_file():
-        return {volume_id(place): place}
-    inner = [place / masks for _, masks in LAYOUTS if (place / masks).is_dir()]
-    folder = inner[0] if inner else place
+def _masks(path: Path) -> dict[str, Path]:
+    if not path.exists():
+        raise UserError(path, "does not exist", HINT)
+    if path.is_file():
+        return {volume_id(path): path}
+    inner = [path / masks for _, masks in LAYOUTS if (path / masks).is_dir()]
+    folder = inner[0] if inner else path
     try:
         return {volume_id(path): path for path in find_volumes(folder)}
     except UserError as error:
@@ -128,11 +123,11 @@ def _masks(place: Path) -> dict[str, Path]:
         raise UserError(folder, "is empty", HINT) from error
 
 
-def _dataset_root(place: Path) -> Path | None:
-    """The data set that `place` is, or whose folder of masks it is, or one of them."""
-    if any((place / masks).is_dir() for _, masks in LAYOUTS):
-        return place
-    folder = place.resolve() if place.is_dir() else place.resolve().parent
+def _dataset_root(path: Path) -> Path | None:
+    """Return the data set that `path` is, or whose folder of masks it is, or a mask of."""
+    if any((path / masks).is_dir() for _, masks in LAYOUTS):
+        return path
+    folder = path.resolve() if path.is_dir() else path.resolve().parent
     for _, masks in LAYOUTS:
         depth = len(Path(masks).parts)
         if folder.parts[-depth:] == Path(masks).parts:
@@ -147,7 +142,7 @@ def _image_folder(root: Path | None) -> Path | None:
 
 
 def _scans(folder: Path | None) -> dict[str, Path]:
-    """Scans by case id; of several channels the first."""
+    """Return scans by case id; of several channels the first."""
     if folder is None:
         return {}
     files = {volume_id(path): path for path in find_volumes(folder)}
@@ -156,7 +151,7 @@ def _scans(folder: Path | None) -> dict[str, Path]:
 
 
 def _case_id(mask: str, scans: Mapping[str, Path]) -> str:
-    """The id of a mask's case: its name, or that of the scan that it names but for "mask" (MRSpineSeg)."""
+    """Return the id of a mask's case: its name, or that of the scan that it names but for "mask" (MRSpineSeg)."""
     if mask in scans:
         return mask
     return {name.lower(): name for name in scans}.get(MASK_WORD.sub("", mask).lower(), mask)

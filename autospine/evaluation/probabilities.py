@@ -12,17 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.core.files import read_json
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import generalisations
 from autospine.labels.schemes import BACKGROUND, LabelScheme
-from autospine.metrics.probability import NLLSum, log_loss, surprises
-
-if TYPE_CHECKING:
-    import numpy as np
+from autospine.metrics.probability import NLLSum, log_loss, negative_log_likelihood
+from autospine.volumes import volume_id
 
 
 @dataclass(frozen=True)
@@ -39,27 +38,25 @@ class Probabilities:
     classes: tuple[str, ...]
     where: str | Path = "probabilities"
 
-    def surprises(self, reference: np.ndarray, scheme: LabelScheme) -> dict[int, NLLSum]:
-        """-ln p(true class), summed by label of the reference, 0 for its background.
+    def negative_log_likelihood(self, reference: np.ndarray, scheme: LabelScheme) -> dict[int, NLLSum]:
+        """Sum -ln p(true class) by label of the reference, 0 being its background.
 
         Args:
-            reference: (slices, rows, columns) integers of `scheme`.
+            reference: (slices, rows, columns) labels of `scheme`.
             scheme: The reference's labels.
 
         Raises:
             UserError: The shapes differ.
         """
-        if self.values.shape != (len(self.classes), *reference.shape):
-            raise UserError(
-                self.where,
-                f"has the shape {self.values.shape}, {(len(self.classes), *reference.shape)} is wanted",
-                "predict again on the reference's grid",
-            )
-        return surprises(self.values, reference, channels(self.classes, scheme))
+        wanted = (len(self.classes), *reference.shape)
+        if self.values.shape != wanted:
+            problem = f"has the shape {self.values.shape}, {wanted} is wanted"
+            raise UserError(self.where, problem, "predict again on the reference's grid")
+        return negative_log_likelihood(self.values, reference, channels(self.classes, scheme))
 
 
 def read_probabilities(mask: Path) -> Probabilities | None:
-    """Opens the probabilities beside a predicted mask; None if there are none.
+    """Open the probabilities beside a predicted mask; None if there are none.
 
     Args:
         mask: `<id>.mha` or alike; `<id>.npy` holds the probabilities, `<id>.json` names the classes.
@@ -67,10 +64,6 @@ def read_probabilities(mask: Path) -> Probabilities | None:
     Raises:
         UserError: The probabilities are no four-dimensional array of floats, or the report does not name their classes.
     """
-    import numpy as np
-
-    from autospine.volumes import volume_id
-
     stored, report = (mask.parent / f"{volume_id(mask)}{suffix}" for suffix in (".npy", ".json"))
     if not stored.is_file():
         return None
@@ -81,31 +74,31 @@ def read_probabilities(mask: Path) -> Probabilities | None:
         raise UserError(stored, "holds no readable array", hint) from error
     if values.ndim != 4 or values.dtype.kind != "f":
         raise UserError(stored, f"holds {values.dtype} of the shape {values.shape}", hint)
-    told = read_json(report, hint)
-    classes = told.get("classes") if isinstance(told, dict) else None
+    content = read_json(report, hint)
+    classes = content.get("classes") if isinstance(content, dict) else None
     if not isinstance(classes, list) or len(classes) != len(values):
         raise UserError(report, f"does not name the {len(values)} classes of {stored.name}", hint)
     return Probabilities(values, tuple(map(str, classes)), stored)
 
 
 def channels(classes: Sequence[str], scheme: LabelScheme) -> dict[int, int]:
-    """The class of every integer of a scheme that has one, and of the background.
+    """Return the class of every label of a scheme that has one, and of the background.
 
     A class stands for the anatomy of its name, else for all levels of its kind. Names that two classes share
     stand for none.
     """
-    places = {name: place for place, name in enumerate(classes) if list(classes).count(name) == 1}
-    found = {BACKGROUND: 0}
-    for value, anatomy in scheme.anatomies.items():
+    class_of = {name: index for index, name in enumerate(classes) if list(classes).count(name) == 1}
+    channel_of = {BACKGROUND: 0}
+    for label, anatomy in scheme.anatomies.items():
         wider = (*generalisations(anatomy), Anatomy(anatomy.kind))
-        known = [places[each.name] for each in wider if each.name in places]
+        known = [class_of[one.name] for one in wider if one.name in class_of]
         if known:
-            found[value] = known[0]
-    return found
+            channel_of[label] = known[0]
+    return channel_of
 
 
 def case_log_loss(probabilities: Probabilities, reference: np.ndarray, scheme: LabelScheme) -> float:
-    """Log loss of one case, in nats, over all annotated voxels whose anatomy has a class.
+    """Compute the log loss of one case, in nats, over all annotated voxels whose anatomy has a class.
 
     Args:
         probabilities: What was stored.
@@ -118,4 +111,4 @@ def case_log_loss(probabilities: Probabilities, reference: np.ndarray, scheme: L
     Raises:
         UserError: The shapes differ.
     """
-    return log_loss(probabilities.surprises(reference, scheme).values())
+    return log_loss(probabilities.negative_log_likelihood(reference, scheme).values())

@@ -18,21 +18,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from autospine.core.errors import UserError
+from autospine.labels.conversion import conversion, present_labels
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.metrics.surface import bounding_box
+from autospine.volumes import Volume
 
-if TYPE_CHECKING:
-    import numpy as np
-
-NAN = float("nan")
+SPIDER = SCHEMES["spider"]
 CANAL, NO_CANAL = 100, 999.0
 DETECTED_FROM = 0.1
-KEYS = {
+SCRIPT_NAMES = {
     "dice_vertebrae": "DiceScoreVertebrae",
     "dice_discs": "DiceScoreDiscs",
     "dice_canal": "DiceScoreSpinalCanal",
@@ -48,7 +49,7 @@ KEYS = {
 
 @dataclass(frozen=True)
 class ChallengeScore:
-    """What the script says about one case; `KEYS` has its names for the fields.
+    """Figures of the script for one case; `SCRIPT_NAMES` has its own names for the fields.
 
     Attributes:
         dice_vertebrae: Mean over detected vertebrae, 0.1 to 1; NaN if none is detected.
@@ -79,7 +80,7 @@ FIELDS = tuple(field.name for field in fields(ChallengeScore))
 
 
 @dataclass(frozen=True)
-class Match:
+class LabelMatch:
     """A reference label and the predicted label that the script takes for it.
 
     Attributes:
@@ -87,23 +88,23 @@ class Match:
         prediction: The prediction's, 0 where nothing overlaps.
         dice: Of both, 0 to 1.
         asd_mm: Mean distance with the script's order of the spacing; NaN without overlap.
-        asd_right_mm: The same with the right order.
+        asd_correct_order_mm: The same with the spacing in the correct order.
     """
 
     reference: int
     prediction: int
     dice: float
     asd_mm: float
-    asd_right_mm: float
+    asd_correct_order_mm: float
 
     @property
     def detected(self) -> bool:
-        """Whether the script counts it as found."""
+        """Return whether the script counts it as detected."""
         return self.dice >= DETECTED_FROM
 
 
-def match_labels(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> tuple[Match, ...]:
-    """Finds for every reference label what the script compares it with.
+def match_labels(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> tuple[LabelMatch, ...]:
+    """Find for every reference label what the script compares it with.
 
     Args:
         prediction: Integers, (z, y, x) as in the file.
@@ -113,53 +114,49 @@ def match_labels(prediction: np.ndarray, reference: np.ndarray, spacing: Sequenc
     Returns:
         One match per label of the reference, ascending.
     """
-    import numpy as np
-
-    wrong, right = tuple(spacing), tuple(reversed(spacing))
+    script_order, correct_order = tuple(spacing), tuple(reversed(spacing))
     matches = []
     for label in np.unique(reference[reference != 0]):
-        part = reference == label
-        inside = prediction[part]
+        mask = reference == label
+        inside = prediction[mask]
         values, overlaps = np.unique(inside[inside != 0], return_counts=True)  # ascending: ties go to the lowest
         if values.size == 0:
-            matches.append(Match(int(label), 0, 0.0, NAN, NAN))
+            matches.append(LabelMatch(int(label), 0, 0.0, nan, nan))
             continue
         best = int(overlaps.argmax())
-        other = prediction == values[best]
-        dice = float(2 * overlaps[best] / (part.sum() + other.sum()))
-        asd = surface_distance(other, part, wrong)
-        asd_right = asd if wrong == right else surface_distance(other, part, right)
-        matches.append(Match(int(label), int(values[best]), dice, asd, asd_right))
+        predicted = prediction == values[best]
+        dice = float(2 * overlaps[best] / (mask.sum() + predicted.sum()))
+        asd = surface_distance(predicted, mask, script_order)
+        asd_correct = asd if script_order == correct_order else surface_distance(predicted, mask, correct_order)
+        matches.append(LabelMatch(int(label), int(values[best]), dice, asd, asd_correct))
     return tuple(matches)
 
 
 def surface_distance(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> float:
-    """Mean distance in mm over the border voxels of both masks together.
+    """Compute the mean distance in mm over the border voxels of both masks together.
 
     Args:
         one: Boolean, three axes, not empty.
         other: The same, same shape.
         spacing: What the distance transform is given along each axis.
     """
-    import numpy as np
     from scipy.ndimage import distance_transform_edt
 
     box = bounding_box(one | other)
     borders = [_border(mask[box]) for mask in (one, other)]
-    apart = [distance_transform_edt(~border, sampling=spacing) for border in borders]
-    return float(np.concatenate([apart[1][borders[0]], apart[0][borders[1]]]).mean())
+    distances = [distance_transform_edt(~border, sampling=spacing) for border in borders]
+    return float(np.concatenate([distances[1][borders[0]], distances[0][borders[1]]]).mean())
 
 
 def _border(mask: np.ndarray) -> np.ndarray:
-    """Voxels with a neighbour, of 26, outside the mask or outside the array."""
-    import numpy as np
+    """Return the voxels with a neighbour, of 26, outside the mask or outside the array."""
     from scipy.ndimage import binary_erosion
 
     return np.asarray(mask ^ binary_erosion(mask, np.ones((3, 3, 3))))
 
 
-def official_score(matches: Sequence[Match], where: str | Path = "reference") -> ChallengeScore:
-    """The script's figures of one case.
+def challenge_score(matches: Sequence[LabelMatch], where: str | Path = "reference") -> ChallengeScore:
+    """Compute the script's figures of one case.
 
     Args:
         matches: Of `match_labels`.
@@ -170,8 +167,8 @@ def official_score(matches: Sequence[Match], where: str | Path = "reference") ->
     """
     vertebrae = [match for match in matches if match.reference < CANAL]
     discs = [match for match in matches if match.reference > 200]
-    for found, what in ((vertebrae, "vertebra (1 to 99)"), (discs, "disc (above 200)")):
-        if not found:
+    for kept, what in ((vertebrae, "vertebra (1 to 99)"), (discs, "disc (above 200)")):
+        if not kept:
             problem = f"has no {what}, and SPIDER's script divides by their number"
             raise UserError(where, problem, "leave the case out, or score without --protocol spider")
     canal = next((match for match in matches if match.reference == CANAL), None)
@@ -190,21 +187,109 @@ def official_score(matches: Sequence[Match], where: str | Path = "reference") ->
 
 
 def _mean(values: Iterable[float]) -> float:
-    """NaN of nothing, and of anything with a NaN."""
-    found = list(values)
-    return sum(found) / len(found) if found else NAN
+    """Return the mean: NaN of nothing, and of anything with a NaN."""
+    values = list(values)
+    return sum(values) / len(values) if values else nan
 
 
-def _detected(matches: Sequence[Match]) -> float:
+def _detected(matches: Sequence[LabelMatch]) -> float:
     return sum(match.detected for match in matches) / len(matches)
 
 
 def aggregate(scores: Sequence[ChallengeScore]) -> tuple[ChallengeScore, ChallengeScore]:
-    """Mean and standard deviation (n - 1) over cases; NaN is skipped, 999 enters."""
+    """Return mean and standard deviation (n - 1) over cases; NaN is skipped, 999 enters."""
     return _over(scores, mean, 1), _over(scores, stdev, 2)
 
 
 def _over(scores: Sequence[ChallengeScore], figure: Callable[[list[float]], float], fewest: int) -> ChallengeScore:
     columns = {name: [getattr(score, name) for score in scores] for name in FIELDS}
     known = {name: [value for value in column if not isnan(value)] for name, column in columns.items()}
-    return ChallengeScore(**{name: figure(values) if len(values) >= fewest else NAN for name, values in known.items()})
+    return ChallengeScore(**{name: figure(values) if len(values) >= fewest else nan for name, values in known.items()})
+
+
+@dataclass(frozen=True)
+class ChallengeCase:
+    """What the script makes of one case's files.
+
+    Attributes:
+        id: The case.
+        score: Its figures; None where the script dies.
+        matches: What it compared with what.
+        false_positives: Predicted labels that serve no reference label: they cost nothing.
+        mixed_spacing: The order of the spacing matters.
+        other_grid: Prediction and reference lie on different grids, at which it does not look.
+        missing: There was no prediction; scored as an empty mask.
+        problem: Why it dies, a line.
+    """
+
+    id: str
+    score: ChallengeScore | None
+    matches: tuple[LabelMatch, ...] = ()
+    false_positives: int = 0
+    mixed_spacing: bool = False
+    other_grid: bool = False
+    missing: bool = False
+    problem: str = ""
+
+
+def score_challenge(
+    id_: str,
+    prediction: Volume | None,
+    reference: Volume,
+    pred_scheme: LabelScheme = SPIDER,
+    ref_scheme: LabelScheme = SPIDER,
+) -> ChallengeCase:
+    """Score one case as the script does.
+
+    Args:
+        id_: The case.
+        prediction: Predicted mask; None is scored as an empty one.
+        reference: Its reference.
+        pred_scheme: Scheme of the prediction; another than SPIDER's is converted to it first.
+        ref_scheme: Scheme of the reference, the same.
+
+    Returns:
+        The figures, or the problem that the script would die of.
+    """
+    try:
+        annotated = _as_the_script_sees(reference, ref_scheme)
+        predicted = annotated * 0 if prediction is None else _as_the_script_sees(prediction, pred_scheme)
+        if predicted.shape != annotated.shape:
+            where = prediction.path if prediction is not None and prediction.path else id_
+            sizes = [" x ".join(map(str, reversed(array.shape))) for array in (predicted, annotated)]
+            problem = f"has {sizes[0]} voxels, {reference.path} has {sizes[1]}"
+            raise UserError(where, problem, "predict on the reference's grid")
+        matches = match_labels(predicted, annotated, reference.geometry.spacing)
+        score = challenge_score(matches, reference.path or id_)
+    except UserError as error:
+        return ChallengeCase(id_, None, missing=prediction is None, problem=str(error))
+    unmatched = {*present_labels(predicted)} - {0, *(match.prediction for match in matches)}
+    return ChallengeCase(
+        id=id_,
+        score=score,
+        matches=matches,
+        false_positives=len(unmatched),
+        mixed_spacing=reference.geometry.spacing != reference.geometry.spacing[::-1],
+        other_grid=prediction is not None and not reference.geometry.same_grid(prediction.geometry),
+        missing=prediction is None,
+    )
+
+
+def _as_the_script_sees(volume: Volume, scheme: LabelScheme) -> np.ndarray:
+    """Return labels in the file's order, (z, y, x)."""
+    array = volume.in_file_order().transpose()
+    if volume.path is not None and _is_float(volume.path):
+        raise UserError(volume.path, "holds floats, of which SPIDER's script dies", "store whole numbers")
+    return array if scheme == SPIDER else conversion(scheme, SPIDER).apply(array, volume.path or "mask")
+
+
+def _is_float(path: Path) -> bool:
+    """Return whether the file's voxels are stored as floats."""
+    import SimpleITK
+
+    if path.is_dir():
+        return False
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader.GetPixelID() in (SimpleITK.sitkFloat32, SimpleITK.sitkFloat64)

@@ -1,12 +1,12 @@
 """Scores of one case: two masks of one grid, structure by structure.
 
-Values where a mask is empty ("far" is the reference image's diagonal in mm):
+Values where a mask is empty (the penalty distance is the reference image's diagonal in mm):
 
 | prediction | reference | Dice, IoU, F1, precision, recall, NSD | ASD, HD, HD95 | volume error share |
 |---|---|---|---|---|
 | empty | empty | NaN: "absent in both", in no mean, but counted | NaN | NaN |
-| empty | not empty | 0 | far, directed ones too | -1 |
-| not empty | empty | 0 | far, directed ones too | 1 |
+| empty | not empty | 0 | penalty distance, directed ones too | -1 |
+| not empty | empty | 0 | penalty distance, directed ones too | 1 |
 
 Accuracy and volumes are what their formulas give, NaN if the structure is absent in both. Log loss is NaN without
 probabilities and where the reference does not show the structure.
@@ -14,33 +14,113 @@ probabilities and where the reference does not show the structure.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from math import nan, prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from autospine.core.errors import UserError
-from autospine.evaluation.comparison import Comparison, compare
 from autospine.evaluation.probabilities import Probabilities
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import Conversion
-from autospine.labels.schemes import LabelScheme
+from autospine.labels.conversion import Conversion, conversion
+from autospine.labels.schemes import BACKGROUND, LabelScheme
 from autospine.metrics import overlap, surface
 from autospine.metrics.probability import NLLSum, log_loss
 
-if TYPE_CHECKING:
-    import numpy as np
-
 METRICS = (  # every figure of a `LabelScore`
-    *("dice", "iou", "f1", "precision", "recall", "accuracy", "nsd", "nsd_reference"),
+    *("dice", "iou", "f1", "precision", "recall", "accuracy", "nsd", "reference_surface_recall"),
     *("asd_mm", "asd_prediction_mm", "asd_reference_mm", "hd_mm", "hd95_mm"),
     *("volume_ml", "predicted_volume_ml", "volume_error_ml", "volume_error_share", "log_loss"),
 )
 TOLERANCE_MM = 1.0
-PLURALS = {Kind.VERTEBRA: "all vertebrae", Kind.DISC: "all discs"}
-NAN = float("nan")
+ALL_LEVELS = {Kind.VERTEBRA: "all vertebrae", Kind.DISC: "all discs"}
+GROUPS = {1: Anatomy(Kind.VERTEBRA), 2: Anatomy(Kind.DISC)}
+GROUP_OF = {Kind.VERTEBRA: 1, Kind.PARTIAL_VERTEBRA: 1, Kind.DISC: 2}
+
+
+@dataclass(frozen=True)
+class CommonLabels:
+    """Both label schemes brought to the anatomies that they share.
+
+    Attributes:
+        prediction: From the prediction's labels to rows 1, 2, ... of the shared anatomies.
+        reference: From the reference's labels to the same rows.
+        prediction_groups: From the prediction's labels to all levels of a kind: 1 vertebrae, 2 discs.
+        reference_groups: The same for the reference.
+        groups: The groups worth a row of their own, because their members have levels.
+    """
+
+    prediction: Conversion
+    reference: Conversion
+    prediction_groups: Conversion
+    reference_groups: Conversion
+    groups: tuple[int, ...]
+
+    @property
+    def rows(self) -> tuple[Anatomy, ...]:
+        """Return the shared anatomies, in the order of their rows."""
+        return tuple(self.reference.target.anatomies.values())
+
+    @property
+    def schemes(self) -> tuple[LabelScheme, LabelScheme]:
+        """Return the label schemes of prediction and reference."""
+        return self.prediction.source, self.reference.source
+
+
+def common_labels(prediction: LabelScheme, reference: LabelScheme) -> CommonLabels:
+    """Find the finest anatomies that two schemes share.
+
+    Levels are dropped where only one side has them: "vertebra" against L1 to L5 is compared as "vertebra".
+    What has no counterpart counts as background and is in the conversions' `lost`; the groups still hold it.
+    """
+    to_reference, to_prediction = conversion(prediction, reference), conversion(reference, prediction)
+    shared = _shared(to_reference, to_prediction), _shared(to_prediction, to_reference)
+    rows = sorted({*shared[0].values(), *shared[1].values()})
+    levelled = {GROUP_OF[row.kind] for row in rows if row.level is not None and row.kind in GROUP_OF}
+    return CommonLabels(
+        _to_rows(prediction, shared[0], rows),
+        _to_rows(reference, shared[1], rows),
+        _to_groups(prediction),
+        _to_groups(reference),
+        tuple(group for group in sorted(levelled) if GROUPS[group] not in rows),
+    )
+
+
+def _shared(forward: Conversion, backward: Conversion) -> dict[int, Anatomy]:
+    """Return, by label of one side, the anatomy that it shares with the other side."""
+    reached = {backward.target.anatomies.get(label) for label in backward.table.values()}
+    shared = {}
+    for label, anatomy in forward.source.anatomies.items():
+        converted = forward.table[label]
+        if converted != BACKGROUND:
+            shared[label] = forward.target.anatomies[converted]
+        elif anatomy in reached:
+            shared[label] = anatomy
+    return shared
+
+
+def _to_rows(scheme: LabelScheme, shared: dict[int, Anatomy], rows: list[Anatomy]) -> Conversion:
+    row_of = {anatomy: row for row, anatomy in enumerate(rows, start=1)}
+    table = {label: row_of[shared[label]] if label in shared else BACKGROUND for label in scheme.anatomies}
+    lost = {anatomy for label, anatomy in scheme.anatomies.items() if label not in shared}
+    return _conversion(scheme, dict(enumerate(rows, start=1)), table, lost)
+
+
+def _to_groups(scheme: LabelScheme) -> Conversion:
+    table = {label: GROUP_OF.get(anatomy.kind, BACKGROUND) for label, anatomy in scheme.anatomies.items()}
+    return _conversion(scheme, GROUPS, table, set())
+
+
+def _conversion(
+    source: LabelScheme, anatomies: dict[int, Anatomy], table: dict[int, int], lost: set[Anatomy]
+) -> Conversion:
+    """Return a conversion that gives unlabelled voxels the value above all rows."""
+    target = LabelScheme("comparison", anatomies, ignore_label=len(anatomies) + 1)
+    unlabelled = {} if source.ignore_label is None else {source.ignore_label: len(anatomies) + 1}
+    return Conversion(source, target, {BACKGROUND: BACKGROUND, **table, **unlabelled}, tuple(sorted(lost)))
 
 
 class Presence(str, Enum):
@@ -59,11 +139,11 @@ class LabelScore:
     Attributes:
         anatomy: The structure; a kind without level stands for all of that kind.
         presence: Which masks show it.
-        union: True for "all vertebrae" and "all discs" beside rows of single levels; in no mean of a case.
+        all_levels: True for "all vertebrae" and "all discs" beside rows of single levels; in no mean of a case.
         dice: And `iou`, `f1` (equal to Dice), `precision`, `recall`: 0 to 1.
         accuracy: Share of the image's annotated voxels that are right, 0 to 1; the background rules it.
         nsd: Share of both surfaces within the tolerance of the other, 0 to 1, by area.
-        nsd_reference: Share of the reference's surface nearer than the tolerance, 0 to 1, by area.
+        reference_surface_recall: Share of the reference's surface nearer than the tolerance, 0 to 1, by area.
         asd_mm: Average symmetric surface distance, the mean of the two directed ones.
         asd_prediction_mm: Average distance from the prediction's surface to the reference's.
         asd_reference_mm: Average distance from the reference's surface to the prediction's.
@@ -78,30 +158,30 @@ class LabelScore:
 
     anatomy: Anatomy
     presence: Presence
-    union: bool = False
-    dice: float = NAN
-    iou: float = NAN
-    f1: float = NAN
-    precision: float = NAN
-    recall: float = NAN
-    accuracy: float = NAN
-    nsd: float = NAN
-    nsd_reference: float = NAN
-    asd_mm: float = NAN
-    asd_prediction_mm: float = NAN
-    asd_reference_mm: float = NAN
-    hd_mm: float = NAN
-    hd95_mm: float = NAN
-    volume_ml: float = NAN
-    predicted_volume_ml: float = NAN
-    volume_error_ml: float = NAN
-    volume_error_share: float = NAN
-    log_loss: float = NAN
+    all_levels: bool = False
+    dice: float = nan
+    iou: float = nan
+    f1: float = nan
+    precision: float = nan
+    recall: float = nan
+    accuracy: float = nan
+    nsd: float = nan
+    reference_surface_recall: float = nan
+    asd_mm: float = nan
+    asd_prediction_mm: float = nan
+    asd_reference_mm: float = nan
+    hd_mm: float = nan
+    hd95_mm: float = nan
+    volume_ml: float = nan
+    predicted_volume_ml: float = nan
+    volume_error_ml: float = nan
+    volume_error_share: float = nan
+    log_loss: float = nan
 
     @property
     def name(self) -> str:
-        """For people (assumes five lumbar vertebrae)."""
-        plural = PLURALS.get(self.anatomy.kind) if self.anatomy.level is None else None
+        """Return the structure's name for people (assumes five lumbar vertebrae)."""
+        plural = ALL_LEVELS.get(self.anatomy.kind) if self.anatomy.level is None else None
         return plural or self.anatomy.name
 
 
@@ -111,19 +191,19 @@ def score_case(
     spacing: Sequence[float],
     pred_scheme: LabelScheme,
     ref_scheme: LabelScheme,
-    subjects: tuple[str | Path, str | Path] = ("prediction", "reference"),
+    sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
     tolerance_mm: float = TOLERANCE_MM,
     probabilities: Probabilities | None = None,
 ) -> list[LabelScore]:
-    """Scores one case.
+    """Score the structures of one case.
 
     Args:
-        prediction: Integers of `pred_scheme`, (slices, rows, columns).
-        reference: Integers of `ref_scheme`, same grid. Where it is unlabelled nothing is scored.
+        prediction: Labels of `pred_scheme`, (slices, rows, columns).
+        reference: Labels of `ref_scheme`, same grid. Where it is unlabelled nothing is scored.
         spacing: mm along each axis.
         pred_scheme: The prediction's labels.
         ref_scheme: The reference's labels.
-        subjects: The files that an error names.
+        sources: The files that an error names.
         tolerance_mm: Of both normalised surface distances.
         probabilities: The prediction's, for the log loss.
 
@@ -136,44 +216,26 @@ def score_case(
     """
     if prediction.shape != reference.shape:
         raise UserError(
-            subjects[0],
-            f"has the shape {prediction.shape}, {subjects[1]} has {reference.shape}",
+            sources[0],
+            f"has the shape {prediction.shape}, {sources[1]} has {reference.shape}",
             "predict on the reference's grid",
         )
-    comparison = compare(pred_scheme, ref_scheme)
-    return score_masks(prediction, reference, spacing, comparison, subjects, tolerance_mm, probabilities)
-
-
-def score_masks(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing: Sequence[float],
-    comparison: Comparison,
-    subjects: tuple[str | Path, str | Path] = ("prediction", "reference"),
-    tolerance_mm: float = TOLERANCE_MM,
-    probabilities: Probabilities | None = None,
-) -> list[LabelScore]:
-    """`score_case` with the comparison of the schemes made beforehand."""
-    import numpy as np
-
     if not tolerance_mm >= 0:
         raise UserError("tolerance", f"is {tolerance_mm} mm", "give 0 or more")
-    source = comparison.reference.source
-    losses = probabilities.surprises(reference, source) if probabilities else {}
+    common = common_labels(pred_scheme, ref_scheme)
+    losses = probabilities.negative_log_likelihood(reference, ref_scheme) if probabilities else {}
     box = surface.bounding_box(np.logical_or(prediction, reference))
     if box is None:
         return []
-    open_voxels = 0 if source.ignore_label is None else np.count_nonzero(reference == source.ignore_label)
-    far = surface.diagonal(reference.shape, spacing)
-    image = _Image(tuple(spacing), far, reference.size - int(open_voxels), tolerance_mm, losses)
+    unlabelled = 0 if ref_scheme.ignore_label is None else int(np.count_nonzero(reference == ref_scheme.ignore_label))
+    diagonal_mm = surface.diagonal(reference.shape, spacing)
+    image = _Image(tuple(spacing), diagonal_mm, reference.size - unlabelled, tolerance_mm, losses)
     box = _widened(box, reference.shape)  # keeps volumes of several slices from looking like one slice
-    masks = _Masks(prediction[box], reference[box], subjects)
-    rows = range(1, len(comparison.rows) + 1)
-    scores = _score_rows(masks, comparison.prediction, comparison.reference, rows, image)
-    if comparison.groups:
-        there, back = comparison.prediction_groups, comparison.reference_groups
-        unions = _score_rows(masks, there, back, comparison.groups, image)
-        scores += [replace(score, union=True) for score in unions]
+    masks = _Masks(prediction[box], reference[box], sources)
+    scores = _score_rows(masks, common.prediction, common.reference, range(1, len(common.rows) + 1), image)
+    if common.groups:
+        groups = _score_rows(masks, common.prediction_groups, common.reference_groups, common.groups, image)
+        scores += [replace(score, all_levels=True) for score in groups]
     return scores
 
 
@@ -183,7 +245,7 @@ class _Masks:
 
     prediction: np.ndarray
     reference: np.ndarray
-    subjects: tuple[str | Path, str | Path]
+    sources: tuple[str | Path, str | Path]
 
 
 @dataclass(frozen=True)
@@ -192,49 +254,37 @@ class _Image:
 
     Attributes:
         spacing: mm along each axis.
-        far: The diagonal in mm.
+        penalty_distance_mm: The image's diagonal, the distance to a surface that is not there.
         voxels: All that are annotated.
         tolerance_mm: Of the normalised surface distances.
         losses: By label of the reference.
     """
 
     spacing: tuple[float, ...]
-    far: float
+    penalty_distance_mm: float
     voxels: int
     tolerance_mm: float
     losses: Mapping[int, NLLSum]
 
 
 def _score_rows(
-    masks: _Masks, there: Conversion, back: Conversion, rows: Iterable[int], image: _Image
+    masks: _Masks, to_rows: Conversion, reference_to_rows: Conversion, rows: Iterable[int], image: _Image
 ) -> list[LabelScore]:
-    """Scores those of `rows` that either mask shows.
-
-    Args:
-        masks: Both masks.
-        there: From the prediction's integers to rows.
-        back: From the reference's integers to the same rows.
-        rows: Which.
-        image: The scan.
-    """
-    prediction = there.apply(masks.prediction, masks.subjects[0])
-    reference = back.apply(masks.reference, masks.subjects[1])
-    _take_out(prediction, reference, back.target.ignore_label)
-    boxes = _boxes(prediction, reference, len(back.target.anatomies))
+    """Score those of `rows` that either mask shows; the conversions are of the prediction and of the reference."""
+    prediction = to_rows.apply(masks.prediction, masks.sources[0])
+    reference = reference_to_rows.apply(masks.reference, masks.sources[1])
+    target = reference_to_rows.target
+    prediction[(reference == target.ignore_label) | (prediction == target.ignore_label)] = 0
+    reference[reference == target.ignore_label] = 0
+    boxes = _boxes(prediction, reference, len(target.anatomies))
     scores = []
     for row in rows:
         box = boxes[row - 1]
         if box is not None:
-            ours, theirs = prediction[box] == row, reference[box] == row
-            loss = log_loss(part for value, part in image.losses.items() if back.table[value] == row)
-            scores.append(_label_score(back.target.anatomies[row], ours, theirs, loss, image))
+            loss = log_loss(part for label, part in image.losses.items() if reference_to_rows.table[label] == row)
+            pair = prediction[box] == row, reference[box] == row
+            scores.append(_label_score(target.anatomies[row], *pair, loss, image))
     return scores
-
-
-def _take_out(prediction: np.ndarray, reference: np.ndarray, ignore_label: int | None) -> None:
-    """Makes background of what is not annotated, and of what the prediction itself leaves open."""
-    prediction[(reference == ignore_label) | (prediction == ignore_label)] = 0
-    reference[reference == ignore_label] = 0
 
 
 def _widened(box: tuple[slice, ...], shape: Sequence[int]) -> tuple[slice, ...]:
@@ -242,7 +292,7 @@ def _widened(box: tuple[slice, ...], shape: Sequence[int]) -> tuple[slice, ...]:
 
 
 def _boxes(prediction: np.ndarray, reference: np.ndarray, rows: int) -> list[tuple[slice, ...] | None]:
-    """The box of each row in both masks together, one voxel wider where the image goes on; None if neither shows it."""
+    """Return each row's box in both masks together, one voxel wider inside the image; None if neither shows it."""
     from scipy.ndimage import find_objects
 
     boxes: list[tuple[slice, ...] | None] = []
@@ -259,14 +309,14 @@ def _boxes(prediction: np.ndarray, reference: np.ndarray, rows: int) -> list[tup
 def _label_score(
     anatomy: Anatomy, prediction: np.ndarray, reference: np.ndarray, loss: float, image: _Image
 ) -> LabelScore:
-    """Scores one structure from its two boolean masks in its box."""
+    """Score one structure from its two boolean masks in its box."""
     counts = overlap.count(prediction, reference)
     elsewhere = image.voxels - prediction.size
     return LabelScore(
         anatomy=anatomy,
         presence=_presence(counts),
-        union=False,
-        **_overlap(replace(counts, neither=counts.neither + elsewhere), math.prod(image.spacing)),
+        all_levels=False,
+        **_overlap(replace(counts, neither=counts.neither + elsewhere), prod(image.spacing)),
         **_distances(surface.surfaces(prediction, reference, image.spacing), image),
         log_loss=loss,
     )
@@ -290,14 +340,14 @@ def _overlap(counts: overlap.Counts, voxel_mm3: float) -> dict[str, float]:
 def _distances(between: surface.Surfaces | None, image: _Image) -> dict[str, float]:
     if between is None:
         distances = ("asd_mm", "asd_prediction_mm", "asd_reference_mm", "hd_mm", "hd95_mm")
-        return {"nsd": 0.0, "nsd_reference": 0.0, **dict.fromkeys(distances, image.far)}
-    there, back = surface.directed_distances(between)
+        return {"nsd": 0.0, "reference_surface_recall": 0.0, **dict.fromkeys(distances, image.penalty_distance_mm)}
+    to_reference, to_prediction = surface.directed_distances(between)
     return {
         "nsd": surface.surface_dice(between, image.tolerance_mm),
-        "nsd_reference": surface.reference_surface_recall(between, image.tolerance_mm),
+        "reference_surface_recall": surface.reference_surface_recall(between, image.tolerance_mm),
         "asd_mm": surface.average_distance(between),
-        "asd_prediction_mm": there,
-        "asd_reference_mm": back,
+        "asd_prediction_mm": to_reference,
+        "asd_reference_mm": to_prediction,
         "hd_mm": surface.hausdorff_distance(between),
         "hd95_mm": surface.hausdorff_distance(between, 95),
     }

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isnan
-from typing import TYPE_CHECKING
+from math import isnan, nan
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -35,25 +33,23 @@ class Counts:
 
     @property
     def prediction(self) -> int:
-        """Voxels of the prediction."""
+        """Return the voxels of the prediction."""
         return self.both + self.prediction_only
 
     @property
     def reference(self) -> int:
-        """Voxels of the reference."""
+        """Return the voxels of the reference."""
         return self.both + self.reference_only
 
 
 def count(prediction: np.ndarray, reference: np.ndarray) -> Counts:
-    """Counts of two boolean masks of one shape.
+    """Count the voxels of two boolean masks of one shape.
 
     Example:
         >>> import numpy as np
         >>> count(np.array([True, True, False]), np.array([True, False, False]))
         Counts(both=1, prediction_only=1, reference_only=0, neither=1)
     """
-    import numpy as np
-
     both = int(np.count_nonzero(prediction & reference))
     predicted, annotated = int(np.count_nonzero(prediction)), int(np.count_nonzero(reference))
     return Counts(both, predicted - both, annotated - both, prediction.size - predicted - annotated + both)
@@ -61,17 +57,17 @@ def count(prediction: np.ndarray, reference: np.ndarray) -> Counts:
 
 def _share(part: float, whole: float, counts: Counts) -> float:
     if counts.prediction == counts.reference == 0:
-        return float("nan")
+        return nan
     return part / whole if whole else 0.0
 
 
 def dice(counts: Counts) -> float:
-    """2 TP / (2 TP + FP + FN), 0 to 1: equal to F1 on the same counts. Both empty: NaN; one: 0."""
+    """Return 2 TP / (2 TP + FP + FN), 0 to 1: equal to F1 on the same counts. Both empty: NaN; one: 0."""
     return _share(2 * counts.both, counts.prediction + counts.reference, counts)
 
 
 def f1(counts: Counts) -> float:
-    """Harmonic mean of precision and recall, 0 to 1. Both empty: NaN; one: 0.
+    """Return the harmonic mean of precision and recall, 0 to 1. Both empty: NaN; one: 0.
 
     On the counts of one structure this is `dice`, the same number under another name; papers that print
     two different ones average over other things.
@@ -81,52 +77,51 @@ def f1(counts: Counts) -> float:
 
 
 def iou(counts: Counts) -> float:
-    """TP / (TP + FP + FN) (Jaccard), 0 to 1. Both empty: NaN; one: 0."""
+    """Return TP / (TP + FP + FN) (Jaccard), 0 to 1. Both empty: NaN; one: 0."""
     return _share(counts.both, counts.prediction + counts.reference_only, counts)
 
 
 def mean_iou(counts: Iterable[Counts]) -> float:
-    """Mean of the structures' `iou`, 0 to 1; structures that neither mask shows are left out, NaN if all are.
+    """Return the mean of the structures' `iou`, 0 to 1, without those that neither mask shows; NaN without any.
 
     Whether the background is one of the structures is the caller's choice: it raises the mean.
     """
     known = [value for value in map(iou, counts) if not isnan(value)]
-    return sum(known) / len(known) if known else float("nan")
+    return sum(known) / len(known) if known else nan
 
 
 def precision(counts: Counts) -> float:
-    """TP / (TP + FP), the share of the prediction that is right (PPV), 0 to 1. Both empty: NaN; one: 0."""
+    """Return TP / (TP + FP), the share of the prediction that is right (PPV). Both empty: NaN; one: 0."""
     return _share(counts.both, counts.prediction, counts)
 
 
 def recall(counts: Counts) -> float:
-    """TP / (TP + FN), the share of the reference that is found (sensitivity), 0 to 1. Both empty: NaN; one: 0."""
+    """Return TP / (TP + FN), the share of the reference that is segmented (sensitivity). Both empty: NaN; one: 0."""
     return _share(counts.both, counts.reference, counts)
 
 
 def accuracy(counts: Counts) -> float:
-    """(TP + TN) / all voxels, 0 to 1. Background rules it: 0.99 says little.
+    """Return (TP + TN) / all voxels, 0 to 1. Background rules it: 0.99 says little.
 
     It knows no empty input: both empty gives 1, one empty the share of the background. NaN without voxels.
     """
     total = counts.both + counts.prediction_only + counts.reference_only + counts.neither
-    return (counts.both + counts.neither) / total if total else float("nan")
+    return (counts.both + counts.neither) / total if total else nan
 
 
 def volume_error(counts: Counts, voxel_mm3: float) -> float:
-    """Volume of the prediction minus that of the reference, in millilitres; below 0 is too small. Both empty: 0."""
+    """Return the prediction's volume minus the reference's, in millilitres; below 0 is too small. Both empty: 0."""
     return (counts.prediction - counts.reference) * voxel_mm3 / 1000
 
 
 def volume_error_share(counts: Counts) -> float:
-    """(prediction - reference) / reference, in volumes (RVD): -1 to infinity, 0 is best, 0.1 is 10 % too large.
+    """Return (prediction - reference) / reference, in volumes (RVD): -1 to infinity, 0 is best, 0.1 is 10 % too large.
 
-    Both empty: NaN. Prediction empty: -1, all is missing. Reference empty: 1, all is invented; the quotient would be
-    infinite and leave no mean. Source: Heimann et al. 2009, "Comparison and evaluation of methods for liver
-    segmentation".
+    Both empty: NaN. Prediction empty: -1. Reference empty: 1, since the quotient would be infinite and leave no mean.
+    Source: Heimann et al. 2009, "Comparison and evaluation of methods for liver segmentation".
     """
     if counts.prediction == counts.reference == 0:
-        return float("nan")
+        return nan
     if counts.reference == 0:
         return 1.0
     return (counts.prediction - counts.reference) / counts.reference

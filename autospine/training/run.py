@@ -17,7 +17,10 @@ from autospine.core.errors import UserError
 from autospine.core.files import make_folder
 from autospine.core.machine import cores, find_machine
 from autospine.core.workspace import WorkFolder
-from autospine.evaluation.cohort import CaseScore, Evaluation
+from autospine.evaluation.case import CaseScore
+from autospine.evaluation.cohort import Evaluation
+from autospine.evaluation.methods import MethodComparison
+from autospine.evaluation.report.text import as_text
 from autospine.inference.model import CARD
 from autospine.labels.conversion import missing_classes
 from autospine.planning.plan import Plan, Plans
@@ -123,7 +126,8 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
         if held_out and distributed.is_main():
             for job in jobs:
                 subset = Subset("held_out", held_out)
-                table = score_cases(trainer, work.root, job.folder, device, subset).table()
+                evaluation = score_cases(trainer, work.root, job.folder, device, subset)
+                table = as_text(MethodComparison((evaluation,)))
                 text += f"\n\n{job.folder.name} on the {len(held_out)} held-out cases:\n{table}"
     return text
 
@@ -249,7 +253,8 @@ def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) 
             what = "cross-validated over"
         unit = "case" if subset.slices is None else "slice"
         unit += "" if len(cases) == 1 else "s"
-        lines += [f"{what} {len(cases)} {unit}:", evaluation_of(cases, trainer, jobs[0].work).table()]
+        evaluation = evaluation_of(cases, trainer, jobs[0].work)
+        lines += [f"{what} {len(cases)} {unit}:", as_text(MethodComparison((evaluation,)))]
     place = jobs[0].folder.parent if len(jobs) > 1 else jobs[0].folder
     lines.append(f"{'models' if len(jobs) > 1 else 'model'} in {place}")
     lines.append(f"next: autospine_predict -i SCANS -o MASKS -m {place} --overlay")

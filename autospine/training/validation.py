@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from autospine import volumes
 from autospine.core.workspace import WorkFolder
-from autospine.evaluation.case import evaluate_case
-from autospine.evaluation.cohort import CaseScore, Evaluation, complete
-from autospine.evaluation.strata import SEQUENCE, strata
+from autospine.evaluation.case import CaseScore, evaluate_case
+from autospine.evaluation.cohort import SEQUENCE, Evaluation, complete, strata
+from autospine.evaluation.methods import MethodComparison
+from autospine.evaluation.report.text import save
 from autospine.evaluation.structures import score_case
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.model import find_models
@@ -78,7 +79,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
                 score = CaseScore(name, tuple(rows))
             scores.append(score)
     evaluation = evaluation_of(scores, trainer, work)
-    evaluation.save(folder)
+    save(MethodComparison((evaluation,)), folder)
     trainer.write_tables(folder, subset, work)
     return evaluation
 
@@ -119,7 +120,7 @@ def evaluation_of(scores: Sequence[CaseScore], trainer: Trainer, work: Path) -> 
         trainer: Whose answers were scored.
         work: The work folder, which knows the patients.
     """
-    completed, one_sided = complete(scores)
+    completed, unmatched_labels = complete(scores)
     known = {case.id: case.patient for case in Fingerprint.load(WorkFolder(work).fingerprint).cases}
     names = [case.id for case in completed]
     groups = strata(names, SEQUENCE, {})
@@ -127,7 +128,7 @@ def evaluation_of(scores: Sequence[CaseScore], trainer: Trainer, work: Path) -> 
         completed,
         output_scheme(trainer.label_scheme, trainer.plan.scheme, None).name,
         trainer.prepared.scheme.name,
-        one_sided,
+        unmatched_labels,
         patients={name: known[name if name in known else name.rpartition(SLICE)[0]] for name in names},
         strata={SEQUENCE: groups} if len(groups) > 1 else {},
     )

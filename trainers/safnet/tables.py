@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-from autospine.core.files import read_json, write_text
+from autospine.core.files import write_text
 from autospine.core.tables import NONE, Table, csv_text, markdown_page, mean_text
+from autospine.evaluation.report.json_summary import read_summary
 from autospine.labels.conversion import get_scheme
 from trainers.safnet.recipes import COMPARED, PUBLISHED
 
@@ -104,8 +105,8 @@ def scored_folds(recipe: Path) -> dict[int, FoldScore]:
 
 def _score(summary: Path) -> FoldScore:
     known = {anatomy.key for anatomy in get_scheme(SCHEME).anatomies.values()}
-    rows = read_json(summary, "score the fold again with autospine_train --continue")["labels"]
-    dice = {row["anatomy"]: row["mean"]["dice"] for row in rows if not row["union"]}
+    rows = read_summary(summary, "score the fold again with autospine_train --continue")["labels"]
+    dice = {row["anatomy"]: row["mean"]["dice"] for row in rows if not row["all_levels"]}
     return FoldScore({key: 100 * value for key, value in dice.items() if key in known and value is not None})
 
 

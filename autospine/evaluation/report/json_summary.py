@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import isnan
+from pathlib import Path
 from typing import Any
 
+from autospine.core.errors import UserError
+from autospine.core.files import read_json
+from autospine.core.version import __version__
 from autospine.evaluation.cohort import Evaluation, LabelSummary
-from autospine.evaluation.instances import INSTANCE_METRICS, InstanceSummary
-from autospine.evaluation.notes import EXPLANATION, FOOTER, official_notes
-from autospine.evaluation.protocol import Spread, side_by_side
-from autospine.evaluation.report.tables import HEADLINES, group_interval
-from autospine.evaluation.spider import KEYS
+from autospine.evaluation.instance_counts import INSTANCE_METRICS, InstanceSummary
+from autospine.evaluation.methods import MethodComparison
+from autospine.evaluation.report.spider import CaseMean, side_by_side
+from autospine.evaluation.report.tables import EXPLANATION, FOOTER, HEADLINES, challenge_notes
+from autospine.evaluation.spider import SCRIPT_NAMES
 from autospine.evaluation.statistics import Interval, PairedTest
 from autospine.evaluation.structures import METRICS
-from autospine.evaluation.study import MethodComparison
 
-SCHEMA = 2
+SCHEMA = 3
 
 
-def as_dict(study: MethodComparison) -> dict[str, Any]:
-    """JSON values; null stands for a figure that does not exist."""
-    from autospine.core.version import __version__
-
+def as_dict(comparison: MethodComparison) -> dict[str, Any]:
+    """Return JSON values; null stands for a figure that does not exist."""
     return {
         "schema": SCHEMA,
         "autospine": __version__,
-        **_system(study.first),
-        "against": [_system(system) for system in study.systems[1:]],
-        "tests": [_test(test) for test in study.tests],
+        **_method(comparison.first),
+        "against": [_method(method) for method in comparison.methods[1:]],
+        "tests": [_test(test) for test in comparison.tests],
         "note": f"{EXPLANATION} {FOOTER}",
     }
 
 
-def _system(evaluation: Evaluation) -> dict[str, Any]:
+def read_summary(path: Path, hint: str) -> dict[str, Any]:
+    """Read a summary.json.
+
+    Args:
+        path: The file.
+        hint: How to get a new one.
+
+    Raises:
+        UserError: It cannot be read, or another version of AutoSpine wrote it.
+    """
+    content = read_json(path, hint)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise UserError(path, f"is no summary of schema {SCHEMA}", hint)
+    return content
+
+
+def _method(evaluation: Evaluation) -> dict[str, Any]:
     return {
-        "system": evaluation.name,
+        "method": evaluation.name,
         "prediction_labels": evaluation.pred_scheme,
         "reference_labels": evaluation.ref_scheme,
         "tolerance_mm": evaluation.tolerance_mm,
@@ -52,12 +70,12 @@ def _system(evaluation: Evaluation) -> dict[str, Any]:
             }
             for case in evaluation.cases
         },
-        "spider": _official(evaluation) if evaluation.official else None,
+        "spider": _challenge(evaluation) if evaluation.challenge else None,
         "missing_predictions": list(evaluation.missing),
         "extra_predictions": list(evaluation.extra),
-        "only_one_side": [
+        "unmatched_labels": [
             {"anatomy": one.anatomy.key, "name": one.anatomy.name, "side": one.side, "scored": one.scored}
-            for one in evaluation.one_sided
+            for one in evaluation.unmatched_labels
         ],
         "failures": list(evaluation.failures),
     }
@@ -67,49 +85,48 @@ def _label(evaluation: Evaluation, label: LabelSummary) -> dict[str, Any]:
     return {
         "anatomy": label.anatomy.key,
         "name": label.name,
-        "union": label.union,
+        "all_levels": label.all_levels,
         "cases": label.cases,
         "absent_in_both": label.absent,
-        "mean": {metric: _plain(value) for metric, value in label.means.items()},
-        "deviation": {metric: _plain(value) for metric, value in label.deviations.items()},
+        "mean": _plain_values(label.means),
+        "deviation": _plain_values(label.deviations),
         "interval": {metric: _ends(evaluation.label_interval(label, metric)) for metric in METRICS},
     }
 
 
 def _kind(summary: InstanceSummary) -> dict[str, Any]:
-    counts = ("references", "detected", "missed", "false_positives", "identified")
-    partial = ("partial_detected", "partial_missed", "partial_extra")
+    counts = ("references", "detected", "false_negatives", "false_positives", "identified")
+    partial = ("partial_detected", "partial_false_negatives", "partial_extra")
     cases = ("cases", "absent_cases", "unshifted", "shifted", "mixed", "undetected")
     return {
         "kind": summary.kind.value,
         **{name: getattr(summary, name) for name in (*counts, *partial, *cases)},
         "level_shift_rate": _plain(summary.level_shift_rate),
         "pooled": {metric: _plain(getattr(summary, metric)) for metric in INSTANCE_METRICS},
-        "over_cases": {metric: _plain(value) for metric, value in summary.means.items()},
+        "over_cases": _plain_values(summary.means),
     }
 
 
 def _strata(evaluation: Evaluation, column: str) -> dict[str, Any]:
     scored = {case.id for case in evaluation.cases}
-    found = {}
+    groups = {}
     for group, ids in evaluation.strata[column].items():
         members = [id_ for id_ in ids if id_ in scored]
-        means = {metric: _interval(group_interval(evaluation, members, metric)) for metric in HEADLINES}
-        found[group] = {"ids": members, **means}
-    return found
+        means = {metric: _interval(evaluation.group_interval(members, metric)) for metric in HEADLINES}
+        groups[group] = {"ids": members, **means}
+    return groups
 
 
-def _official(evaluation: Evaluation) -> dict[str, Any]:
-    both = side_by_side(evaluation.official, evaluation.cases)
+def _challenge(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "figures": {
-            KEYS[row.quantity.field]: {
-                "official": _spread(row.official),
-                "corrected": _spread(row.corrected),
+            SCRIPT_NAMES[row.quantity.field]: {
+                "challenge": _case_mean(row.challenge),
+                "autospine": _case_mean(row.autospine),
             }
-            for row in both
+            for row in side_by_side(evaluation.challenge, evaluation.cases)
         },
-        "differences": list(official_notes(evaluation)),
+        "differences": list(challenge_notes(evaluation)),
     }
 
 
@@ -118,13 +135,12 @@ def _test(test: PairedTest) -> dict[str, Any]:
     return {**plain, "difference": _interval(test.difference)}
 
 
-def _spread(spread: Spread) -> dict[str, float | int | None]:
-    return {"mean": _plain(spread.mean), "deviation": _plain(spread.deviation), "cases": spread.cases}
+def _case_mean(side: CaseMean) -> dict[str, float | int | None]:
+    return {"mean": _plain(side.mean), "deviation": _plain(side.deviation), "cases": side.cases}
 
 
 def _interval(interval: Interval) -> dict[str, float | int | None]:
-    ends = _ends(interval)
-    low, high = ends or (None, None)
+    low, high = _ends(interval) or (None, None)
     return {"mean": _plain(interval.mean), "low": low, "high": high, "patients": interval.patients}
 
 
@@ -134,3 +150,7 @@ def _ends(interval: Interval) -> tuple[float, float] | None:
 
 def _plain(value: float) -> float | None:
     return None if isnan(value) else value
+
+
+def _plain_values(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _plain(value) for name, value in values.items()}

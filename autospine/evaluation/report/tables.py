@@ -1,16 +1,19 @@
-"""What an evaluation says, as tables of words: the terminal, Markdown and the page show the same ones."""
+"""What an evaluation says, as tables and notes: the terminal, Markdown and the page show the same ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from math import isnan
+from dataclasses import replace
+from math import isnan, nan
 
-from autospine.evaluation.cohort import CaseScore, Evaluation
-from autospine.evaluation.instances import InstanceSummary
-from autospine.evaluation.protocol import Spread, side_by_side
-from autospine.evaluation.statistics import Interval
-from autospine.evaluation.study import MethodComparison
+from autospine.core.tables import DISCLAIMER, NONE, Table, mean_text
+from autospine.evaluation.case import CaseScore
+from autospine.evaluation.cohort import Evaluation
+from autospine.evaluation.instance_counts import InstanceSummary
+from autospine.evaluation.methods import MethodComparison
+from autospine.evaluation.pairing import suggestions
+from autospine.evaluation.report.spider import CaseMean, differences, side_by_side
+from autospine.evaluation.statistics import Interval, by_patient
 from autospine.labels.anatomy import Kind
 
 TITLES = {
@@ -21,7 +24,7 @@ TITLES = {
     "recall": "recall",
     "accuracy": "accuracy",
     "nsd": "NSD",
-    "nsd_reference": "NSD of the reference",
+    "reference_surface_recall": "surface recall",
     "asd_mm": "ASD mm",
     "asd_prediction_mm": "ASD mm, from the prediction",
     "asd_reference_mm": "ASD mm, from the reference",
@@ -34,7 +37,7 @@ TITLES = {
     "log_loss": "log loss",
 }
 COLUMNS = ("dice", "iou", "precision", "recall", "nsd", "asd_mm", "hd95_mm")
-SPREAD = ("dice", "asd_mm")  # those whose deviation stands in the tables; all others' are in labels.csv
+WITH_DEVIATION = ("dice", "asd_mm")  # in the tables; all others' deviations are in labels.csv
 HEADLINES = ("dice", "nsd", "asd_mm", "hd95_mm")
 PLURALS = {
     Kind.VERTEBRA: "vertebrae",
@@ -45,35 +48,22 @@ PLURALS = {
 }
 MOST_CASES = 30  # more than that and only the worst are shown
 WORST = 10
-NONE = "-"
+FOOTER = f"Names assume five lumbar vertebrae. {DISCLAIMER}"
+EXPLANATION = (
+    "Means over cases. A structure in only one of both masks scores 0, its distances are the image's "
+    'diagonal; "absent" counts cases where neither mask shows it (in no mean). "All ..." rows are in no '
+    "mean of a case and not in the overall one where single levels are scored."
+)
+OVER_PATIENTS = "Means over cases, intervals over patients."
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows of words.
-
-    Attributes:
-        title: What they are about.
-        rows: The first is the header; the first column is text, the others are figures.
-        note: What a reader has to know, or nothing.
-    """
-
-    title: str
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-
-def figure(metric: str, value: float, deviation: float = float("nan")) -> str:
-    """A figure with as many digits as its unit deserves, and its deviation if there is one."""
-    if isnan(value):
-        return NONE
-    digits = 2 if metric.endswith(("_mm", "_ml")) else 3
-    spread = "" if isnan(deviation) else f" ± {deviation:.{digits}f}"
-    return f"{value:.{digits}f}{spread}"
+def figure(metric: str, value: float, deviation: float = nan) -> str:
+    """Return a figure with as many digits as its unit deserves, and its deviation if there is one."""
+    return mean_text(value, deviation, 2 if metric.endswith(("_mm", "_ml")) else 3)
 
 
 def interval_text(metric: str, interval: Interval) -> str:
-    """A mean with its interval: "0.912 [0.897, 0.924]"."""
+    """Return a mean with its interval: "0.912 [0.897, 0.924]"."""
     text = figure(metric, interval.mean)
     if isnan(interval.low):
         return text
@@ -81,52 +71,68 @@ def interval_text(metric: str, interval: Interval) -> str:
 
 
 def share_text(value: float) -> str:
-    """A share as a percentage."""
+    """Return a share as a percentage."""
     return NONE if isnan(value) else f"{100 * value:.1f} %"
 
 
-def tables(study: MethodComparison) -> Iterator[Table]:
-    """The tables of a study, in the order in which they are read; groups and cases of the first system only."""
-    several = len(study.systems) > 1
-    if several:
-        yield from comparison_tables(study)
-    for system in study.systems:
-        for table in system_tables(system, system is study.first):
-            yield replace(table, title=titled(table.title, system.name)) if several else table
+def p_text(value: float) -> str:
+    """Return a p-value as papers write it."""
+    if isnan(value):
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def comparison_tables(study: MethodComparison) -> Iterator[Table]:
-    """Systems side by side, and their tests if there are any."""
-    yield system_table(study)
-    if study.tests:
-        yield test_table(study)
+def plural(kind: Kind) -> str:
+    """Return the word for several of a kind."""
+    return PLURALS.get(kind, kind.value)
 
 
-def titled(title: str, name: str) -> str:
-    """A title that says which system it is about."""
-    return f"{title} ({name})"
+def counted(number: int, noun: str) -> str:
+    """Return "1 case", "2 cases"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def system_tables(evaluation: Evaluation, whole: bool) -> Iterator[Table]:
-    """The tables of one system: the whole set, or what it is compared by."""
-    if evaluation.official:
-        yield official_table(evaluation)
+def tables(comparison: MethodComparison) -> Iterator[Table]:
+    """Return all tables in the order in which they are read; groups and cases of the first method only."""
+    if comparison.several:
+        yield from comparison_tables(comparison)
+    for method in comparison.methods:
+        for table in method_tables(method, method is comparison.first):
+            yield replace(table, title=titled(table.title, method, comparison))
+
+
+def comparison_tables(comparison: MethodComparison) -> Iterator[Table]:
+    """Return methods side by side, and their tests if there are any."""
+    yield methods_table(comparison)
+    if comparison.tests:
+        yield paired_tests_table(comparison)
+
+
+def titled(title: str, method: Evaluation, comparison: MethodComparison) -> str:
+    """Return a title that says which method it is about, where there are several."""
+    return f"{title} ({method.name})" if comparison.several else title
+
+
+def method_tables(evaluation: Evaluation, is_first: bool) -> Iterator[Table]:
+    """Return the tables of one method: all of the first one's, of another those that it is compared by."""
+    if evaluation.challenge:
+        yield challenge_table(evaluation)
     yield label_table(evaluation)
     if evaluation.instances:
         yield instance_table(evaluation)
-    if whole:
+    if is_first:
         for column in evaluation.strata:
             yield strata_table(evaluation, column)
         yield case_table(evaluation)
 
 
 def label_table(evaluation: Evaluation) -> Table:
-    """A row per structure, unions last, and the mean over structures."""
+    """Return a row per structure, all levels of a kind last, and the mean over structures."""
     absent = any(label.absent for label in evaluation.labels)
     rows = [("structure", "cases", *(["absent"] if absent else []), *_titles())]
-    for label in sorted(evaluation.labels, key=lambda label: label.union):
+    for label in sorted(evaluation.labels, key=lambda label: label.all_levels):
         figures = [
-            figure(metric, label.means[metric], label.deviations[metric] if metric in SPREAD else float("nan"))
+            figure(metric, label.means[metric], label.deviations[metric] if metric in WITH_DEVIATION else nan)
             for metric in COLUMNS
         ]
         rows.append((label.name, str(label.cases), *([str(label.absent)] if absent else []), *figures))
@@ -136,22 +142,20 @@ def label_table(evaluation: Evaluation) -> Table:
 
 
 def case_table(evaluation: Evaluation) -> Table:
-    """A row per case, or the worst ones of many, and the mean over cases."""
+    """Return a row per case, or the worst ones of many, and the mean over cases."""
     cases, title = list(evaluation.cases), "case"
     if len(cases) > MOST_CASES:
         cases, title = worst_cases(evaluation, WORST), f"lowest {WORST} cases"
     rows = [(title, "structures", *_titles())]
     for case in cases:
-        count = sum(not score.union and not isnan(score.dice) for score in case.scores)
+        count = sum(not score.all_levels and not isnan(score.dice) for score in case.scores)
         rows.append((case.id, str(count), *(figure(metric, case.mean(metric)) for metric in COLUMNS)))
-    means = [evaluation.case_interval(metric).mean for metric in COLUMNS]
-    figures = [figure(metric, mean) for metric, mean in zip(COLUMNS, means, strict=True)]
-    rows.append(("all cases", "", *figures))
+    rows.append(("all cases", "", *(figure(metric, evaluation.case_interval(metric).mean) for metric in COLUMNS)))
     return Table("Cases", tuple(rows))
 
 
 def worst_cases(evaluation: Evaluation, count: int) -> list[CaseScore]:
-    """The cases of the lowest Dice, the lowest first; cases without any structure are none."""
+    """Return the cases of the lowest Dice, the lowest first, without cases that have no structure."""
     values = evaluation.case_values("dice")
     scored = [case for case in evaluation.cases if case.id in values]
     return sorted(scored, key=lambda case: values[case.id])[:count]
@@ -162,109 +166,142 @@ def _titles() -> list[str]:
 
 
 def instance_table(evaluation: Evaluation) -> Table:
-    """A row per kind that is counted."""
+    """Return a row per kind that is counted."""
     head = (
-        *("instances", "in ref.", "found", "missed", "invented", "F1", "SQ", "RQ", "PQ"),
+        *("instances", "reference", "detected", "FN", "FP", "F1", "SQ", "RQ", "PQ"),
         *("level right", "shifted cases"),
     )
-    rows = [head, *(_instance_row(summary) for summary in evaluation.instances)]
-    partial = [summary for summary in evaluation.instances if _partial(summary)]
     notes = [
-        f"Partly visible vertebrae, in no count: {each.partial_detected} found, {each.partial_missed} missed, "
-        f"{each.partial_extra} predicted beside them."
-        for each in partial
+        f"Partly visible vertebrae, in no count: {one.partial_detected} detected, {one.partial_false_negatives} not "
+        f"detected, {one.partial_extra} predicted beside them."
+        for one in evaluation.instances
+        if one.partial_detected + one.partial_false_negatives + one.partial_extra
     ]
-    return Table("Instances and levels", tuple(rows), " ".join(notes))
-
-
-def _partial(summary: InstanceSummary) -> int:
-    return summary.partial_detected + summary.partial_missed + summary.partial_extra
+    return Table("Instances and levels", (head, *map(_instance_row, evaluation.instances)), " ".join(notes))
 
 
 def _instance_row(summary: InstanceSummary) -> tuple[str, ...]:
-    counts = (summary.references, summary.detected, summary.missed, summary.false_positives)
+    counts = (summary.references, summary.detected, summary.false_negatives, summary.false_positives)
     levels = (NONE, NONE)
     if summary.levelled:
         levels = (share_text(summary.identification_rate), str(summary.shifted))
     rates = [figure(name, getattr(summary, name)) for name in ("f1", "sq", "rq", "pq")]
-    return (PLURALS.get(summary.kind, summary.kind.value), *map(str, counts), *rates, *levels)
+    return (plural(summary.kind), *map(str, counts), *rates, *levels)
 
 
 def strata_table(evaluation: Evaluation, column: str) -> Table:
-    """A row per group of cases."""
+    """Return a row per group of cases."""
     rows = [(column, "cases", "patients", *(f"{TITLES[metric]} [95 %]" for metric in HEADLINES))]
     scored = {case.id for case in evaluation.cases}
     for group, ids in evaluation.strata[column].items():
         members = [id_ for id_ in ids if id_ in scored]
-        intervals = {metric: group_interval(evaluation, members, metric) for metric in HEADLINES}
+        intervals = {metric: evaluation.group_interval(members, metric) for metric in HEADLINES}
         figures = [interval_text(metric, interval) for metric, interval in intervals.items()]
         rows.append((group, str(len(members)), str(intervals["dice"].patients), *figures))
-    return Table(f"By {column}", tuple(rows), "Means over cases, intervals over patients.")
+    return Table(f"By {column}", tuple(rows), OVER_PATIENTS)
 
 
-def group_interval(evaluation: Evaluation, ids: Sequence[str], metric: str) -> Interval:
-    """Mean of some cases' means with its interval over patients."""
-    values = evaluation.case_values(metric)
-    return evaluation.interval({id_: values[id_] for id_ in ids if id_ in values})
-
-
-def system_table(study: MethodComparison) -> Table:
-    """A row per system."""
-    head = ("system", "cases", *(f"{TITLES[metric]} [95 %]" for metric in HEADLINES))
-    rows = [head]
-    for system in study.systems:
-        intervals = [interval_text(metric, system.case_interval(metric)) for metric in HEADLINES]
-        rows.append((system.name, str(len(system.cases)), *intervals))
-    left_out = [case.id for system in study.systems for case in system.cases if case.id not in study.common]
-    note = "Means over cases, intervals over patients."
+def methods_table(comparison: MethodComparison) -> Table:
+    """Return a row per method."""
+    rows = [("method", "cases", *(f"{TITLES[metric]} [95 %]" for metric in HEADLINES))]
+    for method in comparison.methods:
+        intervals = [interval_text(metric, method.case_interval(metric)) for metric in HEADLINES]
+        rows.append((method.name, str(len(method.cases)), *intervals))
+    left_out = [case.id for method in comparison.methods for case in method.cases if case.id not in comparison.common]
+    note = OVER_PATIENTS
     if left_out:
         names = ", ".join(dict.fromkeys(left_out))
-        note += f" Not in the comparison, since a system could not be scored there: {names}."
-    if study.unshared:
-        names = ", ".join(one.name for one in study.unshared)
-        note += f" Not in every system's labels, so in no test, but in the means of systems that have it: {names}."
-    return Table("Systems", tuple(rows), note)
+        note += f" Not in the comparison, since a method could not be scored there: {names}."
+    if comparison.unshared:
+        names = ", ".join(one.name for one in comparison.unshared)
+        note += f" Not in every method's labels, so in no test, but in the means of methods that have it: {names}."
+    return Table("Methods", tuple(rows), note)
 
 
-def test_table(study: MethodComparison) -> Table:
-    """A row per metric and pair of systems."""
+def paired_tests_table(comparison: MethodComparison) -> Table:
+    """Return a row per metric and pair of methods."""
     head = (
         *("metric: first against second", "patients", "difference [95 %]", "t-test p", "Wilcoxon p"),
         *("Cohen's d", "rank r"),
     )
-    rows = [head]
-    for test in study.tests:
-        rows.append(
-            (
-                f"{TITLES[test.metric]}: {test.first} against {test.second}",
-                str(test.patients),
-                interval_text(test.metric, test.difference),
-                p_text(test.t_p_holm),
-                p_text(test.wilcoxon_p_holm),
-                figure("d", test.cohens_d),
-                figure("r", test.rank_biserial),
-            )
+    rows = [
+        (
+            f"{TITLES[test.metric]}: {test.first} against {test.second}",
+            str(test.patients),
+            interval_text(test.metric, test.difference),
+            p_text(test.t_p_holm),
+            p_text(test.wilcoxon_p_holm),
+            figure("d", test.cohens_d),
+            figure("r", test.rank_biserial),
         )
-    notes = dict.fromkeys(f"{test.first} against {test.second}: {test.note}." for test in study.tests if test.note)
+        for test in comparison.tests
+    ]
+    notes = dict.fromkeys(f"{test.first} against {test.second}: {test.note}." for test in comparison.tests if test.note)
     note = "Differences are first minus second, over patients; p-values are corrected by Holm over all rows."
-    return Table("Paired tests", tuple(rows), " ".join([note, *notes]))
+    return Table("Paired tests", (head, *rows), " ".join([note, *notes]))
 
 
-def p_text(value: float) -> str:
-    """A p-value as papers write it."""
-    if isnan(value):
-        return NONE
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def official_table(evaluation: Evaluation) -> Table:
-    """SPIDER's own figures beside ours."""
-    rows = [("SPIDER's protocol", "official", "cases", "corrected", "cases")]
-    for both in side_by_side(evaluation.official, evaluation.cases):
-        sides = [(_spread_text(side), str(side.cases)) for side in (both.official, both.corrected)]
-        rows.append((both.quantity.title, *sides[0], *sides[1]))
+def challenge_table(evaluation: Evaluation) -> Table:
+    """Return SPIDER's own figures beside AutoSpine's."""
+    rows = [("SPIDER's protocol", "challenge", "cases", "AutoSpine", "cases")]
+    for row in side_by_side(evaluation.challenge, evaluation.cases):
+        rows.append((row.quantity.title, *_mean_cells(row.challenge), *_mean_cells(row.autospine)))
     return Table("SPIDER's protocol", tuple(rows))
 
 
-def _spread_text(spread: Spread) -> str:
-    return NONE if isnan(spread.mean) else figure("", spread.mean, spread.deviation)
+def _mean_cells(side: CaseMean) -> tuple[str, str]:
+    return mean_text(side.mean, side.deviation, 3), str(side.cases)
+
+
+def heading(evaluation: Evaluation) -> str:
+    """Return what was scored, in one line."""
+    patients = len(by_patient({case.id: 0.0 for case in evaluation.cases}, evaluation.patients))
+    labels = f"labels of predictions: {evaluation.pred_scheme}, of references: {evaluation.ref_scheme}"
+    of_patients = f" of {counted(patients, 'patient')}" if patients else ""
+    return f"Scores of {counted(len(evaluation.cases), 'case')}{of_patients} ({labels})"
+
+
+def notes(evaluation: Evaluation, most: int | None = None) -> Iterator[str]:
+    """Return a line per thing that a reader must not miss; of cases that were not scored `most`, None for all."""
+    yield EXPLANATION
+    if evaluation.missing:
+        yield f"No prediction (scored 0): {', '.join(evaluation.missing)}"
+    if evaluation.extra:
+        yield f"Predictions without a reference (not scored): {', '.join(extras(evaluation))}"
+    if evaluation.unmatched_labels:
+        yield f"On one side only: {', '.join(map(str, evaluation.unmatched_labels))}"
+    yield from _listed("Not scored", unscored(evaluation), most)
+    yield from _listed("Not scored by SPIDER's rules, only by AutoSpine's", unscored_by_challenge(evaluation), most)
+
+
+def _listed(title: str, lines: Sequence[str], most: int | None) -> Iterator[str]:
+    for line in lines[:most]:
+        yield f"{title}: {line}"
+    more = 0 if most is None else len(lines) - most
+    if more > 0:
+        yield f"{title}: {more} more case{'' if more == 1 else 's'}, see the errors"
+
+
+def unscored(evaluation: Evaluation) -> list[str]:
+    """Return why cases have no scores, a line each."""
+    other = unscored_by_challenge(evaluation)
+    return [line for line in evaluation.failures if line not in other]
+
+
+def unscored_by_challenge(evaluation: Evaluation) -> list[str]:
+    """Return why cases have scores, but none by SPIDER's rules, a line each."""
+    scored = {case.id for case in evaluation.cases}
+    return [case.problem for case in evaluation.challenge if case.problem and case.id in scored]
+
+
+def extras(evaluation: Evaluation) -> list[str]:
+    """Return the ids of predictions without a reference, with the reference that they may mean."""
+    near = suggestions(evaluation.extra, evaluation.missing) if evaluation.missing else {}
+    return [f"{id_} (is it {near[id_]}?)" if id_ in near else id_ for id_ in evaluation.extra]
+
+
+def challenge_notes(evaluation: Evaluation) -> tuple[str, ...]:
+    """Return why the challenge's figures differ from AutoSpine's; nothing without the protocol."""
+    if not evaluation.challenge:
+        return ()
+    return differences(evaluation.challenge) or ("none of the script's rules changed a figure here",)

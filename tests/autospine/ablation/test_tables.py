@@ -80,7 +80,7 @@ def test_tables_show_ours_beside_the_papers(tmp_path: Path) -> None:
 
 
 def write_cases(folder: Path) -> None:
-    header = "system,case,anatomy,name,union,presence,dice,hd_mm\n"
+    header = "method,case,anatomy,name,all_levels,presence,dice,hd_mm\n"
     rows = [
         "a,1_t2,vertebra:1,L5,no,both,0.8,3",
         "a,1_t2,canal,spinal canal,no,both,0.6,5",
@@ -91,7 +91,7 @@ def write_cases(folder: Path) -> None:
     (folder / "cases.csv").write_text(header + "\n".join(rows) + "\n")
 
 
-def test_cases_are_read_with_their_mean_and_without_unions(tmp_path: Path) -> None:
+def test_cases_are_read_with_their_mean_and_without_all_levels(tmp_path: Path) -> None:
     write_cases(tmp_path)
     scores = read_cases(tmp_path, ("dice", "hd_mm"))
     assert {score.structure for score in scores} == {"vertebra:1", "canal", "mean"}

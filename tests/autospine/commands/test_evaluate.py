@@ -39,7 +39,7 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_several_systems_and_groups(command: Callable, folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_several_methods_and_groups(command: Callable, folders: tuple[Path, Path], tmp_path: Path) -> None:
     good, data = folders
     out = tmp_path / "out"
     answer = command(main, good, data, "--against", tmp_path / "poor", "--by", "vendor", "--by", "sequence", "-o", out)
@@ -51,18 +51,18 @@ def test_several_systems_and_groups(command: Callable, folders: tuple[Path, Path
         ["cases.csv", "instances.csv", "labels.csv", "tests.csv", "report.html", "summary.json", "summary.md"]
     )
     rows = read(out / "cases.csv")
-    assert {row["system"] for row in rows} == {"good", "poor"}
+    assert {row["method"] for row in rows} == {"good", "poor"}
     tests = {row["metric"]: row for row in read(out / "tests.csv")}
     assert float(tests["dice"]["difference"]) > 0 > float(tests["asd_mm"]["difference"])
     assert tests["dice"]["patients"] == "2"
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["system"] == "good" and [one["system"] for one in summary["against"]] == ["poor"]
+    assert summary["method"] == "good" and [one["method"] for one in summary["against"]] == ["poor"]
     assert list(summary["strata"]["vendor"]) == ["Philips", "Siemens"]
     assert summary["strata"]["sequence"]["t2"]["dice"]["patients"] == 2
-    missed = [
-        row for row in read(out / "instances.csv") if row["system"] == "poor" and row["reference"] == "vertebra:3"
+    undetected = [
+        row for row in read(out / "instances.csv") if row["method"] == "poor" and row["reference"] == "vertebra:3"
     ]
-    assert {row["status"] for row in missed} == {"missed"}
+    assert {row["status"] for row in undetected} == {"false negative"}
 
 
 def test_sequences_are_grouped_without_being_asked(command: Callable, folders: tuple[Path, Path]) -> None:
@@ -83,7 +83,7 @@ def test_the_tolerance_is_used(command: Callable, folders: tuple[Path, Path], tm
         assert answer.status == 2 and "--tolerance: is" in answer.errors[0] and len(answer.errors) == 1
 
 
-def test_the_same_system_twice(command: Callable, folders: tuple[Path, Path]) -> None:
+def test_the_same_method_twice(command: Callable, folders: tuple[Path, Path]) -> None:
     answer = command(main, *folders, "--against", folders[0])
     assert answer.status == 2 and "is given twice" in answer.errors[0]
 
@@ -149,17 +149,17 @@ def test_spider_protocol(command: Callable, tmp_path: Path) -> None:
         True,
         True,
     ]
-    rows = read(tmp_path / "out" / "official.csv")
+    rows = read(tmp_path / "out" / "challenge.csv")
     assert len(rows) == 41 and {"OveralASD", "DiceScoreDiscs"} < set(rows[0])
-    assert [row["case"] for row in rows if row["fault"]] == ["reference_without_discs"]
+    assert [row["case"] for row in rows if row["problem"]] == ["reference_without_discs"]
     for id_, figures in json.loads((GOLDEN / "expected.json").read_text()).items():
         row = next(row for row in rows if row["case"] == id_)
-        for key, value in figures.items() if not row["fault"] else ():
+        for key, value in figures.items() if not row["problem"] else ():
             assert row[key] == "" if value is None else float(row[key]) == pytest.approx(value, abs=1e-12)
     expected = json.loads((GOLDEN / "expected_aggregate.json").read_text())
     spider = json.loads((tmp_path / "out" / "summary.json").read_text())["spider"]
     for key, figures in expected.items():
-        assert spider["figures"][key]["official"]["mean"] == pytest.approx(figures["mean"], abs=1e-12)
+        assert spider["figures"][key]["challenge"]["mean"] == pytest.approx(figures["mean"], abs=1e-12)
     assert spider["differences"]
     assert command(main, GOLDEN / "prediction", GOLDEN / "reference", "-o", tmp_path / "out").status == 2
-    assert not (tmp_path / "out" / "official.csv").exists()  # nothing of the study before is left
+    assert not (tmp_path / "out" / "challenge.csv").exists()  # nothing of the comparison before is left

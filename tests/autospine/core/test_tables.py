@@ -18,7 +18,7 @@ def test_text_is_aligned_left_and_figures_right() -> None:
 
 
 def test_columns_that_do_not_fit_stand_in_a_block_below() -> None:
-    first, second = Table("", ROWS).as_text(width=18).split("\n\n")
+    first, second = Table("", ROWS).as_text(width=21).split("\n\n")
     assert first.splitlines()[0].split() == ["name", "kind"]
     assert [second.splitlines()[k].split() for k in (0, 2)] == [["name", "dice", "cases"], ["L1", "0.912", "12"]]
 

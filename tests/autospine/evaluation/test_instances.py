@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from autospine.core.errors import UserError
-from autospine.evaluation.instances import (
-    INSTANCE_METRICS,
-    InstanceScore,
-    InstanceSummary,
-    score_instances,
-    summarise_instances,
-)
+from autospine.evaluation.instance_counts import INSTANCE_METRICS, InstanceScore, InstanceSummary, summarise_instances
+from autospine.evaluation.instances import score_instances
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import conversion
 from autospine.labels.schemes import SCHEMES, LabelScheme
@@ -52,7 +47,7 @@ def summary(*cases: tuple[InstanceScore, ...]) -> InstanceSummary:
 
 
 def counts(one: InstanceScore) -> tuple[int, int, int]:
-    return one.detected, one.false_positives, one.missed
+    return one.detected, one.false_positives, one.false_negatives
 
 
 @given(st.integers(1, 5), st.booleans())
@@ -103,7 +98,7 @@ def test_everything_stands_in_exactly_one_match(prediction: np.ndarray, referenc
             shown = [SPIDER.anatomies[value] for value in np.unique(mask) if value]
             stands = [getattr(match, side) for match in one.matches if getattr(match, side)]
             assert sorted(stands) == sorted(anatomy for anatomy in shown if anatomy.kind in kinds)
-        assert one.detected + one.missed == len(
+        assert one.detected + one.false_negatives == len(
             [m for m in one.matches if m.reference and m.reference.kind is one.kind]
         )
 
@@ -136,7 +131,7 @@ def test_exchanging_the_masks_exchanges_misses_and_false_positives(one: np.ndarr
         strict=True,
     )
     for there, back in pairs:
-        assert counts(there) == (back.detected, back.missed, back.false_positives)
+        assert counts(there) == (back.detected, back.false_negatives, back.false_positives)
         assert there.pq == pytest.approx(back.pq, nan_ok=True)
         shift = None if back.level_shift is None else -back.level_shift
         assert there.level_shift == shift
@@ -156,16 +151,16 @@ def test_orientation_changes_nothing(prediction: np.ndarray, reference: np.ndarr
 def test_panoptic_quality_by_hand() -> None:
     """Kirillov et al.: SQ is the mean IoU of true positives, RQ their F1."""
     reference, prediction = spine(4, discs=False), spine(4, discs=False)
-    prediction[:, :16] = 0  # level 4 missed
+    prediction[:, :16] = 0  # level 4 is missing
     prediction[:, 16:19, 2:14] = 0  # a quarter of level 3 missing
     prediction[:, 32:41, 2:14] = 0  # three quarters of level 2 missing: IoU 0.25
-    prediction[:, 10:14, 16:] = 7  # invented
+    prediction[:, 10:14, 16:] = 7  # a false positive
     one = score(prediction, reference)
     assert counts(one) == (2, 2, 2)
     assert (one.precision, one.recall, one.f1, one.rq) == (0.5, 0.5, 0.5, 0.5)
     assert one.sq == pytest.approx((1 + 0.75) / 2) and one.pq == pytest.approx(0.875 / 2)
     poor = [match for match in one.matches if match.reference and match.reference.level == 2]
-    assert len(poor) == 1 and poor[0].missed and poor[0].false_positive and poor[0].iou == 0.25
+    assert len(poor) == 1 and poor[0].false_negative and poor[0].false_positive and poor[0].iou == 0.25
     assert counts(score(prediction, reference, threshold=0.25)) == (3, 1, 1)
 
 
@@ -214,7 +209,7 @@ def test_partial_vertebrae_of_the_reference_cost_nothing(what: str) -> None:
     assert counts(one) == (3, 0, 0) and one.f1 == 1 and one.level_shift == 0 and one.identification_rate == 1
     extra = 1 if what == "in pieces" else 0
     found = int(what != "missed")
-    assert (one.partial_detected, one.partial_missed, one.partial_extra) == (found, 1 - found, extra)
+    assert (one.partial_detected, one.partial_false_negatives, one.partial_extra) == (found, 1 - found, extra)
 
 
 def test_a_vertebra_beside_a_partial_one_is_a_false_positive() -> None:
@@ -222,7 +217,7 @@ def test_a_vertebra_beside_a_partial_one_is_a_false_positive() -> None:
     prediction = np.where(reference == 104, 0, reference)
     prediction[:, 10:15, 2:14] = 4  # two of its five rows lie on the partial vertebra
     one = score(prediction, reference)
-    assert counts(one) == (3, 1, 0) and (one.partial_detected, one.partial_missed) == (0, 1)
+    assert counts(one) == (3, 1, 0) and (one.partial_detected, one.partial_false_negatives) == (0, 1)
 
 
 def test_a_whole_vertebra_called_partial_is_missed_and_no_false_positive() -> None:
@@ -262,14 +257,14 @@ def test_what_the_other_scheme_cannot_express_counts_only_where_it_is_detected()
     prediction = conversion(SPIDER, small).apply(reference)
     one = score(prediction, reference, schemes=(small, SPIDER))
     assert counts(one) == (2, 0, 0) and one.identification_rate == 1
-    assert [match.beyond for match in one.matches] == [False, False, True]
+    assert [match.unmatched_label for match in one.matches] == [False, False, True]
     assert counts(score(reference, prediction, schemes=(SPIDER, small))) == (2, 0, 0)
     up = score(np.where(reference > 0, reference + 1, 0), prediction, schemes=(SPIDER, small))
     assert up.detected == 2 and up.level_shift == 1 and up.identification_rate == 0
 
 
 def test_a_poor_pair_falls_apart_if_only_one_of_the_two_counts() -> None:
-    """Vertebra 10 is beyond spider20; the vertebra 9 that touches it is invented all the same."""
+    """Vertebra 10 is not in spider20; the vertebra 9 that touches it is a false positive all the same."""
     small = SCHEMES["spider20"]
     reference, prediction = np.zeros((1, 20, 4), np.uint8), np.zeros((1, 20, 4), np.uint8)
     reference[:, :10], prediction[:, 6:16] = 10, 9
@@ -304,12 +299,12 @@ def test_unlabelled_voxels_are_on_neither_side() -> None:
 
 def test_empty_masks() -> None:
     full, empty = spine(2), np.zeros_like(spine(2))
-    missing, invented = score(empty, full), score(full, empty)
-    assert counts(missing) == (0, 0, 2) and counts(invented) == (0, 2, 0)
-    for one in (missing, invented):
+    missing, superfluous = score(empty, full), score(full, empty)
+    assert counts(missing) == (0, 0, 2) and counts(superfluous) == (0, 2, 0)
+    for one in (missing, superfluous):
         rates = [one.precision, one.recall, one.f1, one.sq, one.rq, one.pq]
         assert rates == [0.0] * 6 and one.level_shift is None
-    assert missing.identification_rate == 0 and math.isnan(invented.identification_rate)
+    assert missing.identification_rate == 0 and math.isnan(superfluous.identification_rate)
     neither = score(empty, empty)
     assert neither.absent and neither.matches == () and math.isnan(neither.pq)
 
@@ -347,7 +342,7 @@ def test_summary_pools_counts_and_means_cases() -> None:
     assert (vertebrae.cases, vertebrae.absent_cases) == (5, 1)
     assert (vertebrae.unshifted, vertebrae.shifted, vertebrae.mixed, vertebrae.undetected) == (2, 1, 1, 1)
     assert vertebrae.level_shift_rate == 0.25 and discs.level_shift_rate == 0
-    assert (vertebrae.detected, vertebrae.false_positives, vertebrae.missed) == (14, 0, 6)
+    assert (vertebrae.detected, vertebrae.false_positives, vertebrae.false_negatives) == (14, 0, 6)
     assert vertebrae.recall == 0.7 and vertebrae.precision == 1
     assert vertebrae.means["recall"] == pytest.approx((1 + 1 + 1 + 0.5 + 0) / 5)
     assert vertebrae.means["precision"] == pytest.approx(0.8)  # a case without predictions has precision 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from autospine.evaluation.matching import find_overlaps, pair
+from autospine.evaluation.matching import best_matching, find_overlaps
 from autospine.labels.schemes import SCHEMES
 
 SPIDER, SEMANTIC = SCHEMES["spider"], SCHEMES["semantic4"]
@@ -33,14 +33,14 @@ def test_no_matching_is_better(iou: np.ndarray) -> None:
         values = [iou[p, r] for p, r in pairs]
         return sum(value >= 0.5 for value in values), round(float(sum(values)), 9)
 
-    found = pair(iou, 0.5)
+    found = best_matching(iou, 0.5)
     assert len({p for p, _ in found}) == len({r for _, r in found}) == len(found)
     assert all(iou[p, r] > 0 for p, r in found)
     assert worth(found) == max(worth(pairs) for pairs in every_matching(*iou.shape))
 
 
 def test_one_good_pair_is_worth_more_than_two_poor_ones() -> None:
-    assert pair(np.array([[0.51, 0.32], [0.32, 0.0]]), 0.5) == [(0, 0)]
+    assert best_matching(np.array([[0.51, 0.32], [0.32, 0.0]]), 0.5) == [(0, 0)]
 
 
 @given(arrays(np.uint8, (3, 4, 5), elements=st.sampled_from([0, 0, 1, 2, 100, 103, 201])), st.data())

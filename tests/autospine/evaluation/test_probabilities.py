@@ -68,7 +68,7 @@ def test_log_loss_of_a_case_and_its_structures() -> None:
 
 
 def test_what_counts_in_the_log_loss() -> None:
-    """Neither unlabelled voxels, nor anatomies without a class; an invented structure has no loss of its own."""
+    """Neither unlabelled voxels, nor anatomies without a class; a false positive has no loss of its own."""
     reference = spine()
     probabilities = stored(reference)
     open_ = np.where(reference == 2, 255, reference).astype(np.uint8)
@@ -83,7 +83,7 @@ def test_what_counts_in_the_log_loss() -> None:
 
 def test_the_structures_make_up_the_case() -> None:
     reference = spine()
-    parts = stored(reference).surprises(reference, SPIDER)
+    parts = stored(reference).negative_log_likelihood(reference, SPIDER)
     assert sum(part.voxels for part in parts.values()) == reference.size
     assert set(parts) == {0, 1, 2, 100, 202}
 

@@ -13,8 +13,13 @@ import pytest
 import SimpleITK as sitk
 
 from autospine.core.errors import UserError
-from autospine.evaluation.run import Evaluation, score_folder
+from autospine.evaluation.cohort import Evaluation
+from autospine.evaluation.methods import MethodComparison
+from autospine.evaluation.report.json_summary import SCHEMA
+from autospine.evaluation.report.text import as_text, save
+from autospine.evaluation.run import EvaluationSettings, score_methods
 from autospine.labels.schemes import SCHEMES
+from autospine.labels.schemes import LabelScheme
 from autospine.metrics.surface import diagonal
 from tests.paths import SHARED
 
@@ -57,6 +62,21 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def score_folder(
+    prediction: Path,
+    reference: Path,
+    pred_scheme: LabelScheme | None = None,
+    ref_scheme: LabelScheme | None = None,
+    workers: int = 1,
+) -> Evaluation:
+    settings = EvaluationSettings(pred_scheme, ref_scheme, workers=workers)
+    return score_methods([prediction], reference, settings).first
+
+
+def table(evaluation: Evaluation) -> str:
+    return as_text(MethodComparison((evaluation,)))
+
+
 def test_means(folders: tuple[Path, Path]) -> None:
     evaluation = score_folder(*folders)
     assert means(evaluation) == {
@@ -79,7 +99,7 @@ def test_processes_change_nothing(folders: tuple[Path, Path]) -> None:
     for copy in range(3, 6):
         write(folders[1] / f"{copy}_t2.mha", spine())
         write(folders[0] / f"{copy}_t2.mha", np.roll(spine(), 1, 1))
-    assert score_folder(*folders, workers=2).table() == score_folder(*folders).table()
+    assert table(score_folder(*folders, workers=2)) == table(score_folder(*folders))
 
 
 def test_a_missing_prediction_scores_nothing(folders: tuple[Path, Path]) -> None:
@@ -87,13 +107,13 @@ def test_a_missing_prediction_scores_nothing(folders: tuple[Path, Path]) -> None
     write(folders[0] / "9_t2.mha", spine())
     evaluation = score_folder(*folders)
     assert evaluation.missing == ("3_t2",) and evaluation.extra == ("9_t2",)
-    for metric in ("dice", "iou", "f1", "precision", "recall", "accuracy", "nsd", "nsd_reference"):
+    for metric in ("dice", "iou", "f1", "precision", "recall", "accuracy", "nsd", "reference_surface_recall"):
         assert evaluation.cases[2].mean(metric) == 0, metric
     for metric in ("asd_mm", "asd_prediction_mm", "asd_reference_mm", "hd_mm", "hd95_mm"):
         assert evaluation.cases[2].mean(metric) == pytest.approx(diagonal(SHAPE, SPACING)), metric
     assert means(evaluation)["L5"] == pytest.approx(2 / 3)
-    assert "No prediction (scored 0): 3_t2" in evaluation.table()
-    assert "9_t2" in evaluation.table()
+    assert "No prediction (scored 0): 3_t2" in table(evaluation)
+    assert "9_t2" in table(evaluation)
 
 
 def test_what_is_absent_in_both_enters_no_mean(folders: tuple[Path, Path]) -> None:
@@ -105,7 +125,7 @@ def test_what_is_absent_in_both_enters_no_mean(folders: tuple[Path, Path]) -> No
     assert (canal.cases, canal.absent, canal.means["dice"]) == (2, 1, 1.0)
     score = next(score for score in evaluation.cases[2].scores if score.name == "spinal canal")
     assert math.isnan(score.dice) and score.presence.value == "absent in both"
-    assert "absent" in evaluation.table()
+    assert "absent" in table(evaluation)
 
 
 def test_kinds_without_annotation_are_listed_and_not_scored(folders: tuple[Path, Path]) -> None:
@@ -114,7 +134,7 @@ def test_kinds_without_annotation_are_listed_and_not_scored(folders: tuple[Path,
         write(path, np.where(spine() == 1, spine(), 0))
     evaluation = score_folder(*folders)
     assert means(evaluation) == pytest.approx({"L5": 1.0, "L4": 0.0, "all vertebrae": 8 / 11})
-    assert [str(one) for one in evaluation.one_sided] == [
+    assert [str(one) for one in evaluation.unmatched_labels] == [
         "L4 (only in the prediction, scored 0)",
         "L4/L5 disc (only in the prediction, not scored)",
         "spinal canal (only in the prediction, not scored)",
@@ -127,7 +147,7 @@ def test_schemes_that_cannot_express_everything(folders: tuple[Path, Path]) -> N
         write(path, np.where(spine() == 2, 4, np.where(spine() == 1, 5, 0)))  # lumbar7: 4 is L4, 5 is L5
     evaluation = score_folder(*folders, pred_scheme=SCHEMES["lumbar7"])
     assert means(evaluation) == {"L5": 1.0, "L4": 1.0, "all vertebrae": 1.0}
-    assert [str(one) for one in evaluation.one_sided] == [
+    assert [str(one) for one in evaluation.unmatched_labels] == [
         "L4/L5 disc (only in the reference, not scored)",
         "spinal canal (only in the reference, not scored)",
     ]
@@ -210,13 +230,13 @@ def test_wrong_folders_are_user_errors(folders: tuple[Path, Path], tmp_path: Pat
 def test_files(folders: tuple[Path, Path], tmp_path: Path) -> None:
     write(folders[1] / "3_t2.mha", np.where(spine() == 100, 0, spine()))
     evaluation = score_folder(*folders)
-    evaluation.save(tmp_path / "out" / "scores")
+    save(MethodComparison((evaluation,)), tmp_path / "out" / "scores")
     made = tmp_path / "out" / "scores"
     assert sorted(path.name for path in made.iterdir()) == [
         *("cases.csv", "instances.csv", "labels.csv", "summary.json", "summary.md")
     ]
     summary = json.loads((made / "summary.json").read_text())
-    assert summary["schema"] == 2 and summary["missing_predictions"] == ["3_t2"]
+    assert summary["schema"] == SCHEMA and summary["missing_predictions"] == ["3_t2"]
     assert summary["overall"]["dice"] == pytest.approx(evaluation.overall("dice"))
     assert [label["anatomy"] for label in summary["labels"]][:3] == ["vertebra:1", "vertebra:2", "disc:2"]
     rows = list(csv.DictReader((made / "cases.csv").read_text().splitlines()))
@@ -238,7 +258,7 @@ def test_the_same_voxels_in_another_order_score_the_same(
         (tmp_path / "turned").mkdir(exist_ok=True)
         sitk.WriteImage(turned, str(tmp_path / "turned" / path.name))
     plain, moved = score_folder(*folders), score_folder(tmp_path / "turned", folders[1])
-    assert not moved.failures and moved.table() == plain.table()
+    assert not moved.failures and table(moved) == table(plain)
 
 
 def test_a_mirrored_prediction_lies_on_another_grid(folders: tuple[Path, Path]) -> None:
@@ -252,7 +272,7 @@ def test_a_mirrored_prediction_lies_on_another_grid(folders: tuple[Path, Path]) 
 def test_long_lists_show_the_lowest_cases(folders: tuple[Path, Path]) -> None:
     evaluation = score_folder(*folders)
     many = Evaluation(evaluation.cases * 20, "spider", "spider")
-    assert "lowest 10 cases" in many.table() and many.table().count("2_t1") == 10
+    assert "lowest 10 cases" in table(many) and table(many).count("2_t1") == 10
 
 
 def test_command(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from hypothesis.extra.numpy import arrays
 from autospine.core.errors import UserError
 from autospine.evaluation.spider import (
     FIELDS,
-    KEYS,
+    SCRIPT_NAMES,
     ChallengeScore,
     aggregate,
+    challenge_score,
     match_labels,
-    official_score,
     surface_distance,
 )
 from tests.paths import ROOT
@@ -31,7 +31,7 @@ EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 def scored(id_: str) -> ChallengeScore:
     prediction, reference = (sitk.ReadImage(str(GOLDEN / side / f"{id_}.mha")) for side in ("prediction", "reference"))
     arrays_ = [sitk.GetArrayFromImage(image) for image in (prediction, reference)]
-    return official_score(match_labels(*arrays_, reference.GetSpacing()))
+    return challenge_score(match_labels(*arrays_, reference.GetSpacing()))
 
 
 def agree(found: float, expected: float | None) -> bool:
@@ -39,7 +39,7 @@ def agree(found: float, expected: float | None) -> bool:
 
 
 def test_the_pairs_are_all_there() -> None:
-    assert len(EXPECTED) == 41 and tuple(KEYS) == FIELDS
+    assert len(EXPECTED) == 41 and tuple(SCRIPT_NAMES) == FIELDS
 
 
 @pytest.mark.parametrize("id_", sorted(EXPECTED))
@@ -49,8 +49,8 @@ def test_equal_to_the_script(id_: str) -> None:
             scored(id_)
         return
     found = scored(id_)
-    assert set(KEYS.values()) == set(EXPECTED[id_])
-    for field, key in KEYS.items():
+    assert set(SCRIPT_NAMES.values()) == set(EXPECTED[id_])
+    for field, key in SCRIPT_NAMES.items():
         assert agree(getattr(found, field), EXPECTED[id_][key]), key
 
 
@@ -58,7 +58,7 @@ def test_equal_over_cases() -> None:
     expected = json.loads((GOLDEN / "expected_aggregate.json").read_text())
     scores = [scored(id_) for id_, figures in EXPECTED.items() if "raises" not in figures]
     means, deviations = aggregate(scores)
-    for field, key in KEYS.items():
+    for field, key in SCRIPT_NAMES.items():
         assert getattr(means, field) == pytest.approx(expected[key]["mean"], abs=1e-12)
         assert getattr(deviations, field) == pytest.approx(expected[key]["std"], abs=1e-12)
 
@@ -90,7 +90,7 @@ def test_order_of_the_spacing() -> None:
     reference, prediction = np.zeros((2, 3, 8, 9), np.uint8)
     reference[1, 2, 2] = prediction[1, 2, 2:5] = 7
     match = match_labels(prediction, reference, (0.5, 1.0, 4.0))[0]
-    assert match.asd_right_mm == pytest.approx((0 + 0.5 + 1.0 + 0) / 4)
+    assert match.asd_correct_order_mm == pytest.approx((0 + 0.5 + 1.0 + 0) / 4)
     assert match.asd_mm == pytest.approx((0 + 4.0 + 8.0 + 0) / 4)
 
 

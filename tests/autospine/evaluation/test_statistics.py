@@ -130,7 +130,7 @@ def test_the_patient_is_the_unit() -> None:
     assert test.difference.mean == pytest.approx(0.1)
 
 
-def test_systems_that_are_the_same() -> None:
+def test_methods_that_are_the_same() -> None:
     values = per_patient(draw(6, 10))
     (test,) = paired_tests({"a": values, "b": {key: [v + 1e-15 for v in each] for key, each in values.items()}}, "x")
     assert (test.t_p, test.wilcoxon_p, test.cohens_d, test.rank_biserial) == (1, 1, 0, 0)
@@ -168,8 +168,8 @@ def test_one_patient_or_none_cannot_be_tested() -> None:
 
 
 def test_all_pairs_are_corrected_together() -> None:
-    systems = {name: per_patient(draw(k, 12, 0.02 * k)) for k, name in enumerate("abc")}
-    tests = paired_tests(systems, "dice")
+    methods = {name: per_patient(draw(k, 12, 0.02 * k)) for k, name in enumerate("abc")}
+    tests = paired_tests(methods, "dice")
     assert [(test.first, test.second) for test in tests] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [test.t_p_holm for test in tests] == holm([test.t_p for test in tests])
     assert [test.wilcoxon_p_holm for test in tests] == holm([test.wilcoxon_p for test in tests])
@@ -178,8 +178,8 @@ def test_all_pairs_are_corrected_together() -> None:
     assert correct([]) == ()
 
 
-def test_one_system_has_nothing_to_be_compared_with() -> None:
-    with pytest.raises(UserError, match="comparison: has one system; give two or more folders"):
+def test_one_method_has_nothing_to_be_compared_with() -> None:
+    with pytest.raises(UserError, match="comparison: has one method; give two or more folders"):
         paired_tests({"a": {"p": [1.0]}}, "dice")
 
 
@@ -195,9 +195,9 @@ def test_holm_as_r_does_it() -> None:
 def test_holm_by_its_definition(values: list[float]) -> None:
     """The k-th smallest is the largest (m - j) p_j of all j up to k, at most 1."""
     found, known = holm(values), sorted(p for p in values if not math.isnan(p))
-    for p, corrected in zip(values, found, strict=True):
+    for p, autospine in zip(values, found, strict=True):
         if math.isnan(p):
-            assert math.isnan(corrected)
+            assert math.isnan(autospine)
             continue
         below = [(len(known) - j) * q for j, q in enumerate(known) if q <= p and j <= known.index(p)]
-        assert corrected == pytest.approx(min(1.0, max(below))) and p <= corrected <= 1
+        assert autospine == pytest.approx(min(1.0, max(below))) and p <= autospine <= 1

@@ -43,12 +43,12 @@ def by_hand(p: np.ndarray, r: np.ndarray) -> dict[str, float]:
         "log_loss": math.nan,
     }
     if between is None:
-        far = dict.fromkeys(DISTANCES, surface.diagonal(p.shape, SPACING))
-        return found | far | {"nsd": 0.0, "nsd_reference": 0.0}
+        penalty_distance_mm = dict.fromkeys(DISTANCES, surface.diagonal(p.shape, SPACING))
+        return found | penalty_distance_mm | {"nsd": 0.0, "reference_surface_recall": 0.0}
     there, back = surface.directed_distances(between)
     return found | {
         "nsd": surface.surface_dice(between, 1.0),
-        "nsd_reference": surface.reference_surface_recall(between, 1.0),
+        "reference_surface_recall": surface.reference_surface_recall(between, 1.0),
         "asd_mm": surface.average_distance(between),
         "asd_prediction_mm": there,
         "asd_reference_mm": back,
@@ -67,11 +67,11 @@ def test_each_score_is_that_of_the_label_alone(prediction: np.ndarray, reference
     scores = score_case(prediction, reference, SPACING, SPIDER, SPIDER)
     parts = {(False, value): [value] for value in (1, 2, 100, 201)} | {(True, 1): [1, 2], (True, 201): [201]}
     expected = 0
-    for (union, value), members in parts.items():
+    for (all_levels, value), members in parts.items():
         p, r = np.isin(prediction, members), np.isin(reference, members)
         anatomy = SPIDER.anatomies[value]
-        wanted = Anatomy(anatomy.kind) if union else anatomy
-        found = [score for score in scores if score.anatomy == wanted and score.union == union]
+        wanted = Anatomy(anatomy.kind) if all_levels else anatomy
+        found = [score for score in scores if score.anatomy == wanted and score.all_levels == all_levels]
         assert len(found) == int(p.any() or r.any())
         expected += len(found)
         for score in found:
@@ -90,7 +90,7 @@ def test_exchanging_the_masks_exchanges_precision_and_recall(one: np.ndarray, ot
         "volume_ml": "predicted_volume_ml",
     }
     turned |= {other: one for one, other in turned.items()}
-    one_way = {"volume_error_ml", "volume_error_share", "nsd_reference"}
+    one_way = {"volume_error_ml", "volume_error_share", "reference_surface_recall"}
     for a, b in zip(there, back, strict=True):
         for metric in set(METRICS) - one_way:
             assert getattr(a, metric) == pytest.approx(getattr(b, turned.get(metric, metric)), nan_ok=True)
@@ -142,23 +142,23 @@ def test_semantic_predictions_meet_levelled_references() -> None:
     prediction = conversion(SPIDER, SEMANTIC).apply(reference)
     for pair in ((prediction, SEMANTIC, reference, SPIDER), (reference, SPIDER, prediction, SEMANTIC)):
         scores = score_case(pair[0], pair[2], SPACING, pair[1], pair[3])
-        assert [(score.name, score.dice, score.union) for score in scores] == [
+        assert [(score.name, score.dice, score.all_levels) for score in scores] == [
             ("all vertebrae", 1.0, False),
             ("all discs", 1.0, False),
         ]
 
 
-def test_shifted_levels_score_nothing_but_the_union_is_perfect() -> None:
+def test_shifted_levels_score_nothing_but_all_levels_together_are_perfect() -> None:
     reference = np.zeros((2, 6, 4), np.uint8)
     reference[:, 0:2], reference[:, 3:5] = 2, 1
     prediction = np.where(reference > 0, reference + 1, 0)
     scores = by_name(score_case(prediction, reference, SPACING, SPIDER, SPIDER))
-    assert scores["all vertebrae"].dice == 1 and scores["all vertebrae"].union
+    assert scores["all vertebrae"].dice == 1 and scores["all vertebrae"].all_levels
     assert scores["L4"].dice == 0 and scores["L4"].presence is Presence.BOTH
     assert scores["L5"].presence is Presence.REFERENCE and scores["L3"].presence is Presence.PREDICTION
 
 
-def test_levels_beyond_the_other_scheme_still_count_in_the_union() -> None:
+def test_levels_beyond_the_other_scheme_still_count_in_all_levels() -> None:
     reference = np.zeros((2, 6, 4), np.uint8)
     reference[:, 0:2], reference[:, 3:5] = 10, 1  # level 10 is T8: spider20 ends at 9
     scores = by_name(score_case(np.where(reference == 1, 1, 0), reference, SPACING, SCHEMES["spider20"], SPIDER))
@@ -170,15 +170,15 @@ def test_one_side_empty_is_the_worst_score() -> None:
     full = np.zeros((2, 3, 4), np.uint8)
     full[0, 1] = 1
     empty = np.zeros_like(full)
-    far = surface.diagonal(full.shape, SPACING)
+    penalty_distance_mm = surface.diagonal(full.shape, SPACING)
     for prediction, reference, presence in (
         (empty, full, "reference only"),
         (full, empty, "prediction only"),
     ):
         for score in score_case(prediction, reference, SPACING, SPIDER, SPIDER):
             assert (score.dice, score.iou, score.f1, score.precision, score.recall) == (0, 0, 0, 0, 0)
-            assert (score.nsd, score.nsd_reference) == (0, 0)
-            assert all(getattr(score, metric) == far for metric in DISTANCES)
+            assert (score.nsd, score.reference_surface_recall) == (0, 0)
+            assert all(getattr(score, metric) == penalty_distance_mm for metric in DISTANCES)
             assert score.presence == presence
             assert score.accuracy == pytest.approx(20 / 24)
             sign = 1 if presence == "prediction only" else -1
@@ -213,9 +213,9 @@ def test_tolerance() -> None:
     scores = [score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=mm)[0] for mm in (0, 1, 2, 2.1)]
     nsd = [score.nsd for score in scores]
     assert nsd == sorted(nsd) and nsd[0] < nsd[2] == 1
-    assert scores[2].nsd_reference < scores[3].nsd_reference == 1
+    assert scores[2].reference_surface_recall < scores[3].reference_surface_recall == 1
     default = score_case(prediction, reference, SPACING, SPIDER, SPIDER)[0]
-    assert (scores[1].nsd, scores[1].nsd_reference) == (default.nsd, default.nsd_reference)
+    assert (scores[1].nsd, scores[1].reference_surface_recall) == (default.nsd, default.reference_surface_recall)
     for wrong in (-1, math.nan):
         with pytest.raises(UserError, match=r"tolerance: is .* give 0 or more"):
             score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=wrong)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autospine.metrics.probability import SMALLEST, NLLSum, log_loss, surprises
+from autospine.metrics.probability import SMALLEST, NLLSum, log_loss, negative_log_likelihood
 
 
 def softmax(seed: int, classes: int, shape: tuple[int, ...] = (3, 4, 5)) -> np.ndarray:
@@ -23,7 +23,7 @@ def test_matches_scikit_learn(seed: int, classes: int) -> None:
     probabilities = softmax(seed, classes).astype(np.float64)
     probabilities /= probabilities.sum(axis=0)  # float16 has rounded the sums
     reference = np.random.default_rng(seed + 1).integers(0, classes, (3, 4, 5))
-    found = surprises(probabilities, reference, {label: label for label in range(classes)})
+    found = negative_log_likelihood(probabilities, reference, {label: label for label in range(classes)})
     flat = np.moveaxis(probabilities, 0, -1).reshape(-1, classes).clip(SMALLEST)
     expected = metrics.log_loss(reference.ravel(), flat / flat.sum(1, keepdims=True), labels=range(classes))
     assert log_loss(found.values()) == pytest.approx(expected, rel=1e-5)
@@ -33,7 +33,7 @@ def test_sums_by_label() -> None:
     """Labels of any integers, two of them in one class, one in none."""
     probabilities = softmax(3, 3)
     reference = np.random.default_rng(4).choice([0, 7, 100, 101], (3, 4, 5)).astype(np.uint8)
-    found = surprises(probabilities, reference, {100: 1, 7: 2, 101: 1, 55: 2})
+    found = negative_log_likelihood(probabilities, reference, {100: 1, 7: 2, 101: 1, 55: 2})
     assert set(found) == {7, 100, 101}
     for label, channel in ((7, 2), (100, 1), (101, 1)):
         expected = -np.log(probabilities[channel].astype(float)[reference == label])
@@ -46,21 +46,23 @@ def test_a_memory_map_gives_the_same(tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", probabilities)
     channels = {0: 0, 1: 1, 2: 2}
     stored = np.load(tmp_path / "p.npy", mmap_mode="r")
-    assert surprises(stored, reference, channels) == surprises(probabilities, reference, channels)
+    assert negative_log_likelihood(stored, reference, channels) == negative_log_likelihood(
+        probabilities, reference, channels
+    )
 
 
 def test_range() -> None:
     reference = np.zeros((1, 2, 2), np.uint8)
     sure = np.zeros((2, 1, 2, 2), np.float16)
     sure[0] = 1
-    assert log_loss(surprises(sure, reference, {0: 0, 1: 1}).values()) == 0
-    wrong = log_loss(surprises(sure, reference + 1, {0: 0, 1: 1}).values())
+    assert log_loss(negative_log_likelihood(sure, reference, {0: 0, 1: 1}).values()) == 0
+    wrong = log_loss(negative_log_likelihood(sure, reference + 1, {0: 0, 1: 1}).values())
     assert wrong == pytest.approx(24 * math.log(2)) == pytest.approx(16.6, abs=0.05)
 
 
 def test_nothing_to_foretell() -> None:
     assert math.isnan(log_loss([]))
-    assert surprises(softmax(0, 2), np.full((3, 4, 5), 9), {0: 0, 1: 1}) == {}
+    assert negative_log_likelihood(softmax(0, 2), np.full((3, 4, 5), 9), {0: 0, 1: 1}) == {}
 
 
 def test_parts_weigh_by_their_voxels() -> None:

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autospine.metrics.elements import element_sizes
 from autospine.metrics.surface import (
     Surfaces,
     average_distance,
@@ -25,6 +24,7 @@ from autospine.metrics.surface import (
     surface_dice,
     surfaces,
 )
+from autospine.metrics.surface_elements import surfel_areas
 
 MASKS = arrays(bool, (3, 4, 3))
 
@@ -38,7 +38,7 @@ class Figures(NamedTuple):
     hd: float
     hd95: float
     nsd: float
-    nsd_reference: float
+    reference_surface_recall: float
 
 
 MM = st.tuples(*[st.sampled_from([0.5, 1.0, 1.7, 4.0])] * 3)
@@ -46,7 +46,7 @@ MM = st.tuples(*[st.sampled_from([0.5, 1.0, 1.7, 4.0])] * 3)
 
 def brute(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], tolerance: float = 1.0) -> Figures:
     """Every figure, with loops over every cell and every pair of cells."""
-    sizes = element_sizes(tuple(spacing))
+    sizes = surfel_areas(tuple(spacing))
     sides = []
     for mask in (prediction, reference):
         points, areas = [], []
@@ -75,7 +75,7 @@ def brute(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, .
         hd=max(there.max(), back.max()),
         hd95=max(tail),
         nsd=sum(near) / (p_area.sum() + r_area.sum()),
-        nsd_reference=r_area[back < tolerance * (1 - 1e-9)].sum() / r_area.sum(),
+        reference_surface_recall=r_area[back < tolerance * (1 - 1e-9)].sum() / r_area.sum(),
     )
 
 
@@ -124,7 +124,7 @@ def test_more_tolerance_is_no_worse_and_the_maximum_is_enough(
     assume(prediction.any() and reference.any())
     less, more = (measured(prediction, reference, spacing, mm) for mm in (tolerance, tolerance + 0.5))
     assert 0 <= less.nsd <= more.nsd <= 1
-    assert 0 <= less.nsd_reference <= more.nsd_reference <= 1
+    assert 0 <= less.reference_surface_recall <= more.reference_surface_recall <= 1
     assert measured(prediction, reference, spacing, less.hd).nsd == 1
     assert less.hd95 <= less.hd and less.asd <= less.hd
 
@@ -200,11 +200,11 @@ def test_area_of_a_box(spacing: tuple[float, float, float]) -> None:
 
 
 def test_element_sizes_ignore_turns_and_inside_out() -> None:
-    sizes = element_sizes((1.0, 2.0, 3.0))
+    sizes = surfel_areas((1.0, 2.0, 3.0))
     assert sizes == pytest.approx(sizes[::-1])
     assert sizes[0] == sizes[255] == 0 and (sizes[1:255] > 0).all()
     for order in permutations((1.0, 2.0, 3.0)):
-        assert sorted(element_sizes(order)) == pytest.approx(sorted(sizes))
+        assert sorted(surfel_areas(order)) == pytest.approx(sorted(sizes))
     assert sizes[0b00001111] == pytest.approx(6.0)  # a wall across the first axis: 2 mm x 3 mm
 
 
@@ -238,7 +238,7 @@ def test_tolerance_by_hand() -> None:
     prediction[1:10, 5, 1:10] = True
     below, at, above = (measured(prediction, reference, (1.0, 2.0, 1.0), mm) for mm in (1.9, 2.0, 2.1))
     assert below.nsd < at.nsd == above.nsd == 1
-    assert below.nsd_reference == at.nsd_reference < above.nsd_reference == 1
+    assert below.reference_surface_recall == at.reference_surface_recall < above.reference_surface_recall == 1
 
 
 def test_the_reference_only_form_does_not_see_what_is_invented() -> None:
@@ -247,9 +247,9 @@ def test_the_reference_only_form_does_not_see_what_is_invented() -> None:
     prediction = reference.copy()
     prediction[1:4, 5:8, 15:18] = True
     found, back = measured(prediction, reference, (1, 1, 1)), measured(reference, prediction, (1, 1, 1))
-    assert found.nsd_reference == 1 and found.nsd == pytest.approx(2 / 3)
+    assert found.reference_surface_recall == 1 and found.nsd == pytest.approx(2 / 3)
     assert found.to_prediction == 0 < found.to_reference
-    assert back.nsd_reference == pytest.approx(1 / 2) and back.nsd == pytest.approx(2 / 3)
+    assert back.reference_surface_recall == pytest.approx(1 / 2) and back.nsd == pytest.approx(2 / 3)
 
 
 def test_tolerance_in_spite_of_rounding() -> None:
@@ -257,8 +257,10 @@ def test_tolerance_in_spite_of_rounding() -> None:
     one[1:3, 2:4, 1:3], other[1:3, 5:7, 1:3] = True, True
     found = measured(one, other, (0.1, 0.1, 0.1), 0.3)  # 3 * 0.1 is a little more than 0.3
     assert found.hd == pytest.approx(0.3) and found.nsd == 1
-    assert found.nsd_reference < 0.999
-    assert found.nsd_reference == pytest.approx(measured(one, other, (1.0, 1.0, 1.0), 3.0).nsd_reference)
+    assert found.reference_surface_recall < 0.999
+    assert found.reference_surface_recall == pytest.approx(
+        measured(one, other, (1.0, 1.0, 1.0), 3.0).reference_surface_recall
+    )
 
 
 @given(

@@ -8,6 +8,7 @@ from statistics import mean, stdev
 
 import pytest
 
+from autospine.evaluation.report.json_summary import SCHEMA
 from trainers.safnet.tables import METHODS, recipe_folders, scored_folds, write_table
 
 DICE = {"vertebra:1": 0.9, "vertebra:2": 0.8, "disc:1": 0.7}
@@ -15,14 +16,14 @@ DICE = {"vertebra:1": 0.9, "vertebra:2": 0.8, "disc:1": 0.7}
 
 def scored(recipe: Path, fold: int, dice: Mapping[str, float | None], part: str = "test") -> Path:
     """A fold's folder with its scores, and things that are no structure of the paper's."""
-    rows = [{"anatomy": key, "union": False, "mean": {"dice": value}} for key, value in dice.items()]
+    rows = [{"anatomy": key, "all_levels": False, "mean": {"dice": value}} for key, value in dice.items()]
     rows += [
-        {"anatomy": "canal", "union": False, "mean": {"dice": 0.1}},
-        {"anatomy": "vertebra", "union": True, "mean": {"dice": 0.2}},
+        {"anatomy": "canal", "all_levels": False, "mean": {"dice": 0.1}},
+        {"anatomy": "vertebra", "all_levels": True, "mean": {"dice": 0.2}},
     ]
     folder = recipe / f"fold_{fold}" / part
     folder.mkdir(parents=True)
-    (folder / "summary.json").write_text(json.dumps({"labels": rows}))
+    (folder / "summary.json").write_text(json.dumps({"schema": SCHEMA, "labels": rows}))
     return folder
 
 

@@ -6,7 +6,8 @@ import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.evaluation.cohort import CaseFiles
@@ -14,11 +15,7 @@ from autospine.labels.anatomy import Anatomy
 from autospine.metrics.surface import bounding_box
 from autospine.overlay.colours import Colour, colour_of
 from autospine.overlay.draw import inner_centre
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from autospine.volumes import Volume
+from autospine.volumes import Volume, read_image, read_mask
 
 HEIGHT = 460  # pixels
 WIDEST = 460
@@ -28,9 +25,9 @@ SMALLEST_NAMED_MM2 = 50.0
 DARKEST_TO_BRIGHTEST = (1, 99)  # percentiles of a slice's intensities
 PLAIN = 0.14  # grey where there is no scan
 ERRORS: dict[str, Colour] = {
-    "missed": (0.27, 0.55, 0.95),
-    "added": (0.95, 0.33, 0.25),
-    "other label": (0.96, 0.78, 0.2),
+    "false negative": (0.27, 0.55, 0.95),
+    "false positive": (0.95, 0.33, 0.25),
+    "wrong label": (0.96, 0.78, 0.2),
 }
 
 
@@ -50,7 +47,7 @@ class Panel:
 
     @property
     def data(self) -> str:
-        """The picture as an address that a page can hold."""
+        """Return the picture as an address that a page can hold."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
@@ -65,48 +62,43 @@ class _Slice:
 
 
 def draw_case(files: CaseFiles) -> tuple[str, list[Panel]]:
-    """Pictures of the slice on which prediction and reference differ most.
+    """Draw the slice on which prediction and reference differ most.
 
     Returns:
         Which slice, and three panels: reference, prediction, differences. Without a scan the masks alone; if a
         file cannot be read any more, nothing.
     """
-    from autospine.volumes import read_mask
-
     try:
         reference = read_mask(files.reference)
-        there = files.comparison.reference.apply(reference.array, files.reference)
-        ours = there * 0
+        annotated = files.common.reference.apply(reference.array, files.reference)
+        predicted = annotated * 0
         if files.prediction is not None:
-            ours = files.comparison.prediction.apply(read_mask(files.prediction).array, files.prediction)
+            predicted = files.common.prediction.apply(read_mask(files.prediction).array, files.prediction)
     except UserError:
         return "", []
-    rows = files.comparison.reference.target
-    hidden = there == rows.ignore_label
-    ours[hidden | (ours == rows.ignore_label)] = 0
-    there[hidden] = 0
-    index = _most_different(ours, there)
-    view = _crop(ours[index], there[index], _background(files, reference, index), reference.spacing[1:])
+    rows = files.common.reference.target
+    hidden = annotated == rows.ignore_label
+    predicted[hidden | (predicted == rows.ignore_label)] = 0
+    annotated[hidden] = 0
+    index = _most_different(predicted, annotated)
+    image = _background(files, reference, index)
+    view = _crop(predicted[index], annotated[index], image, reference.spacing[1:])
     anatomies = dict(rows.anatomies)
     panels = [
         _labelled("reference", view, view.reference, anatomies),
         _labelled("prediction", view, view.prediction, anatomies),
         Panel("differences", _png(_errors(view))),
     ]
-    return f"slice {index + 1} of {there.shape[0]}", panels
+    return f"slice {index + 1} of {annotated.shape[0]}", panels
 
 
-def _most_different(ours: np.ndarray, there: np.ndarray) -> int:
-    differing = (ours != there).sum(axis=(1, 2))  # (slices,)
-    return int(differing.argmax() if differing.any() else (there != 0).sum(axis=(1, 2)).argmax())
+def _most_different(prediction: np.ndarray, reference: np.ndarray) -> int:
+    differing = (prediction != reference).sum(axis=(1, 2))  # (slices,)
+    return int(differing.argmax() if differing.any() else (reference != 0).sum(axis=(1, 2)).argmax())
 
 
 def _background(files: CaseFiles, reference: Volume, index: int) -> np.ndarray:
-    """The scan's slice; plain grey where there is none on the same grid."""
-    import numpy as np
-
-    from autospine.volumes import read_image
-
+    """Return the scan's slice, plain grey where there is none on the same grid."""
     plain = np.full(reference.array.shape[1:], PLAIN)
     if files.image is None:
         return plain
@@ -120,23 +112,21 @@ def _background(files: CaseFiles, reference: Volume, index: int) -> np.ndarray:
 
 
 def _crop(prediction: np.ndarray, reference: np.ndarray, image: np.ndarray, spacing: tuple[float, float]) -> _Slice:
-    import numpy as np
-
     box = bounding_box((prediction != 0) | (reference != 0)) or tuple(slice(0, n) for n in image.shape)
-    part = []
+    sides = []
     for side, mm, size in zip(box, spacing, image.shape, strict=True):
-        room = round(MARGIN_MM / mm)
-        part.append(slice(max(side.start - room, 0), min(side.stop + room, size)))
-    where = tuple(part)
-    shown = image[where]
+        margin = round(MARGIN_MM / mm)
+        sides.append(slice(max(side.start - margin, 0), min(side.stop + margin, size)))
+    crop = tuple(sides)
+    shown = image[crop]
     low, high = np.percentile(shown, DARKEST_TO_BRIGHTEST)
     if high > low:
         shown = np.clip((shown - low) / (high - low), 0, 1)
-    return _Slice(prediction[where], reference[where], shown, spacing)
+    return _Slice(prediction[crop], reference[crop], shown, spacing)
 
 
 def _enlarged(values: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
-    """Interpolates to square pixels, as many as the page shows."""
+    """Interpolate to square pixels, as many as the page shows."""
     from scipy.ndimage import zoom
 
     tall, wide = (n * mm for n, mm in zip(values.shape, spacing, strict=True))
@@ -146,57 +136,50 @@ def _enlarged(values: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
 
 
 def _smooth_labels(mask: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
-    """Enlarges labels without steps: a pixel has the label that weighs most there."""
-    import numpy as np
-
+    """Enlarge labels without steps: a pixel has the label that weighs most there."""
     values = np.unique(mask)
     weights = np.stack([_enlarged((mask == value).astype(np.float32), spacing) for value in values])
     return values[weights.argmax(axis=0)]
 
 
 def _grey(view: _Slice) -> np.ndarray:
-    import numpy as np
-
     return np.repeat(_enlarged(view.image, view.spacing)[..., None], 3, axis=2)  # (rows, columns, 3)
 
 
 def _labelled(title: str, view: _Slice, mask: np.ndarray, anatomies: Mapping[int, Anatomy]) -> Panel:
-    import numpy as np
-
     picture, labels = _grey(view), _smooth_labels(mask, view.spacing)
     names = []
     for value in np.unique(mask[mask != 0]):
         anatomy = anatomies[int(value)]
         _paint(picture, labels == value, colour_of(anatomy))
-        part = mask == value
-        if anatomy.level is not None and part.sum() * np.prod(view.spacing) >= SMALLEST_NAMED_MM2:
-            row, column = inner_centre(part, view.spacing)
+        region = mask == value
+        if anatomy.level is not None and region.sum() * np.prod(view.spacing) >= SMALLEST_NAMED_MM2:
+            row, column = inner_centre(region, view.spacing)
             names.append((anatomy.short_name, (column + 0.5) / mask.shape[1], (row + 0.5) / mask.shape[0]))
     return Panel(title, _png(picture), tuple(names))
 
 
 def _errors(view: _Slice) -> np.ndarray:
     picture = _grey(view)
-    ours, there = (_smooth_labels(mask, view.spacing) for mask in (view.prediction, view.reference))
-    _paint(picture, (there != 0) & (ours == 0), ERRORS["missed"], 0.75)
-    _paint(picture, (there == 0) & (ours != 0), ERRORS["added"], 0.75)
-    _paint(picture, (there != 0) & (ours != 0) & (ours != there), ERRORS["other label"], 0.75)
+    predicted, annotated = (_smooth_labels(mask, view.spacing) for mask in (view.prediction, view.reference))
+    wrong_label = (annotated != 0) & (predicted != 0) & (predicted != annotated)
+    _paint(picture, (annotated != 0) & (predicted == 0), ERRORS["false negative"], 0.75)
+    _paint(picture, (annotated == 0) & (predicted != 0), ERRORS["false positive"], 0.75)
+    _paint(picture, wrong_label, ERRORS["wrong label"], 0.75)
     return picture
 
 
-def _paint(picture: np.ndarray, part: np.ndarray, colour: Colour, fill: float = FILL) -> None:
-    """Tints a part and draws its inner edge."""
-    import numpy as np
+def _paint(picture: np.ndarray, region: np.ndarray, colour: Colour, fill: float = FILL) -> None:
+    """Tint a region and draw its inner edge."""
     from scipy.ndimage import binary_erosion
 
-    edge = part & ~binary_erosion(part, iterations=2)
-    picture[part] = (1 - fill) * picture[part] + fill * np.array(colour)
+    edge = region & ~binary_erosion(region, iterations=2)
+    picture[region] = (1 - fill) * picture[region] + fill * np.array(colour)
     picture[edge] = colour
 
 
 def _png(picture: np.ndarray) -> bytes:
-    """A paletted PNG: a quarter of the bytes, and no difference to be seen."""
-    import numpy as np
+    """Return a paletted PNG: a quarter of the bytes, and no difference to be seen."""
     from PIL import Image
 
     image = Image.fromarray((np.clip(picture, 0, 1) * 255).round().astype(np.uint8))

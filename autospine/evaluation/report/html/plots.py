@@ -6,27 +6,31 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from autospine.evaluation.cohort import Evaluation
-from autospine.evaluation.report.html.agreement import Agreement
-from autospine.evaluation.report.html.levels import LevelCounts
-from autospine.evaluation.report.tables import TITLES
-from autospine.evaluation.structures import Presence
+import numpy as np
+
+from autospine.evaluation.cohort import Evaluation, LabelSummary
+from autospine.evaluation.report.html.levels import FALSE_NEGATIVE, RIGHT, WRONG_LEVEL, LevelCounts
+from autospine.evaluation.report.tables import TITLES, plural
+from autospine.evaluation.structures import LabelScore, Presence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SYSTEMS = ("#2c6fb5", "#d9772b", "#3f9152", "#8a5bb5", "#b5493f", "#5f6b7a")
-OUTCOMES = {"right": "#3f9152", "wrong level": "#e0b13a", "missed": "#b5493f"}
+METHOD_COLOURS = ("#2c6fb5", "#d9772b", "#3f9152", "#8a5bb5", "#b5493f", "#5f6b7a")
+OUTCOME_COLOURS = {RIGHT: "#3f9152", WRONG_LEVEL: "#e0b13a", FALSE_NEGATIVE: "#b5493f"}
 INK, FAINT, GRID = "#1d2430", "#5b6675", "#e6eaee"
 WIDTH = 10.0  # inches
 MOST_POINTS = 60  # of a structure; of more cases only those beyond the whiskers are drawn
 MOST_SHAPES = 1500  # of a plot; more of them become one picture
 LETTERS = 110  # that fit below a plot side by side
 UPWARDS = ("dice", "nsd")  # share an axis from 0 to 1
+LIMITS = 1.96  # standard deviations: 95 % of a normal distribution
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters: light, and found by the browser's search
     "font.family": "sans-serif",
@@ -46,7 +50,7 @@ IDS = re.compile(r' id="(?![mph][0-9a-f]{8,})[^"]*"')
 
 @contextmanager
 def _drawing(name: str, height: float) -> Iterator[tuple[Figure, list[str]]]:
-    """Gives a figure and a list for its SVG, which is there when the figure is done."""
+    """Give a figure and a list for its SVG, which is there when the figure is done."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -62,7 +66,7 @@ def _drawing(name: str, height: float) -> Iterator[tuple[Figure, list[str]]]:
 
 
 def _embedded(svg: str, name: str) -> str:
-    """Without a prologue, a fixed size, and names that two plots would share."""
+    """Return the SVG without a prologue, a fixed size, and names that two plots would share."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
@@ -70,52 +74,54 @@ def _embedded(svg: str, name: str) -> str:
     return IDS.sub("", svg).replace("<svg", f'<svg role="img" aria-label="{escape(name)}"', 1)
 
 
-def box_plots(systems: Sequence[Evaluation], metric: str) -> str:
-    """One box per structure and system: median, quartiles, whiskers to 1.5 times the quartiles' distance.
+def box_plots(methods: Sequence[Evaluation], metric: str) -> str:
+    """Draw one box per structure and method: median, quartiles, whiskers to 1.5 times the quartiles' distance.
 
     Every case is a point, or, of many, every case beyond the whiskers; what leaves the axis is counted at its end.
     """
-    rows = {(label.union, label.anatomy): label.name for system in systems for label in system.labels}
-    names = [(rows[row], row[1], row[0]) for row in sorted(rows)]
+    labels = {(label.all_levels, label.anatomy): label for method in methods for label in method.labels}
+    structures = [labels[key] for key in sorted(labels)]
     with _drawing(f"{metric} per structure", 3.0) as (figure, done):
         axes = figure.subplots()
-        values = [[_values(system, row, metric) for row in names] for system in systems]
+        values = [[_values(method, label, metric) for label in structures] for method in methods]
         top = _top(metric, values)
-        width = 0.75 / len(systems)
-        for k, (system, columns) in enumerate(zip(systems, values, strict=True)):
-            places = [place + (k - (len(systems) - 1) / 2) * width for place in range(len(names))]
-            _boxes(axes, places, columns, width, SYSTEMS[k % len(SYSTEMS)], top)
-            axes.plot([], [], "s", color=SYSTEMS[k % len(SYSTEMS)], label=system.name)
-        _name_columns(axes, [name if anatomy.level is None else anatomy.short_name for name, anatomy, _ in names])
-        axes.set_xlim(-0.6, len(names) - 0.4)
+        width = 0.75 / len(methods)
+        for k, (method, columns) in enumerate(zip(methods, values, strict=True)):
+            centres = [index + (k - (len(methods) - 1) / 2) * width for index in range(len(structures))]
+            colour = METHOD_COLOURS[k % len(METHOD_COLOURS)]
+            _boxes(axes, centres, columns, width, colour, top)
+            axes.plot([], [], "s", color=colour, label=method.name)
+        _name_columns(axes, [one.name if one.anatomy.level is None else one.anatomy.short_name for one in structures])
+        axes.set_xlim(-0.6, len(structures) - 0.4)
         axes.set_ylim(-0.02 if metric in UPWARDS else -0.02 * top, top * 1.04)
         axes.set_ylabel(TITLES[metric])
         axes.grid(axis="y")
-        if len(systems) > 1:
-            axes.legend(frameon=False, ncols=len(systems), loc="lower left", bbox_to_anchor=(0, 1))
+        if len(methods) > 1:
+            axes.legend(frameon=False, ncols=len(methods), loc="lower left", bbox_to_anchor=(0, 1))
     return done[0]
 
 
 def _name_columns(axes: Axes, names: Sequence[str]) -> None:
-    """Level where there is room, else slanting."""
+    """Write names level where there is room, else slanting."""
     if sum(len(name) + 1 for name in names) <= LETTERS:
         axes.set_xticks(range(len(names)), names)
     else:
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
 
 
-def _values(system: Evaluation, row: tuple[str, Any, bool], metric: str) -> list[tuple[float, bool]]:
-    """Figures of one structure, and whether both masks show it."""
-    found = []
-    for case in system.cases:
-        for score in case.scores:
-            if (score.anatomy, score.union) == row[1:] and score.presence is not Presence.NEITHER:
-                found.append((getattr(score, metric), score.presence is Presence.BOTH))
-    return found
+def _values(method: Evaluation, label: LabelSummary, metric: str) -> list[tuple[float, bool]]:
+    """Return the figures of one structure, and whether both masks show it."""
+    return [
+        (getattr(score, metric), score.presence is Presence.BOTH)
+        for case in method.cases
+        for score in case.scores
+        if (score.anatomy, score.all_levels) == (label.anatomy, label.all_levels)
+        and score.presence is not Presence.NEITHER
+    ]
 
 
 def _top(metric: str, values: Sequence[Sequence[Sequence[tuple[float, bool]]]]) -> float:
-    """The end of the axis: 1 for shares; for distances so far up that one in ten at most lies beyond."""
+    """Return the end of the axis: 1 for shares; for distances so far up that one in ten at most lies beyond."""
     if metric in UPWARDS:
         return 1.0
     measured = sorted(value for columns in values for column in columns for value, both in column if both)
@@ -126,18 +132,18 @@ def _top(metric: str, values: Sequence[Sequence[Sequence[tuple[float, bool]]]]) 
 
 def _boxes(
     axes: Axes,
-    places: Sequence[float],
+    centres: Sequence[float],
     columns: Sequence[Sequence[tuple[float, bool]]],
     width: float,
     colour: str,
     top: float,
 ) -> None:
-    for place, column in zip(places, columns, strict=True):
+    for centre, column in zip(centres, columns, strict=True):
         shown = [value for value, _ in column]
         if len(shown) >= 3:
             axes.boxplot(
                 [shown],
-                positions=[place],
+                positions=[centre],
                 widths=width * 0.8,
                 showfliers=False,
                 patch_artist=True,
@@ -152,38 +158,36 @@ def _boxes(
         if len(column) > MOST_POINTS:
             inside = _beyond_whiskers(inside, shown)
         if inside:
-            xs = _spread(place, len(inside), width * 0.5)
+            xs = _spread(centre, len(inside), width * 0.5)
             axes.plot(xs, inside, "o", ms=3, color=colour, alpha=0.75, mew=0)
         if outside:
-            axes.plot([place], [top * 1.015], "^", ms=6, color=colour, clip_on=False)
-            axes.annotate(str(outside), (place, top * 1.015), (0, 5), textcoords="offset points",
+            axes.plot([centre], [top * 1.015], "^", ms=6, color=colour, clip_on=False)
+            axes.annotate(str(outside), (centre, top * 1.015), (0, 5), textcoords="offset points",
                           ha="center", fontsize=8, color=colour)  # fmt: skip
 
 
 def _beyond_whiskers(values: Sequence[float], column: Sequence[float]) -> list[float]:
-    import numpy as np
-
     low, high = np.quantile(column, [0.25, 0.75])
-    reach = 1.5 * (high - low)
-    return [value for value in values if not low - reach <= value <= high + reach]
+    whisker = 1.5 * (high - low)
+    return [value for value in values if not low - whisker <= value <= high + whisker]
 
 
-def _spread(place: float, count: int, width: float) -> list[float]:
-    """Places side by side, always the same, so that points do not hide one another."""
+def _spread(centre: float, count: int, width: float) -> list[float]:
+    """Return positions side by side, always the same, so that points do not hide one another."""
     golden = 0.618033988749895
-    return [place + width * ((k * golden) % 1 - 0.5) for k in range(count)]
+    return [centre + width * ((k * golden) % 1 - 0.5) for k in range(count)]
 
 
-def level_bars(counts: Mapping[str, Sequence[LevelCounts]], system: str) -> str:
-    """What became of each instance of the reference, level by level; a panel per kind."""
+def level_bars(counts: Mapping[str, Sequence[LevelCounts]], method: str) -> str:
+    """Draw what became of each instance of the reference, level by level; a panel per kind."""
     most = max(len(levels) for levels in counts.values())
-    with _drawing(f"levels, {system}", 1.1 + 0.34 * most) as (figure, done):
+    with _drawing(f"levels, {method}", 1.1 + 0.34 * most) as (figure, done):
         panels = figure.subplots(1, len(counts), squeeze=False)[0]
         for axes, (kind, levels) in zip(panels, counts.items(), strict=True):
-            names = [each.name for each in levels]
+            names = [level.name for level in levels]
             left = [0] * len(levels)
-            for outcome, colour in OUTCOMES.items():
-                widths = [each.counts[outcome] for each in levels]
+            for outcome, colour in OUTCOME_COLOURS.items():
+                widths = [level.counts[outcome] for level in levels]
                 axes.barh(range(len(levels)), widths, left=left, color=colour, label=outcome, height=0.72)
                 left = [a + b for a, b in zip(left, widths, strict=True)]
             axes.set_yticks(range(len(levels)), names)
@@ -195,21 +199,72 @@ def level_bars(counts: Mapping[str, Sequence[LevelCounts]], system: str) -> str:
     return done[0]
 
 
-def bland_altman(agreements: Sequence[Agreement], system: str) -> str:
-    """Difference of volumes against their mean, a panel per kind, with bias and limits of agreement."""
-    with _drawing(f"volumes, {system}", 3.6) as (figure, done):
-        panels = figure.subplots(1, len(agreements), squeeze=False)[0]
-        for k, (axes, each) in enumerate(zip(panels, agreements, strict=True)):
+@dataclass(frozen=True)
+class Agreement:
+    """Volumes of one kind of structure in both masks.
+
+    Bland and Altman 1986, "Statistical methods for assessing agreement".
+
+    Attributes:
+        kind: For people.
+        means: Of prediction and reference, ml.
+        differences: Prediction minus reference, ml.
+        left_out: Structures that only one mask shows.
+    """
+
+    kind: str
+    means: tuple[float, ...]
+    differences: tuple[float, ...]
+    left_out: int
+
+    @property
+    def bias(self) -> float:
+        """Return the mean difference, ml."""
+        return mean(self.differences)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Return the bias minus and plus 1.96 standard deviations of the differences, ml."""
+        spread = LIMITS * stdev(self.differences)
+        return self.bias - spread, self.bias + spread
+
+
+def agreements(evaluation: Evaluation, most: int = 4) -> list[Agreement]:
+    """Return the `most` frequent kinds of which both masks show at least two structures, the most frequent first."""
+    by_kind: dict[str, list[LabelScore]] = {}
+    for case in evaluation.cases:
+        for score in case.scores:
+            if not score.all_levels and score.presence is not Presence.NEITHER:
+                by_kind.setdefault(plural(score.anatomy.kind), []).append(score)
+    known = [_agreement(kind, scores) for kind, scores in by_kind.items()]
+    return sorted((one for one in known if len(one.means) > 1), key=lambda one: -len(one.means))[:most]
+
+
+def _agreement(kind: str, scores: Sequence[LabelScore]) -> Agreement:
+    both = [score for score in scores if score.presence is Presence.BOTH]
+    return Agreement(
+        kind,
+        tuple((score.predicted_volume_ml + score.volume_ml) / 2 for score in both),
+        tuple(score.volume_error_ml for score in both),
+        len(scores) - len(both),
+    )
+
+
+def bland_altman(by_kind: Sequence[Agreement], method: str) -> str:
+    """Draw the difference of volumes against their mean, a panel per kind, with bias and limits of agreement."""
+    with _drawing(f"volumes, {method}", 3.6) as (figure, done):
+        panels = figure.subplots(1, len(by_kind), squeeze=False)[0]
+        for k, (axes, one) in enumerate(zip(panels, by_kind, strict=True)):
             axes.axhline(0, color="#9aa4b0", lw=0.8)
-            (points,) = axes.plot(each.means, each.differences, "o", ms=3.5, color=SYSTEMS[0], alpha=0.65, mew=0)
-            points.set_rasterized(len(each.means) > MOST_SHAPES)
-            axes.axhline(each.bias, color=SYSTEMS[1], lw=1.5)
-            for limit in each.limits:
-                axes.axhline(limit, color=SYSTEMS[1], lw=1.2, ls="--")
-            for value in (each.bias, *each.limits):
+            (points,) = axes.plot(one.means, one.differences, "o", ms=3.5, color=METHOD_COLOURS[0], alpha=0.65, mew=0)
+            points.set_rasterized(len(one.means) > MOST_SHAPES)
+            axes.axhline(one.bias, color=METHOD_COLOURS[1], lw=1.5)
+            for limit in one.limits:
+                axes.axhline(limit, color=METHOD_COLOURS[1], lw=1.2, ls="--")
+            for value in (one.bias, *one.limits):
                 axes.annotate(f"{value:+.2f}", (1, value), (-2, 3), xycoords=("axes fraction", "data"),
                               textcoords="offset points", ha="right", fontsize=8, color="#a3521a")  # fmt: skip
-            axes.set_title(f"{each.kind} (n = {len(each.means)})", fontsize=10)
+            axes.set_title(f"{one.kind} (n = {len(one.means)})", fontsize=10)
             axes.set_xlabel("mean of both volumes, ml")
             axes.margins(x=0.12, y=0.15)
             if k == 0:

@@ -9,14 +9,13 @@ import pytest
 
 from autospine.evaluation.case import evaluate_case
 from autospine.evaluation.cohort import Evaluation, complete
-from autospine.evaluation.notes import extras, heading, notes
-from autospine.evaluation.report.csv_files import STATISTICS, all_sheets
+from autospine.evaluation.methods import MethodComparison
+from autospine.evaluation.report.csv_files import STATISTICS, csv_files
 from autospine.evaluation.report.json_summary import as_dict
-from autospine.evaluation.report.tables import figure, interval_text, p_text, worst_cases
+from autospine.evaluation.report.tables import extras, figure, heading, interval_text, notes, p_text, worst_cases
 from autospine.evaluation.report.text import WIDTH, as_markdown, as_text
 from autospine.evaluation.statistics import Interval
 from autospine.evaluation.structures import METRICS
-from autospine.evaluation.study import MethodComparison
 from autospine.labels.schemes import SCHEMES
 
 SPIDER = SCHEMES["spider"]
@@ -37,8 +36,8 @@ def evaluation(count: int = 4, name: str = "unet") -> Evaluation:
                 f"{k // 2}_t{k % 2 + 1}", None if last else prediction, reference, (4, 1, 1), (SPIDER, SPIDER)
             )
         )
-    completed, one_sided = complete(cases)
-    return Evaluation(completed, "spider", "spider", one_sided, name=name)
+    completed, unmatched_labels = complete(cases)
+    return Evaluation(completed, "spider", "spider", unmatched_labels, name=name)
 
 
 def test_figures_have_the_digits_of_their_unit() -> None:
@@ -63,15 +62,15 @@ def test_intervals_are_over_patients_and_means_over_cases() -> None:
 
 def test_a_missing_prediction_counts_in_every_metric_and_is_listed() -> None:
     found = evaluation()
-    far = math.dist((0, 0, 0), (3 * 4, 16, 8))
+    penalty_distance_mm = math.dist((0, 0, 0), (3 * 4, 16, 8))
     worst = worst_cases(found, 1)[0]
     assert worst.id == "1_t2" and worst.missing
-    for metric in ("dice", "iou", "f1", "precision", "recall", "nsd", "nsd_reference"):
+    for metric in ("dice", "iou", "f1", "precision", "recall", "nsd", "reference_surface_recall"):
         assert worst.mean(metric) == 0
     for metric in ("asd_mm", "asd_prediction_mm", "asd_reference_mm", "hd_mm", "hd95_mm"):
-        assert worst.mean(metric) == pytest.approx(far)
+        assert worst.mean(metric) == pytest.approx(penalty_distance_mm)
     assert worst.mean("volume_error_share") == -1 and worst.mean("predicted_volume_ml") == 0
-    assert worst.instances[0].missed == 2
+    assert worst.instances[0].false_negatives == 2
     assert "No prediction (scored 0): 1_t2" in as_text(MethodComparison((found,)))
     assert found.instances[0].references == 8
 
@@ -90,7 +89,7 @@ def test_text_fits_a_terminal() -> None:
 def test_markdown_has_every_table() -> None:
     page = as_markdown(MethodComparison((evaluation(), evaluation(name="other"))))
     for title in (
-        "Systems",
+        "Methods",
         "Paired tests",
         "Structures (unet)",
         "Instances and levels (other)",
@@ -102,24 +101,24 @@ def test_markdown_has_every_table() -> None:
 
 def test_sheets_hold_what_the_evaluation_holds() -> None:
     found = evaluation()
-    sheets = all_sheets(MethodComparison((found,)))
+    sheets = csv_files(MethodComparison((found,)))
     assert set(sheets) == {"cases.csv", "labels.csv", "instances.csv"}
     labels = list(csv.DictReader(sheets["labels.csv"].splitlines()))
     assert {f"{metric}_{statistic}" for metric in METRICS for statistic in STATISTICS} < set(labels[0])
     assert float(labels[0]["dice_mean"]) == pytest.approx(found.labels[0].means["dice"], abs=1e-5)
     assert labels[0]["dice_n"] == "4" and labels[0]["log_loss_n"] == "0" and labels[0]["log_loss_mean"] == ""
     instances = list(csv.DictReader(sheets["instances.csv"].splitlines()))
-    assert [row["status"] for row in instances if row["case"] == "1_t2"] == ["missed", "missed"]
+    assert [row["status"] for row in instances if row["case"] == "1_t2"] == ["false negative", "false negative"]
     assert {row["level_right"] for row in instances if row["case"] == "0_t1"} == {"yes"}
 
 
-def test_a_case_that_one_system_lacks_is_left_out_of_the_tests_and_named() -> None:
+def test_a_case_that_one_method_lacks_is_left_out_of_the_tests_and_named() -> None:
     whole, part = evaluation(6), evaluation(6, "other")
-    study = MethodComparison((whole, replace(part, cases=part.cases[:4])))
-    assert study.common == tuple(case.id for case in part.cases[:4])
-    assert {test.patients for test in study.tests} == {2}
-    assert "Not in the comparison, since a system could not be scored there: 2_t1, 2_t2." in " ".join(
-        as_text(study).split()
+    comparison = MethodComparison((whole, replace(part, cases=part.cases[:4])))
+    assert comparison.common == tuple(case.id for case in part.cases[:4])
+    assert {test.patients for test in comparison.tests} == {2}
+    assert "Not in the comparison, since a method could not be scored there: 2_t1, 2_t2." in " ".join(
+        as_text(comparison).split()
     )
 
 
@@ -139,14 +138,14 @@ def test_masks_without_any_structure_have_no_figures() -> None:
 
 
 def test_columns_that_do_not_fit_stand_below() -> None:
-    study = MethodComparison((evaluation(name="unet"), evaluation(name="gan")))
-    wide, narrow = as_text(study), as_text(study, 60)
+    comparison = MethodComparison((evaluation(name="unet"), evaluation(name="gan")))
+    wide, narrow = as_text(comparison), as_text(comparison, 60)
     assert max(map(len, narrow.splitlines())) <= 60 < max(map(len, wide.splitlines()))
     words = [cell for line in wide.splitlines() if line.startswith("Dice: unet") for cell in line.split()]
     found = [cell for line in narrow.splitlines() if line.startswith("Dice: unet") for cell in line.split()]
     assert words and set(words) == set(found)
-    assert as_text(study, 10_000) == wide
-    assert as_text(study, 1).count("\n") > narrow.count("\n")  # a column is never given up
+    assert as_text(comparison, 10_000) == wide
+    assert as_text(comparison, 1).count("\n") > narrow.count("\n")  # a column is never given up
 
 
 def test_a_note_says_which_test_it_is_about() -> None:

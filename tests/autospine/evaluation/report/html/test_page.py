@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autospine.evaluation.report.html.agreement import agreements
-from autospine.evaluation.report.html.levels import faults, level_counts
+from autospine.evaluation.methods import MethodComparison
+from autospine.evaluation.report.html.levels import errors, level_counts
 from autospine.evaluation.report.html.page import as_page
 from autospine.evaluation.report.html.pictures import draw_case
-from autospine.evaluation.report.html.plots import bland_altman, box_plots, level_bars
+from autospine.evaluation.report.html.plots import agreements, bland_altman, box_plots, level_bars
 from autospine.evaluation.report.tables import tables
-from autospine.evaluation.run import Settings, score_systems
-from autospine.evaluation.study import MethodComparison
+from autospine.evaluation.run import EvaluationSettings, score_methods
 
 IDS = ("1_t1", "1_t2", "2_t2", "3_t2", "4_t2")
 VOID = {"meta", "img", "br", "path", "use", "rect", "polygon"}
@@ -55,13 +54,13 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> MethodComparison:
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> MethodComparison:
     return make(tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
-def page(study: MethodComparison) -> str:
-    return as_page(study)
+def page(comparison: MethodComparison) -> str:
+    return as_page(comparison)
 
 
 def make(root: Path, images: bool = True, against: bool = True) -> MethodComparison:
@@ -83,8 +82,8 @@ def make(root: Path, images: bool = True, against: bool = True) -> MethodCompari
         if prediction is not None:
             write_array(root / "first <&>" / f"{id_}.mha", prediction.astype(np.uint8))
         write_array(root / "second" / f"{id_}.mha", mask)
-    systems = [root / "first <&>", *([root / "second"] if against else [])]
-    return score_systems(systems, root / "data", Settings(spider=against))
+    methods = [root / "first <&>", *([root / "second"] if against else [])]
+    return score_methods(methods, root / "data", EvaluationSettings(spider=against))
 
 
 def test_the_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
@@ -96,33 +95,33 @@ def test_the_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
     assert "@import" not in page and "url(http" not in page
 
 
-def test_the_page_holds_every_table_and_says_what_is_missing(study: MethodComparison, page: str) -> None:
-    for table in tables(study):
+def test_the_page_holds_every_table_and_says_what_is_missing(comparison: MethodComparison, page: str) -> None:
+    for table in tables(comparison):
         for row in table.rows:
             for cell in row:
                 assert (
-                    cell.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#x27;") in page
+                    cell.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#39;") in page
                 )
     assert "first <&>" not in page and "first &lt;&amp;&gt;" in page
     assert "No prediction (first" in page and "For research, not a medical device." in page
-    assert "all vertebrae are numbered 1 level too high" in page and "L4: missed" in page
+    assert "all vertebrae are numbered 1 level too high" in page and "L4: false negative" in page
 
 
-def test_the_same_study_gives_the_same_page(study: MethodComparison, page: str) -> None:
-    assert as_page(MethodComparison(study.systems)) == page
+def test_the_same_study_gives_the_same_page(comparison: MethodComparison, page: str) -> None:
+    assert as_page(MethodComparison(comparison.methods)) == page
 
 
 def test_without_scans_the_masks_are_drawn_alone(tmp_path: Path) -> None:
-    study = make(tmp_path, images=False, against=False)
-    where, panels = draw_case(study.first.files["1_t2"])
+    comparison = make(tmp_path, images=False, against=False)
+    where, panels = draw_case(comparison.first.files["1_t2"])
     assert re.fullmatch(r"slice \d of 6", where)
     assert [panel.title for panel in panels] == ["reference", "prediction", "differences"]
     picture = Image.open(io.BytesIO(panels[0].png)).convert("RGB")
     assert picture.getpixel((2, 2)) == (36, 36, 36)
 
 
-def test_pictures_show_levels_and_errors(study: MethodComparison) -> None:
-    _, (reference, prediction, differences) = draw_case(study.first.files["2_t2"])
+def test_pictures_show_levels_and_errors(comparison: MethodComparison) -> None:
+    _, (reference, prediction, differences) = draw_case(comparison.first.files["2_t2"])
     assert {name for name, _, _ in reference.names} == {"L5", "L4", "L3", "L2"}
     assert {name for name, _, _ in prediction.names} == {"L4", "L3", "L2", "L1"}
     assert all(0 < x < 1 and 0 < y < 1 for _, x, y in reference.names)
@@ -133,31 +132,31 @@ def test_pictures_show_levels_and_errors(study: MethodComparison) -> None:
 
 
 def test_a_file_that_is_gone_gives_no_picture(tmp_path: Path) -> None:
-    study = make(tmp_path, against=False)
-    study.first.files["1_t1"].reference.unlink()
-    assert draw_case(study.first.files["1_t1"]) == ("", [])
+    comparison = make(tmp_path, against=False)
+    comparison.first.files["1_t1"].reference.unlink()
+    assert draw_case(comparison.first.files["1_t1"]) == ("", [])
 
 
-def test_levels_are_counted(study: MethodComparison) -> None:
-    counts = level_counts(study.first)
+def test_levels_are_counted(comparison: MethodComparison) -> None:
+    counts = level_counts(comparison.first)
     assert list(counts) == ["vertebrae"]
     assert [each.name for each in counts["vertebrae"]] == ["L5", "L4", "L3", "L2"]
-    assert [each.counts["missed"] for each in counts["vertebrae"]] == [1, 2, 1, 1]
+    assert [each.counts["false negative"] for each in counts["vertebrae"]] == [1, 2, 1, 1]
     assert all(each.counts["wrong level"] == 1 for each in counts["vertebrae"])
     assert sum(sum(each.counts.values()) for each in counts["vertebrae"]) == 4 * len(IDS)
 
 
-def test_faults_in_words(study: MethodComparison) -> None:
-    lines = {case.id: list(faults(case)) for case in study.first.cases}
+def test_faults_in_words(comparison: MethodComparison) -> None:
+    lines = {case.id: list(errors(case)) for case in comparison.first.cases}
     assert lines["1_t1"] == lines["1_t2"] == []
-    assert lines["3_t2"] == ["L4: missed"]
-    assert lines["4_t2"] == ["L5: missed", "L4: missed", "L3: missed", "L2: missed"]
+    assert lines["3_t2"] == ["L4: false negative"]
+    assert lines["4_t2"] == ["L5: false negative", "L4: false negative", "L3: false negative", "L2: false negative"]
 
 
-def test_agreement_of_volumes(study: MethodComparison) -> None:
-    found = agreements(study.first)
+def test_agreement_of_volumes(comparison: MethodComparison) -> None:
+    found = agreements(comparison.first)
     assert [each.kind for each in found] == ["vertebrae"]
-    scores = [score for case in study.first.cases for score in case.scores if not score.union]
+    scores = [score for case in comparison.first.cases for score in case.scores if not score.all_levels]
     both = [score.volume_error_ml for score in scores if score.presence.value == "both"]
     assert found[0].bias == pytest.approx(mean(both))
     assert found[0].limits[1] == pytest.approx(mean(both) + 1.96 * stdev(both))
@@ -168,14 +167,14 @@ def test_agreement_of_volumes(study: MethodComparison) -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda study: box_plots(study.systems, "dice"),
-        lambda study: box_plots(study.systems[:1], "asd_mm"),
-        lambda study: level_bars(level_counts(study.first), "a <b>"),
-        lambda study: bland_altman(agreements(study.first), "a <b>"),
+        lambda comparison: box_plots(comparison.methods, "dice"),
+        lambda comparison: box_plots(comparison.methods[:1], "asd_mm"),
+        lambda comparison: level_bars(level_counts(comparison.first), "a <b>"),
+        lambda comparison: bland_altman(agreements(comparison.first), "a <b>"),
     ],
 )
-def test_plots_are_plain_svg(study: MethodComparison, draw: Callable[[MethodComparison], str]) -> None:
-    svg = draw(study)
+def test_plots_are_plain_svg(comparison: MethodComparison, draw: Callable[[MethodComparison], str]) -> None:
+    svg = draw(comparison)
     assert svg.startswith("<svg") and svg.rstrip().endswith("</svg>")
     assert "viewBox" in svg and not re.search(r"<svg[^>]* (width|height)=", svg)
-    assert "<text" in svg and "<dc:date>" not in svg and svg == draw(study)
+    assert "<text" in svg and "<dc:date>" not in svg and svg == draw(comparison)

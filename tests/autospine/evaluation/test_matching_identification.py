@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospine.evaluation.identification import common_shift, identified
+from autospine.evaluation.matching import common_shift, identified
 from autospine.labels.anatomy import Anatomy, Kind
 
 LEVELS = st.lists(st.integers(1, 9), unique=True, max_size=5)

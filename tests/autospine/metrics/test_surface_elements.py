@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autospine.metrics.cells import SurfaceElements, shells
+from autospine.metrics.surface_elements import SurfaceElements, shells
 
 STEPS = st.sampled_from([0.5, 0.7, 1.0, 2.5, 4.0])
 SPACINGS = st.one_of(st.tuples(STEPS), st.tuples(STEPS, STEPS), st.tuples(STEPS, STEPS, STEPS))

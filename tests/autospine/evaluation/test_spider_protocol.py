@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from autospine.evaluation.differences import differences
-from autospine.evaluation.protocol import QUANTITIES, score_challenge, side_by_side
+from autospine.evaluation.methods import MethodComparison
+from autospine.evaluation.report.spider import QUANTITIES, differences, side_by_side
 from autospine.evaluation.report.text import as_text
-from autospine.evaluation.run import Settings, score_systems
-from autospine.evaluation.spider import FIELDS, KEYS
-from autospine.evaluation.study import MethodComparison
+from autospine.evaluation.run import EvaluationSettings, score_methods
+from autospine.evaluation.spider import FIELDS, SCRIPT_NAMES, score_challenge
 from autospine.labels.conversion import conversion
 from autospine.labels.schemes import SCHEMES
 from autospine.volumes import read_mask
@@ -26,46 +25,46 @@ AGGREGATE = json.loads((GOLDEN / "expected_aggregate.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def study() -> MethodComparison:
-    return score_systems([GOLDEN / "prediction"], GOLDEN / "reference", Settings(spider=True))
+def comparison() -> MethodComparison:
+    return score_methods([GOLDEN / "prediction"], GOLDEN / "reference", EvaluationSettings(spider=True))
 
 
-def official(study: MethodComparison, id_: str) -> object:
-    return next(case for case in study.first.official if case.id == id_)
+def challenge(comparison: MethodComparison, id_: str) -> object:
+    return next(case for case in comparison.first.challenge if case.id == id_)
 
 
-def test_every_case_through_the_folders(study: MethodComparison) -> None:
-    for case in study.first.official:
+def test_every_case_through_the_folders(comparison: MethodComparison) -> None:
+    for case in comparison.first.challenge:
         figures = EXPECTED[case.id]
         if "raises" in figures:
             assert case.score is None and "SPIDER's script divides by their number" in case.problem
             continue
-        for field, key in KEYS.items():
+        for field, key in SCRIPT_NAMES.items():
             value = getattr(case.score, field)
             assert isnan(value) if figures[key] is None else abs(value - figures[key]) <= 1e-12
 
 
-def test_official_means_are_those_of_the_script(study: MethodComparison) -> None:
-    rows = side_by_side(study.first.official, study.first.cases)
+def test_challenge_means_are_those_of_the_script(comparison: MethodComparison) -> None:
+    rows = side_by_side(comparison.first.challenge, comparison.first.cases)
     assert tuple(row.quantity.field for row in rows) == FIELDS
     for row in rows:
-        expected = AGGREGATE[KEYS[row.quantity.field]]
-        assert row.official.mean == pytest.approx(expected["mean"], abs=1e-12)
-        assert row.official.deviation == pytest.approx(expected["std"], abs=1e-12)
+        expected = AGGREGATE[SCRIPT_NAMES[row.quantity.field]]
+        assert row.challenge.mean == pytest.approx(expected["mean"], abs=1e-12)
+        assert row.challenge.deviation == pytest.approx(expected["std"], abs=1e-12)
 
 
-def test_corrected_figures_punish_what_the_script_forgives(study: MethodComparison) -> None:
-    cases = {case.id: case for case in study.first.cases}
+def test_autospine_figures_punish_what_the_script_forgives(comparison: MethodComparison) -> None:
+    cases = {case.id: case for case in comparison.first.cases}
     dice = {q.field: q for q in QUANTITIES}["dice_vertebrae"]
     for id_, lower in (("permuted_0", True), ("false_positive_0", True), ("identical_0", False)):
-        own = side_by_side([official(study, id_)], [cases[id_]])  # type: ignore[list-item]
+        own = side_by_side([challenge(comparison, id_)], [cases[id_]])  # type: ignore[list-item]
         row = next(row for row in own if row.quantity is dice)
-        assert (row.corrected.mean < row.official.mean) is lower
-    assert {case.id for case in study.first.cases} == set(EXPECTED) - {"label_200"}
+        assert (row.autospine.mean < row.challenge.mean) is lower
+    assert {case.id for case in comparison.first.cases} == set(EXPECTED) - {"label_200"}
 
 
-def test_one_line_per_difference_that_mattered(study: MethodComparison) -> None:
-    lines = "\n".join(differences(study.first.official))
+def test_one_line_per_difference_that_mattered(comparison: MethodComparison) -> None:
+    lines = "\n".join(differences(comparison.first.challenge))
     for words in (
         "matched by overlap to a label of another number",
         "predicted labels with no counterpart (false positives) cost nothing there",
@@ -81,8 +80,8 @@ def test_one_line_per_difference_that_mattered(study: MethodComparison) -> None:
         assert words in lines, words
 
 
-def test_false_positives_are_counted(study: MethodComparison) -> None:
-    cases = [case for case in study.first.official if case.id.startswith("false_positive")]
+def test_false_positives_are_counted(comparison: MethodComparison) -> None:
+    cases = [case for case in comparison.first.challenge if case.id.startswith("false_positive")]
     first = differences(cases)[0]
     assert first == "3 predicted labels with no counterpart (false positives) cost nothing there (3 cases)"
 
@@ -94,11 +93,11 @@ def test_nothing_to_say_about_perfect_masks() -> None:
     assert differences([score_challenge("1", same, same)]) == ()
 
 
-def test_both_columns_are_printed(study: MethodComparison) -> None:
-    text = " ".join(as_text(study).split())
-    assert "official" in text and "corrected" in text
+def test_both_columns_are_printed(comparison: MethodComparison) -> None:
+    text = " ".join(as_text(comparison).split())
+    assert "challenge" in text and "AutoSpine" in text
     assert "label_200.mha: lies on another grid than" in text
-    assert "Not scored by SPIDER's rules, only by ours" in text
+    assert "Not scored by SPIDER's rules, only by AutoSpine's" in text
 
 
 def pair(folder: Path) -> tuple[Path, Path]:
@@ -108,7 +107,7 @@ def pair(folder: Path) -> tuple[Path, Path]:
     return folder / "prediction" / "1_t2.mha", folder / "reference" / "1_t2.mha"
 
 
-def official_fault(prediction: Path | None, reference: Path) -> str:
+def problem_of(prediction: Path | None, reference: Path) -> str:
     ours = None if prediction is None else read_mask(prediction)
     return score_challenge("1_t2", ours, read_mask(reference)).problem
 
@@ -117,9 +116,9 @@ def test_float_masks_and_other_shapes_are_errors_there(tmp_path: Path) -> None:
     prediction, reference = pair(tmp_path)
     image = sitk.ReadImage(str(prediction))
     sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32), str(prediction))
-    assert "1_t2.mha: holds floats" in official_fault(prediction, reference)
+    assert "1_t2.mha: holds floats" in problem_of(prediction, reference)
     sitk.WriteImage(image[1:], str(prediction))
-    problem = official_fault(prediction, reference)
+    problem = problem_of(prediction, reference)
     assert "has 39 x 72 x 10 voxels" in problem and "1_t2.mha has 40 x 72 x 10" in problem
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autospine.core.errors import UserError
 from autospine.dataset.metadata import read_overview
-from autospine.evaluation.strata import strata
+from autospine.evaluation.cohort import strata
 from tests.paths import SHARED
 
 OVERVIEW = SHARED / "data" / "spider" / "overview.csv"

@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 
 from autospine.core.errors import UserError
+from autospine.evaluation.methods import by_patient, compare_methods, method_names
 from autospine.evaluation.statistics import holm
-from autospine.evaluation.systems import by_patient, compare_systems, system_names
 
 
 def test_names_tell_folders_apart() -> None:
-    assert system_names(["runs/unet", "runs/gan/"]) == ("unet", "gan")
-    assert system_names([Path("a/m/fold_0"), "b/m/fold_0"]) == ("a/m/fold_0", "b/m/fold_0")
-    assert system_names([]) == ()
+    assert method_names(["runs/unet", "runs/gan/"]) == ("unet", "gan")
+    assert method_names([Path("a/m/fold_0"), "b/m/fold_0"]) == ("a/m/fold_0", "b/m/fold_0")
+    assert method_names([]) == ()
 
 
 def test_a_folder_given_twice_is_a_user_error() -> None:
     with pytest.raises(UserError, match="runs/unet: is given twice; compare different folders"):
-        system_names(["runs/unet", "runs/../runs/unet"])
+        method_names(["runs/unet", "runs/../runs/unet"])
 
 
 def test_cases_of_a_patient_stand_together() -> None:
@@ -27,25 +27,25 @@ def test_cases_of_a_patient_stand_together() -> None:
 
 
 def test_every_metric_and_pair_is_corrected_together() -> None:
-    systems = {
+    methods = {
         name: {
             metric: {f"{k}_t2": (k * step) % 7 + gain * k for k in range(9)}
             for metric, step in (("dice", 3), ("asd_mm", 5))
         }
         for name, gain in (("a", 0.0), ("b", 0.1), ("c", 0.7))
     }
-    tests = compare_systems(systems)
+    tests = compare_methods(methods)
     assert [test.metric for test in tests] == ["dice"] * 3 + ["asd_mm"] * 3
     assert [test.t_p_holm for test in tests] == holm([test.t_p for test in tests])
     assert {test.patients for test in tests} == {9}
-    grouped = compare_systems(systems, {f"{k}_t2": str(k % 2) for k in range(9)})
+    grouped = compare_methods(methods, {f"{k}_t2": str(k % 2) for k in range(9)})
     assert {test.patients for test in grouped} == {2}
 
 
 def test_what_cannot_be_compared_is_a_user_error() -> None:
-    with pytest.raises(UserError, match="b: has no dice; score every system"):
-        compare_systems({"a": {"dice": {"1": 1.0}}, "b": {}})
-    with pytest.raises(UserError, match="has one system"):
-        compare_systems({"a": {"dice": {"1": 1.0}}})
-    with pytest.raises(UserError, match="has no system"):
-        compare_systems({})
+    with pytest.raises(UserError, match="b: has no dice; score every method"):
+        compare_methods({"a": {"dice": {"1": 1.0}}, "b": {}})
+    with pytest.raises(UserError, match="has one method"):
+        compare_methods({"a": {"dice": {"1": 1.0}}})
+    with pytest.raises(UserError, match="has no method"):
+        compare_methods({})

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autospine.evaluation.comparison import compare
+from autospine.evaluation.structures import common_labels
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import generalisations
 from autospine.labels.schemes import SCHEMES, LabelScheme
@@ -14,7 +14,7 @@ NAMES = st.sampled_from(sorted(SCHEMES))
 
 
 def keys(prediction: str, reference: str) -> list[str]:
-    return [row.key for row in compare(SCHEMES[prediction], SCHEMES[reference]).rows]
+    return [row.key for row in common_labels(SCHEMES[prediction], SCHEMES[reference]).rows]
 
 
 def test_the_finest_common_anatomies() -> None:
@@ -33,27 +33,27 @@ def test_the_finest_common_anatomies() -> None:
         ("axial4", "axial4", ()),
     ],
 )
-def test_unions_only_where_levels_have_rows(prediction: str, reference: str, groups: tuple[int, ...]) -> None:
-    assert compare(SCHEMES[prediction], SCHEMES[reference]).groups == groups
+def test_all_levels_only_where_levels_have_rows(prediction: str, reference: str, groups: tuple[int, ...]) -> None:
+    assert common_labels(SCHEMES[prediction], SCHEMES[reference]).groups == groups
 
 
 @given(NAMES, NAMES)
 def test_both_sides_reach_every_row_by_generalisation(prediction: str, reference: str) -> None:
-    comparison = compare(SCHEMES[prediction], SCHEMES[reference])
-    for side in (comparison.prediction, comparison.reference):
+    common = common_labels(SCHEMES[prediction], SCHEMES[reference])
+    for side in (common.prediction, common.reference):
         reached = set()
         for value, anatomy in side.source.anatomies.items():
             row = side.table[value]
             if row:
-                reached.add(comparison.rows[row - 1])
-                assert comparison.rows[row - 1] in generalisations(anatomy)
+                reached.add(common.rows[row - 1])
+                assert common.rows[row - 1] in generalisations(anatomy)
             else:
                 assert anatomy in side.lost
-        assert reached == set(comparison.rows)
+        assert reached == set(common.rows)
 
 
 def test_unlabelled_voxels_are_told_apart() -> None:
     part = LabelScheme("part", {1: Anatomy(Kind.VERTEBRA, 1)}, ignore_label=255)
-    comparison = compare(SCHEMES["spider"], part)
-    assert comparison.reference.apply(np.array([0, 1, 255])).tolist() == [0, 1, 2]
-    assert comparison.reference.target.ignore_label == 2
+    common = common_labels(SCHEMES["spider"], part)
+    assert common.reference.apply(np.array([0, 1, 255])).tolist() == [0, 1, 2]
+    assert common.reference.target.ignore_label == 2
