@@ -20,8 +20,7 @@ from autospine.evaluation.probabilities import read_probabilities
 from autospine.evaluation.spider import SPIDER, ChallengeCase, score_challenge
 from autospine.evaluation.structures import TOLERANCE_MM, common_labels
 from autospine.labels.conversion import infer_scheme, present_labels
-from autospine.labels.schemes import SCHEMES
-from autospine.labels.schemes import LabelScheme
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.volumes import Volume, read_mask
 from autospine.volumes.folders import volume_id
 

@@ -18,8 +18,7 @@ from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.json_summary import SCHEMA
 from autospine.evaluation.report.text import as_text, save
 from autospine.evaluation.run import EvaluationSettings, score_methods
-from autospine.labels.schemes import SCHEMES
-from autospine.labels.schemes import LabelScheme
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.metrics.surface import diagonal
 from tests.paths import SHARED
 
