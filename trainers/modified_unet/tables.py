@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from math import nan
 from pathlib import Path
 
 import numpy as np
 
 from autospine import volumes
 from autospine.core.files import write_text
-from autospine.core.tables import NAN, Table, csv_text, markdown_page, mean_text
+from autospine.core.tables import Table, csv_text, markdown_page, mean_text
 from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.predict import output_scheme
@@ -129,7 +130,7 @@ class SliceScorer:
     def score(self, label: int) -> ClassScore:
         """Score one class over all slices so far."""
         counts, contours = self.counts[label], self.contours[label]
-        asd, nsd = NAN, NAN
+        asd, nsd = nan, nan
         if contours:
             pooled = _pooled(contours)
             asd = _mean_distance(pooled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from autospine import volumes
 from autospine.core.files import write_text
-from autospine.core.tables import NAN, Table, csv_text, markdown_page, mean_text
+from autospine.core.tables import Table, csv_text, markdown_page, mean_text
 from autospine.core.workspace import WorkFolder
 from autospine.inference.predict import output_scheme
 from autospine.inference.run import mask_suffix
@@ -173,8 +174,8 @@ def summarise(scores: Iterable[AxialScore], label: int) -> AxialSummary:
     return AxialSummary(
         slices=len(chosen),
         unmatched=sum(not score.both for score in chosen),
-        means={metric: mean(of_metric) if of_metric else NAN for metric, of_metric in values.items()},
-        deviations={metric: stdev(of_metric) if len(of_metric) > 1 else NAN for metric, of_metric in values.items()},
+        means={metric: mean(of_metric) if of_metric else nan for metric, of_metric in values.items()},
+        deviations={metric: stdev(of_metric) if len(of_metric) > 1 else nan for metric, of_metric in values.items()},
     )
 
 
