@@ -1,4 +1,4 @@
-"""What one case looks like: read once, verified, measured."""
+"""The fingerprint of one case: read once, verified, measured."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.dataset import verify
 from autospine.dataset.cases import Case
-from autospine.fingerprint.slice_filter import ClassWeights, class_weights, counts_of_figures, filter_slices
+from autospine.fingerprint.slice_filter import ClassWeights, class_weights, counts_of_statistics, filter_slices
 from autospine.fingerprint.statistics import (
     IntensityStatistics,
-    LabelFigures,
+    LabelStatistics,
     checksum,
     clipped_share,
     intensity_statistics,
-    label_figures,
+    label_statistics,
 )
 from autospine.labels.conversion import infer_scheme
 from autospine.labels.schemes import LabelScheme
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaseFingerprint:
-    """Figures of one case. Arrays are canonical: slices, rows, columns.
+    """Statistics of one case. Arrays are canonical: slices, rows, columns.
 
     Attributes:
         id: The case.
@@ -52,7 +52,7 @@ class CaseFingerprint:
         checksum: 16 hexadecimal digits of the image's voxels, then 16 of the mask's.
         mask_checksum: The latter alone; None without a mask.
         class_weights: Of semantic4's classes on the sagittal slices, before and after the slice filter; None without a
-            mask, and in files of before there was a filter.
+            mask.
     """
 
     id: str
@@ -78,12 +78,12 @@ class CaseFingerprint:
 
     @property
     def image_checksum(self) -> str:
-        """The image's part of the checksum."""
+        """Return the image's part of the checksum."""
         return self.checksum[:16]
 
 
 def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFingerprint:
-    """Reads, verifies and measures one case.
+    """Read, verify and measure one case.
 
     Args:
         case: Its files; the mask may be missing.
@@ -98,31 +98,31 @@ def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFinge
     images = [read_image(path) for path in case.images]
     mask = read_mask(case.mask) if case.mask is not None else None
     verify.check_grids(case, [image.geometry for image in images], mask.geometry if mask else None)
-    found = _measure(case, images, mask, scheme)
-    problems = verify.case_problems(case, found.voxels, scheme)
+    measured = _measure(case, images, mask, scheme)
+    problems = verify.case_problems(case, measured.voxels, scheme)
     for path, image in zip(case.images, images, strict=True):
         problems += verify.intensity_problems(path, float(image.array.min()), float(image.array.max()))
     if problems:
         raise problems[0]
-    return found
+    return measured
 
 
 def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: LabelScheme | None) -> CaseFingerprint:
     first, ignore_label, weights = images[0], scheme.ignore_label if scheme else None, None
     intensity = intensity_statistics(first.array)
-    figures: Mapping[int, LabelFigures] = {}
+    labels: Mapping[int, LabelStatistics] = {}
     foreground, voxels, mask_sum = None, {}, None
     if mask is not None:
         if int(mask.array.min()) < 0:
             raise UserError(str(case.mask), f"holds the label {int(mask.array.min())}", "use labels from 0 up")
-        figures = label_figures(mask.array)
+        labels = label_statistics(mask.array)
         foreground = _foreground(first.array, mask.array, ignore_label)
-        voxels = {0: mask.array.size - sum(one.voxels for one in figures.values())}
-        voxels.update((label, one.voxels) for label, one in figures.items())
+        voxels = {0: mask.array.size - sum(label.voxels for label in labels.values())}
+        voxels.update((value, label.voxels) for value, label in labels.items())
         mask_sum = checksum(mask.array)
-        counts = counts_of_figures(figures, mask.array.shape, scheme or infer_scheme(figures))
+        counts = counts_of_statistics(labels, mask.array.shape, scheme or infer_scheme(labels))
         weights = class_weights(filter_slices(counts))
-    placed = {label: one for label, one in figures.items() if label != ignore_label}
+    annotated = {value: label for value, label in labels.items() if value != ignore_label}
     spacing = first.spacing
     return CaseFingerprint(
         id=case.id,
@@ -139,9 +139,9 @@ def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: Labe
         intensity=intensity,
         foreground=foreground,
         voxels=voxels,
-        slices={label: one.slices for label, one in placed.items()},
-        centroids={label: one.centroid for label, one in placed.items()},
-        boxes={label: one.box for label, one in placed.items()},
+        slices={value: label.slices for value, label in annotated.items()},
+        centroids={value: label.centroid for value, label in annotated.items()},
+        boxes={value: label.box for value, label in annotated.items()},
         checksum=checksum(*(image.array for image in images)) + (mask_sum or ""),
         mask_checksum=mask_sum,
         class_weights=weights,

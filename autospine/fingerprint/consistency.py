@@ -17,7 +17,7 @@ NEARLY = 0.02  # schemes whose agreement differs by less are both suggested
 
 
 def annotation_problems(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> list[UserError]:
-    """Masks without any label at all, and labels whose places contradict their scheme."""
+    """Find masks without any label at all, and labels whose positions contradict their scheme."""
     if not any(case.centroids for case in cases):
         return [UserError("masks", "hold no label in any case", "check that they are the right files")]
     problem = contradiction(cases, scheme)
@@ -29,7 +29,7 @@ def annotation_problems(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -
 
 
 def contradiction(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> str | None:
-    """What in the labels' places says that they follow another scheme, or None.
+    """Say what in the labels' positions contradicts their scheme, or None.
 
     The heights of all levelled labels, discs between vertebrae included, must rise with their levels;
     neighbouring levels of one kind must not cover the same rows.
@@ -56,10 +56,9 @@ def _neighbour_overlaps(case: CaseFingerprint, scheme: LabelScheme, ranks: Mappi
 
 
 def fitting_schemes(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> list[str]:
-    """Built-in schemes that hold every label and agree with the labels' places, best first.
+    """Name the built-in schemes that agree best with the labels' positions, at most three.
 
-    Of those, the ones that agree best; schemes that leave fewest labels without a height come first. At
-    most three.
+    Schemes that leave fewest labels without a height come first.
     """
     values = {value for case in cases for value in case.centroids}
     fitting = []

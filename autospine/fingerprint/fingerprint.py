@@ -1,9 +1,8 @@
-"""The fingerprint of a data set: what planning needs to know about it."""
+"""The fingerprint of a data set: what planning needs to know of it."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,11 +13,12 @@ import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
+from autospine.core.machine import workers_for
 from autospine.core.parallel import run_cases
 from autospine.core.serial import check_version, from_plain, to_plain
-from autospine.dataset import verify
 from autospine.dataset.cases import Case, Dataset
 from autospine.dataset.metadata import TRAINING
+from autospine.dataset.verify import case_problems, identity_problems, raise_together
 from autospine.fingerprint.case import CaseFingerprint, fingerprint_case
 from autospine.fingerprint.consistency import annotation_problems
 from autospine.fingerprint.label_order import OrderedLabels, find_ordered_labels
@@ -30,15 +30,14 @@ from autospine.labels.schemes import LabelScheme
 log = logging.getLogger(__name__)
 
 VERSION = 2  # 2: ordered_labels
-MEASURED = 2  # raised when more is measured: cached figures of before are made again
-PERCENTILES = (0, 10, 25, 50, 75, 90, 100)
+MEASURED = 2  # raised when more is measured, so that cases in the cache are measured again
 
 Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Figures of a data set. The properties are over training cases; validation ones stay unseen.
+    """Statistics of a data set. The properties are over training cases; validation ones stay unseen.
 
     Attributes:
         version: Of the file format.
@@ -58,82 +57,52 @@ class Fingerprint:
 
     @property
     def training(self) -> tuple[CaseFingerprint, ...]:
-        """The cases that may be trained on."""
+        """Return the cases that may be trained on."""
         return tuple(case for case in self.cases if case.subset == TRAINING)
 
     @property
     def median_spacing(self) -> Spacing:
-        """Median per canonical axis, in mm."""
-        return self.spacing_percentiles[50]
-
-    @property
-    def spacing_percentiles(self) -> dict[int, Spacing]:
-        """Percentile (0, 10, 25, 50, 75, 90, 100) to spacing per canonical axis, in mm."""
-        table = np.percentile([case.spacing for case in self.training], PERCENTILES, axis=0)
-        return {
-            percentile: (float(row[0]), float(row[1]), float(row[2]))
-            for percentile, row in zip(PERCENTILES, table, strict=True)
-        }
+        """Return the median per canonical axis, in mm."""
+        middle = np.median([case.spacing for case in self.training], axis=0)
+        return float(middle[0]), float(middle[1]), float(middle[2])
 
     @property
     def median_shape(self) -> tuple[int, int, int]:
-        """Median voxels along each canonical axis, rounded."""
+        """Return the median voxels along each canonical axis, rounded."""
         middle = np.median([case.shape for case in self.training], axis=0)
         return round(middle[0]), round(middle[1]), round(middle[2])
 
     @property
-    def class_frequencies(self) -> dict[int, float]:
-        """Share of the annotated voxels per label, background included; they sum to 1."""
-        counts: Counter[int] = Counter()
-        for case in self.training:
-            counts.update(case.voxels)
-        if self.scheme.ignore_label is not None:
-            counts.pop(self.scheme.ignore_label, None)
-        total = sum(counts.values())
-        return {label: count / total for label, count in sorted(counts.items())} if total else {}
-
-    @property
-    def class_weight_ratio(self) -> float:
-        """Largest class frequency over the smallest, background included; 1 for a single class."""
-        shares = [share for share in self.class_frequencies.values() if share > 0]
-        return max(shares) / min(shares) if shares else 1.0
-
-    @property
     def class_weights(self) -> dict[str, ClassWeights]:
-        """What the slice filter would do to each sequence; empty where the labels have no vertebra, disc or canal."""
+        """Return what the slice filter would do to each sequence; empty without vertebrae, discs and canal."""
         if len(missing_classes(self.scheme, SEMANTIC4)) == len(SEMANTIC4.anatomies):
             return {}
-        parts: dict[str, list[ClassWeights]] = {}
+        weights: dict[str, list[ClassWeights]] = {}
         for case in self.training:
             if case.class_weights is not None:
-                parts.setdefault(case.sequence, []).append(case.class_weights)
-        return {sequence: combined(parts[sequence]) for sequence in sorted(parts)}
+                weights.setdefault(case.sequence, []).append(case.class_weights)
+        return {sequence: combined(weights[sequence]) for sequence in sorted(weights)}
 
     @property
     def sequences(self) -> dict[str, int]:
-        """Cases of each sequence."""
+        """Count the cases of each sequence."""
         return dict(sorted(Counter(case.sequence for case in self.training).items()))
 
     @property
-    def vendors(self) -> dict[str, int]:
-        """Cases of each vendor, where it is known."""
-        return dict(sorted(Counter(case.vendor for case in self.training if case.vendor).items()))
-
-    @property
     def patients(self) -> tuple[str, ...]:
-        """Every patient once, in order of their cases."""
+        """Return every patient once, in order of their cases."""
         return tuple(dict.fromkeys(case.patient for case in self.training))
 
     def save(self, path: str | Path) -> None:
-        """Writes JSON, atomically."""
+        """Write JSON atomically."""
         write_json(path, to_plain(self))
 
     @classmethod
     def load(cls, path: str | Path) -> Fingerprint:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
-            UserError: The file is missing, of a newer version, or not what `save` wrote.
+            UserError: The file is missing, of another version, or not what `save` wrote.
         """
         data = read_json(path, "run autospine_plan again")
         check_version(data, VERSION, path, "run autospine_plan again")
@@ -143,7 +112,7 @@ class Fingerprint:
 def make_fingerprint(
     dataset: Dataset, workers: int = 1, scheme: LabelScheme | None = None, cache: str | Path | None = None
 ) -> Fingerprint:
-    """Reads, verifies and measures every case that has a mask.
+    """Read, verify and measure every case that has a mask.
 
     Args:
         dataset: The data set.
@@ -157,36 +126,38 @@ def make_fingerprint(
             problems the line names the first and the log lists all.
     """
     cases = dataset.annotated
-    verify.raise_together(verify.identity_problems(cases))
+    raise_together(identity_problems(cases))
     if not any(case.subset == TRAINING for case in cases):
         raise UserError(dataset.root, "has no training case with a mask", "check subset in overview.csv")
     scheme = scheme or dataset.scheme
-    examine = _Examination(scheme, Path(cache) if cache is not None else None)
-    found = run_cases(examine, cases, [case.id for case in cases], "fingerprint", workers or _cores())
-    training = [case for case in found if case.subset == TRAINING]
-    scheme = scheme or infer_scheme({value for case in found for value in case.voxels})
-    verify.raise_together(annotation_problems(training, scheme))
+    examine = _CaseJob(scheme, Path(cache) if cache is not None else None)
+    measured = run_cases(examine, cases, [case.id for case in cases], "fingerprint", workers_for(workers))
+    training = [case for case in measured if case.subset == TRAINING]
+    scheme = scheme or infer_scheme({value for case in measured for value in case.voxels})
+    raise_together(annotation_problems(training, scheme))
     ordered_labels = find_ordered_labels(training, scheme)
     warnings = dataset_warnings(training, ordered_labels, scheme)
     for line in warnings:
         log.debug("%s: %s", dataset.root, line)  # the planning report says them
-    return Fingerprint(VERSION, scheme, dataset.channels, tuple(found), ordered_labels, warnings)
+    return Fingerprint(VERSION, scheme, dataset.channels, tuple(measured), ordered_labels, warnings)
 
 
 @dataclass(frozen=True)
-class _Examination:
-    """A picklable job: fingerprints one case, from the cache if its files are unchanged."""
+class _CaseJob:
+    """A job that can be pickled: fingerprint one case, from the cache if its files are unchanged."""
 
     scheme: LabelScheme | None
     cache: Path | None
 
     def __call__(self, case: Case) -> CaseFingerprint:
-        found = self._cached(case)
-        if found is None:
-            found = fingerprint_case(case, self.scheme)
-            self._keep(case, found)
-        verify.raise_together(verify.case_problems(case, found.voxels, self.scheme))
-        return found
+        measured = self._cached(case)
+        if measured is None:
+            measured = fingerprint_case(case, self.scheme)
+            if self.cache is not None:
+                content = {"key": self._key(case), "case": to_plain(measured)}
+                write_json(self.cache / f"{case.id}.json", content)
+        raise_together(case_problems(case, measured.voxels, self.scheme))
+        return measured
 
     def _key(self, case: Case) -> dict[str, Any]:
         paths = [*case.images, *([case.mask] if case.mask is not None else [])]
@@ -206,24 +177,8 @@ class _Examination:
             data = read_json(path) if path.exists() else None
             if not isinstance(data, Mapping) or data.get("key") != self._key(case):
                 return None
-            found = from_plain(CaseFingerprint, data["case"], str(path))
+            measured = from_plain(CaseFingerprint, data["case"], str(path))
         except (UserError, KeyError):
             return None  # a damaged or outdated entry is made again
-        return replace(
-            found,
-            id=case.id,
-            patient=case.patient,
-            sequence=case.sequence,
-            subset=case.subset,
-            vendor=case.vendor,
-        )
-
-    def _keep(self, case: Case, found: CaseFingerprint) -> None:
-        if self.cache is not None:
-            write_json(self.cache / f"{case.id}.json", {"key": self._key(case), "case": to_plain(found)})
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        names = ("id", "patient", "sequence", "subset", "vendor")
+        return replace(measured, **{name: getattr(case, name) for name in names})

@@ -1,7 +1,7 @@
-"""Labels that form an ordered chain along the spine, recognised by where they lie.
+"""Ordered labels: labels that follow one another along the spine, recognised by where they lie.
 
-Vertebrae look alike; what tells them apart is their order. A chain is what the plan needs to have
-instances numbered along the spine instead of classified by appearance.
+Vertebrae look alike; what tells them apart is their order. Where labels are ordered, a plan numbers instances along the
+spine instead of classifying them by appearance.
 """
 
 from __future__ import annotations
@@ -9,28 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autospine.fingerprint.case import CaseFingerprint
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.schemes import LabelScheme
 
-if TYPE_CHECKING:
-    from autospine.fingerprint.case import CaseFingerprint
-
-CHAIN_KINDS = (Kind.VERTEBRA, Kind.BODY, Kind.DISC, Kind.LAMINA, Kind.FORAMEN)
-STEPS_ON_AXIS = {Kind.DISC: -1}  # twice the level, and a disc lies half a level below its vertebra
+LEVELLED_KINDS = (Kind.VERTEBRA, Kind.BODY, Kind.DISC, Kind.LAMINA, Kind.FORAMEN)
+RANK_OFFSET = {Kind.DISC: -1}  # ranks are twice the level, and a disc lies half a level below its vertebra
 AGREEMENT = 0.9  # share of label pairs in the scheme's order below which the scheme is wrong
-STEADY = 0.95  # share of cases in which two labels of a plain chain keep their order
+STEADY = 0.95  # share of cases in which two labels of a plain scheme keep their order
 OVERLAP = 0.6  # row overlap, over the shorter extent, from which two labels lie side by side
-LIKENESS = 2.2  # neighbours in a plain chain differ in volume by this factor at most
-SHORTEST = {True: 3, False: 2}  # links of a chain found by position alone, and of a levelled one
+LIKENESS = 2.2  # neighbours in a plain scheme differ in volume by this factor at most
+MIN_LEVELLED, MIN_PLAIN = 2, 3  # labels of a sequence, with levels and found by position alone
 
 
 @dataclass(frozen=True)
 class OrderedLabels:
-    """Labels one above another.
+    """Labels one above another along the spine.
 
     Attributes:
         kind: What they are (STRUCTURE in plain schemes).
@@ -51,23 +48,23 @@ class OrderedLabels:
 
 
 def find_ordered_labels(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> tuple[OrderedLabels, ...]:
-    """The chains of a data set.
+    """Find the ordered labels of a data set.
 
     In schemes with levels: the labels of one kind, if the scans show them in the levels' order.
     In schemes without meaning ("plain"): the largest sets of labels that keep one order in all cases,
-    lie one above another and are alike in size; vertebrae and discs come out as two chains.
+    lie one above another and are alike in size; vertebrae and discs come out as two sequences.
 
     Args:
         cases: Fingerprints of annotated cases.
         scheme: The label scheme of their masks.
 
     Returns:
-        Chains of two (plain: three) labels or more.
+        Sequences of two (plain: three) labels or more.
     """
     present = {value for case in cases for value in case.centroids}
     structures = [value for value in present if _kind(scheme, value) is Kind.STRUCTURE]
-    found = []
-    for kind in CHAIN_KINDS:
+    sequences = []
+    for kind in LEVELLED_KINDS:
         by_level = {
             anatomy.level: value
             for value, anatomy in sorted(scheme.anatomies.items(), reverse=True)
@@ -75,11 +72,11 @@ def find_ordered_labels(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -
         }
         levels = tuple(sorted(by_level))
         values = tuple(by_level[level] for level in levels)
-        if len(values) >= SHORTEST[False] and agreement(cases, dict(zip(values, levels, strict=True))) >= AGREEMENT:
-            found.append(_chain(cases, kind, values, levels))
-    for values in _plain_chains(cases, structures):
-        found.append(_chain(cases, Kind.STRUCTURE, values, tuple(range(1, len(values) + 1))))
-    return tuple(found)
+        if len(values) >= MIN_LEVELLED and agreement(cases, dict(zip(values, levels, strict=True))) >= AGREEMENT:
+            sequences.append(_measure(cases, kind, values, levels))
+    for values in _plain_sequences(cases, structures):
+        sequences.append(_measure(cases, Kind.STRUCTURE, values, tuple(range(1, len(values) + 1))))
+    return tuple(sequences)
 
 
 def _kind(scheme: LabelScheme, value: int) -> Kind | None:
@@ -88,7 +85,7 @@ def _kind(scheme: LabelScheme, value: int) -> Kind | None:
 
 
 def height_order(scheme: LabelScheme) -> dict[int, int]:
-    """Rank of each label that has a height along the spine, sacrum lowest; equal ranks lie level."""
+    """Return the rank of each label that has a height along the spine, sacrum lowest; equal ranks lie level."""
     ranks = {value: _rank(anatomy) for value, anatomy in scheme.anatomies.items()}
     return {value: rank for value, rank in ranks.items() if rank is not None}
 
@@ -96,13 +93,13 @@ def height_order(scheme: LabelScheme) -> dict[int, int]:
 def _rank(anatomy: Anatomy) -> int | None:
     if anatomy.kind is Kind.SACRUM:
         return 0
-    if anatomy.level is None or anatomy.kind not in (*CHAIN_KINDS, Kind.PARTIAL_VERTEBRA):
+    if anatomy.level is None or anatomy.kind not in (*LEVELLED_KINDS, Kind.PARTIAL_VERTEBRA):
         return None
-    return 2 * anatomy.level + STEPS_ON_AXIS.get(anatomy.kind, 0)
+    return 2 * anatomy.level + RANK_OFFSET.get(anatomy.kind, 0)
 
 
 def agreement(cases: Sequence[CaseFingerprint], ranks: Mapping[int, int]) -> float:
-    """Share of label pairs, over all cases, whose centroids stand in the order of their ranks.
+    """Compute the share of label pairs, over all cases, whose centroids lie in the order of their ranks.
 
     Args:
         cases: Fingerprints.
@@ -121,47 +118,47 @@ def agreement(cases: Sequence[CaseFingerprint], ranks: Mapping[int, int]) -> flo
     return right / total if total else 1.0
 
 
-def _chain(
+def _measure(
     cases: Sequence[CaseFingerprint], kind: Kind, values: tuple[int, ...], levels: tuple[int, ...]
 ) -> OrderedLabels:
-    pitches, above, below = [], [], []
+    distances, above, below = [], [], []
     for case in cases:
         points = [np.array(case.centroids[v]) * case.spacing for v in values if v in case.centroids]
         if not points:
             continue
-        pitches += _neighbour_distances(case, values, levels)
+        distances += _neighbour_distances(case, values, levels)
         rows = [float(point[1]) for point in points]  # mm from the first row's centre
         above.append(min(rows) + case.spacing[1] / 2)
         below.append((case.shape[1] - 0.5) * case.spacing[1] - max(rows))
-    pitch = float(np.median(pitches)) if pitches else 0.0
-    return OrderedLabels(kind, values, levels, pitch, float(np.median(above)), float(np.median(below)))
+    distance = float(np.median(distances)) if distances else 0.0
+    return OrderedLabels(kind, values, levels, distance, float(np.median(above)), float(np.median(below)))
 
 
 def _neighbour_distances(case: CaseFingerprint, values: tuple[int, ...], levels: tuple[int, ...]) -> list[float]:
-    """Distances in mm between centroids of consecutive levels that the case shows."""
-    steps = zip(values, values[1:], levels, levels[1:], strict=False)
+    """Return distances in mm between centroids of consecutive levels that the case shows."""
+    neighbours = zip(values, values[1:], levels, levels[1:], strict=False)
     return [
         float(np.linalg.norm(np.subtract(case.centroids[low], case.centroids[high]) * case.spacing))
-        for low, high, level, next_level in steps
+        for low, high, level, next_level in neighbours
         if next_level == level + 1 and low in case.centroids and high in case.centroids
     ]
 
 
-def _plain_chains(cases: Sequence[CaseFingerprint], values: Sequence[int]) -> list[tuple[int, ...]]:
-    """Longest chains first, each label in one chain at most."""
+def _plain_sequences(cases: Sequence[CaseFingerprint], values: Sequence[int]) -> list[tuple[int, ...]]:
+    """Find sequences by position, the longest first, each label in one sequence at most."""
     order = sorted(values, key=lambda value: _height(cases, value))
     above = {(a, b): _follows(cases, a, b) for a, b in combinations(order, 2)}
-    ordered_labels: list[tuple[int, ...]] = []
+    sequences: list[tuple[int, ...]] = []
     while True:
-        chain = _longest_path(order, above)
-        if len(chain) < SHORTEST[True]:
-            return ordered_labels
-        ordered_labels.append(chain)
-        order = [value for value in order if value not in chain]
+        longest = _longest_path(order, above)
+        if len(longest) < MIN_PLAIN:
+            return sequences
+        sequences.append(longest)
+        order = [value for value in order if value not in longest]
 
 
 def _height(cases: Sequence[CaseFingerprint], value: int) -> float:
-    """Median height in mm above the middle of the labels that the case shows with it."""
+    """Compute the median height in mm above the mean of the labels that a case shows with it."""
     heights = []
     for case in cases:
         if value in case.centroids:
@@ -171,7 +168,7 @@ def _height(cases: Sequence[CaseFingerprint], value: int) -> float:
 
 
 def _follows(cases: Sequence[CaseFingerprint], low: int, high: int) -> bool:
-    """Whether `high` can follow `low` in a chain: steadily above it, not beside it, alike in size."""
+    """Return whether `high` can follow `low`: steadily above it, not beside it, alike in size."""
     both = [case for case in cases if low in case.centroids and high in case.centroids]
     if not both:
         return False
@@ -182,7 +179,7 @@ def _follows(cases: Sequence[CaseFingerprint], low: int, high: int) -> bool:
 
 
 def row_overlap(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    """Rows that two boxes share, over the rows of the shorter (0 to 1)."""
+    """Compute the rows that two boxes share, over the rows of the shorter (0 to 1)."""
     common = min(one[4], other[4]) - max(one[1], other[1]) + 1
     return max(common, 0) / (min(one[4] - one[1], other[4] - other[1]) + 1)
 

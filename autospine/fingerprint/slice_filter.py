@@ -14,20 +14,20 @@ from math import inf, isfinite
 
 import numpy as np
 
-from autospine.fingerprint.statistics import LabelFigures, label_figures
+from autospine.fingerprint.statistics import LabelStatistics, label_statistics
 from autospine.labels.conversion import conversion
 from autospine.labels.schemes import SCHEMES, LabelScheme
 
 SEMANTIC4 = SCHEMES["semantic4"]
 CLASSES = 1 + len(SEMANTIC4.anatomies)
 CLASS_NAMES = ("background", *(anatomy.kind.value for anatomy in SEMANTIC4.anatomies.values()))
-EVERY = tuple(SEMANTIC4.anatomies)
+ALL_CLASSES = tuple(SEMANTIC4.anatomies)
 MAX_RATIO = 55.0
 
 
 @dataclass(frozen=True)
 class SliceFilterResult:
-    """What the filter thinks of one slice.
+    """The filter's decision on one slice.
 
     Attributes:
         index: Of the slice, along the view.
@@ -45,12 +45,12 @@ class SliceFilterResult:
 
     @property
     def kept(self) -> bool:
-        """Whether it may be trained on."""
+        """Return whether it may be trained on."""
         return not self.reason
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """A row under `RESULT_COLUMNS`."""
+        """Return a row under `RESULT_COLUMNS`."""
         ratio = f"{self.ratio:.2f}" if isfinite(self.ratio) else ""
         return str(self.index), *map(str, self.voxels), ratio, "yes" if self.kept else "no", self.reason
 
@@ -74,17 +74,17 @@ class ClassWeights:
     before: tuple[int, ...]
     after: tuple[int, ...]
 
-    def ratio_before(self, classes: Sequence[int] = EVERY) -> float:
+    def ratio_before(self, classes: Sequence[int] = ALL_CLASSES) -> float:
         """Class weight ratio of all slices."""
         return class_weight_ratio(self.before, classes)
 
-    def ratio_after(self, classes: Sequence[int] = EVERY) -> float:
+    def ratio_after(self, classes: Sequence[int] = ALL_CLASSES) -> float:
         """Class weight ratio of the slices that are kept."""
         return class_weight_ratio(self.after, classes)
 
 
-def class_weight_ratio(voxels: Sequence[int], classes: Sequence[int] = EVERY) -> float:
-    """Largest class frequency over the smallest, background included; infinite where a class is missing.
+def class_weight_ratio(voxels: Sequence[int], classes: Sequence[int] = ALL_CLASSES) -> float:
+    """Compute the largest class frequency over the smallest, background included; infinite where a class is missing.
 
     Args:
         voxels: Of background, vertebrae, canal and discs.
@@ -99,7 +99,7 @@ def class_weight_ratio(voxels: Sequence[int], classes: Sequence[int] = EVERY) ->
 
 
 def class_counts(mask: np.ndarray, scheme: LabelScheme, axis: int = 0) -> np.ndarray:
-    """Voxels of each class on each slice.
+    """Count the voxels of each class on each slice.
 
     Args:
         mask: `(slices, rows, columns)` labels.
@@ -110,21 +110,23 @@ def class_counts(mask: np.ndarray, scheme: LabelScheme, axis: int = 0) -> np.nda
         `(slices, 4)` int64: background, vertebrae, canal, discs.
     """
     turned = np.moveaxis(mask, axis, 0)
-    return counts_of_figures(label_figures(turned), turned.shape, scheme)
+    return counts_of_statistics(label_statistics(turned), turned.shape, scheme)
 
 
-def counts_of_figures(figures: Mapping[int, LabelFigures], shape: tuple[int, ...], scheme: LabelScheme) -> np.ndarray:
-    """The same from figures that were measured already.
+def counts_of_statistics(
+    labels: Mapping[int, LabelStatistics], shape: tuple[int, ...], scheme: LabelScheme
+) -> np.ndarray:
+    """Count the same from label statistics that were measured already.
 
     Args:
-        figures: Of the labels of a mask.
+        labels: Statistics of the labels of a mask.
         shape: Of the mask, slices first.
         scheme: What the labels mean.
     """
     table = conversion(scheme, SEMANTIC4).table
     counts = np.zeros((shape[0], CLASSES), np.int64)
     counts[:, 0] = shape[1] * shape[2]
-    for label, found in figures.items():
+    for label, found in labels.items():
         first = found.box[0]
         part = counts[first : first + len(found.per_slice)]
         part[:, 0] -= found.per_slice
@@ -134,9 +136,9 @@ def counts_of_figures(figures: Mapping[int, LabelFigures], shape: tuple[int, ...
 
 
 def filter_slices(
-    counts: np.ndarray, max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY
+    counts: np.ndarray, max_ratio: float = MAX_RATIO, classes: Sequence[int] = ALL_CLASSES
 ) -> tuple[SliceFilterResult, ...]:
-    """Looks at every slice.
+    """Decide which slices are kept.
 
     Args:
         counts: `(slices, 4)` of `class_counts`.
@@ -158,7 +160,7 @@ def filter_slices(
 
 
 def class_weights(results: Iterable[SliceFilterResult]) -> ClassWeights:
-    """What the filter does to the slices' class weights."""
+    """Sum up what the filter does to the slices' class weights."""
     results = tuple(results)
     before, after = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
     for each in results:
@@ -169,7 +171,7 @@ def class_weights(results: Iterable[SliceFilterResult]) -> ClassWeights:
 
 
 def combined(parts: Iterable[ClassWeights]) -> ClassWeights:
-    """Of several cases together."""
+    """Add up the class weights of several cases."""
     parts = tuple(parts)
     return ClassWeights(
         sum(part.slices for part in parts),
@@ -179,8 +181,8 @@ def combined(parts: Iterable[ClassWeights]) -> ClassWeights:
     )
 
 
-def describe(weights: ClassWeights, classes: Sequence[int] = EVERY) -> str:
-    """Slices and ratios, before and after, in words.
+def describe(weights: ClassWeights, classes: Sequence[int] = ALL_CLASSES) -> str:
+    """Describe slices and ratios, before and after.
 
     Example:
         >>> describe(ClassWeights(10, 4, (900, 60, 30, 9), (300, 40, 20, 6)))
@@ -195,7 +197,7 @@ def describe(weights: ClassWeights, classes: Sequence[int] = EVERY) -> str:
 
 
 def reasons(results: Iterable[SliceFilterResult], max_ratio: float = MAX_RATIO) -> str:
-    """How many slices were dropped for what; empty if none was."""
+    """Describe how many slices were dropped for what; empty if none was."""
     dropped = [each for each in results if not each.kept]
     lacking = Counter(value for each in dropped for value in each.missing)
     parts = [f"{count} show no {named([value])}" for value, count in sorted(lacking.items())]
@@ -205,8 +207,10 @@ def reasons(results: Iterable[SliceFilterResult], max_ratio: float = MAX_RATIO) 
     return ", ".join(parts)
 
 
-def why_none(results: Sequence[SliceFilterResult], max_ratio: float = MAX_RATIO, classes: Sequence[int] = EVERY) -> str:
-    """Why not one of some slices is kept: what none shows, else what none shows at once, else the ratio.
+def why_none(
+    results: Sequence[SliceFilterResult], max_ratio: float = MAX_RATIO, classes: Sequence[int] = ALL_CLASSES
+) -> str:
+    """Explain why no slice is kept: what none shows, else what none shows at once, else the ratio.
 
     Args:
         results: One or more, all of slices that are dropped.
@@ -223,7 +227,7 @@ def why_none(results: Sequence[SliceFilterResult], max_ratio: float = MAX_RATIO,
 
 
 def named(classes: Iterable[int]) -> str:
-    """Classes of semantic4 in words.
+    """Name classes of semantic4.
 
     Example:
         >>> named([1, 2]), named([3])
@@ -233,6 +237,6 @@ def named(classes: Iterable[int]) -> str:
 
 
 def shown_classes(scheme: LabelScheme, labels: Iterable[int]) -> tuple[int, ...]:
-    """The classes of semantic4 that some labels of a scheme become."""
+    """Return the classes of semantic4 that some labels of a scheme become."""
     table = conversion(scheme, SEMANTIC4).table
     return tuple(sorted({table.get(label, 0) for label in labels} - {0}))

@@ -1,4 +1,4 @@
-"""Figures of one image and one mask: intensities, label counts, centroids, boxes, checksums."""
+"""Statistics of one image and one mask: intensities, label counts, centroids, boxes, checksums."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class IntensityStatistics:
 
 
 @dataclass(frozen=True)
-class LabelFigures:
+class LabelStatistics:
     """Where one label lies, in canonical voxel indices.
 
     Attributes:
@@ -46,13 +46,13 @@ class LabelFigures:
 
 
 def _sample(values: np.ndarray) -> np.ndarray:
-    """About SAMPLE evenly spaced values; the step is odd, or it could hit one column only."""
+    """Take about SAMPLE evenly spaced values; the stride is odd, or it could hit one column only."""
     flat = values.ravel()  # (voxels,)
     return flat[:: max(1, flat.size // SAMPLE) | 1]
 
 
 def intensity_statistics(values: np.ndarray) -> IntensityStatistics:
-    """Statistics of values of any shape, at least one.
+    """Compute statistics of values of any shape, at least one.
 
     Extremes, mean and deviation are exact; percentiles come from about 200 000 evenly spaced values.
     """
@@ -69,7 +69,7 @@ def intensity_statistics(values: np.ndarray) -> IntensityStatistics:
 
 
 def clipped_share(values: np.ndarray, minimum: float, maximum: float) -> float:
-    """Share of voxels at exactly the minimum or maximum, if both pile up as if clipped; else 0.
+    """Compute the share of voxels at exactly the minimum or maximum, if both pile up as if clipped; else 0.
 
     An unclipped scan has one or a few voxels at its maximum; zero-filled air alone piles up at the
     minimum only. So both ends must hold 0.1 % of the voxels, and the maximum more than the values
@@ -84,7 +84,7 @@ def clipped_share(values: np.ndarray, minimum: float, maximum: float) -> float:
 
 
 def label_boxes(mask: np.ndarray) -> list[tuple[int, tuple[slice, slice, slice]]]:
-    """Every positive label, ascending, with the box that holds it.
+    """Find every positive label, ascending, with its bounding box.
 
     Args:
         mask: Integers (slices, rows, columns), none negative.
@@ -103,19 +103,19 @@ def label_boxes(mask: np.ndarray) -> list[tuple[int, tuple[slice, slice, slice]]
     ]
 
 
-def label_figures(mask: np.ndarray) -> dict[int, LabelFigures]:
-    """Measures every positive label.
+def label_statistics(mask: np.ndarray) -> dict[int, LabelStatistics]:
+    """Measure every positive label.
 
     Args:
         mask: Integers (slices, rows, columns), none negative.
 
     Returns:
-        Figures by label, ascending.
+        Statistics by label, ascending.
     """
-    return {label: _figures(mask[box] == label, box) for label, box in label_boxes(mask)}
+    return {label: _statistics(mask[box] == label, box) for label, box in label_boxes(mask)}
 
 
-def _figures(inside: np.ndarray, box: tuple[slice, slice, slice]) -> LabelFigures:
+def _statistics(inside: np.ndarray, box: tuple[slice, slice, slice]) -> LabelStatistics:
     plane = inside.sum(axis=2, dtype=np.int64)  # (slices, rows) of the crop
     sums = (plane.sum(axis=1), plane.sum(axis=0), inside.sum(axis=(0, 1), dtype=np.int64))
     voxels = int(sums[0].sum())
@@ -124,7 +124,7 @@ def _figures(inside: np.ndarray, box: tuple[slice, slice, slice]) -> LabelFigure
         for part, counts in zip(box, sums, strict=True)
     ]
     first, last = [part.start for part in box], [part.stop - 1 for part in box]
-    return LabelFigures(
+    return LabelStatistics(
         voxels=voxels,
         slices=int(np.count_nonzero(sums[0])),
         centroid=(along[0], along[1], along[2]),
@@ -134,7 +134,7 @@ def _figures(inside: np.ndarray, box: tuple[slice, slice, slice]) -> LabelFigure
 
 
 def checksum(*arrays: np.ndarray) -> str:
-    """16 hexadecimal digits of the arrays' shapes and values; integers count by value, not by type."""
+    """Return 16 hexadecimal digits of the arrays' shapes and values; integers count by value, not by type."""
     digest = hashlib.blake2b(digest_size=8)
     for array in arrays:
         digest.update(str(array.shape).encode())

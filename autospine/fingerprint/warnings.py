@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autospine.dataset.cases import UNKNOWN, listed, names_patient
+from autospine.fingerprint.case import CaseFingerprint
 from autospine.fingerprint.label_order import OrderedLabels, agreement
 from autospine.labels.schemes import LabelScheme
-
-if TYPE_CHECKING:
-    from autospine.fingerprint.case import CaseFingerprint
 
 FEW_PATIENTS = 5
 SPACING_RATIO = 1.5  # 90th over 10th percentile of an axis's spacing
@@ -22,11 +19,11 @@ RARE = 0.05  # share of patients who show a label
 MIX = 0.05  # a trait that at least this share of cases has and this share lacks is mixed
 EARLY_STOP = 1.5  # room above the highest annotated label, in distances of neighbours
 
-Cases = Sequence["CaseFingerprint"]
+Cases = Sequence[CaseFingerprint]
 
 
 def dataset_warnings(cases: Cases, ordered_labels: Sequence[OrderedLabels], scheme: LabelScheme) -> tuple[str, ...]:
-    """Every warning about the training cases.
+    """List every warning about the training cases.
 
     Args:
         cases: Fingerprints of the cases that will be trained on.
@@ -51,11 +48,11 @@ def dataset_warnings(cases: Cases, ordered_labels: Sequence[OrderedLabels], sche
 
 
 def _groups(pairs: Iterable[tuple[str | None, str]]) -> list[list[str]]:
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for key, name in pairs:
         if key is not None:
-            found.setdefault(key, []).append(name)
-    return [names for names in found.values() if len(names) > 1]
+            groups.setdefault(key, []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
 
 
 def _duplicates(cases: Cases) -> Iterable[str]:
@@ -92,11 +89,11 @@ def _patients(cases: Cases) -> Iterable[str]:
 
 
 def _out_of_order(cases: Cases, ordered_labels: Sequence[OrderedLabels]) -> Iterable[str]:
-    for chain in ordered_labels:
-        ranks = {value: rank for rank, value in enumerate(chain.values)}
+    for sequence in ordered_labels:
+        ranks = {value: rank for rank, value in enumerate(sequence.values)}
         wrong = [case.id for case in cases if agreement([case], ranks) < 1]
         if wrong:
-            yield f"the order of {chain.kind.value} labels is broken in {len(wrong)} cases: {listed(wrong)}"
+            yield f"the order of {sequence.kind.value} labels is broken in {len(wrong)} cases: {listed(wrong)}"
 
 
 def _rare(cases: Cases, scheme: LabelScheme) -> Iterable[str]:
@@ -107,20 +104,20 @@ def _rare(cases: Cases, scheme: LabelScheme) -> Iterable[str]:
             shown.setdefault(label, set()).add(case.patient)
     least = max(2, RARE * len(patients))
     rare = [
-        f"{label} ({scheme.anatomies[label].name}: {len(those)})"
-        for label, those in sorted(shown.items())
-        if len(those) < min(least, len(patients)) and label in scheme.anatomies
+        f"{label} ({scheme.anatomies[label].name}: {len(names)})"
+        for label, names in sorted(shown.items())
+        if len(names) < min(least, len(patients)) and label in scheme.anatomies
     ]
     if rare:
         yield f"labels that few of the {len(patients)} patients show: {listed(rare, 10)}"
 
 
 def _stops_early(ordered_labels: Sequence[OrderedLabels]) -> Iterable[str]:
-    for chain in ordered_labels:
-        if chain.room_above_mm > EARLY_STOP * chain.intervertebral_distance_mm > 0:
+    for sequence in ordered_labels:
+        if sequence.room_above_mm > EARLY_STOP * sequence.intervertebral_distance_mm > 0:
             yield (
-                f"the highest {chain.kind.value} label lies {chain.room_above_mm:.0f} mm under the image's"
-                f" top (neighbours: {chain.intervertebral_distance_mm:.0f} mm apart), "
+                f"the highest {sequence.kind.value} label lies {sequence.room_above_mm:.0f} mm under the image's"
+                f" top (neighbours: {sequence.intervertebral_distance_mm:.0f} mm apart), "
                 "so levels above it seem not annotated"
             )
 
@@ -134,7 +131,7 @@ def _intensities(cases: Cases) -> Iterable[str]:
     if _mixed(clipped):
         yield f"intensities are clipped in {sum(clipped)} of {len(cases)} scans and not in the others"
     elif all(clipped) and clipped:
-        yield "intensities are clipped in all scans: unclipped ones will look different to the model"
+        yield "intensities are clipped in all scans: the model will not know unclipped ones"
 
 
 def _grids(cases: Cases) -> Iterable[str]:

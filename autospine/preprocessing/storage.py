@@ -11,7 +11,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, remove, write_json, write_with
 from autospine.core.serial import from_plain, to_plain
-from autospine.fingerprint.statistics import label_figures
+from autospine.fingerprint.statistics import label_statistics
 from autospine.reconstruction.grid import SliceGrid
 
 BLOCK_VOXELS = 2**18
@@ -63,7 +63,7 @@ class CaseRecord:
 def describe_labels(mask: np.ndarray) -> tuple[LabelRecord, ...]:
     """Records of all labels of a canonical mask."""
     records = []
-    for value, found in label_figures(mask).items():
+    for value, found in label_statistics(mask).items():
         s, r, c = found.centroid
         low, high = found.box[:3], found.box[3:]
         records.append(LabelRecord(value, found.voxels, (round(s, 3), round(r, 3), round(c, 3)), low, high))

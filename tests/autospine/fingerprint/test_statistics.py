@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from autospine.fingerprint.statistics import checksum, clipped_share, intensity_statistics, label_figures
+from autospine.fingerprint.statistics import checksum, clipped_share, intensity_statistics, label_statistics
 
 SMALL = arrays.array_shapes(min_dims=3, max_dims=3, max_side=6)
 
 
 @given(arrays.arrays(np.int64, SMALL, elements=st.sampled_from([0, 1, 2, 201, 70_000])))
 def test_label_figures_agree_with_plain_numpy(mask):
-    figures = label_figures(mask)
+    figures = label_statistics(mask)
     assert sorted(figures) == sorted(set(np.unique(mask)) - {0})
     for label, one in figures.items():
         places = np.argwhere(mask == label)
