@@ -1,4 +1,4 @@
-"""What a network would say of a drawn spine: classes, votes and opinions of levels, with as much noise as wanted."""
+"""What a network would predict of a drawn spine: classes, offsets and level probabilities, as noisy as wanted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from autospine.labels.encoding import Encoding
 from tests.tiny import ordered_encoding
 
 SPACING = (4.0, 2.0, 2.0)
-PITCH_ROWS = 16
-PITCH_MM = PITCH_ROWS * SPACING[1]
-BELOW = 30  # rows under the lowest vertebra's middle: nearly two pitches, where the sacrum lies
+DISTANCE_ROWS = 16
+DISTANCE_MM = DISTANCE_ROWS * SPACING[1]
+BELOW = 30  # rows under the lowest vertebra's centre: nearly two distances, where the sacrum lies
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class Spine:
 
     Attributes:
         labels: `(slices, rows, columns)`.
-        middles: Centroid of each label in voxels, of the whole structure even after a crop.
+        centres: Centroid of each label in voxels, of the whole structure even after a crop.
     """
 
     labels: np.ndarray
-    middles: dict[int, np.ndarray]
+    centres: dict[int, np.ndarray]
 
     def rows(self, first: int, last: int | None = None) -> Spine:
-        """The scan as it would be with a smaller field of view; the middles move with it."""
-        moved = {value: middle - [0, first, 0] for value, middle in self.middles.items()}
+        """The scan as it would be with a smaller field of view; the centres move with it."""
+        moved = {value: centre - [0, first, 0] for value, centre in self.centres.items()}
         return Spine(self.labels[:, first:last], moved)
 
     def without(self, *values: int) -> Spine:
@@ -47,27 +47,27 @@ class Spine:
         return int(np.argwhere(self.labels == value)[:, 1].max())
 
 
-def draw(vertebrae: int = 6, discs: bool = True, pitches: Sequence[float] | None = None, lean: float = 0.1) -> Spine:
+def draw(vertebrae: int = 6, discs: bool = True, distances: Sequence[float] | None = None, lean: float = 0.1) -> Spine:
     """Levels 1 to `vertebrae` from the lowest up; disc k lies under vertebra k.
 
     Args:
         vertebrae: How many.
         discs: Whether there are discs, and the canal.
-        pitches: Rows from each vertebra to the next.
+        distances: Rows from each vertebra to the next.
         lean: Columns that the spine goes forward per row.
     """
-    steps = [PITCH_ROWS] * vertebrae if pitches is None else list(pitches)
+    steps = [DISTANCE_ROWS] * vertebrae if distances is None else list(distances)
     above = np.concatenate([[0], np.cumsum(steps[: vertebrae - 1])])
     rows = int(above[-1]) + BELOW + 24
     labels = np.zeros((6, rows, 60), np.uint8)
     if discs:
         labels[2:4, :, 50:54] = 100
     for level, up in enumerate(above, start=1):
-        middle = round(rows - BELOW - up)
+        row = round(rows - BELOW - up)
         column = round(18 + lean * up)
-        labels[1:5, middle - 5 : middle + 6, column : column + 14] = level
+        labels[1:5, row - 5 : row + 6, column : column + 14] = level
         if discs:
-            labels[1:5, middle + 7 : middle + 10, column : column + 13] = 200 + level
+            labels[1:5, row + 7 : row + 10, column : column + 13] = 200 + level
     values = set(np.unique(labels)) - {0}
     return Spine(labels, {int(v): np.argwhere(labels == v).mean(axis=0) for v in values})
 
@@ -80,7 +80,7 @@ def decoder_input_of(
     doubt: float = 0.1,
     wrong: float = 0.0,
 ) -> DecoderInput:
-    """The network's answer.
+    """Return the network's outputs.
 
     Args:
         spine: What is there.
@@ -88,7 +88,7 @@ def decoder_input_of(
         seed: Of the noise.
         vote_noise_mm: Deviation of each voxel's vote.
         doubt: Probability that is spread over all levels.
-        wrong: Share of the instances whose level opinion is off by one.
+        wrong: Share of the instances whose most probable level is off by one.
     """
     generator = np.random.default_rng(seed)
     train_ids = encoding.train_ids(spine.labels, "spine")
@@ -97,21 +97,21 @@ def decoder_input_of(
     voxels = np.argwhere(level >= 0)
     values = spine.labels[tuple(voxels.T)]
     axes, spacing = list(encoding.offset_axes), np.array(SPACING)
-    middles = np.array([spine.middles[int(value)] for value in values]).reshape(-1, 3)
-    offsets = ((middles - voxels) * spacing)[:, axes]
+    centres = np.array([spine.centres[int(value)] for value in values]).reshape(-1, 3)
+    offsets = ((centres - voxels) * spacing)[:, axes]
     offsets = offsets + generator.normal(0, 1, offsets.shape) * vote_noise_mm
     count = len(encoding.levels)
     said = level[tuple(voxels.T)]
     for value in set(values.tolist()):
         if generator.random() < wrong:
             said = np.where(values == value, np.clip(said + generator.choice([-1, 1]), 0, count - 1), said)
-    opinions = np.full((len(voxels), count), doubt / max(count, 1))
-    opinions[np.arange(len(voxels)), said] += 1 - doubt
+    probabilities = np.full((len(voxels), count), doubt / max(count, 1))
+    probabilities[np.arange(len(voxels)), said] += 1 - doubt
     return DecoderInput(
         semantic=semantic,
         voxels=voxels,
         offsets=offsets.astype(np.float32),
-        levels=opinions.astype(np.float32),
+        levels=probabilities.astype(np.float32),
         weights=np.full(len(voxels), 0.9, np.float32),
         spacing=SPACING,
         visible_rows=(0, spine.labels.shape[1] - 1),
@@ -119,4 +119,4 @@ def decoder_input_of(
 
 
 def encoding_for(levels: int = 9, offset_axes: tuple[int, ...] = (1, 2)) -> Encoding:
-    return ordered_encoding(levels, offset_axes, PITCH_MM)
+    return ordered_encoding(levels, offset_axes, DISTANCE_MM)

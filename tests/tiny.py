@@ -24,7 +24,7 @@ torch.set_num_threads(1)  # tiny tensors: threads that wait for one another cost
 
 SHAPE = (6, 72, 36)  # slices, rows, columns
 SPACING = (4.0, 3.0, 3.0)
-PITCH = 10  # rows between neighbouring vertebrae
+DISTANCE_ROWS = 10  # rows between neighbouring vertebrae
 RIGHT_POSTERIOR_INFERIOR = (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 INTENSITIES = {0: 40.0, 1: 160.0, 2: 90.0, 3: 230.0}  # background, vertebra, disc, canal
 IDS = tuple(f"{number}_{'t1' if number % 2 else 't2'}" for number in range(1, 7))
@@ -35,7 +35,7 @@ def spine_mask(shift: int = 0, levels: int = 5) -> np.ndarray:
     mask = np.zeros(SHAPE, np.uint8)
     mask[2:4, :, 24:27] = 100
     for level in range(1, levels + 1):
-        top = SHAPE[1] - 14 - shift - PITCH * level
+        top = SHAPE[1] - 14 - shift - DISTANCE_ROWS * level
         mask[1:5, top : top + 7, 10:22] = level
         mask[1:5, top + 7 : top + 10, 11:21] = 200 + level
     return mask
@@ -116,7 +116,7 @@ def make_job(work: WorkFolder, plan: Plan, folder: Path, **changes: object) -> J
 def ordered_encoding(
     levels: int = 5, offset_axes: tuple[int, ...] = (1, 2), intervertebral_distance_mm: float = 30
 ) -> Encoding:
-    """Vertebrae and discs as chains, the canal as a class."""
+    """Vertebrae and discs as ordered labels, the canal as a class."""
     numbers = tuple(range(1, levels + 1))
     vertebra = SemanticClass("vertebra", numbers, numbers)
     disc = SemanticClass("disc", tuple(200 + k for k in numbers), numbers)
@@ -128,8 +128,8 @@ def ordered_encoding(
     )
 
 
-def made_plan(encoding: Encoding, dimension: int = 2, **changes: object) -> Plan:
-    """A plan without a data set behind it; keeps every case's own spacing."""
+def make_plan(encoding: Encoding, dimension: int = 2, **changes: object) -> Plan:
+    """Return a plan without a data set behind it, which keeps every case's own spacing."""
     wide = TrainingDomain((0.1,) * 3, (10.0,) * 3, (1.0,) * 3, (1000.0,) * 3, ("unknown",))
     plan = Plan(
         name="2d_sagittal" if dimension == 2 else "3d_volume",

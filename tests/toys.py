@@ -1,4 +1,4 @@
-"""Toy trainers and steps that show what the base class holds; tests register them by name."""
+"""Toy trainers and transforms that show what the base class holds; tests register them by name."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 SHAPE = (6, 48, 16)  # slices, rows, columns
-PITCH = 8  # rows between neighbouring boxes
+DISTANCE_ROWS = 8  # rows between neighbouring boxes
 RIGHT_POSTERIOR_INFERIOR = (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 
 
@@ -20,7 +20,7 @@ def stacked_boxes(labels: list[int], shape: tuple[int, int, int] = SHAPE) -> np.
     """Labels from the lowest up, each a box of 4 x 4 x 6 voxels."""
     mask = np.zeros(shape, np.uint8)
     for place, label in enumerate(labels):
-        bottom = shape[1] - 4 - PITCH * place
+        bottom = shape[1] - 4 - DISTANCE_ROWS * place
         mask[1:5, bottom - 4 : bottom, 4:10] = label
     return mask
 

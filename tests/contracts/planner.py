@@ -81,7 +81,7 @@ def case(
 
 
 def fingerprint(*cases: CaseFingerprint, scheme: LabelScheme = SCHEMES["spider"]) -> Fingerprint:
-    """Of the cases given, chains found as they are found in a data set."""
+    """Of the cases given, ordered labels as they are found in a data set."""
     return Fingerprint(1, scheme, ("MRI",), cases, find_ordered_labels(cases, scheme), ())
 
 

@@ -8,10 +8,10 @@ from autospine.ablation.size import resized
 from autospine.core.errors import UserError
 from autospine.planning.recipe import Recipe
 from autospine.preprocessing.transforms.base import TransformSettings
-from tests.tiny import made_plan, ordered_encoding
+from tests.tiny import make_plan, ordered_encoding
 
-AXIAL = replace(made_plan(ordered_encoding()), name="2d_axial", view_axis=1)
-VOLUME = made_plan(ordered_encoding(), 3)
+AXIAL = replace(make_plan(ordered_encoding()), name="2d_axial", view_axis=1)
+VOLUME = make_plan(ordered_encoding(), 3)
 
 
 def test_patch_and_fitting_shrink_together() -> None:

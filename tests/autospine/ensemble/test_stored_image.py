@@ -9,7 +9,7 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.ensemble.stored_image import StoredImage, reference_classes
 from tests.autospine.ensemble.conftest import WHOLE, make_image
-from tests.tiny import made_plan, ordered_encoding
+from tests.tiny import make_plan, ordered_encoding
 from tests.toys import QUICK, ToyTrainer
 
 
@@ -72,7 +72,7 @@ class Twenty(ToyTrainer):
 
 
 def test_references_become_the_classes_of_the_soft_max() -> None:
-    plan = made_plan(ordered_encoding())
+    plan = make_plan(ordered_encoding())
     mask = np.array([[[0, 1, 3, 100, 201]]], np.uint8)
     assert reference_classes(mask, ToyTrainer(plan, QUICK), "m").tolist() == [[[0, 1, 1, 3, 2]]]
     twenty = Twenty(plan, QUICK)

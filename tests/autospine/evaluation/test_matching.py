@@ -51,7 +51,7 @@ def test_overlaps_by_hand(prediction: np.ndarray, data: st.DataObject) -> None:
     found = find_overlaps(prediction, reference, spacing, (SPIDER, SPIDER))
     assert 100 not in [SPIDER.value_of(one) for one in found.predictions]
     sides = []
-    for mask, names, sizes, middles in (
+    for mask, names, sizes, centres in (
         (prediction, found.predictions, found.predicted, found.prediction_centroids),
         (reference, found.references, found.annotated, found.reference_centroids),
     ):
@@ -60,7 +60,7 @@ def test_overlaps_by_hand(prediction: np.ndarray, data: st.DataObject) -> None:
         parts = [mask == value for value in values]
         assert sizes.tolist() == [part.sum() for part in parts]
         expected = [np.array(ndimage.center_of_mass(part)) * spacing for part in parts]
-        assert middles == pytest.approx(np.array(expected).reshape(-1, 3))
+        assert centres == pytest.approx(np.array(expected).reshape(-1, 3))
         sides.append(parts)
     expected_shared = [[(p & r).sum() for r in sides[1]] for p in sides[0]]
     assert found.shared.tolist() == expected_shared or not (sides[0] and sides[1])

@@ -50,11 +50,11 @@ def bright(save: Callable[..., Model]) -> Callable[..., Model]:
 
     def made(folder: Path, plan: Plan | None = None, **changes: object) -> Model:
         from autospine.labels.encoding import plain_encoding
-        from tests.tiny import made_plan
+        from tests.tiny import make_plan
         from tests.toys import BrightnessTrainer
 
         if plan is None:
-            plan = made_plan(plain_encoding(_spider(), (1, 100)), **changes)
+            plan = make_plan(plain_encoding(_spider(), (1, 100)), **changes)
         return save(folder, BrightnessTrainer(plan, BrightnessTrainer.recipes["only"]))
 
     return made
@@ -71,10 +71,10 @@ def random_model(save: Callable[..., Model]) -> Callable[..., Model]:
     """A U-Net with random weights on a chain of levels, 2-D or 3-D."""
 
     def made(folder: Path, dimension: int = 2, seed: int = 0, **changes: object) -> Model:
-        from tests.tiny import made_plan, ordered_encoding
+        from tests.tiny import make_plan, ordered_encoding
         from tests.toys import QUICK, ToyTrainer
 
-        plan = made_plan(ordered_encoding(), dimension)
+        plan = make_plan(ordered_encoding(), dimension)
         return save(folder, ToyTrainer(replace(plan, **changes), QUICK), seed)
 
     return made

@@ -34,8 +34,8 @@ from tests.paths import ROOT
 from tests.spines import draw
 from tests.tiny import (
     SPACING,
-    made_plan,
     make_job,
+    make_plan,
     ordered_encoding,
     shrunk,
     spine_image,
@@ -54,7 +54,7 @@ NAMES = ("2d_sagittal", "slice_reconstruction")
 def pair(spacing: tuple[float | None, ...], encoding: Encoding | None = None) -> tuple[Plan, Plan]:
     """The same plan without and with interpolated slices."""
     encoding = encoding or plain_encoding(get_scheme("spider"), (1, 100))
-    plan = made_plan(encoding, grid=Grid(spacing))  # type: ignore[arg-type]
+    plan = make_plan(encoding, grid=Grid(spacing))  # type: ignore[arg-type]
     return plan, replace(plan, grid=replace(plan.grid, slice_interpolation=SliceInterpolation(1.0)))
 
 
@@ -94,7 +94,7 @@ def test_other_views_of_interpolated_slices(tmp_path: Path, scan: Path, bright, 
     dimension = 2 if view_axis else 3
     masks = []
     for name, plan in zip(NAMES, (plain, interpolated), strict=True):
-        network = made_plan(plain.encoding, dimension).network
+        network = make_plan(plain.encoding, dimension).network
         bright(tmp_path / name, replace(plan, view_axis=view_axis, patch=patch, network=network))
         masks.append(predict(scan, tmp_path / name, device="cpu").mask)
     assert masks[0].any()
@@ -130,7 +130,7 @@ def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) 
     semantic = encoding.class_of_index()[train_ids]
     values[: encoding.semantic_channels] = np.arange(encoding.semantic_channels)[:, None, None, None] == semantic
     places = np.indices(grid.shape)[1:]
-    for value, middle in spine.middles.items():
+    for value, middle in spine.centres.items():
         mine = labels == value
         for channel, axis in enumerate(encoding.offset_axes):
             here = places[axis - 1][mine] * grid.spacing[axis]

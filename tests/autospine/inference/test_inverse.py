@@ -28,9 +28,9 @@ from autospine.preprocessing.transforms.base import (
 from autospine.preprocessing.transforms.intensity import ZScore
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
 from autospine.volumes.resampling import resize
-from tests.prepared import any_step, prepared, views
-from tests.tiny import made_plan, spine_image, spine_mask
+from tests.tiny import make_plan, spine_image, spine_mask
 from tests.toys import BrightnessTrainer
+from tests.transforms import any_transform, noise_case, views
 
 FILL = np.array([1.0, 0.0], np.float32)
 SPINE = spine_image(spine_mask())
@@ -70,7 +70,7 @@ def joined(stream, axis: int) -> np.ndarray:
 @given(
     sizes,
     views,
-    st.lists(any_step, max_size=4),
+    st.lists(any_transform, max_size=4),
     st.integers(0, 2),
     st.lists(st.integers(0, 100), max_size=5),
     st.integers(0, 9),
@@ -78,7 +78,7 @@ def joined(stream, axis: int) -> np.ndarray:
 def test_chunks_go_back_as_the_whole_case_does_to_the_last_bit(
     shape: Shape, view: int | None, chain: list[AnyTransform], axis: int, cuts: list[int], seed: int
 ) -> None:
-    case, way = apply_transforms(chain, prepared(shape, view=view))
+    case, way = apply_transforms(chain, noise_case(shape, view=view))
     values = np.random.default_rng(seed).random((2, *case.shape), np.float32)
     chunks = chunks_of(values, axis, cuts)
     found = joined(invert_stream(spatial_steps(way, case.shape), iter(chunks), axis, FILL), axis)
@@ -90,7 +90,7 @@ def test_chunks_go_back_as_the_whole_case_does_to_the_last_bit(
 def test_a_long_way_back_holds_a_few_planes(chain: list[AnyTransform], axis: int) -> None:
     """Every chunk is thin, and the first ones come before the last are there."""
     taken: list[int] = []
-    case, way = apply_transforms(chain, prepared((60, 60, 4)))
+    case, way = apply_transforms(chain, noise_case((60, 60, 4)))
 
     def chunks():
         for first in range(0, case.shape[axis], 2):
@@ -109,7 +109,7 @@ def test_a_long_way_back_holds_a_few_planes(chain: list[AnyTransform], axis: int
 
 def test_no_array_of_all_classes_is_held() -> None:
     """Every axis moves, as in `safnet published`; what comes out is far larger than what is held."""
-    start, fill = prepared((9, 220, 220), view=None), np.eye(1, 18, dtype=np.float32)[0]
+    start, fill = noise_case((9, 220, 220), view=None), np.eye(1, 18, dtype=np.float32)[0]
     case, way = apply_transforms([CentreCrop(columns=0.5), Fit(6, 64, 32), ZScore()], start)
     values = np.random.default_rng(0).random((18, *case.shape), np.float32)
     tracemalloc.start()
@@ -125,7 +125,7 @@ def test_no_array_of_all_classes_is_held() -> None:
 
 
 def test_what_moved_is_known() -> None:
-    case, way = apply_transforms([ZScore(), Resize(rows=40), Turn()], prepared((5, 30, 20)))
+    case, way = apply_transforms([ZScore(), Resize(rows=40), Turn()], noise_case((5, 30, 20)))
     turn, resize = spatial_steps(way, case.shape)
     assert isinstance(turn.transform, Turn)
     assert turn.crop_resize_pad is None
@@ -146,7 +146,7 @@ TRANSFORMS = {
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_slices_that_nobody_wants_are_not_put_through_the_network(tmp_path: Path, save, name: str) -> None:
     """Unless a step moves slices; the answer of the others is the same."""
-    plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)))
+    plan = make_plan(plain_encoding(get_scheme("spider"), (1, 100)))
     recipe = replace(BrightnessTrainer.recipes["only"], transforms=TRANSFORMS[name], patch=(48, 24))
     model = save(tmp_path / "model", BrightnessTrainer(plan, recipe))
     seen = []

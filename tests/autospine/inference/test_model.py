@@ -18,7 +18,7 @@ from autospine.planning.splits import Fold
 from autospine.preprocessing.grid import Grid
 from autospine.training.job import Job
 from tests.paths import ROOT
-from tests.tiny import made_plan, ordered_encoding
+from tests.tiny import make_plan, ordered_encoding
 from tests.toys import QUICK, ToyTrainer
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def save(tmp_path: Path, toys: None) -> Callable[..., Model]:
     def saved(name: str = "fold_0", plan=None, recipe=QUICK, kind=ToyTrainer) -> Model:
-        trainer = kind(plan or made_plan(ordered_encoding()), recipe)
+        trainer = kind(plan or make_plan(ordered_encoding()), recipe)
         shape = replace(trainer.shape(), widths=(3, 5))
         torch.manual_seed(len(name))
         job = Job(tmp_path, tmp_path / name, tmp_path, Fold(("a", "b"), ("c",)), name[-1], CPU)
@@ -78,7 +78,7 @@ def test_weights_that_were_changed_are_a_users_error(save) -> None:
 
 
 def test_missing_weights_and_those_of_another_network(save) -> None:
-    first, other = save("fold_0"), save("fold_1", made_plan(ordered_encoding(3)))
+    first, other = save("fold_0"), save("fold_1", make_plan(ordered_encoding(3)))
     (first.folder / WEIGHTS).write_bytes((other.folder / WEIGHTS).read_bytes())
     for model in (first, replace(first, card=replace(first.card, weights=other.card.weights))):
         with pytest.raises(UserError, match=r"model\.json"):
@@ -162,9 +162,9 @@ class Semantic(ToyTrainer):
 
 def test_models_that_answer_in_different_ways_are_not_averaged(save, tmp_path: Path) -> None:
     save("fold_0")
-    base = made_plan(ordered_encoding())
+    base = make_plan(ordered_encoding())
     for name, settings, problem in (
-        ("fold_1", {"plan": made_plan(ordered_encoding(4))}, "other labels"),
+        ("fold_1", {"plan": make_plan(ordered_encoding(4))}, "other labels"),
         ("fold_2", {"kind": Semantic}, "other labels"),
         ("fold_3", {"plan": replace(base, view_axis=1)}, "another plan"),
         ("fold_4", {"plan": replace(base, grid=Grid((4.0, 1.0, 1.0)))}, r"spacing 4 x 1 x 1 mm\) than"),

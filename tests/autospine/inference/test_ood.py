@@ -7,10 +7,10 @@ import pytest
 
 from autospine.inference.ood import domain_warnings
 from autospine.planning.training_domain import TrainingDomain
-from tests.tiny import made_plan, ordered_encoding
+from tests.tiny import make_plan, ordered_encoding
 
 DOMAIN = TrainingDomain((4.0, 0.5, 0.5), (5.0, 0.8, 0.8), (50, 250, 150), (90, 400, 300), ("t1", "t2"))
-PLAN = made_plan(ordered_encoding(), training_domain=DOMAIN)
+PLAN = make_plan(ordered_encoding(), training_domain=DOMAIN)
 
 
 def warned(array: np.ndarray, spacing: tuple[float, float, float], sequence: str) -> tuple[str, ...]:

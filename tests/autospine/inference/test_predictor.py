@@ -19,7 +19,7 @@ from autospine.preprocessing.grid import Grid, case_grid
 from autospine.preprocessing.run import preprocess_image
 from autospine.volumes import read_image, read_mask
 from autospine.volumes.resampling import resize
-from tests.tiny import SPACING, made_plan, spine_image, spine_mask, write_array
+from tests.tiny import SPACING, make_plan, spine_image, spine_mask, write_array
 
 CPU = torch.device("cpu")
 COPIES = list(itertools.product(itertools.permutations(range(3)), itertools.product([False, True], repeat=3)))
@@ -86,7 +86,7 @@ def test_a_brighter_voxel_is_what_the_network_says_it_is(tmp_path: Path, scan: P
 
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_another_grid_and_back(tmp_path: Path, scan: Path, bright, dimension: int) -> None:
-    plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)), dimension, grid=Grid((3.0, 2.0, 2.0), (0.0,) * 3))
+    plan = make_plan(plain_encoding(get_scheme("spider"), (1, 100)), dimension, grid=Grid((3.0, 2.0, 2.0), (0.0,) * 3))
     bright(tmp_path / "model", plan)
     found = predict(scan, tmp_path / "model", device="cpu")
     array = read_image(scan).array
@@ -117,7 +117,7 @@ def test_windows_smaller_than_the_case_and_larger_than_it(tmp_path: Path, scan: 
     masks = []
     for number, (slices, *across) in enumerate([(2, 20, 12), (4, 64, 32), (9, 100, 80)]):
         patch = (1 if dimension == 2 else slices, *across)
-        plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)), dimension, patch=patch)
+        plan = make_plan(plain_encoding(get_scheme("spider"), (1, 100)), dimension, patch=patch)
         bright(tmp_path / str(number), plan)
         masks.append(predict(scan, tmp_path / str(number), device="cpu").mask)
     np.testing.assert_array_equal(masks[0], masks[1])
@@ -164,7 +164,7 @@ def test_weighted_models_are_blended_whatever_they_see(tmp_path: Path, scan: Pat
 
     steps = (TransformSettings("centre_crop", {"columns": 0.8}), TransformSettings("resize", {"rows": 50}))
     recipes = [QUICK] * 3 if alike else [QUICK, replace(QUICK, patch=(40, 24)), replace(QUICK, transforms=steps)]
-    plan, weights = made_plan(ordered_encoding()), (0.5, 0.2, 0.3)
+    plan, weights = make_plan(ordered_encoding()), (0.5, 0.2, 0.3)
     singles = [save(tmp_path / str(k), ToyTrainer(plan, recipe), k) for k, recipe in enumerate(recipes)]
     blend = [replace(model, weight=2 * weight) for model, weight in zip(singles, weights, strict=True)]
     volume, stored = read_image(scan), []
@@ -221,7 +221,7 @@ def test_a_model_with_a_scheme_of_its_own_answers_in_it_where_the_data_sets_has_
     class Semantic(ToyTrainer):
         scheme = "semantic4"
 
-    trainer = Semantic(made_plan(ordered_encoding()), QUICK)
+    trainer = Semantic(make_plan(ordered_encoding()), QUICK)
     save(tmp_path / "model", trainer)
     found = predict(scan, tmp_path / "model", device="cpu")
     assert found.scheme.name == "semantic4"
@@ -245,7 +245,7 @@ def test_two_channels_go_in_together(tmp_path: Path, scan: Path, save) -> None:
     from tests.tiny import ordered_encoding
     from tests.toys import QUICK, ToyTrainer
 
-    plan = made_plan(ordered_encoding(), channels=("t1", "t2"))
+    plan = make_plan(ordered_encoding(), channels=("t1", "t2"))
     plan = replace(plan, network=replace(plan.network, in_channels=2))
     save(tmp_path / "model", ToyTrainer(plan, QUICK))
     volume = read_image(scan)

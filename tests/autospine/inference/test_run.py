@@ -180,9 +180,9 @@ def test_warnings_are_told_and_written(tmp_path, scans, bright, caplog: pytest.L
 
     from autospine.labels.conversion import get_scheme
     from autospine.labels.encoding import plain_encoding
-    from tests.tiny import made_plan
+    from tests.tiny import make_plan
 
-    plan = made_plan(plain_encoding(get_scheme("spider"), (1, 100)))
+    plan = make_plan(plain_encoding(get_scheme("spider"), (1, 100)))
     seen = replace(plan.training_domain, spacing_low=(1.0, 0.5, 0.5), spacing_high=(2.0, 0.6, 4.0), sequences=("t1",))
     model = bright(tmp_path / "narrow", replace(plan, training_domain=seen)).folder
     with caplog.at_level("WARNING"):

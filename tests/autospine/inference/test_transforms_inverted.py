@@ -12,7 +12,7 @@ from autospine.inference.predict import predict
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
 from autospine.preprocessing.transforms.base import TransformSettings
-from tests.tiny import made_plan, spine_image, spine_mask, write_array
+from tests.tiny import make_plan, spine_image, spine_mask, write_array
 from tests.toys import BrightnessTrainer
 
 PLAIN: tuple[TransformSettings, ...] = ()
@@ -29,7 +29,7 @@ CHAINS = {
 @pytest.mark.parametrize("chain", CHAINS)
 def test_the_mask_lies_where_it_does_without_steps(tmp_path: Path, save, chain: str) -> None:
     scan = write_array(tmp_path / "1_t2.mha", spine_image(spine_mask()))
-    plan, masks = made_plan(plain_encoding(get_scheme("spider"), (1, 100))), []
+    plan, masks = make_plan(plain_encoding(get_scheme("spider"), (1, 100))), []
     for name, steps in (("plain", PLAIN), (chain, CHAINS[chain])):
         recipe = replace(BrightnessTrainer.recipes["only"], transforms=steps)
         save(tmp_path / name, BrightnessTrainer(plan, recipe))
@@ -38,5 +38,5 @@ def test_the_mask_lies_where_it_does_without_steps(tmp_path: Path, save, chain: 
     assert stepped.shape == plain.shape
     overlap = 2 * (plain & stepped).sum() / (plain.sum() + stepped.sum())
     assert overlap > (0.95 if chain == "exact size" else 0.9999)
-    middles = [np.argwhere(mask).mean(axis=0) for mask in masks]
-    assert np.abs(middles[0] - middles[1]).max() < 0.5
+    centres = [np.argwhere(mask).mean(axis=0) for mask in masks]
+    assert np.abs(centres[0] - centres[1]).max() < 0.5

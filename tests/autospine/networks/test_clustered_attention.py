@@ -44,8 +44,8 @@ def test_it_is_the_papers_equations() -> None:
 
 def test_clusters_are_those_of_scikit_learn_from_the_same_start() -> None:
     generator = torch.Generator().manual_seed(3)
-    middles = 4 * torch.randn(5, 6, generator=generator)
-    query = (middles[torch.arange(200) % 5] + 0.3 * torch.randn(200, 6, generator=generator))[None, None]
+    centres = 4 * torch.randn(5, 6, generator=generator)
+    query = (centres[torch.arange(200) % 5] + 0.3 * torch.randn(200, 6, generator=generator))[None, None]
     start = query[0, 0, torch.arange(5) * 200 // 5]
     expected = KMeans(5, init=start.numpy(), n_init=1, max_iter=3, algorithm="lloyd").fit(query[0, 0].numpy())
     assert assign(query, 5)[0, 0].tolist() == expected.labels_.tolist()

@@ -13,7 +13,7 @@ from autospine.preprocessing.run import preprocess_image
 from autospine.reconstruction.grid import SliceGrid
 from autospine.reconstruction.masks import interpolate_mask
 from autospine.volumes.resampling import resized_shape
-from tests.tiny import SPACING, made_plan, ordered_encoding, spine_image, spine_mask
+from tests.tiny import SPACING, make_plan, ordered_encoding, spine_image, spine_mask
 
 SIZES, MILLIMETRES = st.tuples(*[st.integers(1, 40)] * 3), st.tuples(*[st.floats(0.3, 9)] * 3)
 INTERPOLATED = Grid((None, 1.0, 1.2), slice_interpolation=SliceInterpolation(1.0))
@@ -48,7 +48,7 @@ def test_measured_slices_stay_where_they_are_in_space(shape, spacing, target: fl
 @pytest.mark.parametrize("method", ["linear", "cubic"])
 def test_measured_slices_are_those_of_the_plan_without_interpolating(method: str) -> None:
     """Bit for bit, normalisation included."""
-    plain = made_plan(ordered_encoding(), grid=Grid(INTERPOLATED.spacing))
+    plain = make_plan(ordered_encoding(), grid=Grid(INTERPOLATED.spacing))
     interpolated = replace(plain, grid=Grid(INTERPOLATED.spacing, slice_interpolation=SliceInterpolation(1.0, method)))
     image = np.stack([spine_image(spine_mask(), seed) for seed in (0, 1)])
     found = preprocess_image(image, SPACING, interpolated)
@@ -61,7 +61,7 @@ def test_measured_slices_are_those_of_the_plan_without_interpolating(method: str
 
 
 def test_linear_slices_lie_between_their_neighbours() -> None:
-    plan = made_plan(ordered_encoding(), grid=INTERPOLATED)
+    plan = make_plan(ordered_encoding(), grid=INTERPOLATED)
     found = preprocess_image(spine_image(spine_mask())[None], SPACING, plan)[0]
     np.testing.assert_allclose(found[2], (found[0] + found[4]) / 2, atol=1e-5)
     np.testing.assert_allclose(found[7], 0.25 * found[4] + 0.75 * found[8], atol=1e-5)
@@ -93,7 +93,7 @@ def test_the_input_is_not_changed() -> None:
     kept = mask.copy(), image.copy()
     grid = case_grid(INTERPOLATED, mask.shape, SPACING)
     grid.resample_mask(mask, UNKNOWN)
-    preprocess_image(image, SPACING, made_plan(ordered_encoding(), grid=INTERPOLATED))
+    preprocess_image(image, SPACING, make_plan(ordered_encoding(), grid=INTERPOLATED))
     np.testing.assert_array_equal(mask, kept[0])
     np.testing.assert_array_equal(image, kept[1])
 

@@ -29,7 +29,7 @@ from autospine.preprocessing.run import (
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.preprocessing.transforms.base import TransformSettings, transforms_hash
 from tests.contracts.planner import LARGE, fingerprint, some_cases
-from tests.prepared import prepared
+from tests.transforms import noise_case
 
 SPACING = (4.0, 1.5, 1.5)
 
@@ -159,7 +159,7 @@ CROP = (TransformSettings("centre_crop", {"rows": 0.5}),)
 
 
 def store(folder: Path, case_id: str, key: str = "key") -> CaseStore:
-    case = prepared((4, 10, 8))
+    case = noise_case((4, 10, 8))
     assert case.mask is not None
     record = CaseRecord(case_id, "1", "t2", case.shape, case.spacing, describe_labels(case.mask), None, key)
     CaseStore(folder, case_id).write(case.image, case.mask, record, 0)

@@ -11,7 +11,7 @@ from autospine.labels.conversion import get_scheme
 from autospine.planning.plan import Plan
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.training.data import Batch, Batches, PatchSampler
-from tests.tiny import IDS, made_plan, ordered_encoding, plan_of, spine_image, spine_mask
+from tests.tiny import IDS, make_plan, ordered_encoding, plan_of, spine_image, spine_mask
 
 SPIDER = get_scheme("spider")
 
@@ -143,7 +143,7 @@ def test_rows_above_the_topmost_label_are_ignored_where_annotation_ends_early(tm
     encoding = replace(ordered_encoding(3), partial_annotation_above=True)
     mask = spine_mask(levels=3)
     mask[mask == 100] = 0
-    sampler = stored(tmp_path, made_plan(encoding, patch=(1, 72, 36)), mask)
+    sampler = stored(tmp_path, make_plan(encoding, patch=(1, 72, 36)), mask)
     labels = sampler.extract_patch(0, (2, 0, 0)).labels
     top = int(np.argwhere(mask)[:, 1].min())
     assert (labels[:top] == encoding.ignore_index).all()
@@ -154,7 +154,7 @@ def test_unlabelled_voxels_are_ignored(tmp_path) -> None:
     encoding = replace(ordered_encoding(5), ignore_label=150)
     mask = spine_mask()
     mask[:, :5] = 150
-    sampler = stored(tmp_path, made_plan(encoding, patch=(1, 72, 36)), mask)
+    sampler = stored(tmp_path, make_plan(encoding, patch=(1, 72, 36)), mask)
     labels = sampler.extract_patch(0, (2, 0, 0)).labels
     np.testing.assert_array_equal(labels == encoding.ignore_index, mask[2] == 150)
     assert 150 not in [record.value for record in sampler.labels[0]]
@@ -162,7 +162,7 @@ def test_unlabelled_voxels_are_ignored(tmp_path) -> None:
 
 def test_only_the_slices_of_the_record_are_drawn(tmp_path) -> None:
     mask = spine_mask()
-    sampler = stored(tmp_path, made_plan(ordered_encoding()), mask, slices=(2, 4))
+    sampler = stored(tmp_path, make_plan(ordered_encoding()), mask, slices=(2, 4))
     generator = np.random.default_rng(0)
     drawn = {sampler._start(0, wanted, generator)[0] for wanted in (None, *sampler.labels[0]) for _ in range(20)}
     assert drawn == {2, 4}
@@ -171,7 +171,7 @@ def test_only_the_slices_of_the_record_are_drawn(tmp_path) -> None:
 
 def test_axial_and_sagittal_slices_are_those_of_the_case(tmp_path) -> None:
     mask = spine_mask()
-    plan = made_plan(ordered_encoding(offset_axes=(0, 2)), view_axis=1, patch=(6, 1, 36))
+    plan = make_plan(ordered_encoding(offset_axes=(0, 2)), view_axis=1, patch=(6, 1, 36))
     sampler = stored(tmp_path, plan, mask)
     train_ids = plan.encoding.train_ids(mask, "mask")
     for row in (3, 30, 55):
@@ -183,7 +183,7 @@ def test_labels_of_another_scheme_are_converted(tmp_path) -> None:
 
     semantic = get_scheme("semantic4")
     values = tuple(sorted(semantic.anatomies))
-    mask, plan = spine_mask(), made_plan(ordered_encoding(), patch=(1, 72, 36))
+    mask, plan = spine_mask(), make_plan(ordered_encoding(), patch=(1, 72, 36))
     record = CaseRecord("case", "p", "t2", mask.shape, (4.0, 3.0, 3.0), describe_labels(mask), None, "key")
     CaseStore(tmp_path, "case").write(spine_image(mask)[None], mask, record, 0)
     encoding = plain_encoding(semantic, values)

@@ -29,7 +29,7 @@ from autospine.training.run import train_fold
 from autospine.training.trainer import Trainer, make_optimiser, prepare
 from autospine.training.validation import validate
 from tests.contracts.trainer import TrainerContract
-from tests.tiny import made_plan, make_job, plan_of
+from tests.tiny import make_job, make_plan, plan_of
 from tests.toys import QUICK, GanTrainer, PreparedTrainer, ToyTrainer
 
 pytestmark = pytest.mark.usefixtures("toys")
@@ -198,7 +198,7 @@ def test_trainer_is_abstract_without_build() -> None:
     from tests.tiny import ordered_encoding
 
     with pytest.raises(TypeError, match="build"):
-        Empty(made_plan(ordered_encoding()), QUICK)  # type: ignore[abstract]
+        Empty(make_plan(ordered_encoding()), QUICK)  # type: ignore[abstract]
 
 
 def test_prepare_gives_fresh_networks_in_training_mode(tiny_work: WorkFolder) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autospine.inference.levels.decode import decode
 from autospine.inference.levels.spine import without_fragments
-from tests.spines import BELOW, PITCH_ROWS, Spine, decoder_input_of, draw, encoding_for
+from tests.spines import BELOW, DISTANCE_ROWS, Spine, decoder_input_of, draw, encoding_for
 
 CUT = "cut by the field of view"
 
@@ -125,18 +125,18 @@ def test_two_pieces_of_a_disc_share_its_label() -> None:
     piece[:, :, : middle - 1] = False
     piece[:, :, middle + 2 :] = False
     labels[piece] = 0
-    broken = Spine(labels, spine.middles)
-    for middles in (broken, _own_middles(broken, 203, middle)):
-        decoded = decode(decoder_input_of(middles, encoding), encoding)
+    broken = Spine(labels, spine.centres)
+    for centres in (broken, _own_middles(broken, 203, middle)):
+        decoded = decode(decoder_input_of(centres, encoding), encoding)
         np.testing.assert_array_equal(decoded.labels, labels)
         assert sum(label_result.value == 203 for label_result in decoded.label_results) == 1
 
 
 def _own_middles(spine: Spine, value: int, column: int) -> Spine:
     """The pieces vote for places a little apart."""
-    middle = spine.middles[value].copy()
+    middle = spine.centres[value].copy()
     middle[2] = column + 3
-    return Spine(spine.labels, {**spine.middles, value: middle})
+    return Spine(spine.labels, {**spine.centres, value: middle})
 
 
 def test_a_level_that_the_data_set_does_not_label_is_left_out() -> None:
@@ -154,7 +154,7 @@ def test_something_far_from_the_spine_is_no_vertebra() -> None:
     rows = spine.labels.shape[1]
     labels = np.pad(spine.labels, [(0, 0), (0, 0), (0, 120)])
     labels[2:4, rows // 2 : rows // 2 + 8, 150:160] = 9
-    stray = Spine(labels, {**spine.middles, 9: np.argwhere(labels == 9).mean(axis=0)})
+    stray = Spine(labels, {**spine.centres, 9: np.argwhere(labels == 9).mean(axis=0)})
     decoded = decode(decoder_input_of(stray, encoding), encoding)
     np.testing.assert_array_equal(decoded.labels, np.where(labels == 9, 0, labels))
 
@@ -218,7 +218,7 @@ def test_levels_are_unique_and_consecutive_whatever_the_network_says(
 ) -> None:
     """Whatever the noise and the crop: one label per vertebra, in order, without a hole."""
     encoding = encoding_for()
-    spine = draw(vertebrae, pitches=[round(PITCH_ROWS * share) for share in stretch])
+    spine = draw(vertebrae, distances=[round(DISTANCE_ROWS * share) for share in stretch])
     cropped = spine.rows(first, spine.labels.shape[1] - last)
     evidence = decoder_input_of(cropped, encoding, seed, noise, doubt, wrong)
     decoded = decode(evidence, encoding)

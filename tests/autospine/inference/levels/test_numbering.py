@@ -15,7 +15,7 @@ from autospine.inference.levels.numbering import (
     start_probabilities,
 )
 
-PITCH = 35.0
+DISTANCE_ROWS = 35.0
 
 
 def column(pitches: list[float], lowest: float = 300.0) -> np.ndarray:
@@ -24,10 +24,10 @@ def column(pitches: list[float], lowest: float = 300.0) -> np.ndarray:
     return np.stack([np.full_like(rows, 20), rows, np.full_like(rows, 60)], axis=1)
 
 
-def instances(middles: np.ndarray, levels: list[int], known: int = 7, sure: float = 0.9) -> list[Instance]:
-    opinions = np.full((len(levels), known), (1 - sure) / (known - 1))
-    opinions[np.arange(len(levels)), np.array(levels) - 1] = sure
-    return [Instance(np.arange(9), m, np.log(o), 0.9) for m, o in zip(middles, opinions, strict=True)]
+def instances(centres: np.ndarray, levels: list[int], known: int = 7, sure: float = 0.9) -> list[Instance]:
+    probabilities = np.full((len(levels), known), (1 - sure) / (known - 1))
+    probabilities[np.arange(len(levels)), np.array(levels) - 1] = sure
+    return [Instance(np.arange(9), m, np.log(o), 0.9) for m, o in zip(centres, probabilities, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def instances(middles: np.ndarray, levels: list[int], known: int = 7, sure: floa
     ],
 )
 def test_steps_count_what_is_missing(pitches: list[float], steps: list[int]) -> None:
-    assert count_steps(column(pitches), PITCH).tolist() == steps
+    assert count_steps(column(pitches), DISTANCE_ROWS).tolist() == steps
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 1000))
@@ -68,14 +68,14 @@ def test_the_more_is_seen_below_the_surer_the_first_level() -> None:
 @pytest.mark.parametrize("lowest", [1, 2, 3])
 def test_sure_opinions_number_a_chain_that_ends_below(lowest: int) -> None:
     levels = list(range(lowest, lowest + 4))
-    found = number(instances(column([35.0] * 3), levels), 1, 20.0, PITCH)
+    found = number(instances(column([35.0] * 3), levels), 1, 20.0, DISTANCE_ROWS)
     assert found.levels == tuple(levels)
     assert found.ambiguous
     assert found.confidence <= 0.5
 
 
 def test_the_first_known_level_may_be_another_than_one() -> None:
-    found = number(instances(column([35.0] * 2), [1, 2, 3]), 4, 90.0, PITCH)
+    found = number(instances(column([35.0] * 2), [1, 2, 3]), 4, 90.0, DISTANCE_ROWS)
     assert found.levels == (4, 5, 6)
 
 
@@ -83,12 +83,12 @@ def test_a_sacral_segment_below_the_first_level_gets_the_level_before_it() -> No
     """Five sure vertebrae and one below them: the five keep their levels."""
     made = instances(column([35.0] * 5), [1, 1, 2, 3, 4, 5], sure=0.97)
     undecided = Instance(made[0].members, made[0].centroid, np.log(np.full(7, 1 / 7)), 0.9)
-    found = number([undecided, *made[1:]], 1, 20.0, PITCH)
+    found = number([undecided, *made[1:]], 1, 20.0, DISTANCE_ROWS)
     assert found.levels == (0, 1, 2, 3, 4, 5)
 
 
 def test_what_should_lie_in_between_is_told() -> None:
-    found = number(instances(column([35.0, 70, 35]), [1, 2, 4, 5]), 1, 90.0, PITCH)
+    found = number(instances(column([35.0, 70, 35]), [1, 2, 4, 5]), 1, 90.0, DISTANCE_ROWS)
     assert found.levels == (1, 2, 4, 5)
     assert found.skipped == (3,)
 

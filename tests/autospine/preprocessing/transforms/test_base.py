@@ -19,15 +19,15 @@ from autospine.preprocessing.transforms.base import (
     make_transforms,
 )
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
-from tests.prepared import FILL, any_step, prepared, shapes, views
+from tests.transforms import FILL, any_transform, noise_case, shapes, views
 
 
 @settings(deadline=None)
-@given(shapes, views, st.lists(any_step, max_size=4))
+@given(shapes, views, st.lists(any_transform, max_size=4))
 def test_the_way_back_ends_on_the_grid_of_the_start(
     shape: tuple[int, int, int], view: int | None, chain: list[AnyTransform]
 ) -> None:
-    start = prepared(shape, view=view)
+    start = noise_case(shape, view=view)
     case, way = apply_transforms(chain, start)
     assert case.mask is not None
     assert case.mask.shape == case.shape
@@ -41,11 +41,11 @@ def test_the_way_back_ends_on_the_grid_of_the_start(
 
 
 @settings(deadline=None)
-@given(shapes, views, any_step)
+@given(shapes, views, any_transform)
 def test_no_step_invents_a_label_or_overwrites_its_input(
     shape: tuple[int, int, int], view: int | None, step: AnyTransform
 ) -> None:
-    start = prepared(shape, view=view)
+    start = noise_case(shape, view=view)
     assert start.mask is not None
     image, mask = start.image.copy(), start.mask.copy()
     case, _ = apply_transforms([step], start)
@@ -55,11 +55,11 @@ def test_no_step_invents_a_label_or_overwrites_its_input(
 
 
 @settings(deadline=None)
-@given(shapes, views, any_step, st.sampled_from([0.0, 0.3, -1000.0]))
+@given(shapes, views, any_transform, st.sampled_from([0.0, 0.3, -1000.0]))
 def test_a_constant_image_stays_finite_and_even(
     shape: tuple[int, int, int], view: int | None, step: AnyTransform, value: float
 ) -> None:
-    start = replace(prepared(shape, view=view), image=np.full((1, *shape), value, np.float32))
+    start = replace(noise_case(shape, view=view), image=np.full((1, *shape), value, np.float32))
     case, way = apply_transforms([step], start)
     inside = invert_transforms(way, case.image, np.zeros(1, np.float32))
     assert np.isfinite(case.image).all()
@@ -69,12 +69,12 @@ def test_a_constant_image_stays_finite_and_even(
 
 
 @settings(deadline=None)
-@given(shapes, views, any_step, st.data())
+@given(shapes, views, any_transform, st.data())
 def test_slices_that_take_part_are_slices_of_the_case(
     shape: tuple[int, int, int], view: int | None, step: AnyTransform, data: st.DataObject
 ) -> None:
     kept = data.draw(st.sets(st.integers(0, shape[view or 0] - 1)))
-    start = prepared(shape, slices=tuple(sorted(kept)) if view is not None else None, view=view)
+    start = noise_case(shape, slices=tuple(sorted(kept)) if view is not None else None, view=view)
     case, _ = apply_transforms([step], start)
     if view is None:
         assert case.slices is None
@@ -95,7 +95,7 @@ def test_every_step_is_found_with_its_own_numbers(name: str) -> None:
 
 def test_prediction_has_no_mask() -> None:
     for step in (CentreCrop(rows=0.5), Resize(rows=5)):
-        assert step.apply(replace(prepared((3, 10, 8)), mask=None)).mask is None
+        assert step.apply(replace(noise_case((3, 10, 8)), mask=None)).mask is None
 
 
 def test_steps_are_made_from_a_recipe() -> None:

@@ -9,7 +9,7 @@ from autospine.phantom import case as phantom
 from autospine.phantom.series import Size
 from autospine.preprocessing.transforms import denoising
 from autospine.preprocessing.transforms.denoising import ShearletDenoise, WaveletDenoise
-from tests.prepared import prepared
+from tests.transforms import noise_case
 
 LEVELS = (0.01, 0.02, 0.05, 0.1)  # of the range of intensities
 
@@ -44,7 +44,7 @@ def test_a_clean_image_is_nearly_unchanged(clean: np.ndarray, step: ShearletDeno
 
 @pytest.mark.parametrize("step", [ShearletDenoise(), WaveletDenoise()])
 def test_blocks_do_not_show(step: ShearletDenoise | WaveletDenoise, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = prepared((7, 40, 33)).image
+    image = noise_case((7, 40, 33)).image
     whole = step.change(image)
     monkeypatch.setattr(denoising, "BLOCK", 3 * 40 * 33)
     assert step.change(image) == pytest.approx(whole, abs=1e-5)
@@ -53,7 +53,7 @@ def test_blocks_do_not_show(step: ShearletDenoise | WaveletDenoise, monkeypatch:
 @pytest.mark.parametrize("step", [ShearletDenoise(), WaveletDenoise()])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 1, 1), (2, 1, 30), (3, 33, 2)])
 def test_tiny_slices(step: ShearletDenoise | WaveletDenoise, shape: tuple[int, int, int]) -> None:
-    case = step.apply(prepared(shape))
+    case = step.apply(noise_case(shape))
     assert case.shape == shape
     assert np.isfinite(case.image).all()
 

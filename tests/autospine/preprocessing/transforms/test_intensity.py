@@ -13,15 +13,15 @@ from autospine.preprocessing.transforms.intensity import (
     UnitRange,
     ZScore,
 )
-from tests.prepared import FILL, intense, prepared, shapes, views
+from tests.transforms import FILL, intensity_transforms, noise_case, shapes, views
 
 
 @settings(deadline=None)
-@given(shapes, views, intense)
+@given(shapes, views, intensity_transforms)
 def test_only_intensities_change_and_the_way_back_is_empty(
     shape: tuple[int, int, int], view: int | None, step: IntensityTransform
 ) -> None:
-    start = prepared(shape, view=view)
+    start = noise_case(shape, view=view)
     case = step.apply(start)
     assert (case.mask is start.mask, case.spacing, case.shape) == (True, start.spacing, start.shape)
     assert step.inverse(start.image, shape, FILL) is start.image
@@ -30,7 +30,7 @@ def test_only_intensities_change_and_the_way_back_is_empty(
 @pytest.mark.parametrize("step", [ZScore(1), UnitRange(2, 98, 1), AdaptiveHistogram(tiles=3)])
 @pytest.mark.parametrize("view", [0, 1])
 def test_a_slice_of_its_own_is_one_of_the_view(step: IntensityTransform, view: int) -> None:
-    start = prepared((6, 7, 8), view=view)
+    start = noise_case((6, 7, 8), view=view)
     whole = step.apply(start).image
     for k in range(start.shape[view]):
         one = np.moveaxis(np.moveaxis(start.image, view + 1, 1)[:, k : k + 1], 1, view + 1)
@@ -41,7 +41,7 @@ def test_a_slice_of_its_own_is_one_of_the_view(step: IntensityTransform, view: i
 @settings(deadline=None)
 @given(st.floats(-1000, 1000), st.floats(1, 1000))
 def test_z_score_of_a_case_and_of_its_slices(shift: float, scale: float) -> None:
-    start = prepared((3, 8, 9))
+    start = noise_case((3, 8, 9))
     moved = type(start)(start.image * np.float32(scale) + np.float32(shift), None, start.spacing)
     for step, axes in ((ZScore(), (1, 2, 3)), (ZScore(per_slice=1), (2, 3))):
         image = step.apply(moved).image
@@ -51,7 +51,7 @@ def test_z_score_of_a_case_and_of_its_slices(shift: float, scale: float) -> None
 
 def test_unit_range_by_percentiles() -> None:
     ramp = np.arange(101, dtype=np.float32).reshape(1, 1, 1, 101)
-    start = type(prepared((1, 1, 1)))(ramp, None, (1.0, 1.0, 1.0))
+    start = type(noise_case((1, 1, 1)))(ramp, None, (1.0, 1.0, 1.0))
     assert UnitRange().apply(start).image[0, 0, 0] == pytest.approx(np.arange(101) / 100)
     image = UnitRange(lower=10, upper=60).apply(start).image[0, 0, 0]
     assert image == pytest.approx(np.clip((np.arange(101) - 10) / 50, 0, 1), abs=1e-6)
@@ -60,7 +60,7 @@ def test_unit_range_by_percentiles() -> None:
 def test_rounding_is_not_blown_up() -> None:
     image = np.full((1, 2, 30, 30), 1000, np.float32)
     image[0, :, ::2] += np.float32(1e-4)
-    start = type(prepared((1, 1, 1)))(image, None, (1.0, 1.0, 1.0))
+    start = type(noise_case((1, 1, 1)))(image, None, (1.0, 1.0, 1.0))
     for step in (ZScore(), UnitRange()):
         assert not step.apply(start).image.any()
 
@@ -70,7 +70,7 @@ def test_adaptive_histogram_brings_out_the_dark_half() -> None:
     texture = np.random.default_rng(0).uniform(0.8, 1.0, (1, 2, 128, 128)).astype(np.float32)
     texture[..., ::16, :] = 0.3
     shaded = texture * np.linspace(0.25, 1, 128, dtype=np.float32)
-    start = type(prepared((1, 1, 1)))(shaded, None, (1.0, 1.0, 1.0))
+    start = type(noise_case((1, 1, 1)))(shaded, None, (1.0, 1.0, 1.0))
     image = AdaptiveHistogram(clip=0.05).apply(start).image
 
     def evenness(values: np.ndarray) -> float:
@@ -101,7 +101,7 @@ def test_impossible_numbers_are_refused(kind: type, numbers: dict[str, float], p
 
 def test_slices_for_themselves_take_the_memory_of_the_image_not_several_times_it() -> None:
     image = np.random.default_rng(0).normal(size=(1, 64, 200, 64)).astype(np.float32)
-    start = type(prepared((1, 1, 1)))(image, None, (1.0, 1.0, 1.0), view_axis=1)
+    start = type(noise_case((1, 1, 1)))(image, None, (1.0, 1.0, 1.0), view_axis=1)
     tracemalloc.start()
     try:
         ZScore(per_slice=1).apply(start)

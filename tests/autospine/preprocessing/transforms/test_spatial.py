@@ -19,7 +19,7 @@ from autospine.preprocessing.transforms.base import (
     make_transforms,
 )
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, OtsuCrop, Pad, Resize, body_window, shape_after
-from tests.prepared import FILL, SPACING, any_step, counts, prepared, shapes, shares, views
+from tests.transforms import FILL, SPACING, any_transform, counts, noise_case, shapes, shares, views
 
 Shape = tuple[int, int, int]
 
@@ -35,7 +35,7 @@ def millimetres(shape: Shape, spacing: tuple[float, float, float]) -> np.ndarray
 def test_a_crop_undone_is_the_image_inside_and_the_fill_outside(
     shape: Shape, slices: float, rows: float, columns: float
 ) -> None:
-    step, start = CentreCrop(slices, rows, columns), prepared(shape)
+    step, start = CentreCrop(slices, rows, columns), noise_case(shape)
     window = (slice(None), *step.window(shape))
     back = step.inverse(step.apply(start).image, shape, FILL)
     assert np.array_equal(back[window], start.image[window])
@@ -46,7 +46,7 @@ def test_a_crop_undone_is_the_image_inside_and_the_fill_outside(
 
 
 def test_a_crop_keeps_the_middle_and_the_spacing() -> None:
-    start = prepared((6, 10, 8), slices=(0, 1, 2, 5))
+    start = noise_case((6, 10, 8), slices=(0, 1, 2, 5))
     case = CentreCrop(slices=0.5, rows=0.6).apply(start)
     assert case.shape == (3, 6, 8)
     assert np.array_equal(case.image, start.image[:, 1:4, 2:8])
@@ -56,11 +56,11 @@ def test_a_crop_keeps_the_middle_and_the_spacing() -> None:
 
 
 def test_resizing_keeps_the_extent() -> None:
-    case = Resize(rows=20, columns=4).apply(prepared((6, 10, 8), slices=(1, 2)))
+    case = Resize(rows=20, columns=4).apply(noise_case((6, 10, 8), slices=(1, 2)))
     assert case.shape == (6, 20, 4)
     assert case.spacing == pytest.approx((4.0, 0.3, 1.4))
     assert case.slices == (1, 2)
-    assert Resize(slices=3).apply(prepared((6, 10, 8), slices=(1, 2))).slices == (0,)  # from slices 0 and 1
+    assert Resize(slices=3).apply(noise_case((6, 10, 8), slices=(1, 2))).slices == (0,)  # from slices 0 and 1
 
 
 def test_a_smooth_image_survives_there_and_back() -> None:
@@ -73,7 +73,7 @@ def test_a_smooth_image_survives_there_and_back() -> None:
 @settings(deadline=None)
 @given(shapes, counts, counts, counts)
 def test_a_margin_is_dark_and_unlabelled_and_comes_off_again(shape: Shape, s: int, r: int, c: int) -> None:
-    step, start = Pad(s, r, c), prepared(shape)
+    step, start = Pad(s, r, c), noise_case(shape)
     case = step.apply(start)
     assert case.shape == tuple(np.maximum(shape, (s, r, c)))
     assert case.spacing == start.spacing
@@ -89,10 +89,10 @@ def test_a_margin_is_dark_and_unlabelled_and_comes_off_again(shape: Shape, s: in
 
 
 def test_slices_of_the_margin_take_no_part() -> None:
-    assert Pad(slices=9).apply(prepared((6, 4, 4))).slices == tuple(range(1, 7))
-    assert Pad(slices=9).apply(prepared((6, 4, 4), slices=(0, 5))).slices == (1, 6)
-    assert Pad(rows=9).apply(prepared((6, 4, 4))).slices is None
-    assert Pad(slices=9).apply(prepared((6, 4, 4), view=None)).slices is None
+    assert Pad(slices=9).apply(noise_case((6, 4, 4))).slices == tuple(range(1, 7))
+    assert Pad(slices=9).apply(noise_case((6, 4, 4), slices=(0, 5))).slices == (1, 6)
+    assert Pad(rows=9).apply(noise_case((6, 4, 4))).slices is None
+    assert Pad(slices=9).apply(noise_case((6, 4, 4), view=None)).slices is None
 
 
 @settings(deadline=None)
@@ -100,7 +100,7 @@ def test_slices_of_the_margin_take_no_part() -> None:
 def test_what_is_fitted_has_the_size_asked_for_and_its_aspect(
     shape: Shape, view: int | None, s: int, r: int, c: int
 ) -> None:
-    start = prepared(shape, view=view)
+    start = noise_case(shape, view=view)
     way = Fit(s, r, c).for_case(start)
     case = way.apply(start)
     across = view or 0
@@ -157,7 +157,7 @@ def test_a_volume_fits_the_papers_size(slices: int, spacing: float) -> None:
 def test_an_axial_slice_is_fitted_along_its_own_axes() -> None:
     """16 slices of 4 mm from side to side are 64 mm, as high as 64 columns of 1 mm are wide."""
     case, _ = apply_transforms(
-        [Fit(slices=128, columns=96)], replace(prepared((16, 9, 64), view=1), spacing=(4.0, 5.0, 1.0))
+        [Fit(slices=128, columns=96)], replace(noise_case((16, 9, 64), view=1), spacing=(4.0, 5.0, 1.0))
     )
     assert case.shape == (128, 9, 96)
     assert case.spacing == pytest.approx((64 / 96, 5.0, 64 / 96))
@@ -248,7 +248,7 @@ LARGE = (15, 880, 880)
 
 
 @settings(deadline=None)
-@given(shapes, st.lists(any_step, max_size=3), views)
+@given(shapes, st.lists(any_transform, max_size=3), views)
 def test_it_is_what_the_steps_make_of_a_case(shape: tuple[int, int, int], steps: list, view: int | None) -> None:
     constant = CaseData(np.zeros((1, *shape), np.float32), None, SPACING, view_axis=view)
     made, _ = apply_transforms(steps, constant)

@@ -1,4 +1,4 @@
-"""Cases between two steps, and every step there is, for the tests of preprocessing."""
+"""Cases of noise, and every transform there is, for the tests of preprocessing."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ views = st.sampled_from([0, 1, None])
 shares = st.floats(0.0, 1.0)
 counts = st.integers(0, 14)
 flags = st.integers(0, 1)
-geometric = (
+spatial_transforms = (
     st.builds(CentreCrop, shares, shares, shares)
     | st.builds(Resize, counts, counts, counts)
     | st.builds(Pad, counts, counts, counts, flags)
     | st.builds(Fit, counts, counts, counts, flags)
     | st.builds(OtsuCrop, st.floats(0, 5))
 )
-intense = (
+intensity_transforms = (
     st.builds(ZScore, flags)
     | st.builds(UnitRange, st.floats(0, 10), st.floats(90, 100), flags)
     | st.builds(AdaptiveHistogram, st.just(0.02), st.integers(1, 9), st.just(32))
     | st.builds(ShearletDenoise, st.integers(1, 5), st.integers(1, 20))
     | st.builds(WaveletDenoise, st.integers(1, 5))
 )
-any_step = geometric | intense
+any_transform = spatial_transforms | intensity_transforms
 
 
-def prepared(shape: tuple[int, int, int], slices: tuple[int, ...] | None = None, view: int | None = 0) -> CaseData:
+def noise_case(shape: tuple[int, int, int], slices: tuple[int, ...] | None = None, view: int | None = 0) -> CaseData:
     """Two channels of noise and three labels."""
     random = np.random.default_rng(0)
     image = random.normal(size=(2, *shape)).astype(np.float32)
