@@ -16,12 +16,10 @@ from autospine.core.files import make_folder
 from autospine.core.machine import find_machine, workers_for
 from autospine.dataset.cases import patient_and_sequence
 from autospine.inference.model import Model, find_models
-from autospine.inference.panoptic import panoptic
 from autospine.inference.predict import segment
 from autospine.inference.predictor import Predictor
 from autospine.inference.segmentation import Segmentation
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.overlay.draw import draw_overlay
 from autospine.volumes import Volume, find_volumes, read_image, volume_id
 from autospine.volumes.folders import volume_suffix
 
@@ -216,9 +214,13 @@ def _write(scan: Scan, image: Volume, segmentation: Segmentation, request: Predi
     mask, report = f"{scan.id}{scan.suffix}", f"{scan.id}.json"
     segmentation.save(request.output / mask, request.output / report)
     if request.overlay:
+        from autospine.overlay.draw import draw_overlay
+
         picture = request.output / f"{scan.id}.png"
         draw_overlay(image.array, segmentation.mask, image.spacing, segmentation.scheme, picture, scan.id)
     if request.panoptic:
+        from autospine.inference.panoptic import panoptic
+
         folder = request.output / "panoptic"
         objects = panoptic(segmentation.volume, segmentation.scheme, segmentation.interpolated_labels)
         objects.save(folder / mask, folder / report)

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
 from autospine.core.serial import check_version, from_plain, to_plain
-from autospine.fingerprint.case import CaseFingerprint
 from autospine.planning.splits import Fold, FoldSlices
+
+if TYPE_CHECKING:
+    from autospine.fingerprint.case import CaseFingerprint
+
 
 VERSION = 2  # 2: strategy
 FILE = "split.json"

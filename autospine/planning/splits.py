@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +16,11 @@ from autospine.core.serial import check_version, from_plain, to_plain
 from autospine.dataset.cases import listed
 from autospine.dataset.metadata import TRAINING
 from autospine.dataset.verify import identity_problems, raise_together
-from autospine.fingerprint.case import CaseFingerprint
 from autospine.volumes import volume_id
+
+if TYPE_CHECKING:
+    from autospine.fingerprint.case import CaseFingerprint
+
 
 log = logging.getLogger(__name__)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autospine.fingerprint.fingerprint import Fingerprint
+if TYPE_CHECKING:
+    from autospine.fingerprint.fingerprint import Fingerprint
+
 
 Triple = tuple[float, float, float]
 

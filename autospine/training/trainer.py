@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.serial import from_plain
-from autospine.evaluation.cohort import Evaluation
 from autospine.inference.model import ModelCard
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import conversion, get_scheme
@@ -38,6 +37,9 @@ from autospine.training.job import Job
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.optimisation import OptimizerStep, make_optimiser
+
+if TYPE_CHECKING:
+    from autospine.evaluation.cohort import Evaluation
 
 NETWORK = "network"
 
