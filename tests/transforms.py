@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from autospine.preprocessing.transforms.base import CaseData
+from autospine.preprocessing.transforms.base import AppliedTransforms, CaseData
 from autospine.preprocessing.transforms.denoising import ShearletDenoise, WaveletDenoise
 from autospine.preprocessing.transforms.intensity import AdaptiveHistogram, UnitRange, ZScore
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, OtsuCrop, Pad, Resize
@@ -40,3 +40,10 @@ def noise_case(shape: tuple[int, int, int], slices: tuple[int, ...] | None = Non
     random = np.random.default_rng(0)
     image = random.normal(size=(2, *shape)).astype(np.float32)
     return CaseData(image, random.integers(0, 3, shape, np.uint8), SPACING, slices, view)
+
+
+def invert_transforms(applied: AppliedTransforms, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """Invert a whole case, the last transform first; prediction does the same chunk by chunk."""
+    for transform, shape in reversed(applied):
+        values = transform.inverse(values, shape, fill)
+    return values

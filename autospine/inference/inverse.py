@@ -1,6 +1,6 @@
 """Inverse of a recipe's transforms and of resampling, for volumes that arrive a few planes at a time.
 
-Streamed results equal those of the whole array (`invert_transforms`, `resize`) to the last bit.
+Streamed results equal those of the whole array (each `inverse`, `resize`) to the last bit.
 """
 
 from __future__ import annotations

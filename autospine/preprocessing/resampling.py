@@ -9,7 +9,7 @@ from autospine.volumes.resampling import resample_axis, source_positions
 
 
 def resize_labels(mask: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Labels on another grid: each label's share of a voxel is interpolated, the largest of at least half wins.
+    """Resample labels: each label's share of a voxel is interpolated, the largest of at least half wins.
 
     Args:
         mask: `(slices, rows, columns)` non-negative integers.
@@ -33,20 +33,20 @@ def resize_labels(mask: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
 def _share_of_label(
     mask: np.ndarray, value: int, box: tuple[slice, ...], shape: tuple[int, int, int]
 ) -> tuple[tuple[slice, ...], np.ndarray]:
-    """One label's share on the new grid, only where it can be above zero."""
-    source, target, places = [], [], []
-    for part, old, new in zip(box, mask.shape, shape, strict=True):
+    """Return where one label's share on the new grid can be above zero, and that share."""
+    source, target, positions = [], [], []
+    for side, old, new in zip(box, mask.shape, shape, strict=True):
         reach = 1 + int(np.ceil(old / new))
-        low, high = max(part.start - reach, 0), min(part.stop + reach, old)
-        positions = source_positions(old, new)
-        inside = np.flatnonzero((positions > low - 1) & (positions < high))
+        low, high = max(side.start - reach, 0), min(side.stop + reach, old)
+        along = source_positions(old, new)
+        inside = np.flatnonzero((along > low - 1) & (along < high))
         source.append(slice(low, high))
         target.append(slice(int(inside[0]), int(inside[-1]) + 1))
-        places.append(positions[inside] - low)
+        positions.append(along[inside] - low)
     share = (mask[tuple(source)] == value).astype(np.float32)
-    for axis, (positions, old, new) in enumerate(zip(places, mask.shape, shape, strict=True)):
+    for axis, (along, old, new) in enumerate(zip(positions, mask.shape, shape, strict=True)):
         if old != new:
-            share = resample_axis(share, axis, positions, old / new)
+            share = resample_axis(share, axis, along, old / new)
         else:
-            share = share.take(np.round(positions).astype(np.intp), axis=axis)
+            share = share.take(np.round(along).astype(np.intp), axis=axis)
     return tuple(target), share

@@ -14,12 +14,10 @@ from autospine.core.serial import from_plain, to_plain
 from autospine.fingerprint.statistics import label_statistics
 from autospine.reconstruction.grid import SliceGrid
 
-BLOCK_VOXELS = 2**18
-
 
 @dataclass(frozen=True)
 class LabelRecord:
-    """Where one label lies on the plan's grid.
+    """Position of one label on the plan's grid.
 
     Attributes:
         value: In the data set's scheme.
@@ -37,7 +35,7 @@ class LabelRecord:
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """What the loader and the scorer must know of a preprocessed case.
+    """Record of a preprocessed case, for loader and scorer.
 
     Attributes:
         id, patient, sequence: As in the data set.
@@ -61,12 +59,11 @@ class CaseRecord:
 
 
 def describe_labels(mask: np.ndarray) -> tuple[LabelRecord, ...]:
-    """Records of all labels of a canonical mask."""
+    """Return the records of all labels of a canonical mask."""
     records = []
-    for value, found in label_statistics(mask).items():
-        s, r, c = found.centroid
-        low, high = found.box[:3], found.box[3:]
-        records.append(LabelRecord(value, found.voxels, (round(s, 3), round(r, 3), round(c, 3)), low, high))
+    for value, figures in label_statistics(mask).items():
+        s, r, c = (round(index, 3) for index in figures.centroid)
+        records.append(LabelRecord(value, figures.voxels, (s, r, c), figures.box[:3], figures.box[3:]))
     return tuple(records)
 
 
@@ -83,21 +80,21 @@ class CaseStore:
 
     @property
     def image_path(self) -> Path:
-        """The image's array."""
+        """Return the path of the image's array."""
         return self.folder / f"{self.id}.b2nd"
 
     @property
     def mask_path(self) -> Path:
-        """The mask's array."""
+        """Return the path of the mask's array."""
         return self.folder / f"{self.id}.mask.b2nd"
 
     @property
     def record_path(self) -> Path:
-        """The record; written last, so its presence means that the case is whole."""
+        """Return the path of the record, which is written last: where it exists, the case is whole."""
         return self.folder / f"{self.id}.json"
 
     def write(self, image: np.ndarray, mask: np.ndarray, record: CaseRecord, view_axis: int | None) -> None:
-        """Stores the arrays and then the record.
+        """Store the arrays and then the record.
 
         Args:
             image: `(channels, slices, rows, columns)`, kept as float16.
@@ -110,16 +107,16 @@ class CaseStore:
         _write_array(self.mask_path, mask, view_axis)
         write_json(self.record_path, to_plain(record))
         for name in ("record", "image", "mask"):
-            self.__dict__.pop(name, None)  # what was read before is of the past
+            self.__dict__.pop(name, None)  # what was read before is outdated
 
     @cached_property
     def record(self) -> CaseRecord:
-        """The record."""
+        """Return the record."""
         data = read_json(self.record_path, "run autospine_plan again")
         return from_plain(CaseRecord, data, str(self.record_path))
 
     def done(self, key: str) -> bool:
-        """Whether the case is stored and made from the same input by the same rules."""
+        """Return whether the case is stored and made from the same input by the same rules."""
         if not all(path.exists() for path in (self.record_path, self.image_path, self.mask_path)):
             return False
         try:
@@ -129,12 +126,12 @@ class CaseStore:
 
     @cached_property
     def image(self) -> np.ndarray:
-        """`(channels, slices, rows, columns)` float16, read where it is sliced."""
+        """Return `(channels, slices, rows, columns)` float16, read where it is sliced."""
         return _open(self.image_path)
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """`(slices, rows, columns)` labels, read where it is sliced."""
+        """Return `(slices, rows, columns)` labels, read where they are sliced."""
         return _open(self.mask_path)
 
 

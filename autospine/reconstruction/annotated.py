@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autospine.fingerprint.statistics import label_boxes
+
 
 @dataclass(frozen=True)
 class AnnotatedLabel:
@@ -64,8 +66,6 @@ def crop_labels(
         spacing: mm along the same axes.
         margin_mm: Around the label, as far as the slice reaches.
     """
-    from autospine.fingerprint.statistics import label_boxes
-
     labels = []
     for value, (_, rows, columns) in label_boxes(mask):
         window = (_widened(rows, margin_mm / spacing[1]), _widened(columns, margin_mm / spacing[2]))

@@ -13,6 +13,7 @@ import numpy as np
 
 from autospine.core.files import write_text
 from autospine.core.tables import csv_text
+from autospine.fingerprint.statistics import label_boxes
 
 Point = tuple[float, float]
 
@@ -57,8 +58,6 @@ def measure(
         measured_indices: Slices that were measured and annotated: of `SliceGrid.measured_indices` those whose labels
             were not filled in.
     """
-    from autospine.fingerprint.statistics import label_boxes
-
     measured = frozenset(measured_indices)
     rows_of_table = []
     for value, (slices, rows, columns) in label_boxes(mask):
@@ -122,8 +121,8 @@ def write_measurements(path: str | Path, cases: Iterable[tuple[str, Sequence[Mea
     write_text(path, csv_text(COLUMNS, (_row(case, one) for case, rows in cases for one in rows)))
 
 
-def _row(case: str, one: Measurement) -> list[object]:
-    points = [f"{x:.2f}" for x in (*one.centroid, *one.corners[0], *one.corners[1])]
-    figures = [f"{one.diameter_mm:.2f}", f"{one.height_to_width:.3f}", f"{one.area_mm2:.1f}"]
-    place = [f"{one.position_mm:.3f}", "yes" if one.measured else "no"]
-    return [case, one.value, one.slice, *place, *points, *figures, *one.box]
+def _row(case: str, row: Measurement) -> list[object]:
+    points = [f"{x:.2f}" for x in (*row.centroid, *row.corners[0], *row.corners[1])]
+    figures = [f"{row.diameter_mm:.2f}", f"{row.height_to_width:.3f}", f"{row.area_mm2:.1f}"]
+    position = [f"{row.position_mm:.3f}", "yes" if row.measured else "no"]
+    return [case, row.value, row.slice, *position, *points, *figures, *row.box]

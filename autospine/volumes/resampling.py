@@ -1,4 +1,4 @@
-"""Separable linear resampling that leaves an axis alone when its size stays."""
+"""Resample arrays linearly, axis by axis; an axis whose size stays is left alone."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 
 
 def resized_shape(shape: tuple[int, ...], spacing: tuple[float, ...], target: tuple[float, ...]) -> tuple[int, ...]:
-    """Voxels along each axis at another spacing, the extent in mm kept as nearly as whole voxels allow."""
+    """Return the voxels along each axis at another spacing, the extent in mm kept as nearly as whole voxels allow."""
     return tuple(max(round(n * old / new), 1) for n, old, new in zip(shape, spacing, target, strict=True))
 
 
 def source_positions(old: int, new: int) -> np.ndarray:
-    """`(new,)` where each new voxel's middle lies among the old ones, in voxels."""
+    """Return `(new,)` where each new voxel's centre lies among the old ones, in voxels."""
     return (np.arange(new) + 0.5) * old / new - 0.5
 
 
 def resize(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Linear interpolation onto another number of voxels over the same extent.
+    """Resample onto another number of voxels over the same extent.
 
     Args:
         array: Any dimension.
@@ -34,7 +34,7 @@ def resize(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def resample_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: float) -> np.ndarray:
-    """Values at `positions` (in voxels) along one axis; edges are repeated.
+    """Read values at `positions` (in voxels) along one axis; edges are repeated.
 
     Args:
         array: float32.
@@ -57,7 +57,7 @@ def resample_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: flo
 
 
 def _average_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: float) -> np.ndarray:
-    """Sums the few old voxels below each new one's triangle, one of them after the other."""
+    """Sum the few old voxels below each new one's triangle, one of them after the other."""
     first = np.ceil(positions - step).astype(np.intp)  # (new,)
     old = first[None] + np.arange(int(2 * step) + 1)[:, None]  # (taps, new)
     weights = np.clip(1 - np.abs(old - positions) / step, 0, None)
@@ -66,8 +66,8 @@ def _average_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: flo
     old = np.clip(old, 0, array.shape[axis] - 1)
     across = [-1 if a == axis else 1 for a in range(array.ndim)]
     total = array.take(old[0], axis=axis) * weights[0].reshape(across)
-    for places, weight in zip(old[1:], weights[1:], strict=True):
-        part = array.take(places, axis=axis)
-        part *= weight.reshape(across)
-        total += part
+    for indices, weight in zip(old[1:], weights[1:], strict=True):
+        weighted = array.take(indices, axis=axis)
+        weighted *= weight.reshape(across)
+        total += weighted
     return total

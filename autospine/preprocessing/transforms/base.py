@@ -190,19 +190,6 @@ def apply_transforms(transforms: Sequence[AnyTransform], case: CaseData) -> tupl
     return case, tuple(applied)
 
 
-def invert_transforms(applied: AppliedTransforms, values: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """Invert transforms, the last one first.
-
-    Args:
-        applied: Of `apply_transforms`.
-        values: `(channels, slices, rows, columns)` on the grid after the last transform.
-        fill: `(channels,)` values where a transform cut something off.
-    """
-    for transform, shape in reversed(applied):
-        values = transform.inverse(values, shape, fill)
-    return values
-
-
 def relabelling(transforms: Sequence[AnyTransform], before: LabelSet) -> LabelSet:
     """Return what masks hold after all transforms; as before where none of them derives other labels."""
     for transform in transforms:

@@ -12,11 +12,11 @@ representations using the discrete shearlet transform", 2008); the number of dir
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import fft
 
 from autospine.core.machine import cores
 
@@ -41,13 +41,13 @@ class Band:
 
 
 def meyer(x: np.ndarray) -> np.ndarray:
-    """The auxiliary polynomial of Meyer's wavelets: 0 up to 0, 1 from 1 on, symmetric about (1/2, 1/2)."""
+    """Return the auxiliary polynomial of Meyer's wavelets: 0 up to 0, 1 from 1 on, symmetric about (1/2, 1/2)."""
     x = np.clip(x, 0, 1)
     return x**4 * (35 - 84 * x + 70 * x**2 - 20 * x**3)
 
 
 def lowpass(radius: np.ndarray, scale: int) -> np.ndarray:
-    """What lies below the corona of a scale: 1 up to a quarter of its upper edge, 0 from half of it on.
+    """Return the lowpass below the corona of a scale: 1 up to a quarter of its upper edge, 0 from half of it on.
 
     Args:
         radius: The larger of both frequencies, in units of the highest that the grid holds.
@@ -57,7 +57,7 @@ def lowpass(radius: np.ndarray, scale: int) -> np.ndarray:
 
 
 def slope(vertical: np.ndarray, horizontal: np.ndarray) -> np.ndarray:
-    """Direction of a frequency, 0 to 4: its slope in the horizontal cone, 2 less its inverse in the vertical one."""
+    """Return a frequency's direction, 0 to 4: its slope in the horizontal cone, 2 less its inverse in the other."""
     steep = np.abs(vertical) > np.abs(horizontal)
     above, below = np.where(steep, horizontal, vertical), np.where(steep, vertical, horizontal)
     ratio = above / np.where(below == 0, 1, below)
@@ -65,13 +65,13 @@ def slope(vertical: np.ndarray, horizontal: np.ndarray) -> np.ndarray:
 
 
 def wedge(direction: np.ndarray, index: int, count: int) -> np.ndarray:
-    """One of `count` windows over the directions whose squares add up to 1."""
+    """Return one of `count` windows over the directions whose squares add up to 1."""
     distance = np.abs((direction - 4 * index / count + 2) % 4 - 2)
     return np.cos(np.pi / 2 * meyer(distance * count / 4))
 
 
 def odd_size(least: int) -> int:
-    """The next odd number without prime factors above 7.
+    """Return the next odd number without prime factors above 7.
 
     An odd grid has no highest frequency that two opposite directions would share, and such an FFT is fast.
     """
@@ -89,7 +89,7 @@ def _smooth(number: int) -> bool:
 
 
 class ShearletFrame:
-    """The frame for images of one size.
+    """Shearlet frame for images of one size.
 
     Args:
         size: Rows and columns, both odd.
@@ -124,26 +124,20 @@ class ShearletFrame:
         return Band(scale, size, response.astype(precision), float(np.sqrt(power / (size[0] * size[1]))))
 
     def _size(self, halvings: int) -> tuple[int, int]:
-        """The smallest grid that holds frequencies up to the highest, halved so many times."""
+        """Return the smallest grid that holds frequencies up to the highest, halved so many times."""
         rows, columns = (min(odd_size(2 * int(np.ceil(n / 2 ** (halvings + 1))) + 1), n) for n in self.size)
         return rows, columns
 
     def spectrum(self, images: np.ndarray) -> np.ndarray:
-        """`(..., rows, columns // 2 + 1)` of images `(..., rows, columns)`."""
-        from scipy import fft
-
+        """Return the spectrum `(..., rows, columns // 2 + 1)` of images `(..., rows, columns)`."""
         return fft.rfft2(images, norm="ortho", workers=cores())
 
     def images(self, spectrum: np.ndarray) -> np.ndarray:
-        """The images of a spectrum."""
-        from scipy import fft
-
+        """Return the images of a spectrum."""
         return fft.irfft2(spectrum, self.size, norm="ortho", workers=cores())
 
     def coefficients(self, spectrum: np.ndarray, band: Band) -> np.ndarray:
-        """`(..., *band.size)` real coefficients of one band."""
-        from scipy import fft
-
+        """Return `(..., *band.size)` real coefficients of one band."""
         high, right = band.size[0] // 2, band.size[1] // 2 + 1
         part = np.empty((*spectrum.shape[:-2], band.size[0], right), spectrum.dtype)
         part[..., : high + 1, :] = spectrum[..., : high + 1, :right]
@@ -152,41 +146,22 @@ class ShearletFrame:
         return fft.irfft2(part, band.size, norm="ortho", workers=cores(), overwrite_x=True)
 
     def add(self, spectrum: np.ndarray, coefficients: np.ndarray, band: Band) -> None:
-        """Adds to a spectrum what one band contributes to it."""
-        from scipy import fft
-
+        """Add to a spectrum what one band contributes to it."""
         high, right = band.size[0] // 2, band.size[1] // 2 + 1
         part = fft.rfft2(coefficients, norm="ortho", workers=cores())
         part *= band.filter
         spectrum[..., : high + 1, :right] += part[..., : high + 1, :]
         spectrum[..., spectrum.shape[-2] - high :, :right] += part[..., high + 1 :, :]
 
-    def analyse(self, images: np.ndarray) -> Iterator[np.ndarray]:
-        """The coefficients of images `(..., rows, columns)`, band after band."""
-        spectrum = self.spectrum(images)
-        return (self.coefficients(spectrum, band) for band in self.bands)
-
-    def synthesise(self, coefficients: Iterator[np.ndarray]) -> np.ndarray:
-        """The images of coefficients, band after band."""
-        total: np.ndarray | None = None
-        for part, band in zip(coefficients, self.bands, strict=True):
-            if total is None:
-                shape = (*part.shape[:-2], self.size[0], self.size[1] // 2 + 1)
-                total = np.zeros(shape, np.result_type(part, np.complex64))
-            self.add(total, part, band)
-        if total is None:
-            raise ValueError("a frame has bands")
-        return self.images(total)
-
 
 @lru_cache(maxsize=4)
 def shearlet_frame(rows: int, columns: int, scales: int, directions: int) -> ShearletFrame:
-    """A frame in float32, kept for the next slices of the same size."""
+    """Return a frame in float32, kept for the next slices of the same size."""
     return ShearletFrame((rows, columns), scales, directions)
 
 
 def denoise_shearlets(slices: np.ndarray, sigma: np.ndarray, thresholds: np.ndarray, directions: int) -> np.ndarray:
-    """Sets coefficients to 0 that noise alone may reach.
+    """Set coefficients to 0 that noise alone may reach.
 
     Args:
         slices: `(slices, height, width)` float32.

@@ -1,4 +1,4 @@
-"""Wavelets of PyWavelets on stacks of slices: how much noise there is, and denoising by soft thresholds."""
+"""Estimate the noise of slices and denoise them by soft thresholds, with the wavelets of PyWavelets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FLAT = 1e-5  # a coefficient below this share of the slice's largest value is ro
 
 
 def noise_deviation(slices: np.ndarray) -> np.ndarray:
-    """Deviation of the white noise of each slice, from the finest diagonal wavelet coefficients.
+    """Estimate the deviation of each slice's white noise from the finest diagonal wavelet coefficients.
 
     Their median absolute value (Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", 1994) sees
     little of the edges. Coefficients of 0 are left out, since an even background carries no noise.
@@ -25,12 +25,12 @@ def noise_deviation(slices: np.ndarray) -> np.ndarray:
     import pywt
 
     diagonal = np.abs(pywt.dwt2(slices, WAVELET, axes=(1, 2))[1][2])  # (slices, height / 2, width / 2)
-    found = [values[values > FLAT * np.abs(one).max()] for values, one in zip(diagonal, slices, strict=True)]
-    return np.array([float(np.median(values)) if values.size else 0.0 for values in found]) / MEDIAN_OF_NORMAL
+    noise = [values[values > FLAT * np.abs(plane).max()] for values, plane in zip(diagonal, slices, strict=True)]
+    return np.array([float(np.median(values)) if values.size else 0.0 for values in noise]) / MEDIAN_OF_NORMAL
 
 
 def denoise_wavelets(slices: np.ndarray, sigma: np.ndarray, levels: int) -> np.ndarray:
-    """Soft thresholds that suit each level and direction of each slice (BayesShrink).
+    """Apply soft thresholds that suit each level and direction of each slice (BayesShrink).
 
     The threshold is the noise's variance over the deviation of what is signal (Chang, Yu, Vetterli, "Adaptive wavelet
     thresholding for image denoising and compression", 2000).
@@ -42,11 +42,11 @@ def denoise_wavelets(slices: np.ndarray, sigma: np.ndarray, levels: int) -> np.n
     """
     import pywt
 
-    most = pywt.dwt_max_level(min(slices.shape[1:]), WAVELET)
-    approximation, *details = pywt.wavedec2(slices, WAVELET, level=min(levels, most), axes=(1, 2))
+    levels = min(levels, pywt.dwt_max_level(min(slices.shape[1:]), WAVELET))
+    approximation, *details = pywt.wavedec2(slices, WAVELET, level=levels, axes=(1, 2))
     shrunk = [tuple(_shrink(values, sigma) for values in level) for level in details]
-    back = pywt.waverec2([approximation, *shrunk], WAVELET, axes=(1, 2))
-    return back[:, : slices.shape[1], : slices.shape[2]]
+    denoised = pywt.waverec2([approximation, *shrunk], WAVELET, axes=(1, 2))
+    return denoised[:, : slices.shape[1], : slices.shape[2]]
 
 
 def _shrink(values: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -23,14 +23,13 @@ from autospine.preprocessing.transforms.base import (
     Shape,
     TransformSettings,
     apply_transforms,
-    invert_transforms,
 )
 from autospine.preprocessing.transforms.intensity import ZScore
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
 from autospine.volumes.resampling import resize
 from tests.tiny import make_plan, spine_image, spine_mask
 from tests.toys import BrightnessTrainer
-from tests.transforms import any_transform, noise_case, views
+from tests.transforms import any_transform, invert_transforms, noise_case, views
 
 FILL = np.array([1.0, 0.0], np.float32)
 SPINE = spine_image(spine_mask())

@@ -24,7 +24,6 @@ from autospine.preprocessing.transforms.base import (
     CaseData,
     TransformSettings,
     apply_transforms,
-    invert_transforms,
     make_transforms,
 )
 from autospine.training import budget
@@ -35,6 +34,7 @@ from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.run import TrainRequest, train
 from tests.contracts.trainer import TrainerContract
 from tests.tiny import IDS, make_job, plan_of, shrunk, spine_image, spine_mask, write_array
+from tests.transforms import invert_transforms
 from trainers.safnet.recipes import COMPARED, PUBLISHED, SPLIT
 from trainers.safnet.trainer import SAFNetTrainer
 from trainers.unet import UNetTrainer

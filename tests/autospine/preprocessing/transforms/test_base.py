@@ -15,11 +15,10 @@ from autospine.preprocessing.transforms.base import (
     Transform,
     TransformSettings,
     apply_transforms,
-    invert_transforms,
     make_transforms,
 )
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, Pad, Resize
-from tests.transforms import FILL, any_transform, noise_case, shapes, views
+from tests.transforms import FILL, any_transform, invert_transforms, noise_case, shapes, views
 
 
 @settings(deadline=None)

@@ -21,13 +21,25 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=shape)
 
 
+def analyse(frame: ShearletFrame, images: np.ndarray) -> list[np.ndarray]:
+    spectrum = frame.spectrum(images)
+    return [frame.coefficients(spectrum, band) for band in frame.bands]
+
+
+def synthesise(frame: ShearletFrame, coefficients: list[np.ndarray]) -> np.ndarray:
+    total = np.zeros((*coefficients[0].shape[:-2], frame.size[0], frame.size[1] // 2 + 1), np.complex128)
+    for values, band in zip(coefficients, frame.bands, strict=True):
+        frame.add(total, values, band)
+    return frame.images(total)
+
+
 @settings(deadline=None)
 @given(frames)
 def test_images_come_back_and_energy_is_kept(frame: ShearletFrame) -> None:
     images = noise(2, *frame.size)
-    coefficients = list(frame.analyse(images))
+    coefficients = list(analyse(frame, images))
     assert all(part.dtype == np.float64 for part in coefficients)  # real
-    assert np.abs(frame.synthesise(iter(coefficients)) - images).max() < 1e-10
+    assert np.abs(synthesise(frame, coefficients) - images).max() < 1e-10
     energy = sum(float((part**2).sum()) for part in coefficients)
     assert energy == pytest.approx(float((images**2).sum()), rel=1e-12)
 
@@ -78,7 +90,7 @@ def test_bands_lie_in_their_coronas_and_their_wedges_are_narrow() -> None:
 def test_the_gain_is_the_deviation_in_white_noise() -> None:
     frame = ShearletFrame((225, 315), scales=3, directions=8, precision=np.float64)
     images = noise(4, *frame.size)
-    for band, coefficients in zip(frame.bands, frame.analyse(images), strict=True):
+    for band, coefficients in zip(frame.bands, analyse(frame, images), strict=True):
         if band.scale is not None:
             assert coefficients.std() == pytest.approx(band.gain, rel=0.05)
 
@@ -93,7 +105,7 @@ def test_an_edge_is_seen_by_the_wedge_across_it() -> None:
         image = window * np.tanh(across)
         energy = [
             float((part**2).sum())
-            for part, band in zip(frame.analyse(image), frame.bands, strict=True)
+            for part, band in zip(analyse(frame, image), frame.bands, strict=True)
             if band.scale == 1
         ]
         argmax_and_max.append(int(np.argmax(energy)))

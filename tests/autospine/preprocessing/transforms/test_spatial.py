@@ -15,11 +15,10 @@ from autospine.preprocessing.transforms.base import (
     CaseData,
     TransformSettings,
     apply_transforms,
-    invert_transforms,
     make_transforms,
 )
 from autospine.preprocessing.transforms.spatial import CentreCrop, Fit, OtsuCrop, Pad, Resize, body_window, shape_after
-from tests.transforms import FILL, SPACING, any_transform, counts, noise_case, shapes, shares, views
+from tests.transforms import FILL, SPACING, any_transform, counts, invert_transforms, noise_case, shapes, shares, views
 
 Shape = tuple[int, int, int]
 
