@@ -27,7 +27,7 @@ PARTIAL_SHADE = 0.6
 
 
 def colour_of(anatomy: Anatomy) -> Colour:
-    """The colour of a structure.
+    """Return the colour of a structure.
 
     Returns:
         Red, green and blue, 0 to 1. Parts of a vertebra have the colour of its level, a partly visible one a

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
 from autospine.core.errors import UserError
 from autospine.core.files import write_with
 from autospine.labels.anatomy import Anatomy, Kind
@@ -15,7 +18,6 @@ from autospine.overlay.colours import colour_of
 from autospine.overlay.views import View, find_views
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -39,7 +41,7 @@ def draw_overlay(
     path: str | Path,
     title: str = "",
 ) -> None:
-    """Draws a scan with its labels.
+    """Draw a scan with its labels.
 
     Args:
         image: (slices, rows, columns), any intensities.
@@ -60,11 +62,11 @@ def draw_overlay(
         mask = mask.copy()
         mask[mask == scheme.ignore_label] = BACKGROUND
     figure = make_figure(find_views(image, mask, spacing), scheme, title)
-    write_with(path, lambda place: figure.savefig(place, format="png", dpi=DPI, facecolor=PAPER, pil_kwargs=PNG))
+    write_with(path, lambda file: figure.savefig(file, format="png", dpi=DPI, facecolor=PAPER, pil_kwargs=PNG))
 
 
 def make_figure(views: Sequence[View], scheme: LabelScheme, title: str) -> Figure:
-    """Lays the views side by side, all in one scale."""
+    """Lay the views side by side, all in one scale."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -84,10 +86,10 @@ def make_figure(views: Sequence[View], scheme: LabelScheme, title: str) -> Figur
     low, high = _window(views)
     for view in views:
         tall, wide = (mm * scale for mm in view.size_mm)
-        place = (left / width, (below + tallest * scale - tall) / height, wide / width, tall / height)
-        _draw_view(figure.add_axes(place), view, scheme, shown, (low, high))
+        box = (left / width, (below + tallest * scale - tall) / height, wide / width, tall / height)
+        _draw_view(figure.add_axes(box), view, scheme, shown, (low, high))
         left += wide + GAP
-    _write_around(figure, title or "", legend, bool(shown), lines)
+    _write_around(figure, title, legend, bool(shown), lines)
     return figure
 
 
@@ -96,20 +98,18 @@ def _labels(view: View) -> list[int]:
 
 
 def _is_named(anatomy: Anatomy, shown: Sequence[Anatomy]) -> bool:
-    """Whether its name stands in the picture: levels of vertebrae, else of discs, else plain structures."""
-    levelled = {one.kind for one in shown if one.level is not None}
+    """Return whether its name stands in the picture: levels of vertebrae, else of discs, else plain structures."""
+    levelled = {other.kind for other in shown if other.level is not None}
     if levelled & set(NAMED):
         kinds: tuple[Kind, ...] = NAMED
     else:
         kinds = (Kind.DISC,) if Kind.DISC in levelled else (Kind.STRUCTURE,)
-    alone = kinds[0] is not Kind.STRUCTURE or all(one.kind is Kind.STRUCTURE for one in shown)
+    alone = kinds[0] is not Kind.STRUCTURE or all(other.kind is Kind.STRUCTURE for other in shown)
     return anatomy.level is not None and anatomy.kind in kinds and alone
 
 
 def _window(views: Sequence[View]) -> tuple[float, float]:
-    """Darkest and brightest intensity worth showing."""
-    import numpy as np
-
+    """Return the darkest and brightest intensity worth showing."""
     low, high = np.percentile(np.concatenate([view.image.ravel() for view in views]), (0.5, 99.3))
     return float(low), float(max(high, low + 1e-6))
 
@@ -118,15 +118,8 @@ def _draw_view(
     axes: Axes, view: View, scheme: LabelScheme, shown: Sequence[Anatomy], window: tuple[float, float]
 ) -> None:
     tall, wide = view.size_mm
-    axes.imshow(
-        view.image,
-        cmap="gray",
-        vmin=window[0],
-        vmax=window[1],
-        interpolation="bilinear",
-        extent=(0, wide, tall, 0),
-        aspect="equal",
-    )
+    extent = (0, wide, tall, 0)
+    axes.imshow(view.image, "gray", vmin=window[0], vmax=window[1], interpolation="bilinear", extent=extent)
     for label in _labels(view):
         _draw_label(axes, view, label, scheme.anatomies[label], shown)
     axes.set_xlim(0, wide)
@@ -139,45 +132,35 @@ def _draw_view(
 
 
 def _draw_label(axes: Axes, view: View, label: int, anatomy: Anatomy, shown: Sequence[Anatomy]) -> None:
-    import numpy as np
     from contourpy import FillType, contour_generator
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
-    part = np.pad(view.mask == label, 1).astype(float)  # padded, so that outlines close at the edge
-    y = (np.arange(part.shape[0]) - 0.5) * view.spacing[0]
-    x = (np.arange(part.shape[1]) - 0.5) * view.spacing[1]
+    inside = np.pad(view.mask == label, 1).astype(float)  # padded, so that outlines close at the edge
+    y = (np.arange(inside.shape[0]) - 0.5) * view.spacing[0]
+    x = (np.arange(inside.shape[1]) - 0.5) * view.spacing[1]
     colour = colour_of(anatomy)
-    shapes = contour_generator(x, y, part, fill_type=FillType.OuterCode)
+    shapes = contour_generator(x, y, inside, fill_type=FillType.OuterCode)
     for points, codes in zip(*shapes.filled(0.5, 1.5), strict=True):
         outline = Path(points, codes)  # with its holes
         axes.add_artist(PathPatch(outline, facecolor=(*colour, FILL), edgecolor=colour, linewidth=LINE))
-    if not _is_named(anatomy, shown):
+    area = inside.sum() * view.spacing[0] * view.spacing[1]
+    if area < SMALLEST_NAMED_MM2 or not _is_named(anatomy, shown):
         return
-    area = part.sum() * view.spacing[0] * view.spacing[1]
-    if area < SMALLEST_NAMED_MM2:
-        return
-    disc = anatomy.kind is Kind.DISC
-    centre = np.argwhere(view.mask == label).mean(axis=0) if disc else inner_centre(view.mask == label, view.spacing)
-    row, column = centre
-    size = 7 if disc else 10
-    place = ((column + 0.5) * view.spacing[1], (row + 0.5) * view.spacing[0])
-    axes.text(
-        *place, anatomy.short_name, color="white", fontsize=size, fontweight="bold", ha="center", va="center",
-        **_halo(2.5),
-    )  # fmt: skip
+    disc, mask = anatomy.kind is Kind.DISC, view.mask == label
+    row, column = np.argwhere(mask).mean(axis=0) if disc else inner_centre(mask, view.spacing)
+    position = ((column + 0.5) * view.spacing[1], (row + 0.5) * view.spacing[0])
+    style = {"fontsize": 7 if disc else 10, "fontweight": "bold", "ha": "center", "va": "center", **_halo(2.5)}
+    axes.text(*position, anatomy.short_name, color="white", **style)
 
 
 def inner_centre(mask: np.ndarray, spacing: Sequence[float]) -> tuple[float, float]:
-    """The centre of the thickest part of a flat mask, as row and column: a vertebra's body, not its arch.
+    """Return the centre of the thickest part of a flat mask, as row and column: a vertebra's body, not its arch.
 
     Args:
         mask: Boolean (rows, columns), not empty.
         spacing: mm along both axes.
     """
-    import numpy as np
-    from scipy.ndimage import distance_transform_edt
-
     depth = distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1]
     deep = np.argwhere(depth >= 0.75 * depth.max())  # (points, 2)
     near = np.linalg.norm((deep - np.unravel_index(depth.argmax(), depth.shape)) * np.array(spacing), axis=1)
@@ -200,7 +183,8 @@ def _write_around(figure: Figure, title: str, legend: Sequence[Anatomy], labelle
     figure.text(0.5, 0.08 / height, FOOTER, color=FAINT, fontsize=8, ha="center", va="bottom")
     if not legend:
         return
-    handles = [Patch(facecolor=(*colour_of(one), 0.5), edgecolor=colour_of(one), label=one.name) for one in legend]
+    colours = [(colour_of(anatomy), anatomy.name) for anatomy in legend]
+    handles = [Patch(facecolor=(*colour, 0.5), edgecolor=colour, label=name) for colour, name in colours]
     figure.legend(
         handles=handles,
         loc="lower center",

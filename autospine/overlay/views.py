@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from autospine.metrics.surface import bounding_box
-
-if TYPE_CHECKING:
-    import numpy as np
 
 MARGIN_MM = (25.0, 30.0)  # around the labels: rows, columns
 CORONAL_MARGIN_MM = 15.0
@@ -21,7 +20,7 @@ SMOOTHING_MM = 8.0
 
 @dataclass(frozen=True)
 class View:
-    """A picture of part of a scan.
+    """A flat picture of part of a scan.
 
     Attributes:
         image: (rows, columns or slices) intensities.
@@ -39,12 +38,12 @@ class View:
 
     @property
     def size_mm(self) -> tuple[float, float]:
-        """Height and width in mm."""
+        """Return height and width in mm."""
         return self.image.shape[0] * self.spacing[0], self.image.shape[1] * self.spacing[1]
 
 
 def find_views(image: np.ndarray, mask: np.ndarray, spacing: Sequence[float]) -> list[View]:
-    """Chooses what to show.
+    """Choose what to show.
 
     Args:
         image: (slices, rows, columns).
@@ -57,16 +56,10 @@ def find_views(image: np.ndarray, mask: np.ndarray, spacing: Sequence[float]) ->
     """
     box = bounding_box(mask != 0)
     rows, columns = _crop(box, image.shape, spacing)
-    views = [
-        View(
-            image[index, rows, columns],
-            mask[index, rows, columns],
-            (spacing[1], spacing[2]),
-            f"slice {index + 1} of {image.shape[0]}",
-            ("A", "P"),
-        )
-        for index in choose_slices(mask)
-    ]
+    views = []
+    for index in choose_slices(mask):
+        title, part = f"slice {index + 1} of {image.shape[0]}", (index, rows, columns)
+        views.append(View(image[part], mask[part], (spacing[1], spacing[2]), title, ("A", "P")))
     wide = image.shape[0] >= CORONAL_SLICES and image.shape[0] * spacing[0] >= CORONAL_WIDTH_MM
     if box is not None and wide:
         views.append(_coronal(image, mask, spacing, rows))
@@ -74,9 +67,7 @@ def find_views(image: np.ndarray, mask: np.ndarray, spacing: Sequence[float]) ->
 
 
 def choose_slices(mask: np.ndarray) -> tuple[int, ...]:
-    """Sagittal slices right, amid and left among the labelled voxels; the middle one of an empty mask."""
-    import numpy as np
-
+    """Return sagittal slices right, amid and left among the labelled voxels; the middle one of an empty mask."""
     voxels = (mask != 0).sum(axis=(1, 2))  # (slices,)
     if not voxels.any():
         return (mask.shape[0] // 2,)
@@ -85,38 +76,32 @@ def choose_slices(mask: np.ndarray) -> tuple[int, ...]:
 
 
 def _crop(box: tuple[slice, ...] | None, shape: Sequence[int], spacing: Sequence[float]) -> tuple[slice, slice]:
-    """Rows and columns around the labels."""
+    """Return the rows and columns around the labels."""
     if box is None:
         return slice(0, shape[1]), slice(0, shape[2])
-    found = []
-    for axis, margin in zip((1, 2), MARGIN_MM, strict=True):
-        room = round(margin / spacing[axis])
-        found.append(slice(max(box[axis].start - room, 0), min(box[axis].stop + room, shape[axis])))
-    return found[0], found[1]
+    crop = []
+    for axis, margin_mm in zip((1, 2), MARGIN_MM, strict=True):
+        margin = round(margin_mm / spacing[axis])
+        crop.append(slice(max(box[axis].start - margin, 0), min(box[axis].stop + margin, shape[axis])))
+    return crop[0], crop[1]
 
 
 def _coronal(image: np.ndarray, mask: np.ndarray, spacing: Sequence[float], rows: slice) -> View:
-    """A sheet of all slices at, row by row, the depth of the vertebral bodies."""
-    import numpy as np
-
+    """Return a sheet of all slices at, row by row, the depth of the vertebral bodies."""
     depth = _depths(mask, spacing)[rows]  # (rows shown,)
-    which = np.arange(rows.start, rows.stop)
-    sheet, labels = image[:, which, depth].T, mask[:, which, depth].T  # (rows shown, slices)
-    shown = np.flatnonzero((mask != 0).any(axis=(1, 2)))
-    room = round(CORONAL_MARGIN_MM / spacing[0])
-    part = slice(max(int(shown[0]) - room, 0), int(shown[-1]) + 1 + room)
+    indices = np.arange(rows.start, rows.stop)
+    sheet, labels = image[:, indices, depth].T, mask[:, indices, depth].T  # (rows shown, slices)
+    labelled = np.flatnonzero((mask != 0).any(axis=(1, 2)))
+    margin = round(CORONAL_MARGIN_MM / spacing[0])
+    part = slice(max(int(labelled[0]) - margin, 0), int(labelled[-1]) + 1 + margin)
     return View(sheet[:, part], labels[:, part], (spacing[1], spacing[0]), "coronal", ("R", "L"))
 
 
 def _depths(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-    """For each row the column where the vertebral bodies lie, smoothed along the spine."""
-    import numpy as np
-    from scipy.ndimage import gaussian_filter1d
-
+    """Return for each row the column where the vertebral bodies lie, smoothed along the spine."""
     columns = (mask != 0).sum(axis=0)  # (rows, columns)
     known = np.flatnonzero(columns.any(axis=1))
     share = np.cumsum(columns[known], axis=1) / columns[known].sum(axis=1, keepdims=True)
-    found = (share >= DEPTH).argmax(axis=1)
-    every = np.interp(np.arange(mask.shape[1]), known, found)
-    smooth = gaussian_filter1d(every, SMOOTHING_MM / spacing[1], mode="nearest")
+    depths = np.interp(np.arange(mask.shape[1]), known, (share >= DEPTH).argmax(axis=1))  # (rows,)
+    smooth = gaussian_filter1d(depths, SMOOTHING_MM / spacing[1], mode="nearest")
     return np.clip(np.rint(smooth).astype(int), 0, mask.shape[2] - 1)

@@ -130,7 +130,7 @@ def test_inner_centre_lies_in_the_body_not_the_arch() -> None:
 
 
 def test_matplotlib_is_loaded_late_and_without_global_state() -> None:
-    late = "import sys, autospine.overlay.draw; assert not {'matplotlib', 'numpy', 'scipy'} & set(sys.modules)"
+    late = "import sys, autospine.overlay.draw; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", late], check=True)
     local = (
         "import sys, tempfile, numpy as np; from autospine.overlay.draw import draw_overlay;"
