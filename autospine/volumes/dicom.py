@@ -20,7 +20,7 @@ MISSING_SHARE = 0.25  # deviation, as a share of the slice distance, that no eve
 
 
 @dataclass(frozen=True)
-class Slice:
+class SliceFile:
     """One file of a series: its grid, and the direction in which slices are stacked."""
 
     path: Path
@@ -28,13 +28,13 @@ class Slice:
     height: float  # mm along the normal
 
     def in_plane(self) -> np.ndarray:
-        """Returns what all slices must share: in-plane size, spacing and directions, shape (10,)."""
+        """Return what all slices must share: in-plane size, spacing and directions, shape (10,)."""
         columns = self.geometry.directions()[:, :2].ravel()
         return np.array([*self.geometry.size[:2], *self.geometry.spacing[:2], *columns])
 
 
 def header(folder: Path) -> tuple[Geometry, tuple[str, ...], tuple[Path, ...]]:
-    """Reads the grid of the one series of a folder, without its pixels.
+    """Read the grid of the one series of a folder, without its pixels.
 
     Returns:
         The grid, remarks that a user should see, and the files in the order of the grid's third axis.
@@ -45,19 +45,18 @@ def header(folder: Path) -> tuple[Geometry, tuple[str, ...], tuple[Path, ...]]:
     files = _series_files(folder)
     if len(files) == 1:
         return itk.header(files[0]), (), tuple(files)
-    slices = sorted((_slice(path) for path in files), key=lambda one: one.height)
+    slices = sorted((_slice(path) for path in files), key=lambda file: file.height)
     _check_alike(folder, slices)
     remarks = _check_even(folder, slices)
     first, last = slices[0].geometry, slices[-1].geometry
-    way = np.subtract(last.origin, first.origin)  # (3,) mm from the first slice to the last
     affine = first.affine()
-    affine[:3, 2] = way / (len(slices) - 1)
+    affine[:3, 2] = np.subtract(last.origin, first.origin) / (len(slices) - 1)
     geometry = Geometry.from_affine((*first.size[:2], len(slices)), affine)
-    return itk.checked(folder, geometry), remarks, tuple(one.path for one in slices)
+    return itk.check_grid(folder, geometry), remarks, tuple(file.path for file in slices)
 
 
 def pixels(folder: Path, geometry: Geometry, files: tuple[Path, ...]) -> np.ndarray:
-    """Reads the values in file order, shape `geometry.size`.
+    """Read the values in file order, shape `geometry.size`.
 
     Raises:
         UserError: A file is damaged.
@@ -81,26 +80,26 @@ def _series_files(folder: Path) -> list[Path]:
         names = finder.GetGDCMSeriesIDs(str(folder))
         series = {name: [Path(file) for file in finder.GetGDCMSeriesFileNames(str(folder), name)] for name in names}
     listed = {path.name for files in series.values() for path in files}
-    lost = [
+    unread = [
         path.name
         for path in sorted(folder.iterdir())
         if path.name not in listed and path.name.upper() != "DICOMDIR" and is_dicom_file(path)
     ]
-    if lost:
-        problem = f"holds {len(lost)} DICOM files that cannot be read, {lost[0]} first (truncated or no image)"
+    if unread:
+        problem = f"holds {len(unread)} DICOM files that cannot be read, {unread[0]} first (truncated or no image)"
         raise UserError(folder, problem, "export the series again, or move these files away")
     if not series:
         volumes = sum(volume_suffix(path) is not None for path in folder.iterdir())
         problem = f"is a folder of {volumes} volumes" if volumes else "holds no DICOM series"
         raise UserError(folder, problem, "name one of its files" if volumes else "check the path")
     if len(series) > 1:
-        found = ", ".join(f"{name} ({_number(files[0])}{len(files)} files)" for name, files in series.items())
-        raise UserError(folder, f"holds {len(series)} DICOM series: {found}", ONE_SERIES)
+        names = ", ".join(f"{name} ({_number(files[0])}{len(files)} files)" for name, files in series.items())
+        raise UserError(folder, f"holds {len(series)} DICOM series: {names}", ONE_SERIES)
     return next(iter(series.values()))
 
 
 def _number(path: Path) -> str:
-    """Returns "series 3, " where the header numbers the series."""
+    """Return "series 3, " where the header numbers the series."""
     number = _tags(path, NUMBER)[0]
     return f"series {number}, " if number.isdecimal() else ""
 
@@ -112,11 +111,11 @@ def _tags(path: Path, *keys: str) -> list[str]:
         with itk.quiet():
             reader.ReadImageInformation()
     except RuntimeError as error:
-        raise itk.damaged(path) from error
+        raise itk.damaged_file(path) from error
     return [reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else "" for key in keys]
 
 
-def _slice(path: Path) -> Slice:
+def _slice(path: Path) -> SliceFile:
     position, orientation = _tags(path, POSITION, ORIENTATION)
     if not position or not orientation:
         raise UserError(path, "does not say where in space it lies", WHOLE_SERIES)
@@ -125,29 +124,28 @@ def _slice(path: Path) -> Slice:
         raise UserError(path, "is one of several multi-frame files", ONE_SERIES)
     directions = geometry.directions()
     normal = np.cross(directions[:, 0], directions[:, 1])  # (3,)
-    return Slice(path, geometry, float(normal @ geometry.origin))
+    return SliceFile(path, geometry, float(normal @ geometry.origin))
 
 
-def _check_alike(folder: Path, slices: list[Slice]) -> None:
+def _check_alike(folder: Path, slices: list[SliceFile]) -> None:
     shared = slices[0].in_plane()
-    for one in slices[1:]:
-        if not np.allclose(one.in_plane(), shared, rtol=0, atol=1e-3):
-            problem = f"holds slices of different sizes or directions ({slices[0].path.name}, {one.path.name})"
+    for other in slices[1:]:
+        if not np.allclose(other.in_plane(), shared, rtol=0, atol=1e-3):
+            problem = f"holds slices of different sizes or directions ({slices[0].path.name}, {other.path.name})"
             raise UserError(folder, problem, ONE_SERIES)
 
 
-def _check_even(folder: Path, slices: list[Slice]) -> tuple[str, ...]:
-    """Refuses doubled and missing slices; returns a remark on slightly uneven ones."""
-    origins = np.array([one.geometry.origin for one in slices])  # (n, 3) mm
-    steps = np.diff([one.height for one in slices])  # (n - 1,) mm
-    if steps.min() < 1e-3:
-        twin = int(steps.argmin())
+def _check_even(folder: Path, slices: list[SliceFile]) -> tuple[str, ...]:
+    """Refuse doubled and missing slices; return a remark on slightly uneven ones."""
+    origins = np.array([file.geometry.origin for file in slices])  # (n, 3) mm
+    distances = np.diff([file.height for file in slices])  # (n - 1,) mm
+    if distances.min() < 1e-3:
+        twin = int(distances.argmin())
         names = f"{slices[twin].path.name}, {slices[twin + 1].path.name}"
         raise UserError(folder, f"holds several slices at one position ({names})", ONE_SERIES)
     even = np.linspace(origins[0], origins[-1], len(slices))  # (n, 3) mm
     deviation = float(np.linalg.norm(origins - even, axis=1).max())
-    distance = float(np.median(steps))
-    widest = float(steps.max())
+    distance, widest = float(np.median(distances)), float(distances.max())
     if deviation > MISSING_SHARE * distance or widest > (1 + MISSING_SHARE) * distance:
         problem = f"has missing or uneven slices ({distance:.3g} mm apart, {widest:.3g} mm at worst)"
         raise UserError(folder, problem, "export the whole series again, or resample it to an even grid")

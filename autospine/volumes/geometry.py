@@ -36,114 +36,110 @@ class Geometry:
 
     @classmethod
     def from_affine(cls, size: tuple[int, int, int], affine: np.ndarray) -> Geometry:
-        """Builds the grid of a 4x4 matrix from index (i, j, k) to LPS mm."""
+        """Build the grid of a 4x4 matrix from index (i, j, k) to LPS mm."""
         columns = np.asarray(affine, dtype=np.float64)[:3, :3]
         spacing = np.linalg.norm(columns, axis=0)  # (3,) mm
         unit = columns / np.where(spacing > 0, spacing, 1.0)
         return cls(size, triple(spacing), triple(affine[:3, 3]), tuple(float(x) for x in unit.ravel()))
 
     def affine(self) -> np.ndarray:
-        """Returns the 4x4 matrix from index (i, j, k) to LPS mm."""
+        """Return the 4x4 matrix from index (i, j, k) to LPS mm."""
         matrix = np.eye(4)
         matrix[:3, :3] = self.directions() * self.spacing
         matrix[:3, 3] = self.origin
         return matrix
 
     def directions(self) -> np.ndarray:
-        """Returns the direction cosines, shape (3, 3), one column per file axis."""
+        """Return the direction cosines, shape (3, 3), one column per file axis."""
         return np.asarray(self.direction, dtype=np.float64).reshape(3, 3)
 
     def corners(self) -> np.ndarray:
-        """Returns the LPS positions of the eight outermost voxel centres, shape (8, 3), in mm."""
+        """Return the LPS positions of the eight outermost voxel centres, shape (8, 3), in mm."""
         ends = np.array(list(product(*((0, n - 1) for n in self.size))), dtype=np.float64)  # (8, 3)
         return ends @ self.affine()[:3, :3].T + self.origin
 
     def displacement(self, other: Geometry) -> float:
-        """Returns the largest distance in mm between the same corners of two grids of one size."""
+        """Return the largest distance in mm between the same corners of two grids of one size."""
         return float(np.linalg.norm(self.corners() - other.corners(), axis=1).max())
 
     def same_grid(self, other: Geometry, tolerance_mm: float = TOLERANCE_MM) -> bool:
-        """Says whether both have the same size and no voxel lies further apart than the tolerance."""
+        """Return whether both have the same size and no voxel lies further apart than the tolerance."""
         return self.size == other.size and self.displacement(other) <= tolerance_mm
 
     def difference(self, other: Geometry, tolerance_mm: float = TOLERANCE_MM) -> str | None:
-        """Says in words what differs, or returns None where `same_grid` holds."""
+        """Return in words what differs, or None where `same_grid` holds."""
         if self.size != other.size:
-            return f"size {_words(self.size, 'd')} against {_words(other.size, 'd')}"
+            return f"size {_joined(self.size, 'd')} against {_joined(other.size, 'd')}"
         if self.same_grid(other, tolerance_mm):
             return None
-        found = []
+        differences = []
         if not np.allclose(self.spacing, other.spacing, rtol=0, atol=tolerance_mm / max(self.size)):
-            found.append(f"spacing {_words(self.spacing, '.4g')} against {_words(other.spacing, '.4g')} mm")
+            differences.append(f"spacing {_joined(self.spacing, '.4g')} against {_joined(other.spacing, '.4g')} mm")
         turn = np.degrees(np.abs(self.directions() - other.directions()).max())
         if turn > 0.01:
-            found.append(
-                f"directions {self.orientation} against {other.orientation}, {turn:.2g} degrees apart"
-                if turn < 10
-                else f"directions {self.orientation} against {other.orientation}"
-            )
+            apart = f", {turn:.2g} degrees apart" if turn < 10 else ""
+            differences.append(f"directions {self.orientation} against {other.orientation}{apart}")
         shift = float(np.linalg.norm(np.subtract(self.origin, other.origin)))
         if shift > tolerance_mm:
-            found.append(f"origin {shift:.3g} mm apart")
-        return ", ".join(found) or f"voxels up to {self.displacement(other):.3g} mm apart"
+            differences.append(f"origin {shift:.3g} mm apart")
+        return ", ".join(differences) or f"voxels up to {self.displacement(other):.3g} mm apart"
 
     def problem(self) -> str | None:
-        """Says why no scan can have this grid, or returns None."""
+        """Return why no scan can have this grid, or None."""
         if min(self.size) < 1:
-            return f"its size is {_words(self.size, 'd')}"
+            return f"its size is {_joined(self.size, 'd')}"
         if not np.isfinite([*self.spacing, *self.origin, *self.direction]).all():
             return "its spacing, origin or directions are not finite"
         if min(self.spacing) <= 0:
-            return f"its spacing is {_words(self.spacing, '.4g')} mm"
+            return f"its spacing is {_joined(self.spacing, '.4g')} mm"
         if abs(np.linalg.det(self.directions())) < 1e-3:
             return "two of its axes point the same way"
         return None
 
     def skew(self) -> float:
-        """Returns by how many degrees two axes miss being at right angles, at worst."""
+        """Return by how many degrees two axes miss being at right angles, at worst."""
         cosines = self.directions().T @ self.directions() - np.eye(3)
         return float(np.degrees(np.arcsin(min(1.0, np.abs(cosines).max()))))
 
     def canonical_axes(self) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-        """Finds the file axes nearest to right-left, superior-inferior and anterior-posterior.
+        """Find the file axes nearest to right-left, superior-inferior and anterior-posterior.
 
         Returns:
             `axes` and `flips`: canonical axis a is file axis `axes[a]`, reversed where `flips[a]`.
         """
         cosines = CANONICAL @ self.directions()  # (canonical axis, file axis)
 
-        def turned(axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        def aligned(axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
             chosen = cosines[:, axes]  # (3, 3): column a is the direction of canonical axis a
             signs = np.where(np.diagonal(chosen) < 0, -1.0, 1.0)
             return chosen * signs, signs
 
         def nearness(axes: tuple[int, ...]) -> float:
-            matrix, _ = turned(axes)
+            matrix, _ = aligned(axes)
             return float(np.trace(matrix) + (PREFERENCE * matrix).sum())
 
         best = max(permutations(range(3)), key=nearness)
-        flips = turned(best)[1] < 0
+        flips = aligned(best)[1] < 0
         return (best[0], best[1], best[2]), (bool(flips[0]), bool(flips[1]), bool(flips[2]))
 
     def canonical(self) -> Geometry:
-        """Returns the same voxels' grid with canonical axes: slices, rows, columns."""
+        """Return the same voxels' grid with canonical axes: slices, rows, columns."""
         axes, flips = self.canonical_axes()
-        steps = self.affine()[:3, :3]  # (3, 3) mm per voxel along each file axis
-        matrix = np.eye(4)
-        matrix[:3, 3] = self.origin
+        columns = self.affine()[:3, :3]  # (3, 3) mm per voxel along each file axis
+        origin = np.array(self.origin)  # (3,) mm
         for axis, flip in zip(axes, flips, strict=True):
-            matrix[:3, 3] += (self.size[axis] - 1) * steps[:, axis] * flip
+            origin += (self.size[axis] - 1) * columns[:, axis] * flip
         directions = self.directions()[:, axes] * np.where(flips, -1.0, 1.0)
         return Geometry(
             _permuted(self.size, axes),
             _permuted(self.spacing, axes),
-            triple(matrix[:3, 3]),
+            triple(origin),
             tuple(float(x) for x in directions.ravel()),
         )
 
     @property
     def orientation(self) -> str:
-        """Where the file's axes lead, in SimpleITK's letters: "LPS" is the identity."""
+        """Return where the file's axes lead, in SimpleITK's letters: "LPS" is the identity."""
         axes, flips = self.canonical_axes()
         letters = ["", "", ""]
         for canonical, axis in enumerate(axes):
@@ -152,7 +148,7 @@ class Geometry:
 
 
 def triple(values: Any) -> tuple[float, float, float]:
-    """Turns three numbers of any kind into a tuple of floats."""
+    """Turn three numbers of any kind into a tuple of floats."""
     first, second, third = (float(value) for value in values)
     return first, second, third
 
@@ -161,5 +157,5 @@ def _permuted(values: tuple[Any, Any, Any], axes: tuple[int, int, int]) -> tuple
     return values[axes[0]], values[axes[1]], values[axes[2]]
 
 
-def _words(values: tuple[Any, ...], form: str) -> str:
+def _joined(values: tuple[Any, ...], form: str) -> str:
     return " x ".join(format(value, form) for value in values)

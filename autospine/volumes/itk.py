@@ -16,7 +16,7 @@ MAGIC = ((b"ObjectType", ".mha"), (b"NRRD", ".nrrd"), (b"\x1f\x8b", ".nii.gz"))
 
 
 def simpleitk() -> Any:
-    """Loads SimpleITK, which has no types, when first needed."""
+    """Load SimpleITK, which has no types, when first needed."""
     import SimpleITK
 
     return SimpleITK
@@ -24,7 +24,7 @@ def simpleitk() -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps ITK's warnings off stderr; those that matter are found and logged by this package."""
+    """Keep ITK's warnings off stderr; those that matter are found and logged by this package."""
     sitk = simpleitk()
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -35,7 +35,7 @@ def quiet() -> Iterator[None]:
 
 
 def header(path: Path) -> Geometry:
-    """Reads a file's grid, without its pixels.
+    """Read a file's grid, without its pixels.
 
     Raises:
         UserError: The file is not readable, not one scalar volume, or its grid is impossible.
@@ -46,7 +46,7 @@ def header(path: Path) -> Geometry:
         with quiet():
             reader.ReadImageInformation()
     except RuntimeError as error:
-        raise damaged(path) from error
+        raise damaged_file(path) from error
     size = reader.GetSize()
     check_shape(path, size, reader.GetNumberOfComponents())
     dimension = len(size)
@@ -57,11 +57,11 @@ def header(path: Path) -> Geometry:
         triple(reader.GetOrigin()[:3]),
         tuple(float(x) for x in direction.ravel()),
     )
-    return checked(path, geometry)
+    return check_grid(path, geometry)
 
 
 def pixels(path: Path, geometry: Geometry) -> np.ndarray:
-    """Reads the values in file order, shape `geometry.size`.
+    """Read the values in file order, shape `geometry.size`.
 
     Raises:
         UserError: The file is truncated or damaged.
@@ -71,12 +71,12 @@ def pixels(path: Path, geometry: Geometry) -> np.ndarray:
         with quiet():
             image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise damaged(path) from error
+        raise damaged_file(path) from error
     return sitk.GetArrayFromImage(image).T.reshape(geometry.size)
 
 
 def check_shape(path: Path, shape: Sequence[int], components: int = 1) -> None:
-    """Refuses colour and vector volumes, pictures, and more than one volume in a file."""
+    """Refuse colour and vector volumes, pictures, and more than one volume in a file."""
     if components > 1:
         raise UserError(path, f"holds {components} values per voxel", "give a scan with one value per voxel")
     if len(shape) < 3:
@@ -86,16 +86,16 @@ def check_shape(path: Path, shape: Sequence[int], components: int = 1) -> None:
         raise UserError(path, f"holds {count} volumes ({len(shape)} axes)", "split it into 3-D files")
 
 
-def checked(path: Path, geometry: Geometry) -> Geometry:
-    """Returns the grid if a scan can have it."""
+def check_grid(path: Path, geometry: Geometry) -> Geometry:
+    """Return the grid if a scan can have it."""
     problem = geometry.problem()
     if problem:
-        raise UserError(path, f"states an impossible grid: {problem}", "mend the header or export it again")
+        raise UserError(path, f"states an impossible grid: {problem}", "correct the header or export it again")
     return geometry
 
 
-def damaged(path: Path) -> UserError:
-    """Says that a file cannot be read, with its true format if the first bytes tell another."""
+def damaged_file(path: Path) -> UserError:
+    """Return the error of a file that cannot be read, with its true format if the first bytes tell another."""
     suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".nii.gz") else path.suffix
     try:
         with path.open("rb") as file:

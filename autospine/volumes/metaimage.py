@@ -29,23 +29,14 @@ TYPES = {
     "MET_DOUBLE": "f8",
 }
 REQUIRED = ("NDims", "DimSize", "ElementType", "ElementDataFile")
-NUMBERS = (
-    "DimSize",
-    "ElementSpacing",
-    "Offset",
-    "Position",
-    "Origin",
-    "TransformMatrix",
-    "Rotation",
-    "Orientation",
-)
+NUMBERS = ("DimSize", "ElementSpacing", "Offset", "Position", "Origin", "TransformMatrix", "Rotation", "Orientation")
 HEADER_BYTES = 65536  # a header, comments included, is far shorter
 # Rare keys that change what the bytes mean are left to SimpleITK.
 RARE = {"HeaderSize", "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"}
 
 
 def header(path: Path) -> Geometry:
-    """Reads the grid without the pixels; what SimpleITK would complain about on stderr is found before.
+    """Read the grid without the pixels; what SimpleITK would complain about on stderr is found before.
 
     Raises:
         UserError: The file is not readable, not one scalar volume, or its grid is impossible.
@@ -53,12 +44,12 @@ def header(path: Path) -> Geometry:
     with path.open("rb") as file:
         keys, _ = parse(file.read(HEADER_BYTES))
     if any(not keys.get(key) for key in REQUIRED) or not all(map(_finite, (keys.get(key) for key in NUMBERS))):
-        raise itk.damaged(path)
+        raise itk.damaged_file(path)
     return itk.header(path)
 
 
 def pixels(path: Path, geometry: Geometry) -> np.ndarray:
-    """Reads the values in file order, shape `geometry.size`.
+    """Read the values in file order, shape `geometry.size`.
 
     Raises:
         UserError: The file is truncated or damaged.
@@ -77,13 +68,12 @@ def pixels(path: Path, geometry: Geometry) -> np.ndarray:
     if keys.get("CompressedData", "False") == "True":
         data = _inflated(path, data, expected)
     if len(data) < expected:
-        problem = f"is truncated ({len(data)} of {expected} bytes of voxels)"
-        raise UserError(path, problem, "copy or export it again")
+        raise UserError(path, f"is truncated ({len(data)} of {expected} bytes of voxels)", "copy or export it again")
     return np.frombuffer(data[:expected], dtype=dtype).reshape(geometry.size, order="F")
 
 
 def parse(content: bytes) -> tuple[dict[str, str], int]:
-    """Splits a MetaImage file into its keys and the offset at which LOCAL pixels start."""
+    """Split a MetaImage file into its keys and the offset at which LOCAL pixels start."""
     keys: dict[str, str] = {}
     offset = 0
     while offset < len(content) and "ElementDataFile" not in keys:
@@ -114,6 +104,5 @@ def _inflated(path: Path, data: memoryview, expected: int) -> memoryview:
     try:
         return memoryview(zlib.decompress(data, 47, max(expected, 1)))  # 47: a zlib or a gzip header
     except zlib.error as error:
-        raise UserError(
-            path, "is truncated or damaged (its voxels do not decompress)", "copy or export it again"
-        ) from error
+        problem = "is truncated or damaged (its voxels do not decompress)"
+        raise UserError(path, problem, "copy or export it again") from error

@@ -28,14 +28,14 @@ UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 
 
 def nibabel() -> Any:
-    """Loads nibabel, most of which has no types, when first needed."""
+    """Load nibabel, most of which has no types, when first needed."""
     import nibabel as module
 
     return module
 
 
 def header(path: Path) -> tuple[Geometry, tuple[str, ...]]:
-    """Reads the grid and what a user should know about it.
+    """Read the grid and what a user should know about it.
 
     Returns:
         The grid, and one remark for every doubtful thing: sform and qform in conflict, skewed directions,
@@ -58,25 +58,22 @@ def header(path: Path) -> tuple[Geometry, tuple[str, ...]]:
         zooms = np.diag([*(float(zoom) for zoom in raw.get_zooms()[:3]), 1.0])
         geometry = simple or Geometry.from_affine(size, zooms)
         remark = f"states no orientation (sform and qform codes are 0); read as {geometry.orientation}"
-        return itk.checked(path, geometry), (remark,)
-    itk.checked(path, stated)
+        return itk.check_grid(path, geometry), (remark,)
+    itk.check_grid(path, stated)
     remarks = []
     if sform and qform and sform.displacement(qform) > CONFLICT_MM:
-        apart = sform.displacement(qform)
-        remarks.append(f"its sform and qform differ by up to {apart:.3g} mm; the sform is used")
+        remarks.append(f"its sform and qform differ by up to {sform.displacement(qform):.3g} mm; the sform is used")
     skewed = stated.skew() > SKEW_DEGREES
     if skewed:
-        remarks.append(
-            f"its axes miss right angles by {stated.skew():.2g} degrees, which SimpleITK does not read; "
-            "read with the full affine through nibabel"
-        )
+        fault = f"its axes miss right angles by {stated.skew():.2g} degrees"
+        remarks.append(f"{fault}, which SimpleITK does not read; read with the full affine through nibabel")
     if simple and not skewed and simple.same_grid(stated, CONFLICT_MM):
         return simple, tuple(remarks)
     return stated, tuple(remarks)
 
 
 def pixels(path: Path, geometry: Geometry) -> np.ndarray:
-    """Reads the values in file order, slope and intercept applied, shape `geometry.size`.
+    """Read the values in file order, slope and intercept applied, shape `geometry.size`.
 
     Raises:
         UserError: The file is truncated or damaged.
@@ -90,11 +87,11 @@ def pixels(path: Path, geometry: Geometry) -> np.ndarray:
         array = np.asanyarray(kind.from_bytes(content).dataobj)
         return array.reshape(geometry.size, order="F")
     except (*UNREADABLE, nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError) as error:
-        raise itk.damaged(path) from error
+        raise itk.damaged_file(path) from error
 
 
 def encode(array: np.ndarray, geometry: Geometry) -> bytes:
-    """Writes a NIfTI-1 file (uncompressed) into memory.
+    """Write a NIfTI-1 file (uncompressed) into memory.
 
     The sform carries the exact affine; the qform too unless the directions are skewed, which it cannot say.
 
@@ -127,15 +124,10 @@ def _raw_header(path: Path) -> Any:
         raw.get_data_shape()  # this and the next raise if the header's figures make no sense
         raw.get_data_dtype()
         raw.get_xyzt_units()
-    except (
-        *UNREADABLE,
-        KeyError,
-        nib.wrapstruct.WrapStructError,
-        nib.spatialimages.HeaderDataError,
-    ) as error:
-        raise itk.damaged(path) from error
+    except (*UNREADABLE, KeyError, nib.wrapstruct.WrapStructError, nib.spatialimages.HeaderDataError) as error:
+        raise itk.damaged_file(path) from error
     if raw["magic"].item()[:2] != b"n+":
-        raise itk.damaged(path)
+        raise itk.damaged_file(path)
     return raw
 
 
@@ -144,7 +136,7 @@ def _is_second(content: bytes) -> bool:
 
 
 def _stated(raw: Any, kind: str, size: tuple[int, int, int]) -> Geometry | None:
-    """Returns the grid of the sform or qform, None if its code says that it does not count."""
+    """Return the grid of the sform or qform, None if its code says that it does not count."""
     if int(raw[f"{kind}_code"]) <= 0:
         return None
     try:

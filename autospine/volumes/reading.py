@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_header(path: str | Path) -> Geometry:
-    """Reads the grid of a file or DICOM folder, without pixels.
+    """Read the grid of a file or DICOM folder, without pixels.
 
     Raises:
         UserError: It does not exist, is not readable, or is not one scalar volume.
@@ -27,7 +27,7 @@ def read_header(path: str | Path) -> Geometry:
 
 
 def read_image(path: str | Path) -> Volume:
-    """Reads a scan as float32.
+    """Read a scan as float32.
 
     Some voxels that are NaN or infinite are read as the smallest finite value, with a warning.
 
@@ -46,7 +46,7 @@ def read_image(path: str | Path) -> Volume:
 
 
 def read_mask(path: str | Path) -> Volume:
-    """Reads a mask as uint8, uint16 or int32, the smallest that holds its labels.
+    """Read a mask as uint8, uint16 or int32, the smallest that holds its labels.
 
     Raises:
         UserError: As for `read_image`, or a voxel is negative, NaN or not a whole number.
@@ -82,7 +82,7 @@ def _existing(path: str | Path) -> Path:
 
 
 def _header(path: Path) -> tuple[Geometry, tuple[str, ...], tuple[Path, ...]]:
-    """Returns the grid, remarks about it, and the files of a DICOM series."""
+    """Return the grid, remarks about it, and the files of a DICOM series."""
     if path.is_dir():
         return dicom.header(path)
     if volume_suffix(path) in (".nii", ".nii.gz"):
@@ -91,7 +91,7 @@ def _header(path: Path) -> tuple[Geometry, tuple[str, ...], tuple[Path, ...]]:
 
 
 def _values(path: Path) -> tuple[np.ndarray, Geometry]:
-    """Reads values in file order and their grid, and logs what is doubtful about it."""
+    """Read values in file order and their grid, and logs what is doubtful about it."""
     geometry, remarks, files = _header(path)
     for remark in remarks:
         logger.warning("%s: %s", path, remark)
@@ -109,7 +109,7 @@ def _values(path: Path) -> tuple[np.ndarray, Geometry]:
 
 
 def _replace_not_finite(path: Path, array: np.ndarray, canonical: np.ndarray) -> None:
-    """Replaces NaN and infinities in place, or refuses them.
+    """Replace NaN and infinities in place, or refuses them.
 
     Args:
         path: The file to name.

@@ -38,7 +38,7 @@ class Volume:
         path: Path | None = None,
         dtype: type[np.generic] | np.dtype | None = None,
     ) -> Volume:
-        """Turns values in the file's order into a canonical volume.
+        """Turn values in the file's order into a canonical volume.
 
         Args:
             array: Values, shape `geometry.size`, axes (i, j, k).
@@ -50,18 +50,18 @@ class Volume:
             A volume whose array is contiguous and always a copy, made in one pass.
         """
         axes, flips = geometry.canonical_axes()
-        view = array.transpose(axes)[_steps(flips)]  # (slices, rows, columns)
+        view = array.transpose(axes)[_flipped(flips)]  # (slices, rows, columns)
         # A float64 scan may exceed float32; the reader looks for the infinities that result.
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.array(view, dtype=dtype, order="C")
         return cls(values, geometry.canonical().spacing, geometry, axes, flips, path)
 
     def in_file_order(self) -> np.ndarray:
-        """Returns a view of the values with the file's axes (i, j, k), shape `geometry.size`."""
-        return self.array[_steps(self.flips)].transpose(np.argsort(self.axes))
+        """Return a view of the values with the file's axes (i, j, k), shape `geometry.size`."""
+        return self.array[_flipped(self.flips)].transpose(np.argsort(self.axes))
 
     def with_array(self, array: np.ndarray) -> Volume:
-        """Returns other values on the same grid.
+        """Return other values on the same grid.
 
         Raises:
             ValueError: The array's shape differs.
@@ -71,14 +71,14 @@ class Volume:
         return replace(self, array=array)
 
     def canonical_affine(self) -> np.ndarray:
-        """Returns the 4x4 matrix from canonical index (slice, row, column) to LPS mm."""
+        """Return the 4x4 matrix from canonical index (slice, row, column) to LPS mm."""
         return self.geometry.canonical().affine()
 
     @property
     def orientation(self) -> str:
-        """The file's own axis code in SimpleITK's convention, such as "LPS" or "PIR"."""
+        """Return the file's own axis code in SimpleITK's convention, such as "LPS" or "PIR"."""
         return self.geometry.orientation
 
 
-def _steps(flips: tuple[bool, bool, bool]) -> tuple[slice, ...]:
+def _flipped(flips: tuple[bool, bool, bool]) -> tuple[slice, ...]:
     return tuple(slice(None, None, -1 if flip else 1) for flip in flips)

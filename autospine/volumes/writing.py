@@ -24,7 +24,7 @@ COMPRESSION = 5  # of 9, as SimpleITK's default
 
 
 def write_volume(volume: Volume, path: str | Path) -> None:
-    """Writes a volume onto its own file's grid: size, spacing, origin and directions as they were.
+    """Write a volume onto its own file's grid: size, spacing, origin and directions as they were.
 
     Whole numbers are stored in the smallest type that holds them, floating-point numbers as float32
     (float64 stays). Nothing of the original file but its grid is copied.
@@ -37,7 +37,7 @@ def write_volume(volume: Volume, path: str | Path) -> None:
         UserError: The suffix is none of these, the disk is full, or the folder cannot be written.
     """
     path = Path(path)
-    array = compact(volume.in_file_order())  # (i, j, k)
+    array = smallest_type(volume.in_file_order())  # (i, j, k)
     suffix = volume_suffix(path)
     if suffix == ".mha":
         content = encode_metaimage(array, volume.geometry)
@@ -53,8 +53,8 @@ def write_volume(volume: Volume, path: str | Path) -> None:
         temporary.write_bytes(content)
 
 
-def compact(array: np.ndarray) -> np.ndarray:
-    """Returns the values in the smallest type that holds them, little-endian."""
+def smallest_type(array: np.ndarray) -> np.ndarray:
+    """Return the values in the smallest type that holds them, little-endian."""
     if array.dtype.kind == "f":
         return array.astype("<f8" if array.dtype.itemsize == 8 else "<f4", copy=False)
     if array.dtype.kind == "b":
@@ -68,7 +68,7 @@ def compact(array: np.ndarray) -> np.ndarray:
 
 
 def encode_metaimage(array: np.ndarray, geometry: Geometry) -> bytes:
-    """Writes a compressed .mha file into memory; values in file order."""
+    """Write a compressed .mha file into memory; values in file order."""
     data = zlib.compress(array.tobytes(order="F"), COMPRESSION)
     code = f"{array.dtype.kind}{array.dtype.itemsize}"
     lines = (
@@ -90,17 +90,17 @@ def encode_metaimage(array: np.ndarray, geometry: Geometry) -> bytes:
 
 
 def encode_nrrd(array: np.ndarray, geometry: Geometry) -> bytes:
-    """Writes a compressed .nrrd file into memory; values in file order."""
+    """Write a compressed .nrrd file into memory; values in file order."""
     names = {"u": "uint", "i": "int"}
     bits = 8 * array.dtype.itemsize
-    steps = geometry.affine()[:3, :3].T  # (3, 3): row f is file axis f in mm
+    columns = geometry.affine()[:3, :3].T  # (3, 3): row f is file axis f in mm
     lines = (
         "NRRD0004",
         f"type: {names[array.dtype.kind] + str(bits) if array.dtype.kind in names else _float(bits)}",
         "dimension: 3",
         "space: left-posterior-superior",
         f"sizes: {' '.join(str(n) for n in geometry.size)}",
-        f"space directions: {' '.join('(' + _digits(step, ',') + ')' for step in steps)}",
+        f"space directions: {' '.join('(' + _digits(column, ',') + ')' for column in columns)}",
         "kinds: domain domain domain",
         "endian: little",
         "encoding: gzip",
