@@ -1,4 +1,4 @@
-"""Budget and seed of an ablation, noted beside its tables so that a continued one keeps to them."""
+"""Budget and seed of an ablation, written beside its tables so that a continued one keeps to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autospine.core.errors import UserError
 from autospine.core.files import read_json
 from autospine.core.serial import from_plain
 
-FILE = "terms.json"
+FILE = "budget.json"
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class AblationBudget:
 
     @property
     def open(self) -> bool:
-        """Whether no budget is given."""
+        """Return whether no budget is given."""
         return self.epochs is None and self.minutes is None
 
     @property
-    def budget(self) -> str:
-        """In words."""
+    def text(self) -> str:
+        """Return the budget in words."""
         if self.epochs is not None:
             return f"{self.epochs} epoch{'s' if self.epochs != 1 else ''}"
         return f"{self.minutes:g} minutes, validation included"
 
     def check(self) -> None:
-        """Refuses what no variant could train with.
+        """Check that a variant can be trained with it.
 
         Raises:
             UserError: The budget is no positive number.
@@ -52,22 +52,20 @@ class AblationBudget:
 
 
 def continued(asked: AblationBudget, folder: Path, started: bool) -> AblationBudget:
-    """The terms of an ablation that goes on.
+    """Return the budget of an ablation that goes on.
 
     Args:
-        asked: Now. While no variant has started, a budget given now replaces the noted one.
-        folder: Where they were noted; where they were not, those asked for hold.
+        asked: Now. While no variant has started, a budget given now replaces the written one.
+        folder: Where it was written; where it was not, the one asked for holds.
         started: Whether a variant has.
 
     Raises:
-        UserError: A variant was begun on other terms, or the note is damaged.
+        UserError: A variant was begun with another budget or seed, or the file is damaged.
     """
     path = folder / FILE
     if not path.exists() or not (started or asked.open):
         return asked
     begun = from_plain(AblationBudget, read_json(path), str(path))
     if not asked.open and asked != begun:
-        raise UserError(
-            folder, f"was begun with {begun.budget}, seed {begun.seed}", "give the same, or only --continue"
-        )
+        raise UserError(folder, f"was begun with {begun.text}, seed {begun.seed}", "give the same, or only --continue")
     return begun

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from autospine.ablation.budget import FILE as TERMS
+from autospine.ablation.budget import FILE as BUDGET
 from autospine.ablation.budget import AblationBudget, continued
 from autospine.ablation.scores import read_cases
 from autospine.ablation.size import resized
@@ -84,20 +84,20 @@ class Task:
 
     @property
     def started(self) -> bool:
-        """Whether a training has been here."""
+        """Return whether a training has been here."""
         return any((self.folder / name).exists() for name in (CARD, CHECKPOINT))
 
     @property
     def scored(self) -> Path | None:
-        """Where its predictions and scores lie; None until it is trained and validated."""
+        """Return where its predictions and scores lie; None until it is trained and validated."""
         if not (self.folder / CARD).exists():
             return None
-        place = self.folder / Split.load(self.folder).fold.eval_subset.name
-        return place if (place / SCORED).exists() else None
+        folder = self.folder / Split.load(self.folder).fold.eval_subset.name
+        return folder if (folder / SCORED).exists() else None
 
 
 def ablate(request: AblateRequest) -> str:
-    """Trains every variant that is not finished, and writes the tables; gives them as text.
+    """Train every variant that is not finished, write the tables and return them as text.
 
     Raises:
         UserError: An option, the work folder or the machine does not allow it.
@@ -114,24 +114,24 @@ def ablate(request: AblateRequest) -> str:
         raise UserError(f"--fold {request.fold}", "is no single fold", "give its number")
     tasks = [_task(kind, plan, base, variant, work, request.fold) for variant in ablation.variants]
     folder = work.root / "ablations" / kind.name / plan.name / base.name / f"fold_{request.fold}"
-    terms = _terms(request, tasks, folder)
+    budget = _budget(request, tasks, folder)
     if not any(task.started for task in tasks):
         _check_fold(tasks[0].trainer, work, request.fold)
-    write_json(folder / TERMS, to_plain(terms))
+    write_json(folder / BUDGET, to_plain(budget))
     for number, task in enumerate(tasks, start=1):
-        _train(task, request, terms, f"variant {number} of {len(tasks)}: {task.variant.title}")
+        _train(task, request, budget, f"variant {number} of {len(tasks)}: {task.variant.title}")
     words = f"{kind.name}, recipe {base.name}, plan {plan.name}, fold {request.fold}; each variant: "
     result = Result(
         ablation,
         tuple(_trained(task, ablation, request.work) for task in tasks),
         _patients(work),
-        f"{words}{terms.budget}, seed {terms.seed}.",
+        f"{words}{budget.text}, seed {budget.seed}.",
     )
     return f"{write_tables(folder, result)}\ntables in {folder / FILE}.md, {FILE}.csv and tests.csv beside it"
 
 
 def _ablation(kind: type[Trainer]) -> Ablation:
-    """The trainer's ablation.
+    """Return the trainer's ablation.
 
     Raises:
         UserError: It has none; names the trainers that have.
@@ -139,8 +139,8 @@ def _ablation(kind: type[Trainer]) -> Ablation:
     declared: Ablation | None = getattr(kind, "ablation", None)
     if declared is not None:
         return declared
-    have = [name for name in sorted(registry.known("trainers")) if _has_one(name)]
-    hint = f"choose from {', '.join(have)}" if have else "install a trainer that has some"
+    names = [name for name in sorted(registry.known("trainers")) if _has_one(name)]
+    hint = f"choose from {', '.join(names)}" if names else "install a trainer that has some"
     raise UserError(f"--trainer {kind.name}", "declares no variants", hint)
 
 
@@ -157,33 +157,33 @@ def _task(kind: type[Trainer], plan: Plan, base: Recipe, variant: Variant, work:
     return Task(variant, trainer, work.model(kind.name, plan.name, recipe.name, fold))
 
 
-def _terms(request: AblateRequest, tasks: list[Task], folder: Path) -> AblationBudget:
-    """Those asked for, else the recipe's epochs; when continuing, those noted in `folder`.
+def _budget(request: AblateRequest, tasks: list[Task], folder: Path) -> AblationBudget:
+    """Return the budget asked for, else the recipe's epochs; when continuing, the one written in `folder`.
 
     Raises:
-        UserError: Something is there already, it was begun on other terms, or none could train on these.
+        UserError: Something is there already, it was begun with another budget, or no variant could train with it.
     """
-    there = next((task.folder for task in tasks if task.started), None)
-    if there is not None and not request.resume:
-        raise UserError(there, "already holds a training", "add --continue to go on with it, or delete the folder")
-    terms = AblationBudget(request.epochs, request.minutes, request.seed)
+    started = next((task.folder for task in tasks if task.started), None)
+    if started is not None and not request.resume:
+        raise UserError(started, "already holds a training", "add --continue to go on with it, or delete the folder")
+    budget = AblationBudget(request.epochs, request.minutes, request.seed)
     if request.resume:
-        terms = continued(terms, folder, there is not None)
-    if terms.open:
-        terms = replace(terms, epochs=tasks[0].trainer.recipe.epochs)
-    terms.check()
-    return terms
+        budget = continued(budget, folder, started is not None)
+    if budget.open:
+        budget = replace(budget, epochs=tasks[0].trainer.recipe.epochs)
+    budget.check()
+    return budget
 
 
 def _check_fold(trainer: Trainer, work: WorkFolder, fold: str) -> None:
-    """Refuses a fold that is not there; slices are split by the training, which first prepares every case."""
+    """Refuse a fold that does not exist; slices are split by the training, which first prepares every case."""
     split = trainer.recipe.split
     if split is None or split.by != "slices":
         choose_splits(trainer, work, read_case_pool(work), fold)
 
 
-def _train(task: Task, request: AblateRequest, terms: AblationBudget, title: str) -> None:
-    """Trains and validates one variant, unless that is done."""
+def _train(task: Task, request: AblateRequest, budget: AblationBudget, title: str) -> None:
+    """Train and validate one variant, unless that is done."""
     if task.scored is not None:
         log.info("%s: is trained already", title)
         return
@@ -194,9 +194,9 @@ def _train(task: Task, request: AblateRequest, terms: AblationBudget, title: str
             trainer=task.trainer.name,
             plan=task.trainer.plan.name,
             fold=request.fold,
-            epochs=terms.epochs,
-            minutes=terms.minutes,
-            seed=terms.seed,
+            epochs=budget.epochs,
+            minutes=budget.minutes,
+            seed=budget.seed,
             device=request.device,
             resume=task.started,
         ),
@@ -205,15 +205,15 @@ def _train(task: Task, request: AblateRequest, terms: AblationBudget, title: str
 
 
 def _trained(task: Task, ablation: Ablation, work: Path) -> Trained:
-    """A finished variant with its scores."""
-    place = task.scored
-    if place is None:
+    """Return a finished variant with its scores."""
+    scored = task.scored
+    if scored is None:
         raise UserError(task.folder, "has no scores", "run the command again with --continue")
     if ablation.measure is None:
-        scores = read_cases(place, ablation.metrics)
+        scores = read_cases(scored, ablation.metrics)
     else:
         subset = Split.load(task.folder).fold.eval_subset
-        scores = list(ablation.measure(task.trainer, place, subset, work))
+        scores = list(ablation.measure(task.trainer, scored, subset, work))
     widths = read_model(task.folder).card.shape.widths
     return Trained(task.variant, _updates(task.folder), widths, tuple(scores), _precision(task.folder))
 
@@ -224,7 +224,7 @@ def _updates(folder: Path) -> int:
 
 
 def _precision(folder: Path) -> str:
-    """The number format that was measured to be the fastest; "-" where the checkpoint that knows it was deleted."""
+    """Return the number format that was measured to be the fastest; "-" where the checkpoint was deleted."""
     path = folder / CHECKPOINT
     if not path.exists():
         return "-"

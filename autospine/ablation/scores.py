@@ -47,7 +47,7 @@ class Summary:
 
 
 def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:
-    """Scores from the cases.csv of a validated model, by anatomy, and each case's mean over them.
+    """Read scores from the cases.csv of a validated model, by anatomy, and compute each case's mean over them.
 
     Args:
         folder: With the masks and cases.csv.
@@ -77,7 +77,7 @@ def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:
         Score(
             scores[0].case,
             MEAN,
-            {metric: _mean(each.values[metric] for each in scores) for metric in metrics},
+            {metric: _mean(score.values[metric] for score in scores) for metric in metrics},
         )
         for scores in by_case.values()
     ]
@@ -85,9 +85,9 @@ def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:
 
 
 def _case_of(name: str) -> str:
-    """The case of a row; rows of slices are called after their case."""
-    case, found, number = name.rpartition(SLICE)
-    return case if found and number.isdigit() else name
+    """Return the case of a row; rows of slices are called after their case."""
+    case, separator, number = name.rpartition(SLICE)
+    return case if separator and number.isdigit() else name
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -96,18 +96,18 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def structures_of(scores: Iterable[Score]) -> tuple[str, ...]:
-    """Names, in the order in which they appear."""
+    """Return the structures' names, in the order in which they appear."""
     return tuple(dict.fromkeys(score.structure for score in scores))
 
 
 def values_of(scores: Iterable[Score], structure: str, metric: str) -> Iterator[tuple[str, float]]:
-    """Case and value of a structure where there is one."""
+    """Yield case and value of a structure where there is one."""
     for score in scores:
         if score.structure == structure and not isnan(score.values.get(metric, NAN)):
             yield score.case, score.values[metric]
 
 
 def summarise(scores: Iterable[Score], structure: str, metric: str) -> Summary:
-    """Mean and deviation of one structure."""
+    """Compute mean and deviation of one structure."""
     values = [value for _, value in values_of(scores, structure, metric)]
     return Summary(len(values), mean(values) if values else NAN, stdev(values) if len(values) > 1 else NAN)

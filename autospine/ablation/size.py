@@ -11,11 +11,11 @@ from autospine.preprocessing.transforms.base import TransformSettings
 
 MULTIPLE, SMALLEST = 16, 32  # pixels; networks halve their input four times
 AXES = ("slices", "rows", "columns")
-SIZED = ("fit", "resize", "pad")  # steps whose numbers are pixels
+SIZED = ("fit", "resize", "pad")  # transforms whose numbers are pixels
 
 
 def resized(recipe: Recipe, plan: Plan, pixels: int) -> Recipe:
-    """The recipe with slices whose longer side has so many pixels; other axes of volumes stay.
+    """Return the recipe with slices whose longer side has so many pixels; other axes of volumes stay.
 
     Sides are scaled alike and rounded to multiples of 16.
 
@@ -37,7 +37,7 @@ def resized(recipe: Recipe, plan: Plan, pixels: int) -> Recipe:
         recipe,
         name=f"{recipe.name}_size-{pixels}",
         patch=(*patch[:-2], *(_side(side, share) for side in patch[-2:])),
-        transforms=tuple(_step(step, in_plane, share) for step in recipe.transforms),
+        transforms=tuple(_resize(transform, in_plane, share) for transform in recipe.transforms),
     )
 
 
@@ -45,10 +45,10 @@ def _side(side: float, share: float) -> int:
     return max(round(side * share / MULTIPLE) * MULTIPLE, MULTIPLE)
 
 
-def _step(step: TransformSettings, in_plane: list[str], share: float) -> TransformSettings:
-    if step.name not in SIZED:
-        return step
+def _resize(transform: TransformSettings, in_plane: list[str], share: float) -> TransformSettings:
+    if transform.name not in SIZED:
+        return transform
     scaled = {
-        name: _side(value, share) if name in in_plane and value else value for name, value in step.settings.items()
+        name: _side(value, share) if name in in_plane and value else value for name, value in transform.settings.items()
     }
-    return replace(step, settings=scaled)
+    return replace(transform, settings=scaled)

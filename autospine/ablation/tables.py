@@ -1,9 +1,10 @@
-"""An ablation's tables: variants by structure, ours beside the published figures, and paired tests."""
+"""An ablation's tables: variants by structure, beside the published figures, and paired tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from autospine.ablation.scores import Score, structures_of, summarise, values_of
@@ -60,45 +61,41 @@ class Result:
         ablation: What was asked.
         trained: In its order.
         patients: Of the cases, by id.
-        terms: How all were trained, in words.
+        training: How all were trained, in words.
     """
 
     ablation: Ablation
     trained: tuple[Trained, ...]
     patients: Mapping[str, str]
-    terms: str
+    training: str
 
     @property
     def structures(self) -> tuple[str, ...]:
-        """Those that the tables show."""
-        return self.ablation.structures or structures_of(each for one in self.trained for each in one.scores)
+        """Return the structures that the tables show."""
+        return self.ablation.structures or structures_of(score for one in self.trained for score in one.scores)
 
     def tests(self) -> list[tuple[str, PairedTest]]:
-        """Structure and test, corrected over all of them."""
+        """Return structure and test of each comparison, corrected over all of them."""
         by_name = {one.variant.name: one for one in self.trained}
         structures: list[str] = []
-        found: list[PairedTest] = []
-        for metric in self.ablation.tested:
-            for structure in self.structures:
-                for first, second in self.ablation.pairs():
-                    chosen = {
-                        each.title: self._values(by_name[each.name], structure, metric) for each in (first, second)
-                    }
-                    structures.append(structure)
-                    found += paired_tests(chosen, metric)
-        return list(zip(structures, correct(found), strict=True))
+        tests: list[PairedTest] = []
+        for metric, structure, pair in product(self.ablation.tested, self.structures, self.ablation.pairs()):
+            values = {variant.title: self._values(by_name[variant.name], structure, metric) for variant in pair}
+            structures.append(structure)
+            tests += paired_tests(values, metric)
+        return list(zip(structures, correct(tests), strict=True))
 
     def _values(self, one: Trained, structure: str, metric: str) -> dict[str, tuple[float, ...]]:
-        """By patient."""
-        found: dict[str, list[float]] = {}
+        """Return a variant's values by patient."""
+        values_by_patient: dict[str, list[float]] = {}
         for case, value in values_of(one.scores, structure, metric):
             patient = self.patients.get(case) or next(iter(by_patient({case: value})))
-            found.setdefault(patient, []).append(value)
-        return {patient: tuple(values) for patient, values in found.items()}
+            values_by_patient.setdefault(patient, []).append(value)
+        return {patient: tuple(values) for patient, values in values_by_patient.items()}
 
 
 def write_tables(folder: Path, result: Result) -> str:
-    """Writes ablation.md, ablation.csv and tests.csv; gives the first as text."""
+    """Write ablation.md, ablation.csv and tests.csv, and return the first as text."""
     tests = result.tests()
     text = _markdown(result, tests)
     write_text(folder / f"{FILE}.csv", _figures_csv(result))
@@ -116,7 +113,7 @@ def _markdown(result: Result, tests: Iterable[tuple[str, PairedTest]]) -> str:
     layouts = [_layout(result, layout.title, metric) for layout in ablation.layouts for metric in layout.metrics]
     header = ("variant", "against", "structure", "metric", "patients", "difference", "p", "p, Holm")
     paired = Table("Paired t-tests", (header, *(_test_row(*test) for test in tests)), text_columns=4)
-    parts = [result.terms, variants.as_markdown(), *(table.as_section() for table in (*layouts, paired))]
+    parts = [result.training, variants.as_markdown(), *(table.as_section() for table in (*layouts, paired))]
     return markdown_page(f"Ablation: {ablation.source}", parts, (*COMMON_NOTES, *ablation.notes))
 
 
@@ -125,9 +122,9 @@ def _layout(result: Result, title: str, metric: str) -> Table:
     for one in result.trained:
         cells = []
         for structure in result.structures:
-            found = summarise(one.scores, structure, metric)
+            summary = summarise(one.scores, structure, metric)
             published = _published(one.variant, metric, structure)
-            cells.append(mean_text(_shown(metric, found.mean), _shown(metric, found.deviation)))
+            cells.append(mean_text(_shown(metric, summary.mean), _shown(metric, summary.deviation)))
             cells.append(mean_text(*published) if published else NONE)
         rows.append((one.variant.title, *cells))
     return Table(f"{title}: {WORDS.get(metric, metric)}", tuple(rows))
@@ -149,14 +146,12 @@ def _shown(metric: str, value: float) -> float:
 
 def _figures_csv(result: Result) -> str:
     rows: list[list[object]] = []
-    for one in result.trained:
-        for metric in result.ablation.metrics:
-            for structure in result.structures:
-                found = summarise(one.scores, structure, metric)
-                ours = [_shown(metric, value) for value in (found.mean, found.deviation)]
-                theirs = _published(one.variant, metric, structure) or ("", "")
-                name, title = one.variant.name, one.variant.title
-                rows.append([name, title, one.updates, structure, metric, found.count, *ours, *theirs])
+    for one, metric, structure in product(result.trained, result.ablation.metrics, result.structures):
+        summary = summarise(one.scores, structure, metric)
+        figures = [_shown(metric, value) for value in (summary.mean, summary.deviation)]
+        published = _published(one.variant, metric, structure) or ("", "")
+        name, title = one.variant.name, one.variant.title
+        rows.append([name, title, one.updates, structure, metric, summary.count, *figures, *published])
     header = ("variant", "title", "updates", "structure", "metric", "count", "mean", "sd", "published", "published_sd")
     return csv_text(header, rows)
 

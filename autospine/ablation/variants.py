@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from autospine.ablation.scores import Score
-    from autospine.planning.splits import Subset
-    from autospine.training.trainer import Trainer
+from autospine.ablation.scores import Score
 
 Figures = tuple[float, float]  # mean and standard deviation, as printed: per cent or mm
-Measure = Callable[["Trainer", Path, "Subset", Path], "Iterable[Score]"]
+Measure = Callable[..., Iterable[Score]]  # of trainer, folder of the masks, subset and work folder
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Ablation:
         layouts: Its tables.
         structures: Those that the tables show, by their names in the scores; empty for all that are scored.
         tested: Metrics of the paired tests.
-        measure: Takes scores from a model's predictions, called as (trainer, folder of the masks, part, work folder);
+        measure: Takes scores from a model's predictions, called as (trainer, folder of the masks, subset, work folder);
             None reads cases.csv, by anatomy, with "mean" for a case's mean over structures.
         notes: What a reader has to know.
     """
@@ -73,12 +69,12 @@ class Ablation:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """All of them, each once."""
+        """Return the metrics of all tables and tests, each once."""
         shown = [metric for layout in self.layouts for metric in layout.metrics]
         return tuple(dict.fromkeys([*shown, *self.tested]))
 
     def pairs(self) -> list[tuple[Variant, Variant]]:
-        """What is tested against what: each variant against the one it builds on, the full model against each."""
+        """Return what is tested: each variant against the one it builds on, the full model against each."""
         by_name = {variant.name: variant for variant in self.variants}
         names = []
         for before, variant in zip(self.variants[:-1], self.variants[1:], strict=True):

@@ -99,7 +99,7 @@ def test_budget_and_seed_outlast_an_interruption_before_the_first_checkpoint(
     for changes in (
         {"epochs": None, "minutes": 20, "seed": 3},
         {"epochs": None, "resume": True},
-        {"epochs": 7, "resume": True},  # nothing is trained yet: other terms may be given
+        {"epochs": 7, "resume": True},  # nothing is trained yet: another budget may be given
         {"epochs": None, "resume": True},
     ):
         with pytest.raises(KeyboardInterrupt):
