@@ -1,7 +1,7 @@
-"""Training steps per second with the real loader and augmentation, against one ready batch again and again.
+"""Training steps per second with both loaders and augmentation, against one ready batch again and again.
 
-Both are the training loop's own steps: `Batches.iterate`, `augmented`, `training_step`; the second leaves the first
-two out. They alternate in blocks, so that a busy machine is busy for both. Target: at least 0.9.
+All are the training loop's own steps: `Batches.iterate` in threads or in processes, `augmented`, `training_step`; the
+last leaves the first two out. They alternate in blocks, so that a busy machine is busy for all. Target: at least 0.9.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 from figures import Spread, call, command, make_parser, workspace
@@ -18,7 +19,7 @@ from autospine.core.machine import cores
 from autospine.core.precision import quick_precision
 from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plans
-from autospine.training.data import Batches
+from autospine.training.data import Batches, Loader
 from autospine.training.folds import read_case_pool
 from autospine.training.job import Job
 from autospine.training.loading import augmented, make_batches
@@ -39,12 +40,13 @@ def main() -> None:
 
 
 def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> None:
-    """Train in blocks of `steps` updates, with the loader and without, and prints both rates."""
+    """Train in blocks of `steps` updates, with each loader and without, and print all rates."""
     trainer, context, batches = prepared(work, plan, share)
     ready = augmented(trainer, batches.make(0), context)
     trainer.training_step(context, ready)
 
-    def loaded(first: int) -> float:
+    def loaded(loader: Loader, first: int) -> float:
+        batches.loader = loader
         stream = batches.iterate(first, first + steps + 1)
         trainer.training_step(context, augmented(trainer, next(stream), context))  # the stream is full now
         start = time.perf_counter()
@@ -59,14 +61,17 @@ def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> No
             trainer.training_step(context, ready)
         return steps / (time.perf_counter() - start)
 
-    rates = [(repeated(), loaded(k * (steps + 1))) for k in range(repeats)]
-    bare, real = (sorted(each) for each in zip(*rates, strict=True))
-    print(f"plan {plan}, batch {trainer.batch}, patch {trainer.patch}")
-    for name, found in (("one batch again and again", bare), ("loader and augmentation", real)):
-        print(f"{name:42s} {found[len(found) // 2]:8.2f} steps/s  ({found[0]:.2f} to {found[-1]:.2f})")
-    ratio = Spread(tuple(b / a for a, b in rates))
-    low, high = min(ratio.seconds), max(ratio.seconds)
-    print(f"{'ratio':42s} {ratio.median:8.2f}          ({low:.2f} to {high:.2f})  target at least {TARGET}")
+    rates = [(repeated(), *(loaded(loader, k * (steps + 1)) for loader in get_args(Loader))) for k in range(repeats)]
+    print(f"plan {plan}, batch {trainer.batch}, patch {trainer.patch}, {batches.workers} workers")
+    names = ("one batch again and again", *(f"loader in {loader}, augmentation" for loader in get_args(Loader)))
+    for k, name in enumerate(names):
+        found = sorted(each[k] for each in rates)
+        line = f"{name:38s} {found[len(found) // 2]:8.2f} steps/s  ({found[0]:.2f} to {found[-1]:.2f})"
+        if k:
+            ratio = Spread(tuple(each[k] / each[0] for each in rates))
+            low, high = min(ratio.seconds), max(ratio.seconds)
+            line += f", ratio {ratio.median:.2f} ({low:.2f} to {high:.2f}), target at least {TARGET}"
+        print(line)
 
 
 def prepared(work: Path, plan: str, share: float) -> tuple[Trainer, Context, Batches]:
@@ -76,8 +81,8 @@ def prepared(work: Path, plan: str, share: float) -> tuple[Trainer, Context, Bat
     kind = registry.load("trainers", "unet")
     trainer = kind(chosen, kind.recipe_named(None))
     fold = read_case_pool(place).folds[0]
-    threads = max(min(cores() - 1, 8), 1)
-    job = Job(work, work / "model", place.preprocessed(plan), fold, "0", device, threads=threads)
+    workers = max(min(cores() - 1, 8), 1)
+    job = Job(work, work / "model", place.preprocessed(plan), fold, "0", device, workers=workers)
     batches: Batches = make_batches(trainer, job, fold.train, 0)
     full = trainer.shape()
     shape = replace(full, widths=tuple(max(int(width * share) // 8 * 8, 8) for width in full.widths))

@@ -107,7 +107,7 @@ def make_job(work: WorkFolder, plan: Plan, folder: Path, **changes: object) -> J
         "fold": Fold(IDS[:4], IDS[4:5]),
         "fold_name": "0",
         "device": torch.device("cpu"),
-        "threads": 1,
+        "workers": 1,
         **changes,
     }
     return Job(**settings)

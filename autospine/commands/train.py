@@ -29,6 +29,12 @@ def main() -> int:
     add_training(parser, "fold")
     parser.add_argument("--held-out", action="store_true", help="score the data set's validation subset as well")
     parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument(
+        "--loader",
+        choices=("threads", "processes"),
+        default="threads",
+        help="where batches are made (default: threads); processes help where reading is slower than training",
+    )
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
     return run(parser, _train)
 

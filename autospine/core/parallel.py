@@ -109,7 +109,7 @@ def _in_pool(
     work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], workers: int
 ) -> Iterator[tuple[int, Result | UserError]]:
     count = min(workers, len(jobs))
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_depend_on_parent)
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=depend_on_parent)
     try:
         with _ignoring_interrupts():  # inherited by the workers that start here
             waiting = {pool.submit(_attempt, work, job): index for index, job in enumerate(jobs)}
@@ -140,7 +140,7 @@ def _ignoring_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _depend_on_parent() -> None:
+def depend_on_parent() -> None:
     """Leave Ctrl-C to the parent of this worker, and end when the parent was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from torch import Tensor
 
 from autospine.core.errors import UserError
+from autospine.core.parallel import depend_on_parent
 from autospine.dataset.cases import listed
 from autospine.labels.conversion import conversion
 from autospine.labels.encoding import Encoding
@@ -21,6 +23,7 @@ from autospine.labels.schemes import LabelScheme
 from autospine.planning.plan import Plan
 from autospine.preprocessing.storage import CaseStore, LabelRecord
 
+Loader = Literal["threads", "processes"]
 FIELDS = ("images", "labels", "centres", "through_plane_offset_mm", "spacing")  # of a batch
 
 
@@ -267,31 +270,78 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 class Batches:
-    """Batches by step number, made ahead in threads.
+    """Batches by step number, made ahead in threads or processes.
 
     Args:
         sampler: Where patches come from.
         size: Patches per batch.
         seed: With the step, decides everything.
-        rank: Process of a distributed training; each draws its own.
-        threads: How many batches are made at once.
+        rank: Process of a distributed training; each samples its own.
+        workers: How many batches are made at once.
+        loader: "threads" of this process, or "processes" of batchgenerators' augmenter; the batches are the same.
     """
 
-    def __init__(self, sampler: PatchSampler, size: int, seed: int, rank: int = 0, threads: int = 2) -> None:
-        self.sampler, self.size, self.seed, self.rank, self.threads = sampler, size, seed, rank, threads
+    def __init__(
+        self,
+        sampler: PatchSampler,
+        size: int,
+        seed: int,
+        rank: int = 0,
+        workers: int = 2,
+        loader: Loader = "threads",
+    ) -> None:
+        self.sampler, self.size, self.seed, self.rank = sampler, size, seed, rank
+        self.workers, self.loader = workers, loader
 
     def make(self, step: int) -> Batch:
-        """The batch of a step."""
+        """Make the batch of a step."""
         generator = np.random.default_rng([self.seed, step, self.rank])
         return collate([self.sampler.sample_patch(generator) for _ in range(self.size)])
 
     def iterate(self, first: int, last: int) -> Iterator[Batch]:
-        """Batches of the steps `first` to `last - 1`."""
-        with ThreadPoolExecutor(self.threads) as pool:
+        """Make the batches of the steps `first` to `last - 1`.
+
+        Raises:
+            UserError: A worker process ended.
+        """
+        return (self._in_threads if self.loader == "threads" else self._in_processes)(first, last)
+
+    def _in_threads(self, first: int, last: int) -> Iterator[Batch]:
+        with ThreadPoolExecutor(self.workers) as pool:
             waiting: list[Future[Batch]] = []
             following = first
             for _ in range(first, last):
-                while following < last and len(waiting) < self.threads + 1:
+                while following < last and len(waiting) < self.workers + 1:
                     waiting.append(pool.submit(self.make, following))
                     following += 1
                 yield waiting.pop(0).result()
+
+    def _in_processes(self, first: int, last: int) -> Iterator[Batch]:
+        from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
+
+        augmenter = MultiThreadedAugmenter(_EveryNth(self, first, last), None, self.workers, wait_time=0.005)
+        try:
+            for _ in range(first, last):
+                yield Batch(*(torch.from_numpy(values) for values in next(augmenter)["batch"]))
+        except RuntimeError as error:
+            hint = "use --loader threads, which makes the same batches"
+            raise UserError("--loader processes", "a worker process ended, as shown above", hint) from error
+        finally:
+            augmenter._finish()  # its only way to end the processes at once
+
+
+class _EveryNth:
+    """The batches that one of several worker processes makes, as batchgenerators asks for them."""
+
+    def __init__(self, batches: Batches, first: int, last: int) -> None:
+        self.batches, self.first, self.last = batches, first, last
+        self.steps = iter(range(0))
+
+    def set_thread_id(self, number: int) -> None:
+        """Take a worker's number; called in its process."""
+        depend_on_parent()
+        self.steps = iter(range(self.first + number, self.last, self.batches.workers))
+
+    def __next__(self) -> dict[str, list[np.ndarray]]:
+        batch = self.batches.make(next(self.steps))
+        return {"batch": [getattr(batch, name).numpy() for name in FIELDS]}  # copied, not shared by file descriptors

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from autospine.planning.splits import Fold
+from autospine.training.data import Loader
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Job:
         resume: Continue what is there.
         compile: Use torch.compile.
         tensorboard: Log there too.
-        threads: Of the loader.
+        workers: Batches that are made at once.
+        loader: Whether in threads or in processes.
         started: Monotonic seconds at the fold's start.
     """
 
@@ -46,7 +48,8 @@ class Job:
     resume: bool = False
     compile: bool = False
     tensorboard: bool = False
-    threads: int = 2
+    workers: int = 2
+    loader: Loader = "threads"
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -52,7 +52,7 @@ def make_batches(
         slices,
         trainer.prepared.scheme,
     )
-    return Batches(sampler, trainer.batch, seed, distributed.rank(), job.threads)
+    return Batches(sampler, trainer.batch, seed, distributed.rank(), job.workers, job.loader)
 
 
 def warn_of_absent_classes(trainer: Trainer, sampler: PatchSampler, job: Job) -> None:

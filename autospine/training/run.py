@@ -28,6 +28,7 @@ from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import Split, override
 from autospine.planning.splits import Fold, Subset
 from autospine.training import distributed
+from autospine.training.data import Loader
 from autospine.training.folds import (
     CasePool,
     choose_splits,
@@ -67,6 +68,7 @@ class TrainRequest:
         held_out: Score the data set's validation subset as well.
         compile: Use torch.compile.
         tensorboard: Log for TensorBoard too.
+        loader: Whether batches are made in threads or in processes.
     """
 
     work: Path
@@ -87,6 +89,7 @@ class TrainRequest:
     held_out: bool = False
     compile: bool = False
     tensorboard: bool = False
+    loader: Loader = "threads"
 
 
 def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
@@ -198,7 +201,8 @@ def _job(request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, f
         resume=request.resume,
         compile=request.compile,
         tensorboard=request.tensorboard,
-        threads=max(min(cores() - 1, 8), 1),
+        loader=request.loader,
+        workers=max(min(cores() - 1, 8), 1),
     )
 
 

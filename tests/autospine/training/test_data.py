@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.labels.conversion import get_scheme
 from autospine.planning.plan import Plan
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
-from autospine.training.data import Batch, Batches, PatchSampler
+from autospine.training.data import Batch, Batches, Loader, PatchSampler
 from tests.tiny import IDS, make_plan, ordered_encoding, plan_of, spine_image, spine_mask
 
 SPIDER = get_scheme("spider")
@@ -40,7 +41,7 @@ def same(first: Batch, second: Batch) -> bool:
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_a_batch_is_a_function_of_seed_step_and_rank(tiny_work: WorkFolder, dimension: int) -> None:
     one = Batches(sampler_of(tiny_work, dimension), 3, seed=7)
-    other = Batches(sampler_of(tiny_work, dimension), 3, seed=7, threads=1)
+    other = Batches(sampler_of(tiny_work, dimension), 3, seed=7, workers=1)
     list(other.iterate(0, 3))  # what was made before does not matter
     assert same(one.make(5), other.make(5))
     assert not same(one.make(5), one.make(6))
@@ -48,9 +49,9 @@ def test_a_batch_is_a_function_of_seed_step_and_rank(tiny_work: WorkFolder, dime
     assert not same(one.make(5), Batches(one.sampler, 3, seed=7, rank=1).make(5))
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_iteration_gives_the_steps_in_order(tiny_work: WorkFolder, threads: int) -> None:
-    batches = Batches(sampler_of(tiny_work, 2), 2, seed=1, threads=threads)
+@pytest.mark.parametrize(("workers", "loader"), [(1, "threads"), (3, "threads"), (1, "processes"), (2, "processes")])
+def test_iteration_gives_the_steps_in_order(tiny_work: WorkFolder, workers: int, loader: Loader) -> None:
+    batches = Batches(sampler_of(tiny_work, 2), 2, seed=1, workers=workers, loader=loader)
     made = list(batches.iterate(4, 11))
     assert len(made) == 7
     assert all(same(batch, batches.make(step)) for step, batch in enumerate(made, start=4))
@@ -192,3 +193,13 @@ def test_labels_of_another_scheme_are_converted(tmp_path) -> None:
     for part in ((mask[2] > 0) & (mask[2] < 100), mask[2] == 100, mask[2] > 200):
         assert len(np.unique(labels[part])) == 1
     assert len(np.unique(labels)) == 4
+
+
+def test_a_worker_process_that_fails_is_named(tiny_work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(self, step: int) -> None:
+        raise ValueError("no such slice")
+
+    monkeypatch.setattr(Batches, "make", failing)  # the processes are forked, so they fail as well
+    batches = Batches(sampler_of(tiny_work, 2), 2, seed=1, loader="processes")
+    with pytest.raises(UserError, match="a worker process ended, as shown above; use --loader threads"):
+        next(batches.iterate(0, 4))
