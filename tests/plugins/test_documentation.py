@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
+from tests.test_architecture import ORDER
 
 PACKAGE = Path(__file__).parent / "spine_extras"
 
@@ -74,3 +75,9 @@ def test_every_command_line_has_only_options_that_exist(page: Path) -> None:
         source = (ROOT / "autospine" / "commands" / f"{name.removeprefix('autospine_')}.py").read_text(encoding="utf-8")
         for option in re.findall(r"(?<=\s)--?[a-z][a-z-]*", " " + words.partition("#")[0]):
             assert f'"{option}"' in source + shared, f"{name} has no {option}"
+
+
+def test_the_page_on_architecture_lists_the_packages_in_their_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("   ")[1].split() for line in re.findall(r"^    \w.*$", page, re.MULTILINE)]
+    assert rows == [list(row) for row in ORDER]
