@@ -27,17 +27,12 @@ class Kind(str, Enum):
 
 
 _RANK = {kind: rank for rank, kind in enumerate(Kind)}
-_WORDS = {
-    Kind.VERTEBRA: "vertebra",
-    Kind.PARTIAL_VERTEBRA: "partial vertebra",
-    Kind.DISC: "disc",
+_FULL_NAMES = {
+    **{kind: kind.value for kind in Kind},
     Kind.CANAL: "spinal canal",
-    Kind.SACRUM: "sacrum",
     Kind.BODY: "vertebral body",
-    Kind.LAMINA: "lamina",
     Kind.FORAMEN: "vertebral foramen",
     Kind.CORD: "spinal cord",
-    Kind.STRUCTURE: "structure",
 }
 _LEVELLED = {
     Kind.VERTEBRA: "{}",
@@ -49,7 +44,7 @@ _LEVELLED = {
 
 
 def level_name(level: int) -> str:
-    """The usual name of a level, assuming five lumbar and twelve thoracic vertebrae.
+    """Return the usual name of a level, assuming five lumbar and twelve thoracic vertebrae.
 
     Args:
         level: Ordinal from the lowest lumbar vertebra (1) up; 0 is the sacrum.
@@ -92,12 +87,12 @@ class Anatomy:
 
     @property
     def key(self) -> str:
-        """What files hold: "vertebra:1", "canal"."""
+        """Return what files hold: "vertebra:1", "canal"."""
         return self.kind.value if self.level is None else f"{self.kind.value}:{self.level}"
 
     @classmethod
     def parse(cls, key: str, where: str = "label") -> Anatomy:
-        """The anatomy that `key` stands for.
+        """Read the anatomy that `key` stands for.
 
         Args:
             key: "vertebra:1", "canal", ...
@@ -120,18 +115,18 @@ class Anatomy:
 
     @property
     def name(self) -> str:
-        """For people: "L5", "L5/S1 disc", "spinal canal" (assumes five lumbar vertebrae)."""
+        """Return the name for people: "L5", "L5/S1 disc", "spinal canal" (assumes five lumbar vertebrae)."""
         if self.level is None:
-            return _WORDS[self.kind]
+            return _FULL_NAMES[self.kind]
         if self.kind is Kind.DISC:
             return f"{self.short_name} disc"
         if self.kind in _LEVELLED:
             return _LEVELLED[self.kind].format(level_name(self.level))
-        return f"{_WORDS[self.kind]} {self.level}"
+        return f"{_FULL_NAMES[self.kind]} {self.level}"
 
     @property
     def short_name(self) -> str:
-        """For pictures: "L5", "L5/S1", "canal", "7" for a plain structure 7 (five lumbar vertebrae)."""
+        """Return the name for pictures: "L5", "L5/S1", "canal", "7" for a plain structure 7 (five lumbar vertebrae)."""
         if self.level is None:
             return self.kind.value
         if self.kind is Kind.DISC:

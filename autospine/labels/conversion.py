@@ -1,4 +1,4 @@
-"""Masks and label schemes: finding a scheme, checking masks against it, converting them.
+"""Masks and label schemes: find a scheme, check masks against it, convert them.
 
 Every conversion goes through anatomy, never integer to integer.
 """
@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.core.files import read_json
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.schemes import BACKGROUND, SCHEME_FORM, SCHEMES, LabelScheme
 
-if TYPE_CHECKING:
-    import numpy as np
-
-USUAL_UNLABELLED = 255
+USUAL_IGNORE_LABEL = 255
 LOOKUP_LIMIT = 1 << 16  # up to here a table by value, above it a search
 
 
@@ -28,10 +26,9 @@ class Conversion:
 
     Attributes:
         source: The scheme of the masks given.
-        target: The scheme of the masks made. If the source marks unlabelled voxels and the scheme
-            asked for had no value for them, this is that scheme with such a value added.
+        target: The scheme of the masks made, with an ignore label where the source has one.
         table: New integer of every integer of the source, background and ignore label included.
-        lost: Anatomies of the source without a place in the target; their voxels become background.
+        lost: Anatomies of the source that the target lacks; their voxels become background.
     """
 
     source: LabelScheme
@@ -40,24 +37,22 @@ class Conversion:
     lost: tuple[Anatomy, ...]
 
     def apply(self, mask: np.ndarray, where: str | Path = "mask") -> np.ndarray:
-        """Converts a mask.
+        """Convert a mask.
 
         Args:
             mask: Integers of the source scheme, any shape.
             where: The file that an error names.
 
         Returns:
-            Integers of the target scheme, same shape, in the smallest unsigned type that holds the
-            scheme (int64 if it has negative values).
+            Integers of the target scheme, same shape, in the smallest unsigned type for it (int64 with negative ones).
 
         Raises:
             UserError: The mask holds fractions or a label that the source scheme lacks.
         """
-        import numpy as np
-
         present = present_labels(mask, where)
         check_labels(present, self.source, where)
-        dtype = _smallest_type([*self.table.values(), *self.target.anatomies, self.target.ignore_label or 0])
+        values = [*self.table.values(), *self.target.anatomies, self.target.ignore_label or 0]
+        dtype = np.dtype(np.int64) if min(values) < 0 else np.min_scalar_type(max(values))
         if not present:
             return np.zeros(mask.shape, dtype)
         return replace_labels(mask, present, np.array([self.table[label] for label in present]).astype(dtype))
@@ -65,8 +60,6 @@ class Conversion:
 
 def replace_labels(mask: np.ndarray, present: tuple[int, ...], values: np.ndarray) -> np.ndarray:
     """Replace the labels `present` in a mask, ascending and at least one, by the `(labels,)` values."""
-    import numpy as np
-
     if present[0] >= 0 and present[-1] < LOOKUP_LIMIT:
         lookup = np.zeros(present[-1] + 1, values.dtype)
         lookup[list(present)] = values
@@ -75,50 +68,34 @@ def replace_labels(mask: np.ndarray, present: tuple[int, ...], values: np.ndarra
 
 
 def present_labels(mask: np.ndarray, where: str | Path = "mask") -> tuple[int, ...]:
-    """Every integer that a mask holds, ascending, background included.
+    """Return every integer that a mask holds, ascending, background included.
 
     Raises:
         UserError: The mask is of floats.
     """
-    import numpy as np
-
     if mask.dtype.kind not in "biu":
         raise UserError(where, f"holds {mask.dtype} values", "store labels as integers")
     if mask.size == 0:
         return ()
     if int(mask.min()) >= 0 and int(mask.max()) < LOOKUP_LIMIT:
-        found = np.flatnonzero(np.bincount(mask.ravel()))
-    else:
-        found = np.unique(mask)
-    return tuple(int(value) for value in found)
+        return tuple(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+    return tuple(np.unique(mask).tolist())
 
 
 def check_labels(present: Iterable[int], scheme: LabelScheme, where: str | Path) -> None:
-    """Makes sure that a scheme knows every integer.
+    """Make sure that a scheme knows every integer.
 
     Raises:
         UserError: It does not; the message names the first such value.
     """
     for value in sorted(present):
         if value not in (BACKGROUND, scheme.ignore_label) and value not in scheme.anatomies:
-            raise UserError(
-                where,
-                f"holds the label {value}, which the scheme {scheme.name} lacks",
-                "correct the mask or name its own scheme",
-            )
-
-
-def _smallest_type(values: Iterable[int]) -> Any:
-    import numpy as np
-
-    values = list(values)
-    if min(values) < 0:
-        return np.int64
-    return np.min_scalar_type(max(values))
+            problem = f"holds the label {value}, which the scheme {scheme.name} lacks"
+            raise UserError(where, problem, "correct the mask or name its own scheme")
 
 
 def generalisations(anatomy: Anatomy) -> tuple[Anatomy, ...]:
-    """The anatomies that may stand for one, from itself to the most general.
+    """Return the anatomies that may stand for one, from itself to the most general.
 
     A level is dropped if the target has none: vertebra 3 becomes "vertebra". A partly visible
     vertebra becomes "vertebra" in schemes without levels, but never a whole vertebra of its level.
@@ -133,19 +110,19 @@ def generalisations(anatomy: Anatomy) -> tuple[Anatomy, ...]:
 
 
 def conversion(source: LabelScheme, target: LabelScheme) -> Conversion:
-    """Finds a place in `target` for every anatomy of `source` (see `generalisations`).
+    """Find the integer in `target` of every anatomy of `source` (see `generalisations`).
 
-    Unlabelled voxels stay unlabelled: with the target's value, else with the source's if it is free
-    in the target, else with 255 or the next free value above.
+    Voxels without annotation stay so: with the target's ignore label, else with the source's if it is free in the
+    target, else with 255 or the next free value above.
     """
     if source.ignore_label is not None and target.ignore_label is None:
         target = replace(target, ignore_label=_free_value(source.ignore_label, target))
     table, lost = {BACKGROUND: BACKGROUND}, []
     for value, anatomy in source.anatomies.items():
-        places = [target.value_of(wider) for wider in generalisations(anatomy)]
-        found = [place for place in places if place is not None]
-        table[value] = found[0] if found else BACKGROUND
-        if not found and anatomy not in lost:
+        wider = (target.value_of(general) for general in generalisations(anatomy))
+        new = next((number for number in wider if number is not None), None)
+        table[value] = BACKGROUND if new is None else new
+        if new is None and anatomy not in lost:
             lost.append(anatomy)
     if source.ignore_label is not None and target.ignore_label is not None:
         table[source.ignore_label] = target.ignore_label
@@ -155,7 +132,7 @@ def conversion(source: LabelScheme, target: LabelScheme) -> Conversion:
 def _free_value(wanted: int, scheme: LabelScheme) -> int:
     if wanted not in scheme.anatomies:
         return wanted
-    value = USUAL_UNLABELLED
+    value = USUAL_IGNORE_LABEL
     while value in scheme.anatomies:
         value += 1
     return value
@@ -181,7 +158,7 @@ def missing_classes(
 
 
 def get_scheme(name_or_path: str) -> LabelScheme:
-    """A built-in scheme by name, or a scheme file, or the one that a dataset.json declares.
+    """Read a built-in scheme by name, or a scheme file, or the one that a dataset.json declares.
 
     Raises:
         UserError: Neither a known name nor a readable scheme file.
@@ -201,7 +178,7 @@ def get_scheme(name_or_path: str) -> LabelScheme:
 
 
 def infer_scheme(values: Iterable[int]) -> LabelScheme:
-    """The scheme of masks about which nothing is said.
+    """Guess the scheme of masks about which nothing is said.
 
     Args:
         values: Every integer in them; 0 is ignored.

@@ -1,8 +1,8 @@
-"""What a network learns of a data set's labels, channel by channel.
+"""The encoding: what a network learns of a data set's labels, channel by channel.
 
-A *plain* encoding has one class per label. A *chain* encoding treats labels that follow one another along the
-spine (vertebrae, discs) as instances of one class: the network says which class a voxel has, where the middle of
-its instance lies, and which level it looks like. `autospine.levels` turns that into numbered instances.
+A plain encoding has one class per label. Where labels are ordered along the spine (vertebrae, discs), an encoding may
+treat them as instances of one class (instance + level): the network predicts each voxel's class, the offset to the
+centre of its instance and its level; `autospine.inference.levels` turns that into numbered instances.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autospine.core.errors import UserError
-from autospine.labels.schemes import LabelScheme
-
-BACKGROUND = 0
+from autospine.labels.schemes import BACKGROUND, LabelScheme
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class SemanticClass:
     Attributes:
         name: What a person calls it.
         values: The data set's labels that belong to it.
-        levels: Their levels from the lowest up, empty if the class is no chain.
+        levels: Their levels from the lowest up, empty if its labels are not ordered.
     """
 
     name: str
@@ -33,7 +31,7 @@ class SemanticClass:
 
     @property
     def ordered(self) -> bool:
-        """Whether its labels are instances numbered along the spine."""
+        """Return whether its labels are instances numbered along the spine."""
         return bool(self.levels)
 
 
@@ -46,9 +44,8 @@ class Encoding:
 
     Attributes:
         classes: The classes without the background.
-        levels: All levels that a chain shows, ascending; empty for a plain encoding.
-        offset_axes: Canonical axes (0 slices, 1 rows, 2 columns) along which the offset to the instance's
-            centroid is learnt.
+        levels: All levels of the ordered classes, ascending; empty for a plain encoding.
+        offset_axes: Canonical axes (0 slices, 1 rows, 2 columns) of the offset to the instance's centroid.
         intervertebral_distance_mm: Distance of neighbouring instances; offsets are learnt in units of it.
         partial_annotation_above: The annotation stops before the image does: what lies above the topmost instance of
             a case is neither background nor anything else.
@@ -64,41 +61,42 @@ class Encoding:
 
     @property
     def ordered(self) -> bool:
-        """Whether levels are numbered by their order rather than by their appearance."""
+        """Return whether levels are numbered by their order rather than classified by appearance."""
         return bool(self.levels)
 
     @property
     def semantic_channels(self) -> int:
-        """Background and classes."""
+        """Count the background and the classes."""
         return 1 + len(self.classes)
 
     @property
     def channels(self) -> int:
-        """Output channels of the network."""
+        """Count the output channels of the network."""
         return self.semantic_channels + len(self.offset_axes) + len(self.levels)
 
     @property
     def values(self) -> tuple[int, ...]:
-        """All labels, class by class: train id k stands for `values[k - 1]`."""
-        return tuple(value for each in self.classes for value in each.values)
+        """Return all labels, class by class: train id k stands for `values[k - 1]`."""
+        return tuple(value for kind in self.classes for value in kind.values)
 
     @property
     def ignore_index(self) -> int:
-        """The train id of voxels that are not annotated."""
+        """Return the train id of voxels that are not annotated."""
         return len(self.values) + 1
 
     def class_of_index(self) -> np.ndarray:
-        """Class of each train id, `(values + 2,)` int64; ignored voxels have -1."""
-        classes = [k for k, each in enumerate(self.classes, start=1) for _ in each.values]
+        """Return the class of each train id, `(values + 2,)` int64; ignored voxels have -1."""
+        classes = [k for k, kind in enumerate(self.classes, start=1) for _ in kind.values]
         return np.array([BACKGROUND, *classes, -1], dtype=np.int64)
 
     def level_of_index(self) -> np.ndarray:
-        """Index into `levels` of each train id, `(values + 2,)` int64; -1 where there is none."""
-        found = [self.levels.index(v) if v else -1 for each in self.classes for v in _levels(each)]
-        return np.array([-1, *found, -1], dtype=np.int64)
+        """Return the index into `levels` of each train id, `(values + 2,)` int64; -1 where there is none."""
+        levels = [level for kind in self.classes for level in (kind.levels or (None,) * len(kind.values))]
+        indices = [-1 if level is None else self.levels.index(level) for level in levels]
+        return np.array([-1, *indices, -1], dtype=np.int64)
 
     def train_ids(self, mask: np.ndarray, where: str) -> np.ndarray:
-        """Labels as train ids, uint8 or int16, of the mask's shape.
+        """Convert labels to train ids, uint8 or int16, of the mask's shape.
 
         Raises:
             UserError: The mask holds a label that the plan does not know.
@@ -115,9 +113,9 @@ class Encoding:
         return ids.astype(np.uint8) if self.ignore_index < 256 else ids
 
     def value_at(self, semantic: int, level: int) -> int | None:
-        """The label of a class (1-based) at a level, or None where the data set has none."""
-        each = self.classes[semantic - 1]
-        return each.values[each.levels.index(level)] if level in each.levels else None
+        """Return the label of a class (1-based) at a level, or None where the data set has none."""
+        kind = self.classes[semantic - 1]
+        return kind.values[kind.levels.index(level)] if level in kind.levels else None
 
     def plain(self) -> Encoding:
         """Return one class per label: levels are classified by appearance."""
@@ -125,11 +123,7 @@ class Encoding:
         return replace(self, classes=classes, levels=(), offset_axes=(), partial_annotation_above=False)
 
 
-def _levels(each: SemanticClass) -> tuple[int, ...]:
-    return each.levels if each.ordered else (0,) * len(each.values)
-
-
 def plain_encoding(scheme: LabelScheme, values: tuple[int, ...]) -> Encoding:
-    """One class for each of the labels that the data show."""
+    """Encode each of the labels that the data show as a class of its own."""
     classes = tuple(SemanticClass(scheme.anatomies[value].name, (value,)) for value in values)
     return Encoding(classes, ignore_label=scheme.ignore_label)

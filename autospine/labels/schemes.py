@@ -46,7 +46,7 @@ class LabelScheme:
             raise UserError(f"label scheme {self.name}", "has the ignore label 0", "0 is background")
 
     def value_of(self, anatomy: Anatomy) -> int | None:
-        """The integer of exactly this anatomy (the smallest if several), or None."""
+        """Return the integer of exactly this anatomy (the smallest if several), or None."""
         return self._values.get(anatomy)
 
     @cached_property
@@ -54,13 +54,13 @@ class LabelScheme:
         return {self.anatomies[value]: value for value in sorted(self.anatomies, reverse=True)}
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values: name, labels (integer to anatomy key), ignore_label."""
+        """Return JSON values: name, labels (integer to anatomy key), ignore_label."""
         labels = {str(value): anatomy.key for value, anatomy in self.anatomies.items()}
         return {"name": self.name, "labels": labels, "ignore_label": self.ignore_label}
 
     @classmethod
     def from_dict(cls, data: Any, where: str | Path = "label scheme") -> LabelScheme:
-        """Reads what `to_dict` gave, or what a person wrote that way.
+        """Read what `to_dict` gave, or what a person wrote that way.
 
         Args:
             data: A mapping with "labels" and, if wanted, "name" and "ignore_label".
@@ -93,18 +93,18 @@ def _integer(text: Any, where: str | Path) -> int:
         raise UserError(where, f"has the label {text!r}, no integer", SCHEME_FORM) from error
 
 
-def _chain(kind: Kind, values: Iterable[int], lowest: int = 1) -> dict[int, Anatomy]:
-    """Values for consecutive levels, from `lowest` up."""
+def _levels(kind: Kind, values: Iterable[int], lowest: int = 1) -> dict[int, Anatomy]:
+    """Map values to consecutive levels, from `lowest` up."""
     return {value: Anatomy(kind, level) for level, value in enumerate(values, start=lowest)}
 
 
 def _plain(values: Iterable[int]) -> dict[int, Anatomy]:
-    """Structures that this project has no word for: kept apart by their own integer."""
+    """Map values to structures that this project has no word for, kept apart by their own integer."""
     return {value: Anatomy(Kind.STRUCTURE, value) for value in values}
 
 
-def _scheme(name: str, *parts: Mapping[int, Anatomy]) -> LabelScheme:
-    merged = {value: anatomy for part in parts for value, anatomy in part.items()}
+def _scheme(name: str, *tables: Mapping[int, Anatomy]) -> LabelScheme:
+    merged = {value: anatomy for table in tables for value, anatomy in table.items()}
     return LabelScheme(name, dict(sorted(merged.items())))
 
 
@@ -112,8 +112,8 @@ def _mrspineseg(name: str, levels: int) -> LabelScheme:
     return _scheme(
         name,
         {1: Anatomy(Kind.SACRUM)},
-        _chain(Kind.VERTEBRA, range(2, 2 + levels)),
-        _chain(Kind.DISC, range(2 + levels, 2 + 2 * levels)),
+        _levels(Kind.VERTEBRA, range(2, 2 + levels)),
+        _levels(Kind.DISC, range(2 + levels, 2 + 2 * levels)),
     )
 
 
@@ -125,7 +125,7 @@ def _totalspineseg() -> LabelScheme:
     vertebrae = [*range(45, 40, -1), *range(32, 20, -1), *range(17, 10, -1)]
     discs = [100, *(value + 50 for value in vertebrae[:-2])]  # up to C2/C3; C1/C2 has no disc
     rest = {1: Anatomy(Kind.CORD), 2: Anatomy(Kind.CANAL), 50: Anatomy(Kind.SACRUM)}
-    return _scheme("totalspineseg", rest, _chain(Kind.VERTEBRA, vertebrae), _chain(Kind.DISC, discs))
+    return _scheme("totalspineseg", rest, _levels(Kind.VERTEBRA, vertebrae), _levels(Kind.DISC, discs))
 
 
 def _totalsegmentator() -> LabelScheme:
@@ -135,7 +135,7 @@ def _totalsegmentator() -> LabelScheme:
         "totalsegmentator",
         _plain(range(1, 118)),
         rest,
-        _chain(Kind.VERTEBRA, range(27, 27 + VERTEBRAE_TO_C1)),
+        _levels(Kind.VERTEBRA, range(27, 27 + VERTEBRAE_TO_C1)),
     )
 
 
@@ -152,8 +152,8 @@ def _spineps() -> LabelScheme:
         "spineps",
         rest,
         {value: Anatomy(Kind.LAMINA) for value in range(41, 49)},
-        _chain(Kind.VERTEBRA, downwards),
-        _chain(Kind.DISC, (100 + value for value in downwards)),
+        _levels(Kind.VERTEBRA, downwards),
+        _levels(Kind.DISC, (100 + value for value in downwards)),
         _plain([62, *(200 + value for value in downwards)]),
     )
 
@@ -161,19 +161,19 @@ def _spineps() -> LabelScheme:
 _ALL = (
     _scheme(
         "spider",
-        _chain(Kind.VERTEBRA, range(1, 26)),
+        _levels(Kind.VERTEBRA, range(1, 26)),
         {100: Anatomy(Kind.CANAL)},
-        _chain(Kind.PARTIAL_VERTEBRA, range(101, 126)),
-        _chain(Kind.DISC, range(201, 226)),
+        _levels(Kind.PARTIAL_VERTEBRA, range(101, 126)),
+        _levels(Kind.DISC, range(201, 226)),
     ),
     _scheme("semantic4", {1: Anatomy(Kind.VERTEBRA), 2: Anatomy(Kind.CANAL), 3: Anatomy(Kind.DISC)}),
     _scheme(
         "spider20",
-        _chain(Kind.VERTEBRA, range(1, 10)),
+        _levels(Kind.VERTEBRA, range(1, 10)),
         {10: Anatomy(Kind.CANAL)},
-        _chain(Kind.DISC, range(11, 20)),
+        _levels(Kind.DISC, range(11, 20)),
     ),
-    _scheme("lumbar7", _chain(Kind.VERTEBRA, (5, 4, 3, 2, 1, 7, 6))),  # 6 is T11, 7 is T12
+    _scheme("lumbar7", _levels(Kind.VERTEBRA, (5, 4, 3, 2, 1, 7, 6))),  # 6 is T11, 7 is T12
     _mrspineseg("mrspineseg", 9),
     _mrspineseg("mrspineseg18", 8),
     _scheme("axial4", {1: Anatomy(Kind.BODY), 2: Anatomy(Kind.FORAMEN), 3: Anatomy(Kind.LAMINA)}),
