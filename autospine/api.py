@@ -63,10 +63,10 @@ def _as(kind: Any, value: Any) -> Any:
         return None
     if Path in kinds:
         return Path(value)
-    for each in kinds:
-        if get_origin(each) is tuple:
+    for member in kinds:
+        if get_origin(member) is tuple:
             items = (value,) if isinstance(value, (str, Path)) else value
-            return tuple(Path(item) if Path in get_args(each) else item for item in items)
+            return tuple(Path(item) if Path in get_args(member) else item for item in items)
     return value
 
 

@@ -1,1 +1,1 @@
-"""The commands: thin callers of the rooms, one file each."""
+"""The commands: thin callers of the packages, one file per command."""

@@ -12,6 +12,7 @@ from autospine.commands.shared import (
     add_workers,
     make_parser,
     make_request,
+    report,
     run,
 )
 
@@ -45,9 +46,7 @@ def main() -> int:
 def _clean(options: argparse.Namespace) -> int:
     from autospine.cleaning.run import CleanRequest, clean_all
 
-    outcome = clean_all(make_request(CleanRequest, options))
-    print(outcome.describe())
-    return 2 if outcome.failures else 0
+    return report(clean_all(make_request(CleanRequest, options)))
 
 
 if __name__ == "__main__":

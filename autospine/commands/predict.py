@@ -12,6 +12,7 @@ from autospine.commands.shared import (
     add_workers,
     make_parser,
     make_request,
+    report,
     run,
 )
 
@@ -47,9 +48,7 @@ def main() -> int:
 def _predict(options: argparse.Namespace) -> int:
     from autospine.inference.run import PredictRequest, predict_scans
 
-    outcome = predict_scans(make_request(PredictRequest, options))
-    print(outcome.describe())
-    return 2 if outcome.failures else 0
+    return report(predict_scans(make_request(PredictRequest, options)))
 
 
 if __name__ == "__main__":

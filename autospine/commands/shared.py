@@ -6,11 +6,11 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from textwrap import fill
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Request = TypeVar("Request")
 RESEARCH_ONLY = "For research, not a medical device."
@@ -77,6 +77,23 @@ def make_request(kind: Callable[..., Request], options: argparse.Namespace) -> R
     """Return a request filled from the options that bear its fields' names; lists become tuples."""
     values: dict[str, Any] = {field.name: getattr(options, field.name) for field in fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+class Result(Protocol):
+    """What came of many cases."""
+
+    @property
+    def failures(self) -> Sequence[str]:
+        """Return a line for each case that failed."""
+
+    def describe(self) -> str:
+        """Return what a person reads at the end."""
+
+
+def report(result: Result) -> int:
+    """Print what came of many cases, and return the exit status: 2 if one failed."""
+    print(result.describe())
+    return 2 if result.failures else 0
 
 
 def start_logging(debug: bool) -> None:

@@ -11,6 +11,7 @@ from autospine.commands.shared import (
     add_workers,
     make_parser,
     make_request,
+    report,
     run,
 )
 
@@ -67,9 +68,7 @@ def _slices(options: argparse.Namespace) -> int:
     from autospine.slices.extract import SlicesRequest
     from autospine.slices.run import extract_slices
 
-    result = extract_slices(make_request(SlicesRequest, options))
-    print(result.describe())
-    return 2 if result.failures else 0
+    return report(extract_slices(make_request(SlicesRequest, options)))
 
 
 if __name__ == "__main__":
