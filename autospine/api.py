@@ -18,8 +18,8 @@ from autospine.ablation.run import ablate as run_ablation
 from autospine.cleaning.run import CleanRequest, clean_all
 from autospine.ensemble.run import EnsembleRequest
 from autospine.ensemble.run import make_ensemble as run_ensemble
-from autospine.evaluation.evaluate import EvaluateRequest
-from autospine.evaluation.evaluate import evaluate as run_evaluation
+from autospine.evaluation.run import EvaluateRequest
+from autospine.evaluation.run import evaluate as run_evaluation
 from autospine.inference.predict import predict
 from autospine.inference.run import PredictRequest
 from autospine.inference.run import predict_scans as run_prediction

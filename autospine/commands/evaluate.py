@@ -12,7 +12,7 @@ from autospine.commands.shared import add_workers, make_parser, make_request, ru
 EXAMPLES = """  autospine_evaluate predictions masks
   autospine_evaluate predictions dataset -o scores --by vendor
   autospine_evaluate predictions dataset --protocol spider
-  autospine_evaluate mine dataset --against theirs others -o scores
+  autospine_evaluate unet dataset --against nnunet totalspineseg -o scores
   autospine_evaluate 5_t2.mha masks/5_t2.mha --pred-labels lumbar7 --ref-labels spider"""
 
 
@@ -55,8 +55,8 @@ def main() -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from autospine.evaluation.evaluate import EvaluateRequest, evaluate
     from autospine.evaluation.report.text import as_text
+    from autospine.evaluation.run import EvaluateRequest, evaluate
 
     comparison = evaluate(make_request(EvaluateRequest, options))
     print(as_text(comparison, _width()))

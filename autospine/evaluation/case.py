@@ -12,11 +12,12 @@ import numpy as np
 
 from autospine.evaluation.instance_counts import InstanceScore
 from autospine.evaluation.instances import score_instances
-from autospine.evaluation.probabilities import Probabilities, case_log_loss
+from autospine.evaluation.probabilities import Probabilities
 from autospine.evaluation.structures import TOLERANCE_MM, LabelScore, common_labels, score_case
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import Conversion, present_labels
 from autospine.labels.schemes import LabelScheme
+from autospine.metrics.probability import log_loss
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def evaluate_case(
     if prediction is None:  # background that nobody predicted is not right either
         scores = [replace(score, accuracy=0.0) for score in scores]
     common = common_labels(*schemes)
+    losses = probabilities.negative_log_likelihood(reference, schemes[1]) if probabilities else {}
     return CaseScore(
         id=id_,
         scores=tuple(scores),
@@ -89,7 +91,7 @@ def evaluate_case(
             "reference": _unmatched(reference, common.reference),
         },
         instances=score_instances(predicted, reference, spacing, *schemes, sources),
-        log_loss=case_log_loss(probabilities, reference, schemes[1]) if probabilities else nan,
+        log_loss=log_loss(losses.values()),
     )
 
 

@@ -20,7 +20,7 @@ from autospine.core.files import read_json
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import generalisations
 from autospine.labels.schemes import BACKGROUND, LabelScheme
-from autospine.metrics.probability import NLLSum, log_loss, negative_log_likelihood
+from autospine.metrics.probability import NLLSum, negative_log_likelihood
 from autospine.volumes import volume_id
 
 
@@ -95,20 +95,3 @@ def channels(classes: Sequence[str], scheme: LabelScheme) -> dict[int, int]:
         if known:
             channel_of[label] = known[0]
     return channel_of
-
-
-def case_log_loss(probabilities: Probabilities, reference: np.ndarray, scheme: LabelScheme) -> float:
-    """Compute the log loss of one case, in nats, over all annotated voxels whose anatomy has a class.
-
-    Args:
-        probabilities: What was stored.
-        reference: (slices, rows, columns) integers of `scheme`.
-        scheme: The reference's labels.
-
-    Returns:
-        0 to 16.6, see `autospine.metrics.probability.log_loss`; NaN if no voxel counts.
-
-    Raises:
-        UserError: The shapes differ.
-    """
-    return log_loss(probabilities.negative_log_likelihood(reference, scheme).values())

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import Literal
 
 from autospine.core.errors import UserError
-from autospine.core.files import read_json
+from autospine.core.files import check_writable, read_json
+from autospine.core.machine import workers_for
 from autospine.core.parallel import run_cases
 from autospine.dataset.cases import patient_and_sequence
 from autospine.dataset.metadata import read_declaration
@@ -17,49 +19,52 @@ from autospine.evaluation.cohort import SEQUENCE, CaseFiles, Evaluation, complet
 from autospine.evaluation.methods import MethodComparison, method_names
 from autospine.evaluation.pairing import References, find_predictions, find_references
 from autospine.evaluation.probabilities import read_probabilities
+from autospine.evaluation.report.text import save
 from autospine.evaluation.spider import SPIDER, ChallengeCase, score_challenge
-from autospine.evaluation.structures import TOLERANCE_MM, common_labels
-from autospine.labels.conversion import infer_scheme, present_labels
+from autospine.evaluation.structures import common_labels
+from autospine.labels.conversion import get_scheme, infer_scheme, present_labels
 from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.volumes import Volume, read_mask
 from autospine.volumes.folders import volume_id
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
-    """How folders are scored.
+class EvaluateRequest:
+    """What autospine_evaluate is asked.
 
     Attributes:
-        pred_scheme: Labels of the predictions. None: what a dataset.json beside them says, else the
-            references' scheme if every label fits it, else inferred from the labels.
-        ref_scheme: Labels of the references. None: dataset.json, else inferred from the labels.
-        tolerance_mm: Within which a surface counts as right in NSD.
-        by: Columns to group cases by: "sequence", "vendor" or one of overview.csv. None: by sequence if there
-            are several.
-        images: Folder of the scans, for pictures. None: the data set's own.
-        spider: Score by SPIDER's own script too; labels count as SPIDER's then unless something else is said.
-        workers: Processes at once.
+        prediction: Predicted mask, or a folder of them.
+        reference: Reference mask, a folder of them, or a data set. Cases pair by id, the file name without suffix; two
+            single files pair whatever their names.
+        against: Masks of other methods to test the prediction against.
+        pred_labels: Label scheme of the predictions: a name, a scheme file or a dataset.json. None: what a dataset.json
+            beside them says, else the references' scheme if every label fits it, else inferred from the labels.
+        ref_labels: The same of the references. None: dataset.json, else inferred from the labels.
+        protocol: "spider" adds the figures of SPIDER's own script; labels count as SPIDER's then, unless others are
+            named or declared.
+        by: Columns to group cases by: "sequence", "vendor" or one of overview.csv. None: by sequence if there are
+            several.
+        tolerance: Of NSD, in mm.
+        images: Folder of the scans, for pictures; None takes the data set's.
+        output: Folder for report.html, tables and summary.json; None writes nothing.
+        workers: Processes at once; 0 is one per core.
     """
 
-    pred_scheme: LabelScheme | None = None
-    ref_scheme: LabelScheme | None = None
-    tolerance_mm: float = TOLERANCE_MM
+    prediction: Path
+    reference: Path
+    against: tuple[Path, ...] = ()
+    pred_labels: str | None = None
+    ref_labels: str | None = None
+    protocol: Literal["spider"] | None = None
     by: tuple[str, ...] | None = None
+    tolerance: float = 1.0
     images: Path | None = None
-    spider: bool = False
-    workers: int = 1
+    output: Path | None = None
+    workers: int = 0
 
 
-def score_methods(
-    predictions: Sequence[str | Path], reference: str | Path, settings: EvaluationSettings | None = None
-) -> MethodComparison:
-    """Score one or several folders of predictions against the same references.
-
-    Args:
-        predictions: A mask or a folder of masks per method.
-        reference: A mask, a folder of them, or a data set with `masks/`. Cases pair by id, the file name
-            without suffix; two single files pair whatever their names.
-        settings: How.
+def evaluate(request: EvaluateRequest) -> MethodComparison:
+    """Score predicted masks against references, structure by structure, and write the report where one is asked for.
 
     Returns:
         The scores. A reference without a prediction scores 0; a case that cannot be read or whose grids
@@ -67,21 +72,25 @@ def score_methods(
 
     Raises:
         UserError: A folder holds no masks, no case pairs, the schemes share no anatomy, a column to group by is
-            unknown, or a table is at fault.
+            unknown, or a table or an option is at fault.
     """
-    settings = settings or EvaluationSettings()
-    if not 0 <= settings.tolerance_mm < inf:
-        raise UserError("--tolerance", f"is {settings.tolerance_mm:g} mm", "give a distance of 0 or more")
-    references = find_references(reference, settings.images)
-    names = method_names(predictions)
-    groups = _groups(references, settings.by)
-    files = [find_predictions(path, references) for path in predictions]
-    return MethodComparison(
+    if not 0 <= request.tolerance < inf:
+        raise UserError("--tolerance", f"is {request.tolerance:g} mm", "give a distance of 0 or more")
+    if request.output:
+        check_writable(request.output)
+    references = find_references(request.reference, request.images)
+    folders = (request.prediction, *request.against)
+    groups = _groups(references, request.by)
+    files = [find_predictions(path, references) for path in folders]
+    comparison = MethodComparison(
         tuple(
-            _score_method(name, Path(path), masks, references, groups, settings)
-            for name, path, masks in zip(names, predictions, files, strict=True)
+            _score_method(name, path, masks, references, groups, request)
+            for name, path, masks in zip(method_names(folders), folders, files, strict=True)
         )
     )
+    if request.output:
+        save(comparison, request.output, page=True)
+    return comparison
 
 
 @dataclass(frozen=True)
@@ -107,9 +116,9 @@ def _score_method(
     predictions: Mapping[str, Path],
     references: References,
     groups: Mapping[str, Mapping[str, tuple[str, ...]]],
-    settings: EvaluationSettings,
+    request: EvaluateRequest,
 ) -> Evaluation:
-    pred_scheme, ref_scheme = _schemes(predictions, references.masks, settings)
+    pred_scheme, ref_scheme = _schemes(predictions, references.masks, request)
     common = common_labels(pred_scheme, ref_scheme)
     if not common.rows:
         problem = f"labels ({pred_scheme.name}) share no anatomy with the references' ({ref_scheme.name})"
@@ -118,8 +127,10 @@ def _score_method(
         id_: CaseFiles(predictions.get(id_), mask, references.images.get(id_), common)
         for id_, mask in references.masks.items()
     }
-    tasks = [_CaseTask(id_, case_files, settings.tolerance_mm, settings.spider) for id_, case_files in files.items()]
-    results = run_cases(_score, tasks, list(files), f"scoring {name}", settings.workers)
+    tasks = [
+        _CaseTask(id_, case_files, request.tolerance, request.protocol == "spider") for id_, case_files in files.items()
+    ]
+    results = run_cases(_score, tasks, list(files), f"scoring {name}", workers_for(request.workers))
     cases, unmatched_labels = complete([result.case for result in results if result.case is not None])
     return Evaluation(
         cases=cases,
@@ -129,7 +140,7 @@ def _score_method(
         extra=tuple(id_ for id_ in predictions if id_ not in references.masks),
         failures=tuple(line for result in results for line in result.failures),
         name=name,
-        tolerance_mm=settings.tolerance_mm,
+        tolerance_mm=request.tolerance,
         patients=references.patients,
         strata=groups,
         challenge=tuple(result.challenge for result in results if result.challenge is not None),
@@ -146,17 +157,17 @@ def _groups(references: References, by: tuple[str, ...] | None) -> dict[str, Map
 
 
 def _schemes(
-    predictions: Mapping[str, Path], references: Mapping[str, Path], settings: EvaluationSettings
+    predictions: Mapping[str, Path], references: Mapping[str, Path], request: EvaluateRequest
 ) -> tuple[LabelScheme, LabelScheme]:
     """Fill in the schemes that were not given."""
-    usual = SPIDER if settings.spider else None
-    pred_scheme = settings.pred_scheme or _declared(predictions) or usual
-    ref_scheme = settings.ref_scheme or _declared(references) or usual
+    usual = SPIDER if request.protocol == "spider" else None
+    pred_scheme = get_scheme(request.pred_labels) if request.pred_labels else _declared(predictions) or usual
+    ref_scheme = get_scheme(request.ref_labels) if request.ref_labels else _declared(references) or usual
     if pred_scheme is not None and ref_scheme is not None:
         return pred_scheme, ref_scheme
     common = [predictions[id_] for id_ in references if id_ in predictions]
-    predicted = _labels(common, settings.workers) if pred_scheme is None else set()
-    annotated = _labels(list(references.values()), settings.workers) if ref_scheme is None else set()
+    predicted = _labels(common, workers_for(request.workers)) if pred_scheme is None else set()
+    annotated = _labels(list(references.values()), workers_for(request.workers)) if ref_scheme is None else set()
     if ref_scheme is None:
         ref_scheme = infer_scheme(predicted | annotated)
     if pred_scheme is None:

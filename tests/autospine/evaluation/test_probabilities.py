@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.evaluation.probabilities import Probabilities, case_log_loss, channels, read_probabilities
+from autospine.evaluation.probabilities import Probabilities, channels, read_probabilities
 from autospine.evaluation.structures import score_case
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.schemes import SCHEMES, LabelScheme
+from autospine.metrics.probability import log_loss
 
 SPIDER = SCHEMES["spider"]
 CLASSES = ("background", "vertebra", "disc", "spinal canal")
+
+
+def case_log_loss(probabilities: Probabilities, reference: np.ndarray, scheme: LabelScheme) -> float:
+    return log_loss(probabilities.negative_log_likelihood(reference, scheme).values())
 
 
 def spine() -> np.ndarray:

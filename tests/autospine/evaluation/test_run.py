@@ -17,7 +17,7 @@ from autospine.evaluation.cohort import Evaluation
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.json_summary import SCHEMA
 from autospine.evaluation.report.text import as_text, save
-from autospine.evaluation.run import EvaluationSettings, score_methods
+from autospine.evaluation.run import EvaluateRequest, evaluate
 from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.metrics.surface import diagonal
 from tests.paths import SHARED
@@ -68,8 +68,8 @@ def score_folder(
     ref_scheme: LabelScheme | None = None,
     workers: int = 1,
 ) -> Evaluation:
-    settings = EvaluationSettings(pred_scheme, ref_scheme, workers=workers)
-    return score_methods([prediction], reference, settings).first
+    names = (scheme and scheme.name for scheme in (pred_scheme, ref_scheme))
+    return evaluate(EvaluateRequest(prediction, reference, (), *names, workers=workers)).first
 
 
 def table(evaluation: Evaluation) -> str:

@@ -18,7 +18,7 @@ from autospine.evaluation.report.html.page import as_page
 from autospine.evaluation.report.html.pictures import draw_case
 from autospine.evaluation.report.html.plots import agreements, bland_altman, box_plots, level_bars
 from autospine.evaluation.report.tables import tables
-from autospine.evaluation.run import EvaluationSettings, score_methods
+from autospine.evaluation.run import EvaluateRequest, evaluate
 
 IDS = ("1_t1", "1_t2", "2_t2", "3_t2", "4_t2")
 VOID = {"meta", "img", "br", "path", "use", "rect", "polygon"}
@@ -83,7 +83,9 @@ def make(root: Path, images: bool = True, against: bool = True) -> MethodCompari
             write_array(root / "first <&>" / f"{id_}.mha", prediction.astype(np.uint8))
         write_array(root / "second" / f"{id_}.mha", mask)
     methods = [root / "first <&>", *([root / "second"] if against else [])]
-    return score_methods(methods, root / "data", EvaluationSettings(spider=against))
+    return evaluate(
+        EvaluateRequest(methods[0], root / "data", tuple(methods[1:]), protocol="spider" if against else None)
+    )
 
 
 def test_the_page_is_well_formed_and_needs_nothing_else(page: str) -> None:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.spider import QUANTITIES, differences, side_by_side
 from autospine.evaluation.report.text import as_text
-from autospine.evaluation.run import EvaluationSettings, score_methods
+from autospine.evaluation.run import EvaluateRequest, evaluate
 from autospine.evaluation.spider import FIELDS, SCRIPT_NAMES, score_challenge
 from autospine.labels.conversion import conversion
 from autospine.labels.schemes import SCHEMES
@@ -26,7 +26,7 @@ AGGREGATE = json.loads((GOLDEN / "expected_aggregate.json").read_text())
 
 @pytest.fixture(scope="module")
 def comparison() -> MethodComparison:
-    return score_methods([GOLDEN / "prediction"], GOLDEN / "reference", EvaluationSettings(spider=True))
+    return evaluate(EvaluateRequest(GOLDEN / "prediction", GOLDEN / "reference", protocol="spider"))
 
 
 def challenge(comparison: MethodComparison, id_: str) -> object:
