@@ -1,1 +1,1 @@
-"""Mask cleaning: the rules of Ahmed et al. on label maps, as a recipe's step and as a command."""
+"""Clean masks by the rules of Ahmed et al. on label maps."""

@@ -10,8 +10,8 @@ from autospine.commands.shared import add_input, add_output, add_workers, make_p
 
 DESCRIPTION = (
     "Interpolates slices between those of scans. Measured slices stay on the finer grid and come back unchanged: every "
-    "gap is divided into the whole number of steps nearest to --slice-spacing. Masks are filled in between annotated "
-    "slices."
+    "gap is divided into the whole number of subdivisions nearest to --slice-spacing. Masks are filled in between "
+    "annotated slices."
 )
 EXAMPLES = """  autospine_reconstruct -i scan.nii.gz -o fine
   autospine_reconstruct -i spider -o spider_1mm --masks spider/masks --table vertebrae.csv

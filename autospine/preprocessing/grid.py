@@ -24,7 +24,7 @@ class SliceInterpolation:
     """How a plan interpolates slices between the measured ones.
 
     Attributes:
-        spacing_mm: Wanted distance of slices; each measured gap is divided into the nearest whole number of steps.
+        spacing_mm: Wanted distance of slices; each measured gap gets the nearest whole number of subdivisions.
         method: Of the image; masks follow the centroids of their labels.
     """
 

@@ -18,15 +18,7 @@ class Normalisation:
 
 
 def normalise(image: np.ndarray, rule: Normalisation) -> np.ndarray:
-    """Normalise one channel.
-
-    Args:
-        image: `(slices, rows, columns)` float32; overwritten.
-        rule: Percentiles.
-
-    Returns:
-        The same array; a constant image becomes zeros.
-    """
+    """Normalise and return one channel, `(slices, rows, columns)` float32, in place; a constant one becomes zeros."""
     flat = image.reshape(-1)
     sample = flat[:: max(len(flat) // SAMPLE, 1)]
     low, high = np.percentile(sample, (rule.lower_percentile, rule.upper_percentile))

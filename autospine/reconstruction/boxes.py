@@ -1,7 +1,7 @@
 """Rule "box" of Pal et al. (modified attention U-Net with slice reconstruction), taken literally.
 
 Between two annotated slices the centroid and the diameter through it are interpolated linearly; the diameter's ends are
-the corners of a box; pixels of the box that are zero, here in both neighbours moved to the centroid, are dropped.
+the corners of a box; pixels of the box that are zero, here in both neighbours shifted to the centroid, are dropped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finer slice grid: every measured gap divided into equal steps, so that measured slices stay on it."""
+"""Finer slice grid: every measured gap divided into equal subdivisions, so that measured slices stay on it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SliceGrid:
 
 
 def plan_slices(measured: int, gap_mm: float, target_mm: float) -> SliceGrid:
-    """Divide measured gaps into the whole number of steps that comes nearest to the target.
+    """Divide measured gaps into the whole number of subdivisions that comes nearest to the target.
 
     Measured slices stay on the grid, so 4.4 mm become 1.1 mm, not 1 mm. A gap below one and a half times
     the target stays as it is. One slice alone has no gaps and stays one slice.
@@ -62,7 +62,7 @@ def plan_slices(measured: int, gap_mm: float, target_mm: float) -> SliceGrid:
     if measured < 1:
         raise ValueError(f"{measured} slices")
     if not (gap_mm > 0 and target_mm > 0 and math.isfinite(gap_mm / target_mm)):
-        raise ValueError(f"a gap of {gap_mm} mm cannot be divided into steps of {target_mm} mm")
+        raise ValueError(f"a gap of {gap_mm} mm cannot be divided into subdivisions of {target_mm} mm")
     subdivisions = 1 if measured == 1 else max(math.floor(gap_mm / target_mm + 0.5), 1)
     return SliceGrid(measured, gap_mm, subdivisions)
 

@@ -32,7 +32,7 @@ def interpolate_mask(
 
     Args:
         mask: `(slices, rows, columns)` non-negative integers, measured slices.
-        grid: `plan_slices`'s answer for them.
+        grid: Of `plan_slices` for them.
         spacing: mm along (slices, rows, columns) of `mask`.
         rule: "aligned" blends the neighbours' outlines where their centroids meet; "box" is the published rule.
         ignore_label: Marks voxels that nobody annotated, or None. An interpolated voxel gets it where a measured

@@ -59,14 +59,14 @@ def measure(
             were not filled in.
     """
     measured = frozenset(measured_indices)
-    rows_of_table = []
+    measurements = []
     for value, (slices, rows, columns) in label_boxes(mask):
-        inside = mask[slices, rows, columns] == value
-        for index, plane in enumerate(inside, start=slices.start):
+        for index in range(slices.start, slices.stop):
+            plane = mask[index, rows, columns] == value
             if plane.any():
                 corner = (rows.start, columns.start)
-                rows_of_table.append(_measure_plane(plane, corner, spacing, value, index, index in measured))
-    return tuple(rows_of_table)
+                measurements.append(_measure_plane(plane, corner, spacing, value, index, index in measured))
+    return tuple(measurements)
 
 
 def _measure_plane(
@@ -79,8 +79,7 @@ def _measure_plane(
 ) -> Measurement:
     """Measure one label's pixels, `(rows, columns)` booleans cropped at `corner`."""
     rows, columns = np.nonzero(plane)
-    r0, r1 = int(rows.min()), int(rows.max())
-    c0, c1 = int(columns.min()), int(columns.max())
+    r0, r1, c0, c1 = (int(index) for index in (rows.min(), rows.max(), columns.min(), columns.max()))
     size = (r1 - r0 + 1, c1 - c0 + 1)
     height, width = size[0] * spacing[1], size[1] * spacing[2]  # mm
     row, column = float(rows.mean()) + corner[0], float(columns.mean()) + corner[1]
@@ -90,10 +89,7 @@ def _measure_plane(
         position_mm=index * spacing[0],
         measured=measured,
         centroid=(row, column),
-        corners=(
-            (row - size[0] / 2, column - size[1] / 2),
-            (row + size[0] / 2, column + size[1] / 2),
-        ),
+        corners=((row - size[0] / 2, column - size[1] / 2), (row + size[0] / 2, column + size[1] / 2)),
         diameter_mm=float(np.hypot(height, width)),
         height_to_width=height / width,
         area_mm2=rows.size * spacing[1] * spacing[2],
@@ -109,15 +105,7 @@ COLUMNS = (
 
 
 def write_measurements(path: str | Path, cases: Iterable[tuple[str, Sequence[Measurement]]]) -> None:
-    """Write a CSV table, a row per case, label and slice; lengths in mm, points in voxels.
-
-    Args:
-        path: Of the table.
-        cases: Ids and their measurements.
-
-    Raises:
-        UserError: It cannot be written.
-    """
+    """Write a CSV table of cases' ids and measurements, a row per label and slice; lengths in mm, points in voxels."""
     write_text(path, csv_text(COLUMNS, (_row(case, one) for case, rows in cases for one in rows)))
 
 

@@ -27,7 +27,7 @@ def interpolate_by_registration(image: np.ndarray, grid: SliceGrid, spacing: tup
 
     Args:
         image: `(channels, slices, rows, columns)` float32; the first channel tells the displacement.
-        grid: `plan_slices`'s answer for them.
+        grid: Of `plan_slices` for them.
         spacing: mm of rows and columns.
 
     Returns:

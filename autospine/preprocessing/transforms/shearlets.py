@@ -139,19 +139,19 @@ class ShearletFrame:
     def coefficients(self, spectrum: np.ndarray, band: Band) -> np.ndarray:
         """Return `(..., *band.size)` real coefficients of one band."""
         high, right = band.size[0] // 2, band.size[1] // 2 + 1
-        part = np.empty((*spectrum.shape[:-2], band.size[0], right), spectrum.dtype)
-        part[..., : high + 1, :] = spectrum[..., : high + 1, :right]
-        part[..., high + 1 :, :] = spectrum[..., spectrum.shape[-2] - high :, :right]
-        part *= band.filter
-        return fft.irfft2(part, band.size, norm="ortho", workers=cores(), overwrite_x=True)
+        band_spectrum = np.empty((*spectrum.shape[:-2], band.size[0], right), spectrum.dtype)
+        band_spectrum[..., : high + 1, :] = spectrum[..., : high + 1, :right]
+        band_spectrum[..., high + 1 :, :] = spectrum[..., spectrum.shape[-2] - high :, :right]
+        band_spectrum *= band.filter
+        return fft.irfft2(band_spectrum, band.size, norm="ortho", workers=cores(), overwrite_x=True)
 
     def add(self, spectrum: np.ndarray, coefficients: np.ndarray, band: Band) -> None:
         """Add to a spectrum what one band contributes to it."""
         high, right = band.size[0] // 2, band.size[1] // 2 + 1
-        part = fft.rfft2(coefficients, norm="ortho", workers=cores())
-        part *= band.filter
-        spectrum[..., : high + 1, :right] += part[..., : high + 1, :]
-        spectrum[..., spectrum.shape[-2] - high :, :right] += part[..., high + 1 :, :]
+        band_spectrum = fft.rfft2(coefficients, norm="ortho", workers=cores())
+        band_spectrum *= band.filter
+        spectrum[..., : high + 1, :right] += band_spectrum[..., : high + 1, :]
+        spectrum[..., spectrum.shape[-2] - high :, :right] += band_spectrum[..., high + 1 :, :]
 
 
 @lru_cache(maxsize=4)

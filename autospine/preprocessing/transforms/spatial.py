@@ -117,11 +117,10 @@ class CropResizePad(SpatialTransform):
 
 def in_grid(values: np.ndarray, shape: Shape, window: Window, fill: np.ndarray) -> np.ndarray:
     """Return `(channels, *shape)`: the values in the window, `(channels,)` fill around it."""
-    from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd  # loads torch
-
-    first = [side.start or 0 for side in window]
-    box = [[-low, size - low] for low, size in zip(first, shape, strict=True)]  # of the grid, seen from the window
-    return np.stack([crop_and_pad_nd(channel, box, value) for channel, value in zip(values, fill, strict=True)])
+    result = np.empty((len(values), *shape), values.dtype)
+    result[:] = fill[:, None, None, None]
+    result[(slice(None), *window)] = values
+    return result
 
 
 def crop(window: Window) -> CropResizePad:

@@ -22,7 +22,7 @@ LENGTHS = st.floats(0.05, 20)
         (4.0, 0.25, 16),
     ],
 )
-def test_a_gap_is_divided_into_the_nearest_whole_number_of_steps(gap: float, target: float, subdivisions: int) -> None:
+def test_a_gap_gets_the_nearest_number_of_subdivisions(gap: float, target: float, subdivisions: int) -> None:
     grid = plan_slices(12, gap, target)
     assert grid == SliceGrid(12, gap, subdivisions)
     assert grid.count == 11 * subdivisions + 1
