@@ -43,7 +43,7 @@ class Case:
         id: File name without its suffix (and channel number).
         images: One file per channel.
         mask: Its annotation, or None.
-        patient: Whose scan it is; cases of one patient never stand on both sides of a split.
+        patient: Whose scan it is; cases of one patient are in one subset of a split.
         sequence: "t1", "t2", "t2_SPACE" or "unknown".
         subset: "training" or "validation" (never trained on).
         vendor: Maker of the scanner, if overview.csv says.
@@ -78,12 +78,12 @@ class Dataset:
 
     @property
     def annotated(self) -> tuple[Case, ...]:
-        """The cases that have a mask."""
+        """Return the cases that have a mask."""
         return tuple(case for case in self.cases if case.mask is not None)
 
 
 def load_dataset(root: str | Path) -> Dataset:
-    """Lists a data set without reading any pixels.
+    """List a data set without reading any pixels.
 
     Images without a mask stay in the list (`mask` None) and are named in a warning.
 
@@ -96,7 +96,8 @@ def load_dataset(root: str | Path) -> Dataset:
     declaration = read_declaration(root / "dataset.json")
     table = read_overview(root / "overview.csv")
     patients = read_patients(root / "patients.csv")
-    images = _channel_files(image_folder, declaration, _has_channel_numbers(root, image_folder, declaration))
+    numbered = image_folder == root / NNUNET[0] or len(declaration.channels) > 1
+    images = _channel_files(image_folder, declaration, numbered)
     masks = _mask_files(mask_folder, images)
     cases = tuple(_case(id_, images[id_], masks.get(id_), table.get(id_, {}), patients.get(id_)) for id_ in images)
     _report_missing(root, mask_folder, cases)
@@ -106,7 +107,7 @@ def load_dataset(root: str | Path) -> Dataset:
 
 
 def patient_and_sequence(id_: str) -> tuple[str, str]:
-    """Patient and sequence that an id names.
+    """Return the patient and sequence that an id names.
 
     Example:
         >>> patient_and_sequence("12_t2_SPACE"), patient_and_sequence("case_007")
@@ -119,7 +120,7 @@ def patient_and_sequence(id_: str) -> tuple[str, str]:
 
 
 def names_patient(id_: str) -> bool:
-    """Whether an id names its patient as SPIDER's do."""
+    """Return whether an id names its patient as SPIDER's do."""
     return SERIES.match(id_) is not None
 
 
@@ -134,12 +135,8 @@ def _folders(root: Path) -> tuple[Path, Path]:
 
 
 def _scheme_of(root: Path, images: Path) -> LabelScheme | None:
-    """What the layout says about the labels: MRSpineSeg's would pass for SPIDER's, which mean something else."""
+    """Return the layout's label scheme: MRSpineSeg's labels would pass for SPIDER's, which mean something else."""
     return SCHEMES["mrspineseg"] if images in (root / folder for folder, _ in MRSPINESEG) else None
-
-
-def _has_channel_numbers(root: Path, folder: Path, declaration: Declaration) -> bool:
-    return folder == root / NNUNET[0] or len(declaration.channels) > 1
 
 
 def _files_by_id(folder: Path) -> dict[str, Path]:
@@ -147,7 +144,7 @@ def _files_by_id(folder: Path) -> dict[str, Path]:
 
 
 def _channel_files(folder: Path, declaration: Declaration, numbered: bool) -> dict[str, tuple[Path, ...]]:
-    """Image files by case id, one per channel in order."""
+    """Return image files by case id, one per channel in order."""
     files = _files_by_id(folder)
     if not numbered:
         return {id_: (path,) for id_, path in files.items()}
@@ -167,23 +164,23 @@ def _channel_files(folder: Path, declaration: Declaration, numbered: bool) -> di
 
 
 def _mask_files(folder: Path, images: Mapping[str, object]) -> dict[str, Path]:
-    """Masks by case id: the same name, or the same but for "mask" and capitals (MRSpineSeg)."""
+    """Return masks by case id: the same name, or the same but for "mask" and capitals (MRSpineSeg)."""
     if not folder.is_dir():
         return {}
-    bare = {id_.lower(): id_ for id_ in images}
+    by_lower = {id_.lower(): id_ for id_ in images}
     masks: dict[str, Path] = {}
-    strays = []
+    without_image = []
     for name, path in _files_by_id(folder).items():
-        id_ = name if name in images else bare.get(MASK_WORD.sub("", name).lower())
+        id_ = name if name in images else by_lower.get(MASK_WORD.sub("", name).lower())
         if id_ is None:
-            strays.append(path)
+            without_image.append(path)
         elif id_ in masks:
             raise UserError(path, f"is a second mask of {id_}", f"keep it or {masks[id_].name}")
         else:
             masks[id_] = path
-    if strays:
-        problem = f"has no image ({listed([path.name for path in strays])})"
-        raise UserError(strays[0], problem, "add the image or remove the mask")
+    if without_image:
+        problem = f"has no image ({listed([path.name for path in without_image])})"
+        raise UserError(without_image[0], problem, "add the image or remove the mask")
     return masks
 
 
@@ -217,13 +214,8 @@ def _report_missing(root: Path, mask_folder: Path, cases: Sequence[Case]) -> Non
         hint = f"put masks named like the images into {mask_folder.relative_to(root)}/"
         raise UserError(mask_folder, f"holds no mask for any of the {len(cases)} images", hint)
     if missing:
-        log.warning(
-            "%s: %d of %d images have no mask and are not trained on: %s",
-            root,
-            len(missing),
-            len(cases),
-            listed(missing, 20),
-        )
+        message = "%s: %d of %d images have no mask and are not trained on: %s"
+        log.warning(message, root, len(missing), len(cases), listed(missing, 20))
 
 
 def _report_unlisted(root: Path, cases: Sequence[Case], table: Mapping[str, Mapping[str, str]]) -> None:
@@ -231,9 +223,5 @@ def _report_unlisted(root: Path, cases: Sequence[Case], table: Mapping[str, Mapp
         return
     unlisted = [case.id for case in cases if case.id not in table]
     if unlisted:
-        log.warning(
-            "%s: %d images are not in overview.csv and count as training cases: %s",
-            root,
-            len(unlisted),
-            listed(unlisted, 20),
-        )
+        message = "%s: %d images are not in overview.csv and count as training cases: %s"
+        log.warning(message, root, len(unlisted), listed(unlisted, 20))

@@ -52,7 +52,7 @@ class Declaration:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file with blanks around names and values taken off.
+    """Read the rows of a CSV file, without blanks around names and values.
 
     Args:
         path: A UTF-8 file with a header line, separated by commas, semicolons or tabs.
@@ -72,7 +72,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def read_overview(path: Path) -> dict[str, dict[str, str]]:
-    """Rows of overview.csv by case id, with `subset` brought to "training" or "validation".
+    """Read the rows of overview.csv by case id, with `subset` brought to "training" or "validation".
 
     No column has to be there except one for the id; a missing file gives no rows.
 
@@ -105,7 +105,7 @@ def _subset(path: Path, case: str, row: Row) -> dict[str, str]:
 
 
 def read_patients(path: Path) -> dict[str, str]:
-    """Patient by case id from patients.csv (columns id and patient); a missing file gives none.
+    """Read the patient of each case id from patients.csv (columns id, patient); a missing file gives none.
 
     Raises:
         UserError: A column is missing, a patient is blank, or an id is listed twice.
@@ -126,11 +126,11 @@ def read_patients(path: Path) -> dict[str, str]:
 
 
 def read_declaration(path: Path) -> Declaration:
-    """Reads dataset.json; a missing file declares one channel and no scheme.
+    """Read dataset.json; a missing file declares one channel and no scheme.
 
-    Ours: `{"channels": ["T1", "T2"] or {"0": "T1", ...}, "labels": {"1": "vertebra:1", ...},
+    AutoSpine's form: `{"channels": ["T1", "T2"] or {"0": "T1", ...}, "labels": {"1": "vertebra:1", ...},
     "ignore_label": 255}`, every key optional. nnU-Net's file is understood too: its `channel_names`,
-    and its `labels` (name to integer, "ignore" meaning unlabelled) where the names are anatomies.
+    and its `labels` (name to integer, "ignore" for the ignore label) where the names are anatomies.
 
     Raises:
         UserError: An unknown key, or a value of the wrong form.
@@ -144,15 +144,9 @@ def read_declaration(path: Path) -> Declaration:
     if unknown:
         raise UserError(path, f"has the unknown key {unknown[0]!r}", f"known are {', '.join(OWN_KEYS)}")
     channels = data.get("channels", data.get("channel_names", data.get("modality")))
-    return Declaration(
-        channels=_channels(path, channels) if channels is not None else Declaration().channels,
-        scheme=_named_scheme(path, data),
-    )
-
-
-def _named_scheme(path: Path, data: Mapping[str, Any]) -> LabelScheme | None:
+    names = _channels(path, channels) if channels is not None else Declaration().channels
     try:
-        return _scheme(path, data)
+        return Declaration(names, _scheme(path, data))
     except UserError as error:
         raise UserError(path, error.problem, error.hint) from error
 
@@ -183,7 +177,7 @@ def _scheme(path: Path, data: Mapping[str, Any]) -> LabelScheme | None:
 
 
 def _foreign_scheme(path: Path, labels: Mapping[str, Any]) -> LabelScheme:
-    """nnU-Net's name to integer: by anatomy if every name is one, else what the integers suggest."""
+    """Read nnU-Net's map of names to integers: by anatomy if every name is one, else guess from the integers."""
     for name, value in labels.items():
         if not isinstance(value, int) or isinstance(value, bool):
             raise UserError(path, f"gives {name} the value {value!r}", "give one integer per label, no regions")

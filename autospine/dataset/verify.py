@@ -1,4 +1,4 @@
-"""Checks of a data set: what is wrong with it is found in all cases and said together."""
+"""Checks of a data set: problems of all cases are collected and reported together."""
 
 from __future__ import annotations
 
@@ -18,24 +18,19 @@ if TYPE_CHECKING:
 OWN_SCHEME = "describe the labels in dataset.json"
 
 
-class Described(Protocol):
-    """What both a Case and a CaseFingerprint have."""
+class _Described(Protocol):
+    """A Case or a CaseFingerprint."""
 
     @property
-    def id(self) -> str:
-        """Name of the case."""
-
+    def id(self) -> str: ...
     @property
-    def patient(self) -> str:
-        """Whose scan it is."""
-
+    def patient(self) -> str: ...
     @property
-    def subset(self) -> str:
-        """Either "training" or "validation"."""
+    def subset(self) -> str: ...
 
 
 def raise_together(problems: Sequence[UserError]) -> None:
-    """Does nothing without problems; else raises one line and logs the full list.
+    """Raise one error for all problems, if there are any, and log the full list.
 
     Raises:
         UserError: The problem, or the first with the number of the others.
@@ -45,7 +40,7 @@ def raise_together(problems: Sequence[UserError]) -> None:
 
 
 def check_grids(case: Case, images: Sequence[Geometry], mask: Geometry | None) -> None:
-    """Makes sure that channels and mask lie on the first channel's grid.
+    """Make sure that channels and mask lie on the first channel's grid.
 
     Raises:
         UserError: One does not; the message names both files and the difference.
@@ -61,7 +56,7 @@ def check_grids(case: Case, images: Sequence[Geometry], mask: Geometry | None) -
 
 
 def intensity_problems(path: Path, minimum: float, maximum: float) -> list[UserError]:
-    """Whether an image holds anything: NaN and constant images teach nothing."""
+    """Find NaN and infinite voxels, and constant images."""
     if not math.isfinite(minimum) or not math.isfinite(maximum):
         return [UserError(path, "holds NaN or infinite voxels", "export the scan again")]
     if minimum == maximum:
@@ -70,7 +65,7 @@ def intensity_problems(path: Path, minimum: float, maximum: float) -> list[UserE
 
 
 def case_problems(case: Case, voxels: Mapping[int, int], scheme: LabelScheme | None) -> list[UserError]:
-    """Labels of a mask that its scheme lacks, with their voxel counts.
+    """Find labels of a mask that its scheme lacks, with their voxel counts.
 
     Args:
         case: The case.
@@ -80,23 +75,23 @@ def case_problems(case: Case, voxels: Mapping[int, int], scheme: LabelScheme | N
     if scheme is None or case.mask is None:
         return []
     known = {BACKGROUND, scheme.ignore_label, *scheme.anatomies}
-    strays = [f"{label} ({count} voxels)" for label, count in sorted(voxels.items()) if label not in known]
-    if not strays:
+    unknown = [f"{label} ({count} voxels)" for label, count in sorted(voxels.items()) if label not in known]
+    if not unknown:
         return []
-    noun = "labels" if len(strays) > 1 else "label"
-    problem = f"holds the {noun} {listed(strays)}, which the scheme {scheme.name} lacks"
+    noun = "labels" if len(unknown) > 1 else "label"
+    problem = f"holds the {noun} {listed(unknown)}, which the scheme {scheme.name} lacks"
     hint = f"correct the mask (autospine_clean --keep-labels), give --labels, or {OWN_SCHEME}"
     return [UserError(case.mask, problem, hint)]
 
 
-def identity_problems(cases: Sequence[Described]) -> list[UserError]:
-    """Ids given twice, and patients who stand both in training and in validation."""
-    problems, seen = [], set()
+def identity_problems(cases: Sequence[_Described]) -> list[UserError]:
+    """Find ids given twice, and patients both in training and in validation."""
+    problems, ids_seen = [], set()
     subsets: dict[str, dict[str, list[str]]] = {}
     for case in cases:
-        if case.id in seen:
+        if case.id in ids_seen:
             problems.append(UserError(case.id, "is the id of two cases", "rename one of them"))
-        seen.add(case.id)
+        ids_seen.add(case.id)
         subsets.setdefault(case.patient, {}).setdefault(case.subset, []).append(case.id)
     for patient, ids in subsets.items():
         if len(ids) > 1:

@@ -149,18 +149,18 @@ def _slice_interpolations(request: PlanRequest, planners: list[type[Planner]]) -
     if given and not any(planner.slice_interpolation for planner in planners):
         problem = f"is for plans that interpolate slices, not for {', '.join(request.plans)}"
         raise UserError(given[0], problem, "add --plans slice_reconstruction, or leave it out")
-    found: list[SliceInterpolation | None] = []
+    interpolations: list[SliceInterpolation | None] = []
     for usual in (planner.slice_interpolation for planner in planners):
         if usual is None:
-            found.append(None)
+            interpolations.append(None)
             continue
         spacing = usual.spacing_mm if request.slice_spacing is None else request.slice_spacing
         try:
-            found.append(SliceInterpolation(spacing, request.slice_method or usual.method))
+            interpolations.append(SliceInterpolation(spacing, request.slice_method or usual.method))
         except ValueError as error:
             hint = f"give a distance of {FINEST_SLICES_MM:g} mm or more"
             raise UserError("--slice-spacing", f"is {spacing:g}", hint) from error
-    return found
+    return interpolations
 
 
 def _plan(planner: Planner, slice_interpolation: SliceInterpolation | None, pixel_spacing: float | None) -> Plan:
