@@ -5,7 +5,7 @@ After Narula et al. 2024, "Lumbar spine MRI segmentation: a deep learning approa
 Where the paper is silent or contradicts itself:
 
 - The printed search blends the members' *scores*. Here soft-max probabilities are blended, and the pair and its weights
-  are those with the highest mean IoU on the validation cases; a table shows what their arithmetic would claim.
+  are those with the highest mean IoU on the validation cases; a table shows the blend of the scores, too.
 - "RPI" orientation: rows from head to foot and columns from front to back, which is what every sagittal slice has
   here. That slices then run from left to right instead of right to left, no 2-D network sees.
 - 447 images of 447 series: the middle annotated slice of each. `published` trains on it and is scored on it; `adapted`

@@ -76,8 +76,8 @@ def scan(work: WorkFolder) -> Path:
 
 def test_given_weights_make_a_folder_that_predicts_like_a_model(tiny_work: WorkFolder, tmp_path: Path, save) -> None:
     models = [save("a"), save("b"), save("c", PreparedTrainer, PreparedTrainer.recipes["cropped"])]
-    said = make_ensemble(asked(tmp_path, *models, weights=(0.5, 0.2, 0.3)))
-    assert "0.5 x toy, 0.2 x toy_2, 0.3 x prepared" in said
+    text = make_ensemble(asked(tmp_path, *models, weights=(0.5, 0.2, 0.3)))
+    assert "0.5 x toy, 0.2 x toy_2, 0.3 x prepared" in text
     for model in models:  # the ensemble holds all that it needs
         model.folder.rename(model.folder.with_name(f"{model.folder.name}_away"))
     moved = shutil.move(tmp_path / "ensemble", tmp_path / "elsewhere")
@@ -102,18 +102,18 @@ def test_the_search_takes_what_scores_best_and_reports_on_other_cases(
     tiny_work: WorkFolder, tmp_path: Path, save
 ) -> None:
     models = [save("a"), save("b"), save("c", recipe=replace(QUICK, patch=(48, 24)))]
-    said = make_ensemble(asked(tmp_path, *models, search=True, work=tiny_work.root))
+    text = make_ensemble(asked(tmp_path, *models, search=True, work=tiny_work.root))
     folder = tmp_path / "ensemble"
     weights = {m.folder.name: m.weight for m in find_models([folder])}
     assert sum(weights.values()) == pytest.approx(1)
     assert all(abs(20 * w - round(20 * w)) < 1e-9 for w in weights.values())
     assert {path.name for path in folder.glob("member_*")} == set(weights)
-    told = json.loads((folder / "difference.json").read_text())
-    assert (told["subset"], told["images"], told["chosen_on_other_images"]) == ("test", 1, True)
-    assert set(told["members"]) == {"toy", "toy_2", "toy_3"}
+    difference = json.loads((folder / "difference.json").read_text())
+    assert (difference["subset"], difference["images"], difference["chosen_on_other_images"]) == ("test", 1, True)
+    assert set(difference["members"]) == {"toy", "toy_2", "toy_3"}
     assert {p.stem for p in (folder / "probabilities" / "validation").glob("*.json")} == set(IDS[3:5])
     assert not list(folder.glob("probabilities/*/.*"))
-    assert "# Weights of the ensemble" in said
+    assert "# Weights of the ensemble" in text
     with open(folder / "weights.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert sum(bool(row["second"]) for row in rows) == 3 * 21

@@ -34,10 +34,10 @@ def brute_force(made: Made, weights: tuple[float, ...]) -> tuple[float, float]:
     answer, known = blended.argmax(axis=0), made.reference >= 0
     ious, dices = [], []
     for label in range(1, full.shape[1]):
-        ours, theirs = (answer == label) & known, (made.reference == label) & known
-        if (ours | theirs).any():
-            ious.append((ours & theirs).sum() / (ours | theirs).sum())
-            dices.append(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()))
+        predicted, annotated = (answer == label) & known, (made.reference == label) & known
+        if (predicted | annotated).any():
+            ious.append((predicted & annotated).sum() / (predicted | annotated).sum())
+            dices.append(2 * (predicted & annotated).sum() / (predicted.sum() + annotated.sum()))
     return (float(np.mean(ious)), float(np.mean(dices))) if ious else (np.nan, np.nan)
 
 
@@ -102,7 +102,7 @@ def test_weightings_deal_out_twenty_parts() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_uphill_ends_where_no_single_move_is_better(made, seed: int) -> None:
+def test_hill_climbing_ends_where_no_single_move_is_better(made, seed: int) -> None:
     images = [made(10 * seed + k, members=4) for k in range(2)]
     pairs = search_pairs([each.image for each in images], 4)
     found = hill_climb([each.image for each in images], pairs)

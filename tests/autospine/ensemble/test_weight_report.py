@@ -63,7 +63,7 @@ def test_a_blend_of_three_has_a_row_of_its_own(made) -> None:
     assert float(last["score_blend_iou"]) == pytest.approx(score_blend, abs=1e-6)
 
 
-def test_the_page_shows_ours_the_claim_and_the_published_figure(table: WeightReport) -> None:
+def test_the_page_shows_the_score_the_score_blend_and_the_published_figure(table: WeightReport) -> None:
     text = table.as_markdown()
     each = table.best_of((0, 1))
     line = next(row for row in text.splitlines() if row.startswith("| unet + resunet |"))

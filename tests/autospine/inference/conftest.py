@@ -68,7 +68,7 @@ def _spider():
 
 @pytest.fixture
 def random_model(save: Callable[..., Model]) -> Callable[..., Model]:
-    """A U-Net with random weights on a chain of levels, 2-D or 3-D."""
+    """A U-Net with random weights on ordered labels, 2-D or 3-D."""
 
     def made(folder: Path, dimension: int = 2, seed: int = 0, **changes: object) -> Model:
         from tests.tiny import make_plan, ordered_encoding

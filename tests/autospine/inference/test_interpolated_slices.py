@@ -129,13 +129,15 @@ def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) 
     train_ids = encoding.train_ids(labels, "spine")
     semantic = encoding.class_of_index()[train_ids]
     values[: encoding.semantic_channels] = np.arange(encoding.semantic_channels)[:, None, None, None] == semantic
-    places = np.indices(grid.shape)[1:]
-    for value, middle in spine.centres.items():
-        mine = labels == value
+    indices = np.indices(grid.shape)[1:]
+    for value, centroid in spine.centres.items():
+        inside = labels == value
         for channel, axis in enumerate(encoding.offset_axes):
-            here = places[axis - 1][mine] * grid.spacing[axis]
-            centre = (middle[axis] + 0.5) * own[axis] - 0.5 * grid.spacing[axis]
-            values[encoding.semantic_channels + channel][mine] = (centre - here) / encoding.intervertebral_distance_mm
+            row = indices[axis - 1][inside] * grid.spacing[axis]
+            centre = (centroid[axis] + 0.5) * own[axis] - 0.5 * grid.spacing[axis]
+            values[encoding.semantic_channels + channel][inside] = (
+                centre - position
+            ) / encoding.intervertebral_distance_mm
     values[-len(encoding.levels) :] = 1 / len(encoding.levels)
     aggregator = Aggregator(encoding, grid, spine.labels.shape, 0)
     aggregator.run((k, values[:, k : k + 3]) for k in range(0, grid.shape[0], 3))
@@ -281,7 +283,7 @@ print(int(peak.split()[1]) / 2**20)
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 def test_a_39_slice_volume_at_1_mm_stays_below_its_memory(tmp_path: Path, save) -> None:
-    """Eight classes and steps that are undone: the way back is what takes memory."""
+    """Eight classes and transforms that are inverted: the inverse is what takes memory."""
     _, plan = pair(OWN, plain_encoding(get_scheme("lumbar7"), (1, 2, 3, 4, 5, 6, 7)))
     plan = replace(plan, network=tiny_shape(2, 8), patch=(1, 256, 256))
     steps = (

@@ -75,21 +75,21 @@ def joined(stream, axis: int) -> np.ndarray:
     st.integers(0, 9),
 )
 def test_chunks_go_back_as_the_whole_case_does_to_the_last_bit(
-    shape: Shape, view: int | None, chain: list[AnyTransform], axis: int, cuts: list[int], seed: int
+    shape: Shape, view: int | None, transforms: list[AnyTransform], axis: int, cuts: list[int], seed: int
 ) -> None:
-    case, way = apply_transforms(chain, noise_case(shape, view=view))
+    case, applied = apply_transforms(transforms, noise_case(shape, view=view))
     values = np.random.default_rng(seed).random((2, *case.shape), np.float32)
     chunks = chunks_of(values, axis, cuts)
-    found = joined(invert_stream(spatial_steps(way, case.shape), iter(chunks), axis, FILL), axis)
-    np.testing.assert_array_equal(found, invert_transforms(way, values, FILL))
+    found = joined(invert_stream(spatial_steps(applied, case.shape), iter(chunks), axis, FILL), axis)
+    np.testing.assert_array_equal(found, invert_transforms(applied, values, FILL))
 
 
-@pytest.mark.parametrize("chain", [[Resize(rows=40)], [Pad(rows=90)], [CentreCrop(rows=0.5)], [ZScore()]])
+@pytest.mark.parametrize("transforms", [[Resize(rows=40)], [Pad(rows=90)], [CentreCrop(rows=0.5)], [ZScore()]])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_a_long_way_back_holds_a_few_planes(chain: list[AnyTransform], axis: int) -> None:
+def test_a_long_inverse_holds_a_few_planes(transforms: list[AnyTransform], axis: int) -> None:
     """Every chunk is thin, and the first ones come before the last are there."""
     taken: list[int] = []
-    case, way = apply_transforms(chain, noise_case((60, 60, 4)))
+    case, applied = apply_transforms(transforms, noise_case((60, 60, 4)))
 
     def chunks():
         for first in range(0, case.shape[axis], 2):
@@ -97,7 +97,7 @@ def test_a_long_way_back_holds_a_few_planes(chain: list[AnyTransform], axis: int
             shape = [2 if a == axis else n for a, n in enumerate(case.shape)]
             yield first, np.zeros((2, *shape), np.float32)
 
-    stream = invert_stream(spatial_steps(way, case.shape), chunks(), axis, FILL)
+    stream = invert_stream(spatial_steps(applied, case.shape), chunks(), axis, FILL)
     thickest = 0
     for first, values in stream:
         thickest = max(thickest, values.shape[axis + 1])
@@ -109,12 +109,12 @@ def test_a_long_way_back_holds_a_few_planes(chain: list[AnyTransform], axis: int
 def test_no_array_of_all_classes_is_held() -> None:
     """Every axis moves, as in `safnet published`; what comes out is far larger than what is held."""
     start, fill = noise_case((9, 220, 220), view=None), np.eye(1, 18, dtype=np.float32)[0]
-    case, way = apply_transforms([CentreCrop(columns=0.5), Fit(6, 64, 32), ZScore()], start)
+    case, applied = apply_transforms([CentreCrop(columns=0.5), Fit(6, 64, 32), ZScore()], start)
     values = np.random.default_rng(0).random((18, *case.shape), np.float32)
     tracemalloc.start()
     try:
         whole = sum(
-            chunk.nbytes for _, chunk in invert_stream(spatial_steps(way, case.shape), iter([(0, values)]), 1, fill)
+            chunk.nbytes for _, chunk in invert_stream(spatial_steps(applied, case.shape), iter([(0, values)]), 1, fill)
         )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -124,8 +124,8 @@ def test_no_array_of_all_classes_is_held() -> None:
 
 
 def test_what_moved_is_known() -> None:
-    case, way = apply_transforms([ZScore(), Resize(rows=40), Turn()], noise_case((5, 30, 20)))
-    turn, resize = spatial_steps(way, case.shape)
+    case, applied = apply_transforms([ZScore(), Resize(rows=40), Turn()], noise_case((5, 30, 20)))
+    turn, resize = spatial_steps(applied, case.shape)
     assert isinstance(turn.transform, Turn)
     assert turn.crop_resize_pad is None
     assert [turn.keeps(axis) for axis in range(3)] == [False] * 3

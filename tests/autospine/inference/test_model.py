@@ -112,12 +112,12 @@ def test_nothing_in_the_project_unpickles() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            said = ast.unparse(node)
+            call = ast.unparse(node)
             if node.func.attr in ("load", "loads") and ast.unparse(node.func.value) == "torch":
-                assert "weights_only=True" in said, f"{path}: {said}"
-            assert ast.unparse(node.func) not in ("pickle.load", "pickle.loads"), f"{path}: {said}"
-            assert "allow_pickle=True" not in said, f"{path}: {said}"
-            assert "broadcast_object" not in said, f"{path}: {said}"
+                assert "weights_only=True" in call, f"{path}: {call}"
+            assert ast.unparse(node.func) not in ("pickle.load", "pickle.loads"), f"{path}: {call}"
+            assert "allow_pickle=True" not in call, f"{path}: {call}"
+            assert "broadcast_object" not in call, f"{path}: {call}"
 
 
 @pytest.mark.parametrize(

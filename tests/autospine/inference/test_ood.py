@@ -37,13 +37,13 @@ def test_a_scan_like_the_training_datas_is_not_warned_of() -> None:
     ],
 )
 def test_each_way_of_being_unlike(shape, spacing, sequence: str, words: tuple[str, ...]) -> None:
-    said = warned(image(*shape), spacing, sequence)
-    assert all(any(word in sentence for sentence in said) for word in words)
+    warnings = warned(image(*shape), spacing, sequence)
+    assert all(any(word in sentence for sentence in warnings) for word in words)
 
 
 def test_a_constant_image_is_named() -> None:
-    (said,) = warned(np.full((15, 500, 300), 3.0), (4.5, 0.6, 0.6), "t2")
-    assert "constant" in said
+    (warning,) = warned(np.full((15, 500, 300), 3.0), (4.5, 0.6, 0.6), "t2")
+    assert "constant" in warning
 
 
 @pytest.mark.parametrize(("bright", "warned_of"), [(True, False), (False, True)])
@@ -53,6 +53,6 @@ def test_labels_much_darker_than_in_training_are_named(bright: bool, warned_of: 
     mask = np.zeros(array.shape, np.uint8)
     mask[5:9, 100:300, 100:200] = 1
     array[mask > 0] += 15 if bright else -30
-    said = domain_warnings(plan, array, mask, (4.5, 0.6, 0.6), "t2")
-    assert any(sentence.startswith("contrast") for sentence in said) == warned_of
+    warnings = domain_warnings(plan, array, mask, (4.5, 0.6, 0.6), "t2")
+    assert any(sentence.startswith("contrast") for sentence in warnings) == warned_of
     assert domain_warnings(plan, array, np.zeros_like(mask), (4.5, 0.6, 0.6), "t2") == ()

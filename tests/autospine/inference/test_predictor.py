@@ -63,10 +63,10 @@ def test_all_48_copies_of_a_scan_get_the_same_mask_in_space(tmp_path: Path, rand
         assert (back != expected).sum() == 0
         points = {each.value: each.centroid_mm for each in found.labels}
         if number == 0:
-            places = points
-        assert set(points) == set(places)
-        for value, place in points.items():
-            assert place == pytest.approx(places[value], abs=0.02)
+            expected_points = points
+        assert set(points) == set(expected_points)
+        for value, point in points.items():
+            assert point == pytest.approx(expected_points[value], abs=0.02)
     assert len(COPIES) == 48
 
 
@@ -146,9 +146,9 @@ def test_several_models_are_averaged(tmp_path: Path, scan: Path, random_model) -
     volume, stored = read_image(scan), []
     singles = [random_model(tmp_path / f"fold_{seed}", seed=seed) for seed in (0, 1)]
     for number, models in enumerate([[singles[0]], [singles[1]], singles]):
-        place = tmp_path / f"{number}.npy"
-        found = segment([volume], Predictor(models, CPU), probabilities=place)
-        stored.append(np.load(place).astype(np.float32))
+        path = tmp_path / f"{number}.npy"
+        found = segment([volume], Predictor(models, CPU), probabilities=path)
+        stored.append(np.load(path).astype(np.float32))
     assert not np.allclose(stored[0], stored[1], atol=0.01)
     np.testing.assert_allclose(stored[2], (stored[0] + stored[1]) / 2, atol=2e-3)
     assert found.models == tuple(model.name for model in singles)
@@ -170,9 +170,9 @@ def test_weighted_models_are_blended_whatever_they_see(tmp_path: Path, scan: Pat
     volume, stored = read_image(scan), []
     assert len(Predictor(blend, CPU).groups) == (1 if alike else 3)
     for number, models in enumerate([*([model] for model in singles), blend]):
-        place = tmp_path / f"{number}.npy"
-        segment([volume], Predictor(models, CPU), probabilities=place)
-        stored.append(np.load(place).astype(np.float32))
+        path = tmp_path / f"{number}.npy"
+        segment([volume], Predictor(models, CPU), probabilities=path)
+        stored.append(np.load(path).astype(np.float32))
     expected = sum(w * p for w, p in zip(weights, stored[:3], strict=True))
     np.testing.assert_allclose(stored[3], expected, atol=2e-3)
     assert all(np.abs(stored[3] - single).max() > 0.05 for single in stored[:3])

@@ -45,7 +45,7 @@ def test_weights_are_highest_in_the_middle_and_nowhere_nothing() -> None:
 
 
 def uneven(windows: Tensor) -> Tensor:
-    """An answer that depends on the place in the window, so that blending matters."""
+    """An output that depends on the position in the window, so that blending matters."""
     ramp = torch.arange(windows[0, 0].numel()).view(windows.shape[2:]) / windows[0, 0].numel()
     return torch.cat([windows[:, :1] * 2 + ramp, windows[:, :1].cumsum(2), -ramp.expand_as(windows[:, :1])], 1)
 

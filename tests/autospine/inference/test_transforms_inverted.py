@@ -1,4 +1,4 @@
-"""A recipe's steps are replayed on a scan to be segmented, and its answer lies where it would without them."""
+"""A recipe's transforms are applied to a scan and inverted, so that its mask lies where it would without them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.tiny import make_plan, spine_image, spine_mask, write_array
 from tests.toys import BrightnessTrainer
 
 PLAIN: tuple[TransformSettings, ...] = ()
-CHAINS = {
+TRANSFORMS = {
     "margin": (TransformSettings("pad", {"slices": 12, "rows": 90, "columns": 80}),),
     "body": (TransformSettings("otsu_crop", {"margin": 200}),),
     "exact size": (
@@ -26,17 +26,17 @@ CHAINS = {
 }
 
 
-@pytest.mark.parametrize("chain", CHAINS)
-def test_the_mask_lies_where_it_does_without_steps(tmp_path: Path, save, chain: str) -> None:
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_the_mask_lies_where_it_does_without_transforms(tmp_path: Path, save, name: str) -> None:
     scan = write_array(tmp_path / "1_t2.mha", spine_image(spine_mask()))
     plan, masks = make_plan(plain_encoding(get_scheme("spider"), (1, 100))), []
-    for name, steps in (("plain", PLAIN), (chain, CHAINS[chain])):
-        recipe = replace(BrightnessTrainer.recipes["only"], transforms=steps)
-        save(tmp_path / name, BrightnessTrainer(plan, recipe))
-        masks.append(predict(scan, tmp_path / name, device="cpu").mask > 0)
+    for model, transforms in (("plain", PLAIN), (name, TRANSFORMS[name])):
+        recipe = replace(BrightnessTrainer.recipes["only"], transforms=transforms)
+        save(tmp_path / model, BrightnessTrainer(plan, recipe))
+        masks.append(predict(scan, tmp_path / model, device="cpu").mask > 0)
     plain, stepped = masks
     assert stepped.shape == plain.shape
     overlap = 2 * (plain & stepped).sum() / (plain.sum() + stepped.sum())
-    assert overlap > (0.95 if chain == "exact size" else 0.9999)
+    assert overlap > (0.95 if name == "exact size" else 0.9999)
     centres = [np.argwhere(mask).mean(axis=0) for mask in masks]
     assert np.abs(centres[0] - centres[1]).max() < 0.5

@@ -58,7 +58,7 @@ def test_a_vertebra_cut_by_the_upper_edge_is_flagged() -> None:
 
 @pytest.mark.parametrize("lowest", [2, 3])
 def test_without_l5_and_sacrum_the_levels_are_ambiguous(lowest: int) -> None:
-    """Nothing below tells which vertebra is the lowest: the opinions number it, and the answer says so."""
+    """Nothing below tells which vertebra is the lowest: the level probabilities number it, and the result says so."""
     encoding, spine = encoding_for(), draw(6)
     cropped = spine.rows(0, spine.bottom(lowest) + 2)
     decoded = decode(decoder_input_of(cropped, encoding), encoding)
@@ -68,7 +68,7 @@ def test_without_l5_and_sacrum_the_levels_are_ambiguous(lowest: int) -> None:
     assert vertebrae_of(decoded.labels) == list(range(lowest, 7))
 
 
-def test_undecided_opinions_with_room_below_count_from_the_first_level() -> None:
+def test_even_level_probabilities_with_a_margin_below_count_from_the_first_level() -> None:
     encoding, spine = encoding_for(), draw(5)
     decoded = decode(decoder_input_of(spine, encoding, doubt=1.0), encoding)
     np.testing.assert_array_equal(decoded.labels, spine.labels)
@@ -102,13 +102,13 @@ def test_noise_in_the_votes(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_wrong_opinions_of_single_levels_are_outvoted(seed: int) -> None:
+def test_wrong_predictions_of_single_levels_are_outvoted(seed: int) -> None:
     encoding, spine = encoding_for(), draw(7)
     decoded = decode(decoder_input_of(spine, encoding, seed, doubt=0.5, wrong=0.35), encoding)
     np.testing.assert_array_equal(decoded.labels, spine.labels)
 
 
-def test_every_opinion_off_by_one_does_not_move_what_the_image_shows() -> None:
+def test_every_prediction_off_by_one_does_not_move_what_the_image_shows() -> None:
     """All say one level too high, unsurely, yet two pitches of image lie below without another vertebra."""
     encoding, spine = encoding_for(), draw(5)
     evidence = decoder_input_of(spine, encoding, doubt=0.9)
@@ -120,23 +120,23 @@ def test_two_pieces_of_a_disc_share_its_label() -> None:
     encoding, spine = encoding_for(), draw(5)
     labels = spine.labels.copy()
     columns = np.argwhere(labels == 203)[:, 2]
-    middle = int(columns.mean())
+    centre = int(columns.mean())
     piece = labels == 203
-    piece[:, :, : middle - 1] = False
-    piece[:, :, middle + 2 :] = False
+    piece[:, :, : centre - 1] = False
+    piece[:, :, centre + 2 :] = False
     labels[piece] = 0
     broken = Spine(labels, spine.centres)
-    for centres in (broken, _own_middles(broken, 203, middle)):
+    for centres in (broken, _own_centres(broken, 203, centre)):
         decoded = decode(decoder_input_of(centres, encoding), encoding)
         np.testing.assert_array_equal(decoded.labels, labels)
         assert sum(label_result.value == 203 for label_result in decoded.label_results) == 1
 
 
-def _own_middles(spine: Spine, value: int, column: int) -> Spine:
-    """The pieces vote for places a little apart."""
-    middle = spine.centres[value].copy()
-    middle[2] = column + 3
-    return Spine(spine.labels, {**spine.centres, value: middle})
+def _own_centres(spine: Spine, value: int, column: int) -> Spine:
+    """The pieces vote for centres a little apart."""
+    centre = spine.centres[value].copy()
+    centre[2] = column + 3
+    return Spine(spine.labels, {**spine.centres, value: centre})
 
 
 def test_a_level_that_the_data_set_does_not_label_is_left_out() -> None:
@@ -154,8 +154,8 @@ def test_something_far_from_the_spine_is_no_vertebra() -> None:
     rows = spine.labels.shape[1]
     labels = np.pad(spine.labels, [(0, 0), (0, 0), (0, 120)])
     labels[2:4, rows // 2 : rows // 2 + 8, 150:160] = 9
-    stray = Spine(labels, {**spine.centres, 9: np.argwhere(labels == 9).mean(axis=0)})
-    decoded = decode(decoder_input_of(stray, encoding), encoding)
+    spurious = Spine(labels, {**spine.centres, 9: np.argwhere(labels == 9).mean(axis=0)})
+    decoded = decode(decoder_input_of(spurious, encoding), encoding)
     np.testing.assert_array_equal(decoded.labels, np.where(labels == 9, 0, labels))
 
 

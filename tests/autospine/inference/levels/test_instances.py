@@ -60,7 +60,7 @@ def test_votes_into_nowhere_belong_to_nobody() -> None:
     assert not np.isin(np.arange(5), np.concatenate([each.members for each in found])).any()
 
 
-def test_voxels_weigh_by_their_certainty() -> None:
+def test_voxels_weigh_by_their_confidence() -> None:
     votes = votes_for(MIDDLES[:1], 200, 0.0)
     votes.weights[:100] = 0.01
     (found,) = find_instances(votes, (4.0, 2.0, 2.0), DISTANCE_ROWS)

@@ -66,7 +66,7 @@ def test_the_more_is_seen_below_the_surer_the_first_level() -> None:
 
 
 @pytest.mark.parametrize("lowest", [1, 2, 3])
-def test_sure_opinions_number_a_chain_that_ends_below(lowest: int) -> None:
+def test_confident_levels_number_a_sequence_that_ends_below(lowest: int) -> None:
     levels = list(range(lowest, lowest + 4))
     found = number(instances(column([35.0] * 3), levels), 1, 20.0, DISTANCE_ROWS)
     assert found.levels == tuple(levels)

@@ -22,11 +22,11 @@ def test_a_spine_is_a_chain() -> None:
     assert vertebra_sequence([], DISTANCE_ROWS) == []
 
 
-@pytest.mark.parametrize("stray", [at(150.0, 160.0), at(100.0, -40.0), at(95.0, 150.0, weight=0.99)])
-def test_what_lies_beside_is_left_out(stray: Instance) -> None:
-    ordered = sorted([*SPINE, stray], key=lambda each: -each.centroid[1])
+@pytest.mark.parametrize("spurious", [at(150.0, 160.0), at(100.0, -40.0), at(95.0, 150.0, weight=0.99)])
+def test_what_lies_beside_is_left_out(spurious: Instance) -> None:
+    ordered = sorted([*SPINE, spurious], key=lambda each: -each.centroid[1])
     assert vertebra_sequence(ordered, DISTANCE_ROWS) == SPINE
-    assert beside_the_spine(stray, SPINE, DISTANCE_ROWS)
+    assert beside_the_spine(spurious, SPINE, DISTANCE_ROWS)
 
 
 def test_a_missing_vertebra_does_not_break_the_chain() -> None:
