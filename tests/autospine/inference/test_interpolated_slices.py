@@ -133,11 +133,10 @@ def test_levels_are_counted_on_all_slices_and_answered_on_the_measured(spacing) 
     for value, centroid in spine.centres.items():
         inside = labels == value
         for channel, axis in enumerate(encoding.offset_axes):
-            row = indices[axis - 1][inside] * grid.spacing[axis]
+            voxels = indices[axis - 1][inside] * grid.spacing[axis]
             centre = (centroid[axis] + 0.5) * own[axis] - 0.5 * grid.spacing[axis]
-            values[encoding.semantic_channels + channel][inside] = (
-                centre - position
-            ) / encoding.intervertebral_distance_mm
+            offsets = (centre - voxels) / encoding.intervertebral_distance_mm
+            values[encoding.semantic_channels + channel][inside] = offsets
     values[-len(encoding.levels) :] = 1 / len(encoding.levels)
     aggregator = Aggregator(encoding, grid, spine.labels.shape, 0)
     aggregator.run((k, values[:, k : k + 3]) for k in range(0, grid.shape[0], 3))
