@@ -25,7 +25,6 @@ BLOCKS = 2  # per group
 EXPANSION = 4  # of the point-wise convolutions inside a block
 KERNEL = {2: (7, 7), 3: (3, 7, 7)}
 DILATION = {2: (3, 3), 3: (1, 3, 3)}  # dilation of a focal block
-SCALES = 3
 
 
 class CFNet(PaddedNetwork):
