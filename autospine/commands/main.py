@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from autospine.core.tables import DISCLAIMER
+
 COMMANDS = {
     "autospine_phantom OUT": "make a synthetic data set to try everything on",
     "autospine_plan DATASET WORK": "verify, fingerprint, plan with reasons, split, preprocess",
@@ -24,6 +26,6 @@ def main() -> int:
     width = max(map(len, COMMANDS))
     lines = ["AutoSpine: segmentation of lumbar-spine MRI that configures itself.", ""]
     lines += [f"  {command:<{width}}  {what}" for command, what in COMMANDS.items()]
-    lines += ["", "Each command explains itself with --help. For research, not a medical device."]
+    lines += ["", f"Each command explains itself with --help. {DISCLAIMER}"]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

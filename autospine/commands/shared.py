@@ -12,15 +12,16 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Protocol, TypeVar
 
+from autospine.core.tables import DISCLAIMER
+
 Request = TypeVar("Request")
-RESEARCH_ONLY = "For research, not a medical device."
 
 
 def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
     """Return an argument parser with examples below the options and the flags that all commands share."""
     parser = argparse.ArgumentParser(
         description=fill(description, 100),
-        epilog=f"examples:\n{examples}\n\n{RESEARCH_ONLY}",
+        epilog=f"examples:\n{examples}\n\n{DISCLAIMER}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")

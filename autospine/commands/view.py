@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from autospine.commands.shared import RESEARCH_ONLY, add_device, add_models, make_parser, make_request, run
+from autospine.commands.shared import add_device, add_models, make_parser, make_request, run
+from autospine.core.tables import DISCLAIMER
 
 DESCRIPTION = (
     "Serves a page on this machine only: give it a scan and see its segmentation, slice by slice, with levels, "
@@ -28,7 +29,7 @@ def _view(options: argparse.Namespace) -> int:
 
     request = make_request(ViewRequest, options)
     serve = prepare(request)
-    print(f"the page: {request.address} (Ctrl-C ends it). {RESEARCH_ONLY}", flush=True)
+    print(f"the page: {request.address} (Ctrl-C ends it). {DISCLAIMER}", flush=True)
     serve()
     return 0
 

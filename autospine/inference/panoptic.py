@@ -14,7 +14,8 @@ import numpy as np
 
 from autospine.core.files import write_json
 from autospine.core.serial import to_plain
-from autospine.inference.segmentation import ASSUMPTION, RESEARCH_ONLY, position_mm, volume_ml
+from autospine.core.tables import DISCLAIMER
+from autospine.inference.segmentation import ASSUMPTION, position_mm, volume_ml
 from autospine.labels.schemes import LabelScheme
 from autospine.volumes import Volume, write_volume
 
@@ -63,7 +64,7 @@ class Panoptic:
     def save(self, path: Path, table: Path) -> None:
         """Write the instance map, then its table as JSON."""
         write_volume(self.instances, path)
-        note = f"{ASSUMPTION} {RESEARCH_ONLY}"
+        note = f"{ASSUMPTION} {DISCLAIMER}"
         write_json(table, {"version": VERSION, "segments": to_plain(self.segments), "note": note})
 
 

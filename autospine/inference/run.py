@@ -14,6 +14,7 @@ from tqdm import tqdm
 from autospine.core.errors import UserError
 from autospine.core.files import make_folder
 from autospine.core.machine import find_machine, workers_for
+from autospine.core.tables import DISCLAIMER
 from autospine.dataset.cases import patient_and_sequence
 from autospine.inference.model import Model, find_models
 from autospine.inference.predict import segment
@@ -105,7 +106,7 @@ class PredictResult:
             lines.append(f"{count} had a mask already (--overwrite predicts again)")
         lines += [f"failed: {line}" for line in self.failures]
         masks = f"{len(self.done)} mask{'' if len(self.done) == 1 else 's'}"
-        lines.append(f"{masks} written to {self.output}. For research, not a medical device.")
+        lines.append(f"{masks} written to {self.output}. {DISCLAIMER}")
         return "\n".join(lines)
 
 

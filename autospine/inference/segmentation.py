@@ -11,6 +11,7 @@ import numpy as np
 
 from autospine.core.files import write_json
 from autospine.core.serial import to_plain
+from autospine.core.tables import DISCLAIMER
 from autospine.core.version import __version__
 from autospine.inference.predictor import Prediction
 from autospine.labels.schemes import LabelScheme
@@ -19,7 +20,6 @@ from autospine.volumes import Volume, write_volume
 
 VERSION = 1
 ASSUMPTION = "Level names assume five lumbar vertebrae; levels are counted from the lowest one."
-RESEARCH_ONLY = "For research, not a medical device."
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Segmentation:
             "ambiguous": self.ambiguous,
             "warnings": list(self.warnings),
             "labels": to_plain(self.labels),
-            "note": f"{ASSUMPTION} {RESEARCH_ONLY}",
+            "note": f"{ASSUMPTION} {DISCLAIMER}",
         }
 
     def save(self, path: str | Path, report: str | Path) -> None:

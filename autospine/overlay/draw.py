@@ -11,6 +11,7 @@ from scipy.ndimage import distance_transform_edt
 
 from autospine.core.errors import UserError
 from autospine.core.files import write_with
+from autospine.core.tables import DISCLAIMER
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import check_labels, present_labels
 from autospine.labels.schemes import BACKGROUND, LabelScheme
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FOOTER = "Names assume five lumbar vertebrae. For research, not a medical device."
+FOOTER = f"Names assume five lumbar vertebrae. {DISCLAIMER}"
 HEIGHT, DPI = 6.4, 130  # inches of the views, dots per inch
 ABOVE, BELOW, LEGEND_LINE, GAP, EDGE = 0.62, 0.42, 0.26, 0.12, 0.15  # inches
 NARROWEST, WIDEST = 5.0, 22.0  # inches of the whole picture

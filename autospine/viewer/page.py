@@ -7,7 +7,8 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from autospine.core.errors import UserError
-from autospine.inference.segmentation import ASSUMPTION, RESEARCH_ONLY
+from autospine.core.tables import DISCLAIMER
+from autospine.inference.segmentation import ASSUMPTION
 from autospine.overlay.views import choose_slices
 from autospine.viewer.models import PageModels, load_models
 from autospine.viewer.pictures import draw_slice
@@ -27,7 +28,7 @@ def show(models: tuple[str, ...], device: str) -> None:
     """
     st.set_page_config(page_title="AutoSpine", layout="wide")
     st.title("AutoSpine")
-    st.markdown(f"Segments an MRI of the lumbar spine. **{RESEARCH_ONLY}**")
+    st.markdown(f"Segments an MRI of the lumbar spine. **{DISCLAIMER}**")
     try:
         page_models = _page_models(models, device)
         st.caption(escape("Model: " + ", ".join(model.name for model in page_models.models)))

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from autospine.commands.shared import RESEARCH_ONLY, add_device, add_workers, make_parser, run
+from autospine.commands.shared import add_device, add_workers, make_parser, run
 from autospine.core.errors import UserError
+from autospine.core.tables import DISCLAIMER
 from tests.paths import ROOT
 
 COMMANDS = (
@@ -80,7 +81,7 @@ def test_options_that_all_share(command: Callable) -> None:
 
 
 def test_help_ends_with_what_it_is_for(command: Callable) -> None:
-    assert RESEARCH_ONLY in command(acting(fail), "--help").out
+    assert DISCLAIMER in command(acting(fail), "--help").out
 
 
 @pytest.mark.slow
