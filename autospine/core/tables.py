@@ -80,6 +80,11 @@ def mean_text(mean: float, deviation: float = nan, digits: int = 2) -> str:
     return f"{mean:.{digits}f}" + ("" if isnan(deviation) else f" ± {deviation:.{digits}f}")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 case", "2 cases"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def csv_text(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     """Return a CSV file's text: six digits of a float, nothing for NaN and None."""
     text = io.StringIO()

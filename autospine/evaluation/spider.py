@@ -51,17 +51,9 @@ SCRIPT_NAMES = {
 class ChallengeScore:
     """Figures of the script for one case; `SCRIPT_NAMES` has its own names for the fields.
 
-    Attributes:
-        dice_vertebrae: Mean over detected vertebrae, 0.1 to 1; NaN if none is detected.
-        dice_discs: The same of discs.
-        dice_canal: 0 to 1; 999 without a canal in the reference.
-        dice_overall: Mean over every reference label, 0 to 1.
-        detection_vertebrae: Share of the reference's vertebrae whose Dice is 0.1 or more.
-        detection_discs: The same of discs.
-        asd_vertebrae_mm: Mean surface distance; NaN if any vertebra has no overlap.
-        asd_discs_mm: The same of discs.
-        asd_canal_mm: Of the canal; 999 without one in the reference.
-        asd_overall_mm: Mean over every reference label.
+    `dice_*` are means of 0 to 1, of vertebrae and discs over the detected ones, NaN if none is; `detection_*` shares of
+    the reference's structures with a Dice of 0.1 or more; `asd_*_mm` mean surface distances, NaN if any structure has
+    no overlap. Figures of the canal are 999 without one in the reference.
     """
 
     dice_vertebrae: float

@@ -15,7 +15,7 @@ probabilities and where the reference does not show the structure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from math import nan, prod
 from pathlib import Path
@@ -30,11 +30,6 @@ from autospine.labels.schemes import BACKGROUND, LabelScheme
 from autospine.metrics import overlap, surface
 from autospine.metrics.probability import NLLSum, log_loss
 
-METRICS = (  # every figure of a `LabelScore`
-    *("dice", "iou", "f1", "precision", "recall", "accuracy", "nsd", "reference_surface_recall"),
-    *("asd_mm", "asd_prediction_mm", "asd_reference_mm", "hd_mm", "hd95_mm"),
-    *("volume_ml", "predicted_volume_ml", "volume_error_ml", "volume_error_share", "log_loss"),
-)
 TOLERANCE_MM = 1.0
 ALL_LEVELS = {Kind.VERTEBRA: "all vertebrae", Kind.DISC: "all discs"}
 GROUPS = {1: Anatomy(Kind.VERTEBRA), 2: Anatomy(Kind.DISC)}
@@ -183,6 +178,9 @@ class LabelScore:
         """Return the structure's name for people (assumes five lumbar vertebrae)."""
         plural = ALL_LEVELS.get(self.anatomy.kind) if self.anatomy.level is None else None
         return plural or self.anatomy.name
+
+
+METRICS = tuple(one.name for one in fields(LabelScore) if one.name not in ("anatomy", "presence", "all_levels"))
 
 
 def score_case(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isnan, nan
 from statistics import mean, stdev
 
+from autospine.core.tables import counted
 from autospine.evaluation.case import CaseScore, mean_of_known
 from autospine.evaluation.spider import CANAL, NO_CANAL, ChallengeCase, LabelMatch, aggregate
 from autospine.labels.anatomy import Kind
@@ -180,12 +181,8 @@ def _spacing(challenge: Sequence[ChallengeCase]) -> str:
 def _counted(counts: Sequence[int], noun: str, text: str) -> str:
     """Return a line about something that was counted in every case; nothing if it never occurred."""
     total, cases = sum(counts), sum(count > 0 for count in counts)
-    return f"{total} {noun}{'' if total == 1 else 's'} {text} ({_cases(cases)})" if total else ""
+    return f"{counted(total, noun)} {text} ({counted(cases, 'case')})" if total else ""
 
 
 def _affected(cases: int, what: str, text: str) -> str:
-    return f"{what} ({_cases(cases)}): {text}" if cases else ""
-
-
-def _cases(count: int) -> str:
-    return f"{count} case{'' if count == 1 else 's'}"
+    return f"{what} ({counted(cases, 'case')}): {text}" if cases else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isnan, nan
 
-from autospine.core.tables import DISCLAIMER, NONE, Table, mean_text
+from autospine.core.tables import DISCLAIMER, NONE, Table, counted, mean_text
 from autospine.evaluation.case import CaseScore
 from autospine.evaluation.cohort import Evaluation
 from autospine.evaluation.instance_counts import InstanceSummary
@@ -85,11 +85,6 @@ def p_text(value: float) -> str:
 def plural(kind: Kind) -> str:
     """Return the word for several of a kind."""
     return PLURALS.get(kind, kind.value)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return "1 case", "2 cases"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def tables(comparison: MethodComparison) -> Iterator[Table]:
@@ -279,7 +274,7 @@ def _listed(title: str, lines: Sequence[str], most: int | None) -> Iterator[str]
         yield f"{title}: {line}"
     more = 0 if most is None else len(lines) - most
     if more > 0:
-        yield f"{title}: {more} more case{'' if more == 1 else 's'}, see the errors"
+        yield f"{title}: {counted(more, 'more case')}, see the errors"
 
 
 def unscored(evaluation: Evaluation) -> list[str]:

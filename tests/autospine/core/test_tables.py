@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from autospine.core.tables import Table, csv_text, markdown_page, mean_text
+from autospine.core.tables import Table, counted, csv_text, markdown_page, mean_text
 
 ROWS = (("name", "kind", "dice", "cases"), ("L1", "vertebra", "0.912", "12"), ("L1/L2", "disc", "-", "3"))
 
@@ -38,3 +38,7 @@ def test_csv_has_six_digits_and_nothing_for_what_does_not_exist() -> None:
 
 def test_a_mean_has_its_deviation_beside_it() -> None:
     assert (mean_text(0.5), mean_text(0.5, 0.125, 3), mean_text(math.nan, 1)) == ("0.50", "0.500 ± 0.125", "-")
+
+
+def test_nouns_follow_their_number() -> None:
+    assert [counted(number, "case") for number in (0, 1, 2)] == ["0 cases", "1 case", "2 cases"]

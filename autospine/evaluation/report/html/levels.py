@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from autospine.core.tables import counted
 from autospine.evaluation.case import CaseScore
 from autospine.evaluation.cohort import Evaluation
 from autospine.evaluation.instance_counts import InstanceMatch
-from autospine.evaluation.report.tables import counted, plural
+from autospine.evaluation.report.tables import plural
 from autospine.evaluation.structures import Presence
 from autospine.labels.anatomy import Anatomy
 

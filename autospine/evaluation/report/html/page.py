@@ -9,7 +9,7 @@ from statistics import median
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from autospine.core.tables import DISCLAIMER, Table
+from autospine.core.tables import DISCLAIMER, Table, counted
 from autospine.core.version import __version__
 from autospine.evaluation.case import CaseScore
 from autospine.evaluation.cohort import Evaluation
@@ -24,15 +24,6 @@ WORST = 4
 MOST_ERRORS = 12
 PLOTTED = ("dice", "asd_mm", "nsd")
 DISTANCES = ("asd_mm", "hd95_mm")
-
-
-@dataclass(frozen=True)
-class Card:
-    """A headline figure: what it is, its value, more about it."""
-
-    what: str
-    value: str
-    more: str
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,8 @@ def _rgb(colour: Sequence[float]) -> str:
     return f"rgb({','.join(str(round(channel * 255)) for channel in colour)})"
 
 
-def _cards(evaluation: Evaluation) -> Iterator[Card]:
+def _cards(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
+    """Return the headline figures: what they are, their values, more about them."""
     for metric in HEADLINES:
         interval = evaluation.case_interval(metric)
         values = list(evaluation.case_values(metric).values())
@@ -117,16 +109,14 @@ def _cards(evaluation: Evaluation) -> Iterator[Card]:
         if values:
             more.append(f"median {figure(metric, median(values))}")
         name = f"{TITLES[metric]} at {evaluation.tolerance_mm:g} mm" if metric == "nsd" else TITLES[metric]
-        yield Card(name, figure(metric, interval.mean), "; ".join(more))
+        yield name, figure(metric, interval.mean), "; ".join(more)
     for summary in evaluation.instances:
         kind = tables.plural(summary.kind)
-        wrong = tables.counted(summary.false_positives, "false positive")
-        yield Card(
-            f"{kind} detected", share_text(summary.recall), f"{summary.detected} of {summary.references}; {wrong}"
-        )
+        wrong = counted(summary.false_positives, "false positive")
+        yield f"{kind} detected", share_text(summary.recall), f"{summary.detected} of {summary.references}; {wrong}"
         if summary.levelled:
             shifted = f"{summary.shifted} of {summary.cases} cases shifted as a whole"
-            yield Card(f"{kind}: level right", share_text(summary.identification_rate), shifted)
+            yield f"{kind}: level right", share_text(summary.identification_rate), shifted
 
 
 def _alerts(comparison: MethodComparison) -> Iterator[tuple[str, list[str]]]:
