@@ -9,19 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from autospine.cleaning.rules import (
-    CANAL,
-    CLASSES,
-    DISC,
-    IGNORE_LABEL,
-    RULES,
-    UNKNOWN,
-    VERTEBRA,
-    neighbour_counts,
-)
+from autospine.cleaning.rules import CANAL, CLASSES, DISC, IGNORE_LABEL, RULES, UNKNOWN, VERTEBRA, neighbour_counts
 from autospine.core.errors import UserError
 from autospine.labels.conversion import conversion, present_labels, replace_labels
 from autospine.labels.schemes import SCHEMES, LabelScheme
+from autospine.metrics.surface import bounding_box
 
 SEMANTIC4 = SCHEMES["semantic4"]
 MAPPED = "mapped"
@@ -101,14 +93,10 @@ def clean_classes(
     return result, CleaningReport(names, tuple(pixels))
 
 
-def _window(plane: np.ndarray) -> tuple[slice, slice]:
+def _window(plane: np.ndarray) -> tuple[slice, ...]:
     """Return the rows and columns outside of which a slice stays background under any of the rules."""
-    rows, columns = np.nonzero(plane.any(axis=1))[0], np.nonzero(plane.any(axis=0))[0]
-    if not len(rows):
-        return slice(0, 0), slice(0, 0)
-    first, last = (int(rows[0]), int(columns[0])), (int(rows[-1]), int(columns[-1]))
-    top, left = (slice(max(a - MARGIN, 0), b + 1 + MARGIN) for a, b in zip(first, last, strict=True))
-    return top, left
+    box = bounding_box(plane != 0) or (slice(0, 0), slice(0, 0))
+    return tuple(slice(max(side.start - MARGIN, 0), side.stop + MARGIN) for side in box)
 
 
 def clean_mask(
@@ -151,15 +139,7 @@ def clean_labels(
     A pixel that changes its class takes the label of the nearest pixel which had that class in its slice (without one:
     the scheme's smallest label of the class). Converted to semantic4, the result is that of `clean_mask`.
 
-    Args:
-        mask: As for `clean_mask`, like the others.
-        scheme: What its integers mean.
-        rules: See `clean_classes`.
-        where: The file that an error names.
-        annotated: See `clean_classes`.
-
-    Raises:
-        UserError: As for `clean_mask`.
+    Arguments and errors are those of `clean_mask`; for `annotated` see `clean_classes`.
     """
     classes = to_classes(mask, scheme, where)
     cleaned, report = clean_classes(classes, rules, annotated)

@@ -11,6 +11,7 @@ from autospine.preprocessing.resampling import resize_labels
 from autospine.reconstruction.grid import SliceGrid, plan_slices
 from autospine.reconstruction.images import Method, interpolate_image
 from autospine.reconstruction.masks import interpolate_mask
+from autospine.volumes.geometry import three
 from autospine.volumes.resampling import resize, resized_shape
 
 Shape = tuple[int, int, int]
@@ -54,11 +55,10 @@ class Grid:
 
     def spacing_for(self, own: tuple[float, float, float]) -> tuple[float, float, float]:
         """Return the mm that a case of spacing `own` is resampled to, before slices are interpolated."""
-        chosen = [
+        return three(
             spacing if target is None or abs(spacing - target) <= share * target else target
             for spacing, target, share in zip(own, self.spacing, self.tolerance, strict=True)
-        ]
-        return (chosen[0], chosen[1], chosen[2])
+        )
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,8 @@ def case_grid(grid: Grid, shape: tuple[int, ...], spacing: Spacing) -> CaseGrid:
         shape: The case's (slices, rows, columns).
         spacing: Its mm along the same axes.
     """
-    resampled = resized_shape(shape, spacing, grid.spacing_for(spacing))
-    real = [step * old / new for step, old, new in zip(spacing, shape, resampled, strict=True)]
-    size, millimetres = (resampled[0], resampled[1], resampled[2]), (real[0], real[1], real[2])
+    size = three(resized_shape(shape, spacing, grid.spacing_for(spacing)))
+    millimetres = three(mm * old / new for mm, old, new in zip(spacing, shape, size, strict=True))
     if grid.slice_interpolation is None:
         return CaseGrid(size, millimetres)
     slices = plan_slices(size[0], millimetres[0], grid.slice_interpolation.spacing_mm)

@@ -22,7 +22,7 @@ from autospine.reconstruction.masks import Rule, interpolate_mask
 from autospine.reconstruction.measurements import Measurement, measure, write_measurements
 from autospine.volumes import Volume, find_volumes, read_image, read_mask, volume_id, write_volume
 from autospine.volumes.folders import written_name
-from autospine.volumes.geometry import triple
+from autospine.volumes.geometry import three, triple
 
 LARGEST_GIB = 16  # an interpolated scan above it is surely a slip of --slice-spacing
 AXES = ("left-right", "top-bottom", "front-back")
@@ -158,7 +158,7 @@ def on_slice_grid(volume: Volume, array: np.ndarray, grid: SliceGrid, axis: int)
     size, spacing, canonical = list(volume.geometry.size), list(volume.geometry.spacing), list(volume.spacing)
     file_axis = volume.axes[axis]
     size[file_axis], spacing[file_axis], canonical[axis] = grid.count, grid.spacing_mm, grid.spacing_mm
-    geometry = replace(volume.geometry, size=(size[0], size[1], size[2]), spacing=triple(spacing))
+    geometry = replace(volume.geometry, size=three(size), spacing=triple(spacing))
     return replace(volume, array=array, spacing=triple(canonical), geometry=geometry)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import permutations, product
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ LETTERS = ("RL", "SI", "AP")  # where a canonical axis comes from and where it l
 # axes point and never by their order in the file, so flipped and permuted copies get the same answer.
 PREFERENCE = 1e-3 * np.array([[0.61, 0.23, -0.37], [0.41, 0.83, 0.29], [-0.53, 0.17, 0.71]])
 TOLERANCE_MM = 0.1
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,12 @@ class Geometry:
         for canonical, axis in enumerate(axes):
             letters[axis] = LETTERS[canonical][0 if flips[canonical] else 1]
         return "".join(letters)
+
+
+def three(values: Iterable[T]) -> tuple[T, T, T]:
+    """Return three values, along the three axes, as a tuple."""
+    first, second, third = values
+    return first, second, third
 
 
 def triple(values: Any) -> tuple[float, float, float]:

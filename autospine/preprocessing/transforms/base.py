@@ -21,6 +21,7 @@ from autospine.core.serial import to_plain
 from autospine.labels.schemes import LabelScheme
 from autospine.preprocessing.transforms.log import TransformTable
 from autospine.reconstruction.grid import SliceGrid
+from autospine.volumes.geometry import three
 
 Shape = tuple[int, int, int]
 
@@ -82,8 +83,7 @@ class CaseData:
     @property
     def shape(self) -> Shape:
         """Return the voxels along (slices, rows, columns)."""
-        size = self.image.shape[1:]
-        return (size[0], size[1], size[2])
+        return three(self.image.shape[1:])
 
     @property
     def ignore_label(self) -> int | None:

@@ -17,6 +17,7 @@ from autospine.preprocessing.transforms.base import (
     check_count,
     check_flag,
 )
+from autospine.volumes.geometry import three
 from autospine.volumes.resampling import resize, source_positions
 
 Window = tuple[slice, slice, slice]
@@ -67,19 +68,16 @@ class CropResizePad(SpatialTransform):
     @property
     def window_size(self) -> Shape:
         """Return the voxels of the window before resizing."""
-        first, second, third = (side.stop - side.start for side in self.window)
-        return first, second, third
+        return three(side.stop - side.start for side in self.window)
 
     @property
     def target(self) -> Window:
         """Return where the resized window lies in the grid after."""
-        first, second, third = (slice(o, o + n) for o, n in zip(self.offset, self.size, strict=True))
-        return first, second, third
+        return three(slice(o, o + n) for o, n in zip(self.offset, self.size, strict=True))
 
     def spacing_after(self, spacing: Spacing) -> Spacing:
         """Return the mm of a voxel after resizing."""
-        first, second, third = (s * (o / n) for s, o, n in zip(spacing, self.window_size, self.size, strict=True))
-        return first, second, third
+        return three(s * (o / n) for s, o, n in zip(spacing, self.window_size, self.size, strict=True))
 
     def apply(self, case: CaseData) -> CaseData:
         """Resample the image linearly and the mask by shares; the margin is dark and unlabelled."""
@@ -125,17 +123,14 @@ def in_grid(values: np.ndarray, shape: Shape, window: Window, fill: np.ndarray) 
 
 def crop(window: Window) -> CropResizePad:
     """Keep a window."""
-    first, second, third = (side.stop - side.start for side in window)
-    size = (first, second, third)
+    size = three(side.stop - side.start for side in window)
     return CropResizePad(window, size, (0, 0, 0), size)
 
 
 def centred(shape: Shape, size: Sequence[int], target: Sequence[int], zero: bool = False) -> CropResizePad:
     """Resize a whole grid and put it in the middle of another."""
-    first, second, third = (slice(0, n) for n in shape)
-    a, b, c = ((t - n) // 2 for t, n in zip(target, size, strict=True))
-    (d, e, f), (g, h, i) = size, target
-    return CropResizePad((first, second, third), (d, e, f), (a, b, c), (g, h, i), zero)
+    offset = three((t - n) // 2 for t, n in zip(target, size, strict=True))
+    return CropResizePad(three(slice(0, n) for n in shape), three(size), offset, three(target), zero)
 
 
 @dataclass(frozen=True)
@@ -153,12 +148,9 @@ class CentreCrop(SpatialTransform):
 
     def window(self, shape: Shape) -> Window:
         """Return what is kept of a grid."""
-        sides = []
-        for size, share in zip(shape, (self.slices, self.rows, self.columns), strict=True):
-            kept = max(round(size * share), 1)
-            first = (size - kept) // 2
-            sides.append(slice(first, first + kept))
-        return sides[0], sides[1], sides[2]
+        shares = (self.slices, self.rows, self.columns)
+        kept = [max(round(size * share), 1) for size, share in zip(shape, shares, strict=True)]
+        return three(slice((n - k) // 2, (n - k) // 2 + k) for n, k in zip(shape, kept, strict=True))
 
     def for_shape(self, shape: Shape) -> CropResizePad:
         """Return the crop of a grid."""
@@ -267,8 +259,7 @@ class OtsuCrop:
         box = pad_bbox(body, [int(np.ceil(self.margin / mm)) for mm in case.spacing], case.shape)
         if case.view_axis is not None:
             box[case.view_axis] = [0, case.shape[case.view_axis]]
-        first, second, third = (slice(*side) for side in box)
-        return crop((first, second, third))
+        return crop(three(slice(*side) for side in box))
 
 
 def body_window(image: np.ndarray) -> Window:
@@ -283,13 +274,11 @@ def body_window(image: np.ndarray) -> Window:
         The whole grid where the image is constant.
     """
     if image.max() <= image.min():
-        first, second, third = (slice(0, n) for n in image.shape)
-        return first, second, third
+        return three(slice(0, n) for n in image.shape)
     import cc3d
 
     components = cc3d.statistics(cc3d.connected_components(image > air_threshold(image), connectivity=6))
-    first, second, third = components["bounding_boxes"][1 + int(np.argmax(components["voxel_counts"][1:]))]
-    return first, second, third
+    return three(components["bounding_boxes"][1 + int(np.argmax(components["voxel_counts"][1:]))])
 
 
 def air_threshold(image: np.ndarray) -> float:
