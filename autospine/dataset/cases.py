@@ -113,10 +113,8 @@ def patient_and_sequence(id_: str) -> tuple[str, str]:
         >>> patient_and_sequence("12_t2_SPACE"), patient_and_sequence("case_007")
         (('12', 't2_SPACE'), ('case_007', 'unknown'))
     """
-    found = SERIES.match(id_)
-    if found is None:
-        return id_, UNKNOWN
-    return found["patient"], SEQUENCES[found["sequence"].lower()]
+    match = SERIES.match(id_)
+    return (match["patient"], SEQUENCES[match["sequence"].lower()]) if match else (id_, UNKNOWN)
 
 
 def names_patient(id_: str) -> bool:
@@ -150,10 +148,10 @@ def _channel_files(folder: Path, declaration: Declaration, numbered: bool) -> di
         return {id_: (path,) for id_, path in files.items()}
     channels: dict[str, dict[int, Path]] = {}
     for name, path in files.items():
-        found = CHANNEL.match(name)
-        if found is None:
+        match = CHANNEL.match(name)
+        if match is None:
             raise UserError(path, "has no channel number", f"rename it to {name}_0000")
-        channels.setdefault(found["id"], {})[int(found["channel"])] = path
+        channels.setdefault(match["id"], {})[int(match["channel"])] = path
     wanted = list(range(len(declaration.channels)))
     for id_, paths in channels.items():
         if sorted(paths) != wanted:

@@ -74,14 +74,6 @@ class ClassWeights:
     before: tuple[int, ...]
     after: tuple[int, ...]
 
-    def ratio_before(self, classes: Sequence[int] = ALL_CLASSES) -> float:
-        """Class weight ratio of all slices."""
-        return class_weight_ratio(self.before, classes)
-
-    def ratio_after(self, classes: Sequence[int] = ALL_CLASSES) -> float:
-        """Class weight ratio of the slices that are kept."""
-        return class_weight_ratio(self.after, classes)
-
 
 def class_weight_ratio(voxels: Sequence[int], classes: Sequence[int] = ALL_CLASSES) -> float:
     """Compute the largest class frequency over the smallest, background included; infinite where a class is missing.
@@ -126,12 +118,11 @@ def counts_of_statistics(
     table = conversion(scheme, SEMANTIC4).table
     counts = np.zeros((shape[0], CLASSES), np.int64)
     counts[:, 0] = shape[1] * shape[2]
-    for label, found in labels.items():
-        first = found.box[0]
-        part = counts[first : first + len(found.per_slice)]
-        part[:, 0] -= found.per_slice
-        if label != scheme.ignore_label:
-            part[:, table.get(label, 0)] += found.per_slice
+    for value, label in labels.items():
+        rows = counts[label.box[0] : label.box[0] + len(label.per_slice)]  # (slices of the box, 4)
+        rows[:, 0] -= label.per_slice
+        if value != scheme.ignore_label:
+            rows[:, table.get(value, 0)] += label.per_slice
     return counts
 
 
@@ -162,22 +153,20 @@ def filter_slices(
 def class_weights(results: Iterable[SliceFilterResult]) -> ClassWeights:
     """Sum up what the filter does to the slices' class weights."""
     results = tuple(results)
-    before, after = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
-    for each in results:
-        before += each.voxels
-        after += np.multiply(each.voxels, each.kept)
-    kept = sum(each.kept for each in results)
-    return ClassWeights(len(results), kept, tuple(before.tolist()), tuple(after.tolist()))
+    voxels = np.array([result.voxels for result in results], np.int64).reshape(-1, CLASSES)  # (slices, 4)
+    kept = np.array([result.kept for result in results], bool)
+    before, after = voxels.sum(axis=0), voxels[kept].sum(axis=0)
+    return ClassWeights(len(results), int(kept.sum()), tuple(before.tolist()), tuple(after.tolist()))
 
 
-def combined(parts: Iterable[ClassWeights]) -> ClassWeights:
+def combined(weights: Iterable[ClassWeights]) -> ClassWeights:
     """Add up the class weights of several cases."""
-    parts = tuple(parts)
+    weights = tuple(weights)
     return ClassWeights(
-        sum(part.slices for part in parts),
-        sum(part.kept for part in parts),
-        tuple(map(sum, zip(*(part.before for part in parts), strict=True))),
-        tuple(map(sum, zip(*(part.after for part in parts), strict=True))),
+        sum(case.slices for case in weights),
+        sum(case.kept for case in weights),
+        tuple(map(sum, zip(*(case.before for case in weights), strict=True))),
+        tuple(map(sum, zip(*(case.after for case in weights), strict=True))),
     )
 
 
@@ -189,19 +178,19 @@ def describe(weights: ClassWeights, classes: Sequence[int] = ALL_CLASSES) -> str
         '4 of 10 slices kept, class weight ratio 100.0 before and 50.0 after'
     """
     line = f"{weights.kept} of {weights.slices} slices kept"
-    before = weights.ratio_before(classes)
+    before = class_weight_ratio(weights.before, classes)
     if not isfinite(before):
         return f"{line}: not one shows {named([k for k in classes if not weights.before[k]])}"
-    after = f" and {weights.ratio_after(classes):.1f} after" if weights.kept else ""
+    after = f" and {class_weight_ratio(weights.after, classes):.1f} after" if weights.kept else ""
     return f"{line}, class weight ratio {before:.1f} before{after}"
 
 
 def reasons(results: Iterable[SliceFilterResult], max_ratio: float = MAX_RATIO) -> str:
     """Describe how many slices were dropped for what; empty if none was."""
-    dropped = [each for each in results if not each.kept]
-    lacking = Counter(value for each in dropped for value in each.missing)
+    dropped = [result for result in results if not result.kept]
+    lacking = Counter(value for result in dropped for value in result.missing)
     parts = [f"{count} show no {named([value])}" for value, count in sorted(lacking.items())]
-    high = sum(isfinite(each.ratio) for each in dropped)
+    high = sum(isfinite(result.ratio) for result in dropped)
     if high:
         parts.append(f"{high} have a ratio above {max_ratio:g}")
     return ", ".join(parts)
@@ -217,12 +206,12 @@ def why_none(
         max_ratio: That they were filtered by.
         classes: The same.
     """
-    never = [k for k in classes if not any(each.voxels[k] for each in results)]
+    never = [k for k in classes if not any(result.voxels[k] for result in results)]
     if never:
         return f"not one shows {named(never)}"
-    if all(each.missing for each in results):
+    if all(result.missing for result in results):
         return f"not one shows {' and '.join(named([k]) for k in classes)} at once"
-    lowest = min(each.ratio for each in results)
+    lowest = min(result.ratio for result in results)
     return f"the lowest class weight ratio is {lowest:.1f}, above {max_ratio:g}"
 
 

@@ -119,12 +119,11 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
         splits = make_splits(fingerprint.cases, request.folds)
     used = {i for fold in splits.folds for i in fold.cases}
     cases = tuple(case for case in dataset.annotated if case.id in used)
-    missing = _missing(cases, plans, work)
+    outcome = PlanOutcome(request, fingerprint, plans, splits, machine, _missing(cases, plans, work), seconds)
     if not request.dry_run:
-        others = _still_true(others, work, fingerprint)
-        _write(work, request, fingerprint, (*others, *plans), splits, dataset.annotated)
+        _write(outcome, work, _still_true(others, work, fingerprint), dataset.annotated)
         preprocess(cases, plans, work.root, workers)
-    return PlanOutcome(request, fingerprint, plans, splits, machine, missing, seconds)
+    return outcome
 
 
 def _check_numbers(request: PlanRequest) -> None:
@@ -211,16 +210,9 @@ def _still_true(others: tuple[Plan, ...], work: WorkFolder, fingerprint: Fingerp
     return ()
 
 
-def _write(
-    work: WorkFolder,
-    request: PlanRequest,
-    fingerprint: Fingerprint,
-    plans: tuple[Plan, ...],
-    splits: Splits,
-    cases: tuple[Case, ...],
-) -> None:
-    fingerprint.save(work.fingerprint)
-    splits.save(work.splits)
+def _write(outcome: PlanOutcome, work: WorkFolder, others: tuple[Plan, ...], cases: tuple[Case, ...]) -> None:
+    outcome.fingerprint.save(work.fingerprint)
+    outcome.splits.save(work.splits)
     sources = tuple(SourceCase.of(case.id, case.images, case.mask) for case in cases if case.mask is not None)
-    work.save_sources(request.dataset, sources)
-    Plans(plans).save(work.plans)
+    work.save_sources(outcome.request.dataset, sources)
+    Plans((*others, *outcome.plans)).save(work.plans)

@@ -9,7 +9,7 @@ import pytest
 
 from autospine.dataset.cases import load_dataset
 from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
-from autospine.fingerprint.slice_filter import class_counts, class_weights, filter_slices
+from autospine.fingerprint.slice_filter import class_counts, class_weight_ratio, class_weights, filter_slices
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.schemes import SCHEMES
 from autospine.planning.report import describe
@@ -30,7 +30,7 @@ def test_every_sequence_has_its_weights_before_and_after(data: Path) -> None:
     expected = class_weights(filter_slices(class_counts(spine_mask(), SCHEMES["spider"])))
     assert found["t1"] == expected
     assert (found["t2"].slices, found["t2"].kept) == (2 * SHAPE[0], 2 * 2)
-    assert found["t2"].ratio_after() < found["t2"].ratio_before()
+    assert class_weight_ratio(found["t2"].after) < class_weight_ratio(found["t2"].before)
 
 
 def test_a_fingerprint_of_before_the_filter_is_read(data: Path, tmp_path: Path) -> None:

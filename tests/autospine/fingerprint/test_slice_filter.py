@@ -66,9 +66,9 @@ def test_a_slice_of_labels_alone_shows_no_background() -> None:
 def test_weights_before_and_after() -> None:
     weights = class_weights(filter_slices(COUNTS))
     assert weights == ClassWeights(5, 2, tuple(COUNTS.sum(0)), tuple(COUNTS[[1, 4]].sum(0)))
-    assert weights.ratio_before() == 4250 / 60
-    assert weights.ratio_after() == 1450 / 30
-    assert weights.ratio_after() < weights.ratio_before()
+    assert class_weight_ratio(weights.before) == 4250 / 60
+    assert class_weight_ratio(weights.after) == 1450 / 30
+    assert class_weight_ratio(weights.after) < class_weight_ratio(weights.before)
     both = combined([weights, weights])
     assert (both.slices, both.kept) == (10, 4)
     assert both.before == tuple(2 * n for n in weights.before)
@@ -78,7 +78,7 @@ def test_weights_before_and_after() -> None:
 def test_what_is_kept_is_below_the_limit_also_together(rows: list[tuple[int, ...]]) -> None:
     weights = class_weights(filter_slices(np.array(rows), max_ratio=20))
     if weights.kept:
-        assert weights.ratio_after() <= 20
+        assert class_weight_ratio(weights.after) <= 20
 
 
 def test_words() -> None:
