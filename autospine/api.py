@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from inspect import getdoc, signature
 from pathlib import Path
 from types import UnionType
@@ -35,24 +34,27 @@ from autospine.training.run import train as run_training
 P = ParamSpec("P")
 Request = TypeVar("Request", bound=Any)
 Result = TypeVar("Result")
+RAISES = """Raises:
+    UserError: What is asked cannot be done; its text names the file or option, the problem and what helps."""
 
 __all__ = ["Segmentation", "predict", "write_phantom"]
 
 
-def _call(name: str, request: Callable[P, Request], run: Callable[[Request], Result]) -> Callable[P, Result]:
-    """Return `run` as a function `name` of its request's fields, with their documentation."""
+def _call(
+    name: str, summary: str, request: Callable[P, Request], run: Callable[[Request], Result]
+) -> Callable[P, Result]:
+    """Return `run` as a function of its request's fields, with a summary and their documentation."""
     types = get_type_hints(request)
     _, _, arguments = str(getdoc(request)).partition("Attributes:\n")
 
-    @wraps(run)
     def call(*args: P.args, **options: P.kwargs) -> Result:
         asked = request(*args, **options)
         return run(replace(asked, **{name: _as(kind, getattr(asked, name)) for name, kind in types.items()}))
 
-    call.__doc__ = str(getdoc(run)).replace("Raises:\n", f"Args:\n{arguments}\n\nRaises:\n")
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"{summary}\n\nArgs:\n{arguments}\n\n{RAISES}"
     returned = signature(run).return_annotation
     call.__signature__ = signature(request).replace(return_annotation=returned)  # type: ignore[attr-defined]
-    call.__name__ = call.__qualname__ = name
     return call
 
 
@@ -70,12 +72,12 @@ def _as(kind: Any, value: Any) -> Any:
     return value
 
 
-plan = _call("plan", PlanRequest, make_plans)
-train = _call("train", TrainRequest, run_training)
-ablate = _call("ablate", AblateRequest, run_ablation)
-make_ensemble = _call("make_ensemble", EnsembleRequest, run_ensemble)
-predict_scans = _call("predict_scans", PredictRequest, run_prediction)
-evaluate = _call("evaluate", EvaluateRequest, run_evaluation)
-reconstruct = _call("reconstruct", ReconstructRequest, reconstruct_all)
-clean = _call("clean", CleanRequest, clean_all)
-extract_slices = _call("extract_slices", SlicesRequest, run_slices)
+plan = _call("plan", "Verify, plan with reasons, split and preprocess a data set.", PlanRequest, make_plans)
+train = _call("train", "Train and validate a network; return the scores as text.", TrainRequest, run_training)
+ablate = _call("ablate", "Train a paper's variants; return its tables as text.", AblateRequest, run_ablation)
+make_ensemble = _call("make_ensemble", "Combine models; return their weights as text.", EnsembleRequest, run_ensemble)
+predict_scans = _call("predict_scans", "Segment scans; masks and reports are written.", PredictRequest, run_prediction)
+evaluate = _call("evaluate", "Score predicted masks against reference masks.", EvaluateRequest, run_evaluation)
+reconstruct = _call("reconstruct", "Interpolate slices of scans and masks.", ReconstructRequest, reconstruct_all)
+clean = _call("clean", "Clean masks of what is plainly wrong, or by a paper's rules.", CleanRequest, clean_all)
+extract_slices = _call("extract_slices", "Write the slices of a data set as PNG pairs.", SlicesRequest, run_slices)

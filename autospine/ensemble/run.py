@@ -29,7 +29,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EnsembleRequest:
-    """What autospine_ensemble is asked; see its --help."""
+    """What autospine_ensemble is asked.
+
+    Attributes:
+        models: Model folders, two or more.
+        output: Folder for the ensemble.
+        weights: One per model, their sum 1; None gives all the same.
+        search: Choose the weights by mean IoU on validation cases.
+        work: Of the search, the models' work folder.
+        fold: Of the search, a fold of `work`; None is the split that the first model was trained by.
+        device: "auto", "cpu" or "cuda".
+    """
 
     models: tuple[Path, ...]
     output: Path

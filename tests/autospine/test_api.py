@@ -31,16 +31,11 @@ class Request:
 
 
 def answer(request: Request) -> Request:
-    """Return the request.
-
-    Raises:
-        UserError: Never.
-    """
     return request
 
 
 def test_text_becomes_paths_and_one_thing_or_a_list_a_tuple() -> None:
-    call = api._call("call", Request, answer)
+    call = api._call("call", "Answer.", Request, answer)
     assert call("a") == Request(Path("a"))  # type: ignore[arg-type]
     assert call("a", models="m", names="n", output="o") == Request(Path("a"), (Path("m"),), ("n",), Path("o"))  # type: ignore[arg-type]
     assert call("a", ["m", Path("n")], ["x", "y"]) == Request(Path("a"), (Path("m"), Path("n")), ("x", "y"))  # type: ignore[arg-type]
