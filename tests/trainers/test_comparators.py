@@ -7,8 +7,7 @@ from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
 from tests.contracts.trainer import TrainerContract
 from tests.tiny import plan_of
-from trainers.medfusionnet.deeplabv3 import DeepLabV3Trainer
-from trainers.medfusionnet.unetplusplus import UNetPlusPlusTrainer
+from trainers.medfusionnet.comparators import DeepLabV3Trainer, UNetPlusPlusTrainer
 from trainers.unet import UNetTrainer
 
 

@@ -39,7 +39,7 @@ from autospine.ensemble.selection import EnsembleSpec, choose_weights, save_ense
 from autospine.evaluation.cohort import Evaluation
 from autospine.inference.ensemble_card import PREFIX
 from autospine.inference.model import CARD, read_model
-from autospine.networks.repeat_channels import RepeatChannels
+from autospine.networks.blocks import RepeatChannels
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe

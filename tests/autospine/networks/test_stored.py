@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from autospine.networks.attention_unet import AttentionUNet
 from autospine.networks.cfnet import CFNet
-from autospine.networks.deeplabv3 import DeepLabV3
-from autospine.networks.deeplabv3plus import DeepLabV3Plus
+from autospine.networks.deeplab import DeepLabV3, DeepLabV3Plus
 from autospine.networks.modified_unet import ModifiedUNet
 from autospine.networks.resunet import ResUNet
 from autospine.networks.safnet import SAFNet

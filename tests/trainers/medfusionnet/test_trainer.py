@@ -35,7 +35,7 @@ from autospine.training.run import TrainRequest, train
 from tests.contracts.trainer import TrainerContract
 from tests.paths import ROOT, SHARED
 from tests.tiny import IDS, SHAPE, make_job, plan_of, write_array, write_dataset
-from trainers.medfusionnet.deeplabv3 import DeepLabV3Trainer
+from trainers.medfusionnet.comparators import DeepLabV3Trainer
 from trainers.medfusionnet.recipes import ENLARGEMENT, MEMBERS
 from trainers.medfusionnet.tables import PUBLISHED, arithmetic, note
 from trainers.medfusionnet.trainer import MedFusionNetTrainer

@@ -20,8 +20,8 @@ from autospine.training.trainer import prepare
 from tests.contracts.trainer import CPU, TrainerContract
 from tests.tiny import make_job, plan_of
 from tests.trainers.wgan_resunet.test_trainer import planned
+from trainers.wgan_resunet.comparison import SegNetTrainer
 from trainers.wgan_resunet.recipes import published
-from trainers.wgan_resunet.segnet import SegNetTrainer
 from trainers.wgan_resunet.spine_gan import DISCRIMINATOR, SpineGANTrainer
 from trainers.wgan_resunet.trainer import WGANResUNetTrainer
 

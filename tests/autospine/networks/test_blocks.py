@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from autospine.networks.repeat_channels import RepeatChannels
+from autospine.networks.blocks import RepeatChannels
 from autospine.networks.unetplusplus import UNetPlusPlus
 from tests.autospine.networks.test_unetplusplus import shape
 from tests.contracts.network import NetworkContract
