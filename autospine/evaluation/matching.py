@@ -93,10 +93,10 @@ def find_overlaps(
         change.apply(mask[box], source)
         for change, mask, source in zip(to_rows, (prediction, reference), sources, strict=True)
     ]
-    unlabelled = (masks[0] == to_rows[0].target.ignore_label) | (masks[1] == to_rows[1].target.ignore_label)
+    ignored = (masks[0] == to_rows[0].target.ignore_label) | (masks[1] == to_rows[1].target.ignore_label)
     split = []
     for mask, change in zip(masks, to_rows, strict=True):
-        mask[unlabelled] = BACKGROUND
+        mask[ignored] = BACKGROUND
         split.append(_split(mask, tuple(change.target.anatomies.values())))
     first = [side.start or 0 for side in box]
     return _measure(split[0][0], split[1][0], first, spacing, (split[0][1], split[1][1]))
@@ -106,11 +106,11 @@ def _to_rows(scheme: LabelScheme, kinds: Sequence[Kind]) -> Conversion:
     """Return the conversion from a scheme's labels to rows 1, 2, ...: one per anatomy of these kinds."""
     anatomies = {anatomy for anatomy in scheme.anatomies.values() if family(anatomy.kind) in kinds}
     row_of = {anatomy: row for row, anatomy in enumerate(sorted(anatomies), start=1)}
-    unlabelled = len(row_of) + 1
+    ignore_label = len(row_of) + 1
     table = {label: row_of.get(anatomy, BACKGROUND) for label, anatomy in scheme.anatomies.items()}
     if scheme.ignore_label is not None:
-        table[scheme.ignore_label] = unlabelled
-    target = LabelScheme("instances", {row: anatomy for anatomy, row in row_of.items()}, unlabelled)
+        table[scheme.ignore_label] = ignore_label
+    target = LabelScheme("instances", {row: anatomy for anatomy, row in row_of.items()}, ignore_label)
     return Conversion(scheme, target, {BACKGROUND: BACKGROUND, **table}, ())
 
 

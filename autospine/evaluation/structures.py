@@ -114,8 +114,8 @@ def _conversion(
 ) -> Conversion:
     """Return a conversion that gives unlabelled voxels the value above all rows."""
     target = LabelScheme("comparison", anatomies, ignore_label=len(anatomies) + 1)
-    unlabelled = {} if source.ignore_label is None else {source.ignore_label: len(anatomies) + 1}
-    return Conversion(source, target, {BACKGROUND: BACKGROUND, **table, **unlabelled}, tuple(sorted(lost)))
+    ignored = {} if source.ignore_label is None else {source.ignore_label: len(anatomies) + 1}
+    return Conversion(source, target, {BACKGROUND: BACKGROUND, **table, **ignored}, tuple(sorted(lost)))
 
 
 class Presence(str, Enum):
@@ -225,9 +225,9 @@ def score_case(
     box = surface.bounding_box(np.logical_or(prediction, reference))
     if box is None:
         return []
-    unlabelled = 0 if ref_scheme.ignore_label is None else int(np.count_nonzero(reference == ref_scheme.ignore_label))
+    ignored = 0 if ref_scheme.ignore_label is None else int(np.count_nonzero(reference == ref_scheme.ignore_label))
     diagonal_mm = surface.diagonal(reference.shape, spacing)
-    image = _Image(tuple(spacing), diagonal_mm, reference.size - unlabelled, tolerance_mm, losses)
+    image = _Image(tuple(spacing), diagonal_mm, reference.size - ignored, tolerance_mm, losses)
     box = _widened(box, reference.shape)  # keeps volumes of several slices from looking like one slice
     masks = _Masks(prediction[box], reference[box], sources)
     scores = _score_rows(masks, common.prediction, common.reference, range(1, len(common.rows) + 1), image)

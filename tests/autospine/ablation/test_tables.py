@@ -109,3 +109,13 @@ def test_a_metric_that_was_not_scored_is_named(tmp_path: Path) -> None:
         read_cases(tmp_path, ("iou",))
     with pytest.raises(UserError, match="cannot be read"):
         read_cases(tmp_path / "nowhere", ("dice",))
+
+
+def test_scores_of_another_version_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text(
+        "system,case,anatomy,name,union,presence,dice\na,1_t2,canal,spinal canal,no,both,1\n"
+    )
+    with pytest.raises(
+        UserError, match="was written by another version of AutoSpine; delete the model and train again"
+    ):
+        read_cases(tmp_path, ("dice",))

@@ -3,15 +3,18 @@ from __future__ import annotations
 import csv
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from autospine.core.errors import UserError
+from autospine.core.files import write_json
 from autospine.evaluation.case import evaluate_case
 from autospine.evaluation.cohort import Evaluation, complete
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.csv_files import STATISTICS, csv_files
-from autospine.evaluation.report.json_summary import as_dict
+from autospine.evaluation.report.json_summary import SCHEMA, as_dict, read_summary
 from autospine.evaluation.report.tables import extras, figure, heading, interval_text, notes, p_text, worst_cases
 from autospine.evaluation.report.text import WIDTH, as_markdown, as_text
 from autospine.evaluation.statistics import Interval
@@ -158,3 +161,12 @@ def test_the_terminal_shows_few_of_many_alike_errors() -> None:
     text, page = as_text(MethodComparison((found,))), as_markdown(MethodComparison((found,)))
     assert text.count("is damaged") == 3 and "Not scored: 2 more cases, see the errors" in text
     assert all(line in page for line in lines)
+
+
+def test_a_summary_is_read_in_its_own_schema_only(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_json(path, as_dict(MethodComparison((evaluation(),))))
+    assert read_summary(path, "score again")["method"] == "unet"
+    write_json(path, {"schema": SCHEMA - 1})
+    with pytest.raises(UserError, match=f"summary.json: is no summary of schema {SCHEMA}; score again"):
+        read_summary(path, "score again")
