@@ -35,8 +35,6 @@ FOREIGN_KEYS = (
     *("overwrite_image_reader_writer", "regions_class_order"),
 )
 
-Row = Mapping[str, str]
-
 
 @dataclass(frozen=True)
 class Declaration:
@@ -90,18 +88,13 @@ def read_overview(path: Path) -> dict[str, dict[str, str]]:
         case = volume_id(row[str(column)])
         if case in table:
             raise UserError(path, f"lists {case} twice", "keep one of the rows")
+        if case and "subset" in row:
+            if row["subset"].lower() not in SUBSETS:
+                raise UserError(path, f"gives {case} the subset {row['subset']!r}", "write training or validation")
+            row["subset"] = SUBSETS[row["subset"].lower()]
         if case:
-            table[case] = {**row, **_subset(path, case, row)}
+            table[case] = row
     return table
-
-
-def _subset(path: Path, case: str, row: Row) -> dict[str, str]:
-    if "subset" not in row:
-        return {}
-    subset = SUBSETS.get(row["subset"].lower())
-    if subset is None:
-        raise UserError(path, f"gives {case} the subset {row['subset']!r}", "write training or validation")
-    return {"subset": subset}
 
 
 def read_patients(path: Path) -> dict[str, str]:

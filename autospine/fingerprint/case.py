@@ -123,14 +123,14 @@ def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: Labe
         counts = counts_of_statistics(labels, mask.array.shape, scheme or infer_scheme(labels))
         weights = class_weights(filter_slices(counts))
     annotated = {value: label for value, label in labels.items() if value != ignore_label}
-    spacing = first.spacing
+    (slices, rows, columns), spacing = first.array.shape, first.spacing
     return CaseFingerprint(
         id=case.id,
         patient=case.patient,
         sequence=case.sequence,
         subset=case.subset,
         vendor=case.vendor,
-        shape=_three(first.array.shape),
+        shape=(slices, rows, columns),
         spacing=spacing,
         orientation=first.orientation,
         slice_axis=int(np.argmax(spacing)),
@@ -146,10 +146,6 @@ def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: Labe
         mask_checksum=mask_sum,
         class_weights=weights,
     )
-
-
-def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    return int(shape[0]), int(shape[1]), int(shape[2])
 
 
 def _foreground(image: np.ndarray, mask: np.ndarray, ignore_label: int | None) -> IntensityStatistics | None:

@@ -44,7 +44,7 @@ class Fingerprint:
         scheme: What the masks' integers mean.
         channels: Names of the channels.
         cases: Every case with a mask, validation ones included.
-        chains: Labels that form an order along the spine.
+        ordered_labels: Labels that follow one another along the spine.
         warnings: What the user should know, one line each.
     """
 

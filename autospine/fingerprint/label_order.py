@@ -62,7 +62,7 @@ def find_ordered_labels(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -
         Sequences of two (plain: three) labels or more.
     """
     present = {value for case in cases for value in case.centroids}
-    structures = [value for value in present if _kind(scheme, value) is Kind.STRUCTURE]
+    plain = [value for value in present & set(scheme.anatomies) if scheme.anatomies[value].kind is Kind.STRUCTURE]
     sequences = []
     for kind in LEVELLED_KINDS:
         by_level = {
@@ -74,14 +74,9 @@ def find_ordered_labels(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -
         values = tuple(by_level[level] for level in levels)
         if len(values) >= MIN_LEVELLED and agreement(cases, dict(zip(values, levels, strict=True))) >= AGREEMENT:
             sequences.append(_measure(cases, kind, values, levels))
-    for values in _plain_sequences(cases, structures):
+    for values in _plain_sequences(cases, plain):
         sequences.append(_measure(cases, Kind.STRUCTURE, values, tuple(range(1, len(values) + 1))))
     return tuple(sequences)
-
-
-def _kind(scheme: LabelScheme, value: int) -> Kind | None:
-    anatomy = scheme.anatomies.get(value)
-    return anatomy.kind if anatomy else None
 
 
 def height_order(scheme: LabelScheme) -> dict[int, int]:

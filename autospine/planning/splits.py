@@ -138,19 +138,9 @@ def make_splits(cases: Sequence[CaseFingerprint], folds: int = 5, seed: int = 0)
     count = min(folds, len(patients))
     fold_of = _assign(training, patients, count, seed)
     held_out = tuple(case.id for case in cases if case.subset != TRAINING)
-    return Splits(
-        VERSION,
-        tuple(_fold(training, fold_of, number) for number in range(count)),
-        held_out,
-        _reason(folds, count, len(patients), len(training), len(held_out)),
-    )
-
-
-def _fold(training: Sequence[CaseFingerprint], fold_of: Mapping[str, int], number: int) -> Fold:
-    return Fold(
-        train=tuple(case.id for case in training if fold_of[case.patient] != number),
-        validation=tuple(case.id for case in training if fold_of[case.patient] == number),
-    )
+    members = [tuple(case.id for case in training if fold_of[case.patient] == number) for number in range(count)]
+    all_folds = tuple(Fold(tuple(case.id for case in training if case.id not in ids), ids) for ids in members)
+    return Splits(VERSION, all_folds, held_out, _reason(folds, count, len(patients), len(training), len(held_out)))
 
 
 def _reason(asked: int, count: int, patients: int, cases: int, held_out: int) -> str:

@@ -212,8 +212,8 @@ def test_warns_where_annotation_stops_early(tmp_path, spine):
 )
 def test_real_scans(real_data, name, values):
     found = made(real_data / name)
-    (chain,) = found.ordered_labels
-    assert chain.values == tuple(values)
-    assert chain.kind is (Kind.DISC if name == "discs" else Kind.VERTEBRA)
-    assert 28 < chain.intervertebral_distance_mm < 42
+    (sequence,) = found.ordered_labels
+    assert sequence.values == tuple(values)
+    assert sequence.kind is (Kind.DISC if name == "discs" else Kind.VERTEBRA)
+    assert 28 < sequence.intervertebral_distance_mm < 42
     assert all((case.clipped_share > 0) == (name == "mixed") for case in found.cases)

@@ -13,7 +13,7 @@ from autospine.labels.schemes import LabelScheme
 
 @dataclass
 class Fake:
-    """The part of a case fingerprint that chains look at."""
+    """The part of a case fingerprint that ordered labels are found by."""
 
     shape: tuple = (10, 200, 100)
     spacing: tuple = (4.0, 2.0, 2.0)
@@ -44,7 +44,7 @@ def plain(*labels):
     return LabelScheme("plain", {label: Anatomy(Kind.STRUCTURE, label) for label in labels})
 
 
-def test_vertebrae_and_discs_make_two_chains():
+def test_vertebrae_and_discs_make_two_sequences():
     cases = [column_of([1, 2, 3, 4, 5], seed, [201, 202, 203], 100) for seed in range(4)]
     vertebrae, discs = find_ordered_labels(cases, infer_scheme([1]))
     assert (vertebrae.kind, vertebrae.values, vertebrae.levels) == (
@@ -57,16 +57,16 @@ def test_vertebrae_and_discs_make_two_chains():
 
 
 def test_room_is_measured_from_the_outermost_centroids():
-    (chain,) = find_ordered_labels([Fake().add(1, 150, 4, 10).add(2, 130, 4, 10)], get_scheme("spider"))
-    assert chain.room_above_mm == pytest.approx(130.5 * 2)
-    assert chain.room_below_mm == pytest.approx((200 - 150.5) * 2)
+    (labels,) = find_ordered_labels([Fake().add(1, 150, 4, 10).add(2, 130, 4, 10)], get_scheme("spider"))
+    assert labels.room_above_mm == pytest.approx(130.5 * 2)
+    assert labels.room_below_mm == pytest.approx((200 - 150.5) * 2)
 
 
 def test_values_go_from_the_lowest_up_whatever_the_integers():
     cases = [column_of([5, 4, 3, 2, 1, 7, 6])]
-    (chain,) = find_ordered_labels(cases, get_scheme("lumbar7"))
-    assert chain.values == (5, 4, 3, 2, 1, 7, 6)
-    assert chain.levels == (1, 2, 3, 4, 5, 6, 7)
+    (labels,) = find_ordered_labels(cases, get_scheme("lumbar7"))
+    assert labels.values == (5, 4, 3, 2, 1, 7, 6)
+    assert labels.levels == (1, 2, 3, 4, 5, 6, 7)
 
 
 def test_pitch_does_not_span_a_missing_level():
@@ -74,16 +74,16 @@ def test_pitch_does_not_span_a_missing_level():
     assert find_ordered_labels(cases, get_scheme("spider"))[0].intervertebral_distance_mm == pytest.approx(32)
 
 
-def test_labels_against_their_scheme_are_no_chain():
+def test_labels_against_their_scheme_are_not_ordered():
     assert find_ordered_labels([column_of([5, 4, 3, 2, 1])], get_scheme("spider")) == ()
 
 
-def test_semantic_labels_and_one_level_are_no_chain():
+def test_semantic_labels_and_one_level_are_not_ordered():
     assert find_ordered_labels([column_of([1], 0, [3], 2)], get_scheme("semantic4")) == ()
     assert find_ordered_labels([column_of([1])], get_scheme("spider")) == ()
 
 
-def test_a_plain_scheme_gets_its_chains_by_position_alone():
+def test_a_plain_scheme_gets_its_ordered_labels_by_position_alone():
     labels, discs = [17, 40, 12, 33, 8], [3, 50, 2, 60]
     cases = [column_of(labels, seed, discs, canal=5) for seed in range(5)]
     first, second = find_ordered_labels(cases, plain(*labels, *discs, 5))
@@ -93,14 +93,14 @@ def test_a_plain_scheme_gets_its_chains_by_position_alone():
     assert second.values == tuple(discs)
 
 
-def test_plain_labels_that_change_places_are_no_chain():
+def test_plain_labels_that_change_places_are_not_ordered():
     cases = [column_of(order) for order in ([1, 2, 3], [3, 1, 2], [2, 3, 1])]
     assert find_ordered_labels(cases, plain(1, 2, 3)) == ()
 
 
-def test_a_label_that_changes_places_is_left_out_of_the_chain():
+def test_a_label_that_changes_places_is_left_out_of_the_order():
     cases = [column_of(order) for order in ([1, 2, 9, 3, 4], [1, 9, 2, 3, 4], [1, 2, 3, 9, 4])]
-    assert [chain.values for chain in find_ordered_labels(cases, plain(1, 2, 3, 4, 9))] == [(1, 2, 3, 4)]
+    assert [labels.values for labels in find_ordered_labels(cases, plain(1, 2, 3, 4, 9))] == [(1, 2, 3, 4)]
 
 
 def test_discs_rank_below_their_vertebra_and_above_the_sacrum():

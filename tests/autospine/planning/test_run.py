@@ -221,18 +221,18 @@ def test_the_users_folds_may_validate_on_validation_cases_and_never_train_on_the
 
 
 @pytest.mark.parametrize(("labels", "kind"), [([1, 2, 3, 4, 5], "vertebra"), ([201, 202, 203, 204, 205], "disc")])
-def test_partly_labelled_sets_are_chains(tmp_path: Path, spine: Spine, labels: list[int], kind: str) -> None:
+def test_partly_labelled_sets_are_ordered(tmp_path: Path, spine: Spine, labels: list[int], kind: str) -> None:
     for case_id in ("1_t2", "2_t2"):
         spine(tmp_path / "data", case_id, labels=labels)
     outcome = plan(tmp_path / "data")
-    assert [chain.kind.value for chain in outcome.fingerprint.ordered_labels] == [kind]
+    assert [labels.kind.value for labels in outcome.fingerprint.ordered_labels] == [kind]
     encoding = outcome.plans[0].encoding
     assert [each.name for each in encoding.classes] == [kind]
     assert encoding.levels == (1, 2, 3, 4, 5)
     assert f"5 {kind} labels are ordered along the spine" in describe(outcome)
 
 
-def test_unknown_integers_one_above_another_are_a_chain_too(tmp_path: Path, spine: Spine) -> None:
+def test_unknown_integers_one_above_another_are_ordered_too(tmp_path: Path, spine: Spine) -> None:
     for case_id in ("1_t2", "2_t2"):
         spine(tmp_path / "data", case_id, labels=[41, 43, 50, 52])
     encoding = plan(tmp_path / "data").plans[0].encoding

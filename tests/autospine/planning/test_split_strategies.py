@@ -128,6 +128,9 @@ def test_a_split_is_written_and_read(tmp_path: Path) -> None:
     (tmp_path / "split.json").write_text(json.dumps({**data, "mood": "good"}))
     with pytest.raises(UserError, match=r"split\.json.*mood"):
         Split.load(tmp_path)
+    (tmp_path / "split.json").write_text(json.dumps({**data, "version": 1}))
+    with pytest.raises(UserError, match=r"split\.json: was made by an older AutoSpine; train this fold again"):
+        Split.load(tmp_path)
 
 
 def test_settings_travel_with_the_recipe_and_nonsense_is_refused() -> None:
