@@ -1,1 +1,1 @@
-"""Ablation: a paper's variants trained alike, and its tables with ours beside the published figures."""
+"""Ablation: a paper's variants trained alike, and its tables beside the published figures."""

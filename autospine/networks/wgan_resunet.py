@@ -111,7 +111,7 @@ class Level(nn.Module):
 
 
 class Critic(nn.Module):
-    """Scores how much a mask looks like an annotated one: six 3x3 convolutions of stride 2 (the paper's figure 5).
+    """Scores how much a mask resembles an annotated one: six 3x3 convolutions of stride 2 (the paper's figure 5).
 
     Instance normalisation, since the gradient penalty is one of single samples and batch normalisation would mix them.
 

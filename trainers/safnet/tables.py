@@ -41,7 +41,7 @@ NOTES = (
     f'"{ABSENT}": no scored case of the fold shows the structure and none was predicted; it is in no mean. A structure '
     "that is annotated but that no training case shows scores 0 and counts.",
     f"The other networks' own figures are those of their recipe {COMPARED.name} (of adapted beside adapted), where "
-    "they are trained in the same work folder: the same cases, steps and folds.",
+    "they are trained in the same work folder: the same cases, transforms and folds.",
 )
 
 
