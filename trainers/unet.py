@@ -14,8 +14,7 @@ from torch import nn
 
 from autospine.augmentation import AugmentationSettings
 from autospine.core import registry
-from autospine.networks.shape import NetworkShape
-from autospine.networks.stages import stages
+from autospine.networks.shape import NetworkShape, stages
 from autospine.networks.unet import UNet
 from autospine.planning.recipe import OptimiserSettings, Recipe, ScheduleSettings
 from autospine.planning.splits import Subset

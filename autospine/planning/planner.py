@@ -18,8 +18,7 @@ from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.fingerprint.label_order import OrderedLabels
 from autospine.labels.anatomy import Kind
 from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
-from autospine.networks.shape import NetworkShape
-from autospine.networks.stages import stages
+from autospine.networks.shape import NetworkShape, stages
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import Plan, Reason, Triple
 from autospine.planning.training_domain import measure_domain
