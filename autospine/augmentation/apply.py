@@ -24,7 +24,7 @@ def apply(
 def apply(
     images: Tensor, labels: Tensor, parameters: Parameters, centres: Tensor | None = None, outside: int = 0
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Changes a batch as `parameters` say, on the batch's own device; the input is left as it is.
+    """Change a batch as `parameters` say, on the batch's own device; the input is left as it is.
 
     Slices are never mixed: every spatial change but their mirroring is in-plane, the same in all slices. All of
     them but the cut are one resampling.

@@ -56,7 +56,7 @@ def _mirroring(settings: BatchgeneratorsSettings, dimension: int) -> Compose:
 
 
 def _spatial(settings: BatchgeneratorsSettings, size: tuple[int, ...]) -> Compose:
-    """Rotation, scale, elastic displacement and translation as one resampling of planes of `size`."""
+    """Compose rotation, scale, elastic displacement and translation as one resampling of planes of `size`."""
     from batchgenerators.transforms.abstract_transforms import Compose
     from batchgenerators.transforms.spatial_transforms import SpatialTransform
 

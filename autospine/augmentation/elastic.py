@@ -18,18 +18,18 @@ REPEATS = 10  # of the inversion; each leaves at most three quarters of the erro
 
 
 def intervals(size: int, pixel_mm: float, distance_mm: float) -> int:
-    """Intervals between nodes along an axis, none shorter than `distance_mm` unless the image is."""
+    """Count the intervals between nodes along an axis, none shorter than `distance_mm` unless the image is."""
     return max(int(size * pixel_mm / distance_mm), 1)
 
 
 def largest_mm(size: int, pixel_mm: float, distance_mm: float, amplitude_mm: float) -> float:
-    """Largest displacement of a node: the amplitude, or less where a small image brings the nodes together."""
+    """Return a node's largest displacement: the amplitude, or less where a small image brings the nodes together."""
     between = size * pixel_mm / intervals(size, pixel_mm, distance_mm)
     return min(amplitude_mm, LIMIT * between)
 
 
 def spline_weights(place: Tensor, nodes: int) -> Tensor:
-    """Weights of the nodes, adding up to one.
+    """Compute the weights of the nodes, adding up to one.
 
     Args:
         place: Along the axis, in intervals from the image's edge; beyond the edges the field goes on as it is there.
@@ -46,7 +46,7 @@ def spline_weights(place: Tensor, nodes: int) -> Tensor:
 
 
 def displacement(nodes: Tensor, size: Sequence[int]) -> Tensor:
-    """The field at every pixel, (row, column) voxels.
+    """Compute the field at every pixel, (row, column) voxels.
 
     Shape:
         nodes (b, 2, R, C), size (H, W); result (b, 2, H, W).
@@ -59,7 +59,7 @@ def displacement(nodes: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def displacement_at(nodes: Tensor, size: Sequence[int], points: Tensor) -> Tensor:
-    """The field at points, (row, column) voxels.
+    """Compute the field at points, (row, column) voxels.
 
     Shape:
         nodes (B, 2, R, C), size (H, W), points (B, N, 2); result (B, N, 2).
@@ -72,7 +72,7 @@ def displacement_at(nodes: Tensor, size: Sequence[int], points: Tensor) -> Tenso
 
 
 def invert(nodes: Tensor, size: Sequence[int], points: Tensor) -> Tensor:
-    """The x with x + displacement(x) = point, by fixed-point iteration.
+    """Find the x with x + displacement(x) = point, by fixed-point iteration.
 
     Shape:
         nodes (B, 2, R, C), size (H, W), points (B, N, 2); result (B, N, 2).

@@ -13,7 +13,7 @@ TABLE = 256  # entries of a tone curve
 
 
 def shift_histogram(images: Tensor, parameters: Parameters) -> None:
-    """Gamma, monotone remap and inversion, joined in one tone curve per sample. Mean and deviation stay.
+    """Apply gamma, histogram shift and inversion, joined in one tone curve per sample. Mean and deviation stay.
 
     Shape:
         (B, C, [D,] H, W).
@@ -27,7 +27,7 @@ def shift_histogram(images: Tensor, parameters: Parameters) -> None:
 
 
 def tone_curves(parameters: Parameters) -> Tensor:
-    """What becomes of the intensities 0..1, at equal steps: (B, TABLE)."""
+    """Compute what becomes of the intensities 0..1, at equal steps: (B, TABLE)."""
     tones = torch.linspace(0, 1, TABLE) ** parameters.gamma[:, None]
     place = tones * (KNOTS - 1)
     knot = place.long().clamp(max=KNOTS - 2)
@@ -37,7 +37,7 @@ def tone_curves(parameters: Parameters) -> Tensor:
 
 
 def _look_up(tones: Tensor, curves: Tensor) -> Tensor:
-    """Linear interpolation in a table per sample: tones (b, N) in 0..1, curves (b, TABLE)."""
+    """Interpolate linearly in a table per sample: tones (b, N) in 0..1, curves (b, TABLE)."""
     place = tones * (TABLE - 1)
     entry = place.to(torch.int32).clamp_(max=TABLE - 2)
     share = place.sub_(entry)
@@ -48,7 +48,7 @@ def _look_up(tones: Tensor, curves: Tensor) -> Tensor:
 
 
 def apply_bias_field(images: Tensor, parameters: Parameters) -> None:
-    """Multiplies by a smooth field, counted from the darkest value. Mean and deviation stay.
+    """Multiply by a smooth field, counted from the darkest value. Mean and deviation stay.
 
     Shape:
         (B, C, [D,] H, W).
@@ -63,14 +63,14 @@ def apply_bias_field(images: Tensor, parameters: Parameters) -> None:
 
 
 def _node_weights(size: int) -> Tensor:
-    """Smooth weights of the nodes along an axis, adding up to one: (size, NODES)."""
+    """Compute smooth weights of the nodes along an axis, adding up to one: (size, NODES)."""
     place = (torch.arange(size) + 0.5) / size * NODES - 0.5
     distance = place[:, None] - torch.arange(NODES)
     return (-distance.square()).softmax(1)
 
 
 def _keeping_mean_and_deviation(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
-    """Lets `change` see samples scaled to 0..1, (b, N), and gives its result their old mean and deviation."""
+    """Let `change` see samples scaled to 0..1, (b, N), and give its result their old mean and deviation."""
     chosen = chosen.to(images.device)
     values = images[chosen].flatten(1)  # (b, N)
     mean = values.mean(1, keepdim=True)
@@ -83,7 +83,7 @@ def _keeping_mean_and_deviation(images: Tensor, chosen: Tensor, change: Callable
 
 
 def adjust_contrast(images: Tensor, parameters: Parameters) -> None:
-    """Contrast about the sample's mean, and brightness.
+    """Change contrast about the sample's mean, and brightness.
 
     Shape:
         (B, C, [D,] H, W).
@@ -99,7 +99,7 @@ def adjust_contrast(images: Tensor, parameters: Parameters) -> None:
 
 
 def add_noise(images: Tensor, parameters: Parameters) -> None:
-    """Gaussian noise.
+    """Add Gaussian noise.
 
     Shape:
         (B, C, [D,] H, W).

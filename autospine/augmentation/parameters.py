@@ -57,7 +57,7 @@ class Parameters:
 
     @classmethod
     def identity(cls, shape: Sequence[int]) -> Parameters:
-        """Parameters under which `apply` changes nothing, for images of `shape` (B, C, [D,] H, W)."""
+        """Make parameters under which `apply` changes nothing, for images of `shape` (B, C, [D,] H, W)."""
         batch, rows = shape[0], shape[-2]
         ones, zeros = torch.ones(batch), torch.zeros(batch)
         return cls(
@@ -100,7 +100,7 @@ class _Draws:
 
 
 def sample(generator: torch.Generator, shape: Sequence[int], settings: AugmentationSettings) -> Parameters:
-    """Draws what happens to one batch.
+    """Sample what happens to one batch.
 
     Args:
         generator: On the CPU; the same state gives the same parameters whatever device the batch is on.
@@ -134,7 +134,7 @@ def _sample_spatial(
 
 
 def _affine(draws: _Draws, settings: AugmentationSettings) -> Tensor:
-    """Rotation after shear after scale, drawn in mm and expressed in voxels: (B, 2, 2)."""
+    """Sample rotation after shear after scale, in mm, expressed in voxels: (B, 2, 2)."""
     angle = math.radians(settings.rotation_degrees) * draws.uniform(-1, 1)
     scale = draws.uniform(math.log(settings.scale[0]), math.log(settings.scale[1])).exp()
     shear = settings.shear * draws.uniform(-1, 1)
@@ -146,7 +146,7 @@ def _affine(draws: _Draws, settings: AugmentationSettings) -> Tensor:
 
 
 def _elastic(draws: _Draws, size: Sequence[int], settings: AugmentationSettings) -> Tensor:
-    """Displacement of the nodes, drawn in mm and expressed in voxels: (B, 2, row nodes, column nodes)."""
+    """Sample the displacement of the nodes in mm, expressed in voxels: (B, 2, row nodes, column nodes)."""
     axes = list(zip(size, settings.pixel_spacing, strict=True))
     distance, amplitude = settings.elastic_smoothness_mm, settings.elastic_amplitude_mm
     counts = [BORDER + intervals(length, mm, distance) for length, mm in axes]

@@ -9,7 +9,7 @@ from autospine.augmentation.parameters import Parameters
 
 
 def lower_resolution(images: Tensor, parameters: Parameters) -> None:
-    """Blurs the chosen samples and shows them at larger voxels, in-plane and in place.
+    """Blur the chosen samples and show them at larger voxels, in-plane and in place.
 
     Shape:
         (B, C, [D,] H, W).
@@ -27,7 +27,7 @@ def lower_resolution(images: Tensor, parameters: Parameters) -> None:
 
 
 def gaussian(deviation: Tensor, size: int) -> Tensor:
-    """Matrices of a Gaussian blur; each row adds up to one, at the edges too.
+    """Compute matrices of a Gaussian blur; each row adds up to one, at the edges too.
 
     Shape:
         (b,) voxels to (b, size, size).
@@ -40,7 +40,7 @@ def gaussian(deviation: Tensor, size: int) -> Tensor:
 
 
 def larger_voxels(voxel: Tensor, size: int) -> Tensor:
-    """Matrices that average over voxels of another size and interpolate back linearly.
+    """Compute matrices that average over voxels of another size and interpolate back linearly.
 
     Shape:
         (b,) size of the larger voxels, at least 1, to (b, size, size). Each row adds up to one.
@@ -56,7 +56,7 @@ def larger_voxels(voxel: Tensor, size: int) -> Tensor:
 
 
 def _mean_over(index: Tensor, width: Tensor, places: Tensor) -> Tensor:
-    """The weights of the fine voxels in the larger voxels `index`: (b, n) to (b, n, size)."""
+    """Compute the weights of the fine voxels in the larger voxels `index`: (b, n) to (b, n, size)."""
     start = (index * width)[..., None]
     overlap = (torch.minimum(start + width[..., None], places + 1) - torch.maximum(start, places)).clamp(min=0)
     return overlap / overlap.sum(-1, keepdim=True)

@@ -96,7 +96,7 @@ class AugmentationSettings:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "augmentation") -> AugmentationSettings:
-        """Builds the settings from JSON values; `where` is the file that an error names.
+        """Read the settings from JSON values; `where` is the file that an error names.
 
         Raises:
             UserError: A key is unknown, or a value of another type.

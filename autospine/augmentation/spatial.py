@@ -13,7 +13,7 @@ from autospine.augmentation.parameters import Parameters
 
 
 def move(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
-    """Moves the chosen samples in place: images bilinearly, labels to the nearest voxel.
+    """Resample the chosen samples in place: images bilinearly, labels to the nearest voxel.
 
     What comes from beyond the image is dark, and labelled `outside`.
 
@@ -43,7 +43,7 @@ def move(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -
 
 
 def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor:
-    """For every output voxel where its value comes from, as grid_sample wants it.
+    """Compute for every output voxel where its value comes from, as grid_sample wants it.
 
     Shape:
         matrix (b, 2, 2), shift (b, 2); result (b, H, W, 2) of (column, row), -1..1 from edge to edge.
@@ -62,7 +62,7 @@ def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor
 
 
 def _bending(matrix: Tensor, elastic: Tensor, size: Sequence[int]) -> Tensor:
-    """What an elastic displacement of the new image adds to the sampling grid.
+    """Compute what an elastic displacement of the new image adds to the sampling grid.
 
     Shape:
         matrix (b, 2, 2), elastic (b, 2, R, C); result (b, H, W, 2) of (column, row), -1..1 from edge to edge.
@@ -91,7 +91,7 @@ def move_centres(centres: Tensor, parameters: Parameters, size: Sequence[int]) -
 
 
 def crop_field_of_view(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
-    """Makes the rows that are not visible dark and labels them `outside`, in place.
+    """Make the rows that are not visible dark and label them `outside`, in place.
 
     Shape:
         images (B, C, [D,] H, W), labels (B, [D,] H, W).

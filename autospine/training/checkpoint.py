@@ -21,12 +21,12 @@ DAMAGED = (
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes a checkpoint atomically."""
+    """Write a checkpoint atomically."""
     write_with(path, lambda temporary: torch.save({"version": VERSION, **content}, temporary))
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Reads a checkpoint without unpickling code.
+    """Read a checkpoint without unpickling code.
 
     Raises:
         UserError: It is missing, cut short, damaged or from another version.

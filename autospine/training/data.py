@@ -46,15 +46,15 @@ class Batch:
     spacing: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """On another device."""
+        """Return the batch on another device."""
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in FIELDS))
 
     def patches(self, first: int, last: int) -> Batch:
-        """The patches `first` to `last - 1`."""
+        """Return the patches `first` to `last - 1`."""
         return Batch(*(getattr(self, name)[first:last] for name in FIELDS))
 
     def split(self, count: int) -> Iterator[Batch]:
-        """In order and as even as can be; none is empty."""
+        """Yield `count` micro-batches, in order and as even as can be; none is empty."""
         total = len(self.images)
         edges = [total * k // count for k in range(count + 1)]
         for first, last in pairwise(edges):
@@ -62,7 +62,7 @@ class Batch:
                 yield self.patches(first, last)
 
     def with_images(self, images: Tensor, labels: Tensor, centres: Tensor) -> Batch:
-        """After augmentation."""
+        """Return the batch after augmentation."""
         return replace(self, images=images, labels=labels, centres=centres)
 
 
@@ -124,13 +124,13 @@ class PatchSampler:
         self.labels = [self._labels_of(store) for store in self.stores]
 
     def _labels_of(self, store: CaseStore) -> tuple[LabelRecord, ...]:
-        """The labels of a case that are learnt, in the scheme that is learnt."""
+        """Return the labels of a case that are learnt, in the scheme that is learnt."""
         table = self.conversion.table if self.conversion else {v: v for v in self.encoding.values}
         moved = (replace(r, value=table.get(r.value, 0)) for r in store.record.labels)
         return tuple(record for record in moved if record.value in self.encoding.values)
 
     def slices_of(self, index: int) -> Sequence[int]:
-        """Slices of a case that may be drawn."""
+        """Return the slices of a case that may be sampled."""
         return self._allowed(self.stores[index])
 
     def _allowed(self, store: CaseStore) -> Sequence[int]:
@@ -142,20 +142,20 @@ class PatchSampler:
         return record.slices if record.slices is not None else range(record.shape[self.plan.view_axis])
 
     def absent_classes(self) -> tuple[int, ...]:
-        """Labels to be learnt that no case shows."""
+        """Return the labels to be learnt that no case shows."""
         seen = {record.value for labels in self.labels for record in labels}
         return tuple(value for value in self.encoding.values if value not in seen)
 
     def unlabelled_cases(self) -> tuple[str, ...]:
-        """Cases that show none of the labels to be learnt."""
+        """Return the cases that show none of the labels to be learnt."""
         return tuple(store.id for store, labels in zip(self.stores, self.labels, strict=True) if not labels)
 
     def pass_length(self) -> int:
-        """Slices, or volumes, in one pass over the cases."""
+        """Count the slices, or volumes, in one pass over the cases."""
         return sum(len(self.slices_of(index)) for index in range(len(self.stores)))
 
     def class_counts(self) -> np.ndarray:
-        """`(classes,)` voxels of each class of the encoding, background first, on all slices that may be drawn."""
+        """Count the `(classes,)` voxels of each class, background first, on all slices that may be sampled."""
         class_of = self.encoding.class_of_index()
         counts = np.zeros(self.encoding.semantic_channels, np.int64)
         for index, store in enumerate(self.stores):
@@ -167,13 +167,13 @@ class PatchSampler:
         return counts
 
     def _train_ids(self, mask: np.ndarray, where: str) -> np.ndarray:
-        """Labels of the stored mask as train ids of what is learnt."""
+        """Convert labels of the stored mask to the train ids of what is learnt."""
         if self.conversion:
             mask = self.conversion.apply(mask, where)
         return self.encoding.train_ids(mask, where)
 
     def sample_patch(self, generator: np.random.Generator) -> Sample:
-        """One patch."""
+        """Sample one patch."""
         index = int(generator.integers(len(self.stores)))
         labels = self.labels[index]
         wanted = None
@@ -182,7 +182,7 @@ class PatchSampler:
         return self.extract_patch(index, self._start(index, wanted, generator))
 
     def _start(self, index: int, wanted: LabelRecord | None, generator: np.random.Generator) -> tuple[int, int, int]:
-        """First voxel of the patch; may lie outside where the patch is larger than the case."""
+        """Sample the first voxel of the patch; it may lie outside where the patch is larger than the case."""
         shape = self.stores[index].record.shape
         start = [0, 0, 0]
         for axis in range(3):
@@ -208,12 +208,12 @@ class PatchSampler:
         return int(allowed[int(generator.integers(len(allowed)))])
 
     def holds_images(self) -> bool:
-        """Whether a patch holds every slice, or volume, whole, so that each has but one."""
+        """Return whether a patch holds every slice, or volume, whole, so that each has but one."""
         sizes = self.size.items()
         return all(store.record.shape[axis] <= size for store in self.stores for axis, size in sizes)
 
     def centre_patch(self, index: int, number: int) -> Sample:
-        """The patch about the middle of one slice of a case; of a volume, whose number is 0."""
+        """Extract the patch about the middle of one slice of a case; of a volume, whose number is 0."""
         shape = self.stores[index].record.shape
         first, second, third = (
             (shape[axis] - self.size[axis]) // 2 if axis in self.size else number for axis in range(3)
@@ -221,7 +221,7 @@ class PatchSampler:
         return self.extract_patch(index, (first, second, third))
 
     def extract_patch(self, index: int, start: tuple[int, int, int]) -> Sample:
-        """The patch that begins at `start`, padded where it leaves the case."""
+        """Extract the patch that begins at `start`, padded where it leaves the case."""
         store = self.stores[index]
         box = [[first, first + self.size.get(axis, 1)] for axis, first in enumerate(start)]
         inside = [slice(max(low, 0), min(high, n)) for (low, high), n in zip(box, store.record.shape, strict=True)]
@@ -238,7 +238,7 @@ class PatchSampler:
         return Sample(image, labels, centres, through_plane_offset_mm, spacing)
 
     def _open_above(self, labels: np.ndarray, index: int, first_row: int) -> None:
-        """Marks what lies above the topmost label as not annotated."""
+        """Mark what lies above the topmost label as not annotated."""
         if not self.encoding.partial_annotation_above or not self.labels[index]:
             return
         top = min(record.low[1] for record in self.labels[index]) - first_row
@@ -261,7 +261,7 @@ class PatchSampler:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stacks samples."""
+    """Stack samples."""
 
     def stack(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples]))

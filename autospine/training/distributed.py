@@ -14,23 +14,23 @@ PATIENCE = timedelta(hours=12)  # the main process validates and prepares cases 
 
 
 def rank() -> int:
-    """Of this process; 0 when alone."""
+    """Return the number of this process; 0 when alone."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def processes() -> int:
-    """How many train together."""
+    """Return how many processes train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Whether this process writes the files."""
+    """Return whether this process writes the files."""
     return rank() == 0
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[torch.device]:
-    """Joins the processes that torchrun started, and gives this one's device."""
+    """Join the processes that torchrun started, and yield this one's device."""
     if not distributed.is_torchelastic_launched():
         yield torch.device(device)
         return
@@ -47,7 +47,7 @@ def process_group(device: str) -> Iterator[torch.device]:
 
 
 def average_gradients(parameters: Sequence[Parameter]) -> None:
-    """Averages gradients over processes, in one message."""
+    """Average gradients over processes, in one message."""
     if processes() == 1 or not parameters:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -61,7 +61,7 @@ def average_gradients(parameters: Sequence[Parameter]) -> None:
 
 
 def of_the_main(values: Sequence[float], device: torch.device) -> tuple[float, ...]:
-    """The main process's numbers, so that what is decided by a clock or a score is decided alike everywhere."""
+    """Return the main process's numbers, so that what a clock or a score decides is decided alike everywhere."""
     if processes() == 1:
         return tuple(values)
     told = torch.tensor(values, dtype=torch.float64, device=device)
@@ -70,6 +70,6 @@ def of_the_main(values: Sequence[float], device: torch.device) -> tuple[float, .
 
 
 def wait_for_all() -> None:
-    """Returns when every process is here."""
+    """Wait until every process is here."""
     if processes() > 1:
         distributed.barrier()

@@ -14,7 +14,7 @@ from autospine.training.trainer import Context
 
 
 def patch_scores(network: nn.Module, encoding: Encoding, context: Context, batches: Iterable[Batch]) -> Scores:
-    """Overlap of classes over all patches together.
+    """Score the classes over all patches together.
 
     Args:
         network: In evaluation mode.
@@ -42,7 +42,7 @@ def _layout(context: Context, images: Tensor) -> torch.memory_format:
 
 
 def scores_of(confusion: Tensor) -> Scores:
-    """Scores from counts.
+    """Compute scores from a confusion matrix.
 
     Args:
         confusion: `(classes, classes)`, rows reference, columns prediction; class 0 is background.
@@ -67,18 +67,18 @@ SECONDS_PER_EPOCH = 0.4  # writing metrics.csv and drawing the pictures
 
 
 def validation_seconds(patches: int, forward: float) -> float:
-    """Predicted time of what follows an epoch, if a forward pass of one patch takes `forward` seconds."""
+    """Return the expected time of a validation pass, if a forward pass of one patch takes `forward` seconds."""
     return patches * forward * AROUND_FORWARD + SECONDS_PER_EPOCH
 
 
 def validation_patches(training: Batches, validation: Batches) -> int:
-    """Patches that are scored after each epoch, of both sides."""
+    """Count the patches that are scored after each epoch, of validation and training cases."""
     sides = ((validation, VALIDATION_BATCHES), (training, TRAINING_BATCHES))
     return sum(len(_images(side, count)) or count * side.size for side, count in sides)
 
 
 def fixed_batches(batches: Batches, count: int) -> Iterator[Batch]:
-    """The same `count` batches whenever asked; each image once where that is fewer, since a patch holds all of it."""
+    """Yield the same `count` batches at every call; each image once where that is fewer, since a patch holds it."""
     images = _images(batches, count)
     if not images:
         yield from (batches.make(k) for k in range(count))
@@ -87,7 +87,7 @@ def fixed_batches(batches: Batches, count: int) -> Iterator[Batch]:
 
 
 def _images(batches: Batches, count: int) -> list[tuple[int, int]]:
-    """Case and slice of each image that a patch holds; none where `count` batches would not show all, or a part."""
+    """List case and slice of each image that a patch holds; none where `count` batches would not show all."""
     sampler = batches.sampler
     if not sampler.holds_images() or sampler.pass_length() > count * batches.size:
         return []

@@ -43,7 +43,7 @@ class CasePool:
 
 
 def read_case_pool(work: WorkFolder, sequence: str | None = None) -> CasePool:
-    """Reads the work folder's folds.
+    """Read the work folder's folds.
 
     Args:
         work: With its folds and fingerprint.
@@ -74,7 +74,7 @@ def _restricted(splits: Splits, kept: set[str]) -> Splits:
 
 
 def sequence_named(asked: str | None) -> str | None:
-    """The sequence of --sequence, whatever its capitals.
+    """Return the sequence of --sequence, whatever its capitals.
 
     Raises:
         UserError: It is none of those that ids can name.
@@ -87,7 +87,7 @@ def sequence_named(asked: str | None) -> str | None:
 
 
 def choose_splits(trainer: Trainer, work: WorkFolder, pool: CasePool, asked: str) -> dict[str, Split]:
-    """The splits of --fold by their names: a number, "cv" for each, "all" for every training case.
+    """Return the splits of --fold by name: a number, "cv" for each fold, "all" for every training case.
 
     Raises:
         UserError: There is no such fold, or nothing in it to train on or to score.
@@ -130,7 +130,7 @@ def split_cases(trainer: Trainer, work: WorkFolder, pool: CasePool) -> tuple[Spl
 
 
 def allowed_slices(trainer: Trainer, cases: Path, wanted: Sequence[CaseFingerprint]) -> dict[str, tuple[int, ...]]:
-    """Slices that the recipe's preprocessing leaves for training, by case id.
+    """Return the slices that the recipe's preprocessing leaves for training, by case id.
 
     Raises:
         UserError: The plan sees volumes, or slices other than the measured ones.
@@ -156,7 +156,7 @@ def allowed_slices(trainer: Trainer, cases: Path, wanted: Sequence[CaseFingerpri
 
 
 def prepare_cases(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path:
-    """Where the recipe's cases lie, made by the main process while the others wait."""
+    """Return the folder of the recipe's cases, made by the main process while the others wait."""
     if distributed.is_main():
         transform_cases(trainer.plan, trainer.recipe.transforms, cases, ids)
     distributed.wait_for_all()
@@ -164,7 +164,7 @@ def prepare_cases(trainer: Trainer, cases: Path, ids: tuple[str, ...]) -> Path:
 
 
 def kept_split(folder: Path, split: Split, resume: bool) -> Split:
-    """The split to train by: the one that a continued training was begun with, else this one, written down."""
+    """Return the split that a continued training was begun with, else this one, written down."""
     if resume and (folder / FILE).exists():
         begun = Split.load(folder)
         if begun != split:

@@ -67,24 +67,24 @@ class History:
 
     @property
     def last(self) -> Epoch:
-        """The latest epoch."""
+        """Return the latest epoch."""
         return self.epochs[-1]
 
     def add(self, epoch: Epoch) -> None:
-        """Appends an epoch."""
+        """Append an epoch."""
         self.epochs.append(epoch)
 
     def to_list(self) -> list[Any]:
-        """Plain values, for the checkpoint."""
+        """Return plain values, for the checkpoint."""
         return to_plain(self.epochs)
 
     @classmethod
     def from_list(cls, data: list[Any]) -> History:
-        """Reads `to_list`'s values."""
+        """Read `to_list`'s values."""
         return cls([from_plain(Epoch, item, "checkpoint.pt") for item in data])
 
     def save(self, folder: Path, tensorboard: bool = False) -> None:
-        """Writes metrics.csv, progress.png and curves.png."""
+        """Write metrics.csv, progress.png and curves.png."""
         write_text(folder / "metrics.csv", self._csv())
         write_with(folder / "progress.png", self._draw)
         write_with(folder / "curves.png", self._draw_curves)
@@ -112,11 +112,11 @@ class History:
 
     @property
     def _marker(self) -> str:
-        """A line of one epoch is a point."""
+        """Return the marker of lines; a line of one epoch is a point."""
         return "o" if len(self.epochs) == 1 else ""
 
     def _draw_curves(self, path: Path) -> None:
-        """Accuracy, Dice and mean IoU of training and validation against epochs."""
+        """Draw accuracy, Dice and mean IoU of training and validation against epochs."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator

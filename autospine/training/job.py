@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,20 +53,17 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """Everything that a continued training needs."""
+        """Return the file of everything that a continued training needs."""
         return self.folder / "checkpoint.pt"
 
     def seconds_left(self) -> float:
-        """Of the budget; infinite without one."""
+        """Return the seconds left of the budget; infinite without one."""
         if self.minutes is None:
             return float("inf")
         return self.minutes * 60 - (time.monotonic() - self.started)
 
 
 def seed_everything(seed: int, step: int, rank: int) -> None:
-    """Makes whatever is drawn in a step (dropout, augmentation) a function of the seed and the step."""
+    """Make whatever is random in a step (dropout, augmentation) a function of seed, step and process."""
     text = f"{seed} {step} {rank}".encode()
     torch.manual_seed(int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big"))
-
-
-Progress = Callable[[str], None]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def parse_options(said: Sequence[str]) -> dict[str, Any]:
-    """Names and values; a value is read as JSON where it is JSON (true, 0.5, [1, 2]), else it is a word.
+    """Parse names and values; a value is read as JSON where it is JSON (true, 0.5, [1, 2]), else it is a word.
 
     Raises:
         UserError: One is not NAME=VALUE, or a name is given twice.
@@ -40,7 +40,7 @@ def parse_options(said: Sequence[str]) -> dict[str, Any]:
 
 
 def option_words(options: Mapping[str, Any]) -> list[str]:
-    """Parts of a model folder's name, such as "attend_encoder-true".
+    """Write parts of a model folder's name, such as "attend_encoder-true".
 
     Example:
         >>> option_words({"rates": [1, 2], "alpha": 0.5})
@@ -57,7 +57,7 @@ def _word(name: str, value: Any) -> str:
 
 
 def check_options(kind: type[Trainer], options: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Refuses choices that a trainer does not offer, or of another type.
+    """Refuse choices that a trainer does not offer, or of another type.
 
     Args:
         kind: The trainer.
@@ -87,7 +87,7 @@ def _read(kind: type[Trainer], options: Mapping[str, Any], where: str) -> None:
 
 
 def describe_options(kind: type[Trainer]) -> str:
-    """What a trainer takes for --option, a line each: name, default, kinds of values."""
+    """Describe what a trainer takes for --option, a line each: name, default, kinds of values."""
     hints = get_type_hints(kind.options_type)
     rows = []
     for each in fields(kind.options_type):
@@ -105,7 +105,7 @@ def _text(value: Any) -> str:
 
 
 def _values(hint: Any) -> str:
-    """Kinds of values, in words."""
+    """Describe the kinds of values."""
     if get_origin(hint) is Literal:
         return ", ".join(map(str, get_args(hint)))
     words = {bool: "true, false", int: "whole number", float: "number", str: "word"}

@@ -57,7 +57,7 @@ class StepTimer:
         self.batch = batch.with_images(images, batch.labels, batch.centres)
 
     def seconds(self) -> float:
-        """One step: forward, backward, update."""
+        """Measure one update: forward, backward, step."""
         _wait(self.device)
         start = time.perf_counter()
         self.trainer.training_step(self.context, self.batch)
@@ -65,7 +65,7 @@ class StepTimer:
         return time.perf_counter() - start
 
     def forward_seconds(self) -> float:
-        """A forward pass as prediction makes it, for one patch of the batch."""
+        """Measure a forward pass as prediction makes it, for one patch of the batch."""
         network = self.context.networks[self.trainer.inference].eval()
         _wait(self.device)
         start = time.perf_counter()
@@ -80,7 +80,7 @@ class StepTimer:
 def time_step(
     trainer: Trainer, shape: NetworkShape, precision: Precision, batch: Batch, device: torch.device
 ) -> StepTime:
-    """Median times after warming up."""
+    """Measure median times after warming up."""
     timer = StepTimer(trainer, shape, precision, batch, device)
     (update,) = repeated(lambda: [timer.seconds()], device)
     (forward,) = repeated(lambda: [timer.forward_seconds()], device)
@@ -88,7 +88,7 @@ def time_step(
 
 
 def repeated(measure: Callable[[], list[float]], device: torch.device) -> list[tuple[float, ...]]:
-    """Seconds of several things measured in turn, each a few times after warming up; once if that takes long."""
+    """Measure several things in turn, each a few times after warming up; once if that takes long. Seconds."""
     rounds: list[list[float]] = []
     spent = 0.0
     while len(rounds) < WARM + TIMED and (len(rounds) <= WARM or spent < PATIENCE * len(rounds[0])):
@@ -114,7 +114,7 @@ class TooLargeError(UserError):
 
 
 def micro_batches_that_fit(trainer: Trainer, context: Context, shape: NetworkShape, batch: Batch) -> int:
-    """Parts of a batch, so that each fits into the memory that training may use; the same in every process.
+    """Return into how many micro-batches a batch is divided to fit into the memory; the same in every process.
 
     The planner has fitted its own batch and patch to the memory of its U-Net already; whatever else is trained is
     measured. Trainers with a training step of their own divide nothing.
@@ -156,7 +156,7 @@ def micro_batches_that_fit(trainer: Trainer, context: Context, shape: NetworkSha
 
 
 def _planned(trainer: Trainer, context: Context) -> bool:
-    """Whether this is what the planner has fitted to the memory: its U-Net on its batch and patch."""
+    """Return whether the planner has fitted this to the memory: its U-Net on its batch and patch."""
     free = trainer.recipe.batch is None and trainer.recipe.patch is None
     return free and type(context.networks[trainer.inference]) is UNet
 
@@ -170,7 +170,7 @@ def _too_large(trainer: Trainer, shape: NetworkShape, least: float, there: float
 
 
 def kept_bytes(trainer: Trainer, context: Context, batch: Batch) -> int:
-    """What a forward pass and the loss keep for the way back, the weights not counted."""
+    """Measure what a forward pass and the loss keep for the backward pass, the weights not counted."""
     network = context.networks[trainer.inference]
     known = {p.untyped_storage().data_ptr() for p in network.parameters()}
     kept: dict[int, int] = {}

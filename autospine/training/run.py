@@ -93,7 +93,7 @@ class TrainRequest:
 
 
 def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
-    """Trains what was asked for; gives what a person reads at the end.
+    """Train what was asked for; return what a person reads at the end.
 
     Args:
         request: What was asked for.
@@ -136,7 +136,7 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
 
 
 def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None, given: Recipe | None) -> Recipe:
-    """The recipe asked for; its name, and so the model's folder, says what was asked for besides."""
+    """Return the recipe asked for; its name, and so the model's folder, says what was asked for besides."""
     recipe = given or kind.recipe_named(request.recipe)
     split = override(recipe.split, request.split)
     words = [recipe.name]
@@ -154,7 +154,7 @@ def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None, gi
 
 
 def _check_classes(trainer: Trainer, allowed: bool) -> None:
-    """Names the structures of a trainer's scheme that the data lack; refuses them where a paper fixes the scheme.
+    """Name the structures of a trainer's scheme that the data lack; refuse them where a paper fixes the scheme.
 
     Raises:
         UserError: Naming the structures.
@@ -178,7 +178,7 @@ def _check_classes(trainer: Trainer, allowed: bool) -> None:
 
 
 def _kept(job: Job, split: Split) -> Fold:
-    """The fold to train, noted in the model's folder and said to the user."""
+    """Return the fold to train, noted in the model's folder and told to the user."""
     kept = kept_split(job.folder, split, job.resume)
     log.info("fold %s: %s", job.fold_name, kept.reason)
     if kept.warning:
@@ -187,7 +187,7 @@ def _kept(job: Job, split: Split) -> Fold:
 
 
 def _job(request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, fold: Fold, device: torch.device) -> Job:
-    """The training of one fold."""
+    """Return the training of one fold."""
     return Job(
         work=work.root,
         folder=work.model(trainer.name, trainer.plan.name, trainer.recipe.name, name),
@@ -207,7 +207,7 @@ def _job(request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, f
 
 
 def _held_out(pool: CasePool) -> tuple[str, ...]:
-    """The validation subset of the data set.
+    """Return the validation subset of the data set.
 
     Raises:
         UserError: It has none.
@@ -269,7 +269,7 @@ USUAL = "2d_sagittal"  # of a trainer that takes any
 
 
 def choose_plan(kind: type[Trainer], work: WorkFolder, name: str | None) -> Plan:
-    """The one asked for; else the first of the trainer's own that was made; else the only one there is.
+    """Return the plan asked for; else the first of the trainer's own that was made; else the only one there is.
 
     Raises:
         UserError: There is none of that name; names those that there are.

@@ -132,7 +132,7 @@ class Trainer(ABC):
 
     @classmethod
     def recipe_named(cls, name: str | None) -> Recipe:
-        """A recipe by name, or the default.
+        """Return a recipe by name, or the default.
 
         Raises:
             UserError: There is none of that name.
@@ -155,11 +155,11 @@ class Trainer(ABC):
 
     @property
     def label_scheme(self) -> LabelScheme:
-        """The scheme of the labels that come out."""
+        """Return the scheme of the labels that come out."""
         return get_scheme(self.scheme) if self.scheme else self.prepared.scheme
 
     def reference(self, mask: np.ndarray, where: str | Path = "mask") -> np.ndarray:
-        """What answers are scored against: a mask of the data set in the labels that the recipe's steps derive.
+        """Return a mask of the data set in the labels that the recipe's transforms derive: the reference of scores.
 
         Structures that the trainer's scheme leaves out become background, as in training: nobody answers them.
 
@@ -176,7 +176,7 @@ class Trainer(ABC):
 
     @property
     def left_out(self) -> dict[int, Anatomy]:
-        """Labels of the data set, as the steps derive them, that the trainer's scheme has no place for.
+        """Return labels of the data set, as the transforms derive them, that the trainer's scheme does not have.
 
         Partly visible vertebrae are none of them: they excuse an answer, they ask for none.
         """
@@ -188,7 +188,7 @@ class Trainer(ABC):
         }
 
     def choose_encoding(self) -> Encoding:
-        """The plan's, or one class per label where the recipe or the trainer's own scheme asks for it.
+        """Return the plan's encoding, or one class per label where the recipe or the trainer's scheme asks for it.
 
         Raises:
             UserError: No label of the data set has a place in the trainer's scheme.
@@ -207,11 +207,11 @@ class Trainer(ABC):
         return plain_encoding(change.target, values)
 
     def shape(self) -> NetworkShape:
-        """The network's shape on this plan."""
+        """Return the network's shape on this plan."""
         return replace(self.plan.network, out_channels=self.encoding.channels)
 
     def width_options(self) -> Sequence[NetworkShape]:
-        """Shapes from the narrowest to the widest, among which --minutes chooses.
+        """Return shapes from the narrowest to the widest, among which --minutes chooses.
 
         A recipe that fixes the patch is a paper's: its network is taken as it is.
         """
@@ -221,12 +221,12 @@ class Trainer(ABC):
 
     @property
     def patch(self) -> tuple[int, ...]:
-        """Voxels along the network's axes."""
+        """Return the voxels of a patch along the network's axes."""
         return self.recipe.patch or self.plan.network_patch
 
     @property
     def batch(self) -> int:
-        """Patches per update."""
+        """Return the patches per update."""
         return self.recipe.batch or self.plan.batch
 
     def model_card(self, shape: NetworkShape, job: Job) -> ModelCard:
@@ -261,17 +261,17 @@ class Trainer(ABC):
 
     @abstractmethod
     def build(self, shape: NetworkShape) -> nn.Module:
-        """The network that segments: `(B, in_channels, *patch)` to `(B, out_channels, *patch)`."""
+        """Build the network that segments: `(B, in_channels, *patch)` to `(B, out_channels, *patch)`."""
 
     def build_all(self, shape: NetworkShape) -> dict[str, nn.Module]:
-        """Every network that is trained, by name."""
+        """Build every network that is trained, by name."""
         return {self.inference: self.build(shape)}
 
     def fit_statistics(self, sampler: PatchSampler) -> None:  # noqa: B027
-        """Takes figures such as class frequencies from the training cases before the loss is made; none by default."""
+        """Take figures such as class frequencies from the training cases before the loss is made; none by default."""
 
     def loss(self) -> MultiTaskLoss:
-        """The loss: Dice and cross-entropy on classes, plus the chain's terms where there is one."""
+        """Make the loss: Dice and cross-entropy on classes, plus offsets and levels where labels are ordered."""
         semantic = DiceCrossEntropy(self.recipe.weight("dice"), self.recipe.weight("cross_entropy"))
         return MultiTaskLoss(
             self.encoding,
@@ -282,11 +282,11 @@ class Trainer(ABC):
         )
 
     def optimisers(self, networks: dict[str, nn.Module]) -> dict[str, Optimizer]:
-        """One optimiser per network."""
+        """Make one optimiser per network."""
         return {name: make_optimiser(self.recipe.optimisers[name], networks[name]) for name in networks}
 
     def training_step(self, context: Context, batch: Batch) -> dict[str, Tensor]:
-        """One update; gives loss terms to log, "loss" among them."""
+        """Update the networks once; return loss terms to log, "loss" among them."""
         found: list[dict[str, Tensor]] = []
 
         def losses() -> Iterator[Tensor]:
@@ -302,7 +302,7 @@ class Trainer(ABC):
         return {name: torch.stack([each[name] for each in found]).sum() for name in found[0]}
 
     def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:  # noqa: B027
-        """Writes tables as the paper prints them; none by default.
+        """Write tables as the paper prints them; none by default.
 
         Args:
             folder: Of the masks and scores; the tables go there too.
@@ -327,7 +327,7 @@ def prepare(
     step: int = 0,
     micro_batches: int = 1,
 ) -> Context:
-    """Fresh networks with their optimisers."""
+    """Make fresh networks with their optimisers and their loss."""
     networks = trainer.build_all(shape)
     for network in networks.values():
         precision.arrange(network.to(device), shape.dimension).train()

@@ -34,7 +34,7 @@ SLICE = "_slice"  # between a case's id and the number of one of its slices
 
 
 def validate(trainer: Trainer, job: Job) -> Evaluation | None:
-    """Predicts and scores the fold's test cases, or its validation cases; gives None where there are none.
+    """Predict and score the fold's test cases, or its validation cases; None where there are none.
 
     Masks and pictures lie beside the model in test/ or validation/, with summary.json, cases.csv and summary.md.
     """
@@ -44,7 +44,7 @@ def validate(trainer: Trainer, job: Job) -> Evaluation | None:
 
 
 def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.device, subset: Subset) -> Evaluation:
-    """Predicts whole cases with a trained model and scores them.
+    """Predict whole cases with a trained model and score them.
 
     Args:
         trainer: Of the model.
@@ -85,7 +85,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
 
 
 def reference_of(trainer: Trainer, mask: np.ndarray, path: str) -> np.ndarray:
-    """What a case's answer is scored against; says so where the recipe's steps leave nothing of its mask.
+    """Return what a case's prediction is scored against; warn where the recipe's transforms leave nothing of it.
 
     Args:
         trainer: With the steps.
@@ -103,7 +103,7 @@ def reference_of(trainer: Trainer, mask: np.ndarray, path: str) -> np.ndarray:
 
 
 def images_of(case_id: str, subset: Subset, view_axis: int | None) -> Iterator[tuple[str, tuple[slice, ...]]]:
-    """What of a case is scored: its name, and where it lies; the whole case, or each of its slices in the part."""
+    """Yield name and region of what is scored of a case: the whole case, or each of its slices in the subset."""
     if subset.slices is None:
         yield case_id, (slice(None),) * 3
         return
@@ -113,7 +113,7 @@ def images_of(case_id: str, subset: Subset, view_axis: int | None) -> Iterator[t
 
 
 def evaluation_of(scores: Sequence[CaseScore], trainer: Trainer, work: Path) -> Evaluation:
-    """All scores as one evaluation: intervals over patients, groups by sequence where there are several.
+    """Return all scores as one evaluation: intervals over patients, groups by sequence where there are several.
 
     Args:
         scores: Of cases or of slices.

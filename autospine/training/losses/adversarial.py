@@ -50,7 +50,7 @@ class CriticTraining:
             raise ValueError("a Wasserstein critic needs a constraint: its scores would grow without end")
 
     def train(self, updater: OptimizerStep, name: str, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """The critic's updates on one batch, each with interpolates of its own.
+        """Update the critic on one batch, each time with interpolates of its own.
 
         Args:
             updater: Of the networks.
@@ -71,7 +71,7 @@ class CriticTraining:
         return {key: term.detach() for key, term in terms.items()}
 
     def losses(self, critic: nn.Module, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """The terms of `train`, with their graph."""
+        """Compute the terms of `train`, with their graph."""
         with torch.autocast(real.device.type, enabled=False):
             annotated, predicted = scores(critic, real), scores(critic, fake)
             difference = annotated.mean() - predicted.mean()
@@ -88,7 +88,7 @@ class CriticTraining:
             }
 
     def generator_loss(self, critic: nn.Module, fake: Tensor) -> Tensor:
-        """The segmentation network's term: small where the critic takes its masks for annotated ones.
+        """Compute the segmentation network's term: small where the critic takes its masks for annotated ones.
 
         Minus the mean score; for cross-entropy, whose scores have no bound, the cross-entropy towards "annotated".
         """
@@ -98,12 +98,12 @@ class CriticTraining:
 
 
 def scores(critic: nn.Module, masks: Tensor) -> Tensor:
-    """The critic's `(B,)` scores; never by a compiled network, whose gradient could not be differentiated again."""
+    """Compute the critic's `(B,)` scores; a compiled network's gradient could not be differentiated again."""
     return critic.forward(masks)
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Mean of (|gradient| - 1)^2 on the way between pairs of masks (Gulrajani et al. 2017, algorithm 1).
+    """Compute the mean of (|gradient| - 1)^2 between pairs of masks (Gulrajani et al. 2017, algorithm 1).
 
     Args:
         critic: Scores each sample on its own.
@@ -119,7 +119,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clip_weights(critic: nn.Module, limit: float) -> None:
-    """Weights and biases of convolutions into [-limit, limit]; gains and shifts of normalisations into [-1, 1].
+    """Clip weights and biases of convolutions to [-limit, limit], gains and shifts of normalisations to [-1, 1].
 
     Arjovsky et al. 2017 clip every weight alike. Gains of 0.01 would leave features so small that the next
     normalisation's epsilon outweighs them, and of the critic's gradient almost nothing; left free, they would let the
@@ -134,7 +134,7 @@ def clip_weights(critic: nn.Module, limit: float) -> None:
 def discriminator_inputs(
     loss: MultiTaskLoss, logits: Tensor, labels: Tensor, smallest_side: int
 ) -> tuple[Tensor, Tensor]:
-    """Both masks, 0 where nothing is annotated.
+    """Return annotated and predicted masks, 0 where nothing is annotated.
 
     Sides below the smallest one are made longer by repeating pixels.
 

@@ -31,7 +31,7 @@ class BinaryCrossEntropy(nn.Module):
         self.ignore = ignore
 
     def forward(self, logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The loss."""
+        """Compute the loss."""
         labels, mask = counted(labels, mask, self.ignore)
         with torch.autocast(logits.device.type, enabled=False):
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -45,7 +45,7 @@ class BinaryCrossEntropy(nn.Module):
 
 
 def _log_complement(logits: Tensor) -> Tensor:
-    """log(1 - P) of every class: only the likeliest can come near P = 1, so only its rest is summed anew.
+    """Compute log(1 - P) of every class: only the likeliest can come near P = 1, so only its rest is summed anew.
 
     Shape:
         (B, C, *spatial) to the same.

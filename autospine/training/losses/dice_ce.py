@@ -7,7 +7,7 @@ with a one-hot copy 52 ms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class DiceCrossEntropy(nn.Module):
         self.class_weights: Tensor | None
 
     def forward(self, logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The loss."""
+        """Compute the loss."""
         labels, mask = counted(labels, mask, self.ignore)
         with torch.autocast(logits.device.type, enabled=False):
             log_probabilities = _wide(logits).log_softmax(1)  # (B, C, *spatial)
@@ -76,7 +76,7 @@ class DiceCrossEntropy(nn.Module):
             return loss
 
     def entropy(self, log_true: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
-        """The term beside Dice.
+        """Compute the term beside Dice.
 
         Args:
             log_true: `(B, *spatial)` log-probability of each voxel's own class.
@@ -86,29 +86,8 @@ class DiceCrossEntropy(nn.Module):
         return _cross_entropy(log_true, labels, mask, self.class_weights)
 
 
-class SoftDice(DiceCrossEntropy):
-    """The Dice loss of `DiceCrossEntropy` alone, in 0..1."""
-
-    def __init__(
-        self,
-        *,
-        batch_dice: bool = True,
-        classes: Sequence[int] | None = None,
-        ignore: int | None = None,
-        smooth: float = 1e-5,
-    ) -> None:
-        super().__init__(1.0, 0.0, batch_dice=batch_dice, classes=classes, ignore=ignore, smooth=smooth)
-
-
-class CrossEntropy(DiceCrossEntropy):
-    """The cross-entropy of `DiceCrossEntropy` alone, in nats."""
-
-    def __init__(self, *, class_weights: Sequence[float] | None = None, ignore: int | None = None) -> None:
-        super().__init__(0.0, 1.0, class_weights=class_weights, ignore=ignore)
-
-
 def counted(labels: Tensor, mask: Tensor | None, ignore: int | None) -> tuple[Tensor, Tensor | None]:
-    """Labels fit for indexing, and which voxels count (None: all).
+    """Return labels fit for indexing, and which voxels count (None: all).
 
     Shape:
         labels (B, *spatial) any integers, mask the same or None; results int64 and bool or None.
@@ -121,7 +100,7 @@ def counted(labels: Tensor, mask: Tensor | None, ignore: int | None) -> tuple[Te
 
 
 def _wide(x: Tensor) -> Tensor:
-    """Half precision to float32; float32 and float64 stay."""
+    """Convert half precision to float32; float32 and float64 stay."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
@@ -144,7 +123,7 @@ def _soft_dice(
     classes: Sequence[int] | None,
     smooth: float,
 ) -> Tensor:
-    """One minus soft Dice, averaged over classes (and samples unless `batch`)."""
+    """Compute one minus soft Dice, averaged over classes (and samples unless `batch`)."""
     samples, channels = log_probabilities.shape[:2]
     probabilities = log_probabilities.flatten(2).exp()  # (B, C, N)
     true = log_true.exp()  # (B, *spatial)
@@ -168,7 +147,7 @@ def _soft_dice(
 
 
 def masked_smooth_l1(prediction: Tensor, target: Tensor, mask: Tensor, beta: float = 1.0) -> Tensor:
-    """Mean smooth L1 of a vector field over the voxels of a mask.
+    """Compute the mean smooth L1 of a vector field over the voxels of a mask.
 
     Per component with difference d: d^2 / (2 beta) if |d| < beta, else |d| - beta / 2 (Girshick 2015). In the
     field's unit; 0 if the mask is empty. Values of `target` outside the mask may be anything, NaN included.
@@ -184,13 +163,13 @@ def masked_smooth_l1(prediction: Tensor, target: Tensor, mask: Tensor, beta: flo
 
 
 def deep_supervision_weights(outputs: int) -> tuple[float, ...]:
-    """1, 1/2, 1/4, ... from the finest output, divided by their sum."""
+    """Return 1, 1/2, 1/4, ... from the finest output, divided by their sum."""
     weights = [0.5**level for level in range(outputs)]
     return tuple(weight / sum(weights) for weight in weights)
 
 
 def downsample_labels(labels: Tensor, size: Sequence[int]) -> Tensor:
-    """Labels on a coarser grid, each the one at the middle of its block (nearest, no new values).
+    """Sample labels on a coarser grid, each from the middle of its block (nearest, no new values).
 
     Shape:
         (B, *spatial) to (B, *size).
@@ -200,29 +179,3 @@ def downsample_labels(labels: Tensor, size: Sequence[int]) -> Tensor:
             index = (torch.arange(wanted, device=labels.device) * 2 + 1) * length // (2 * wanted)
             labels = labels.index_select(axis, index)
     return labels
-
-
-class DeepSupervision(nn.Module):
-    """Applies a loss to each output of a network, the coarser ones with labels brought to their grid.
-
-    Args:
-        loss: Called as loss(output, labels, mask).
-
-    Shape:
-        outputs: one tensor (B, C, *spatial) or a sequence of them from the finest; labels (B, *spatial) and
-        mask (the same or None) at the finest size; result ().
-    """
-
-    def __init__(self, loss: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> None:
-        super().__init__()
-        self.loss = loss
-
-    def forward(self, outputs: Tensor | Sequence[Tensor], labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The losses of all outputs, weighted by `deep_supervision_weights`."""
-        outputs = [outputs] if isinstance(outputs, Tensor) else outputs
-        total = _wide(outputs[0]).new_zeros(())
-        for weight, output in zip(deep_supervision_weights(len(outputs)), outputs, strict=True):
-            size = output.shape[2:]
-            coarse_mask = None if mask is None else downsample_labels(mask, size)
-            total = total + weight * self.loss(output, downsample_labels(labels, size), coarse_mask)
-        return total

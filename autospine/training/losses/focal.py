@@ -47,7 +47,7 @@ class FocalDice(DiceCrossEntropy):
         self.gamma = gamma
 
     def entropy(self, log_true: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
-        """The focal term."""
+        """Compute the focal term."""
         doubt = (-torch.expm1(log_true)).clamp(min=SMALLEST_DOUBT)  # 1 - p, exact where p is near 1
         loss = -(doubt**self.gamma) * log_true  # (B, *spatial)
         if self.class_weights is not None:
@@ -58,7 +58,7 @@ class FocalDice(DiceCrossEntropy):
 
 
 def inverse_root_weights(counts: Sequence[float] | np.ndarray) -> tuple[float, ...]:
-    """Weights by the inverse square root of class frequency, with a mean of 1.
+    """Compute weights by the inverse square root of class frequency, with a mean of 1.
 
     Args:
         counts: Voxels of each class, background first. A class without any weighs as if it had one.

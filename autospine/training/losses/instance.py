@@ -41,7 +41,7 @@ class InstanceCrossEntropy(nn.Module):
         self.alpha = alpha
 
     def forward(self, logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The loss."""
+        """Compute the loss."""
         labels, mask = counted(labels, mask, None)
         with torch.autocast(logits.device.type, enabled=False):
             log_probabilities = logits.float().log_softmax(1)  # (B, C, *spatial)
@@ -52,7 +52,7 @@ class InstanceCrossEntropy(nn.Module):
 
 
 def instance_dice_loss(log_probabilities: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-    """One minus the mean soft Dice of the reference's instances, each in its neighbourhood, 0 to 1.
+    """Compute one minus the mean soft Dice of the reference's instances, each in its neighbourhood, 0 to 1.
 
     Shape:
         log_probabilities (B, C, *spatial), labels (B, *spatial) int64, weight (B, *spatial) 0 or 1; result ().
@@ -74,7 +74,7 @@ def instance_dice_loss(log_probabilities: Tensor, labels: Tensor, weight: Tensor
 
 
 def neighbourhoods(labels: Tensor) -> Tensor:
-    """The nearest instance of every pixel, 0 where the image shows none.
+    """Find the nearest instance of every pixel, 0 where the image shows none.
 
     Shape:
         (B, *spatial) integers, 0 being background, to the same, on the same device.

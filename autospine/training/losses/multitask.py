@@ -42,7 +42,7 @@ class MultiTaskLoss(nn.Module):
         self.level_of: Tensor
 
     def forward(self, outputs: Tensor | Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Loss terms, "loss" being their weighted sum.
+        """Compute the loss terms, "loss" being their weighted sum.
 
         Args:
             outputs: `(B, channels, *spatial)` logits, or several from the finest to the coarsest.
@@ -66,7 +66,7 @@ class MultiTaskLoss(nn.Module):
         return terms
 
     def _chain_terms(self, output: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Smooth L1 of the offsets (in pitches) and cross-entropy of the levels, inside instances."""
+        """Compute smooth L1 of the offsets and cross-entropy of the levels, inside instances."""
         first = self.encoding.semantic_channels
         last = first + len(self.encoding.offset_axes)
         level = self.level_of[labels]  # (B, *spatial), -1 outside chains
@@ -80,7 +80,7 @@ class MultiTaskLoss(nn.Module):
         return {"offset": offset, "level": entropy}
 
     def offsets(self, labels: Tensor, batch: Batch) -> Tensor:
-        """`(B, axes, *spatial)` way from each voxel to its instance's middle, in pitches."""
+        """Compute `(B, axes, *spatial)` offsets from each voxel to its label's centre, in intervertebral distances."""
         size = labels.shape[1:]
         flat = labels.flatten(1)  # (B, voxels)
         parts = []

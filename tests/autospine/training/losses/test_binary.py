@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from autospine.training.losses.binary import BinaryCrossEntropy
-from autospine.training.losses.dice_ce import CrossEntropy
+from autospine.training.losses.dice_ce import DiceCrossEntropy
 
 
 def drawn(classes: int, scale: float = 3.0, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,7 +31,7 @@ def test_with_two_classes_it_is_the_cross_entropy(scale: float) -> None:
     """Also where the soft-max is 1 to the last digit."""
     logits, labels = drawn(2, scale)
     logits = logits.float()
-    torch.testing.assert_close(BinaryCrossEntropy()(logits, labels), CrossEntropy()(logits, labels))
+    torch.testing.assert_close(BinaryCrossEntropy()(logits, labels), DiceCrossEntropy(0.0, 1.0)(logits, labels))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -5,10 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from autospine.training.losses.dice_ce import (
-    CrossEntropy,
-    DeepSupervision,
     DiceCrossEntropy,
-    SoftDice,
     deep_supervision_weights,
     downsample_labels,
     masked_smooth_l1,
@@ -49,7 +46,7 @@ def test_soft_dice_is_its_formula(pair: tuple[Tensor, Tensor], batch: bool, igno
     logits, labels = pair
     if ignore is not None:
         labels[:, :2] = ignore
-    loss = SoftDice(batch_dice=batch, classes=(1, 3), ignore=ignore)(logits, labels)
+    loss = DiceCrossEntropy(1.0, 0.0, batch_dice=batch, classes=(1, 3), ignore=ignore)(logits, labels)
     expected = brute_force_dice(logits, labels, labels != IGNORE, batch, [1, 3])
     assert float(loss) == pytest.approx(expected, abs=1e-6)
 
@@ -62,7 +59,7 @@ def test_cross_entropy_is_pytorchs(
     logits, labels = pair
     if ignore is not None:
         labels[:, 1] = ignore
-    loss = CrossEntropy(class_weights=weights, ignore=ignore)(logits, labels)
+    loss = DiceCrossEntropy(0.0, 1.0, class_weights=weights, ignore=ignore)(logits, labels)
     tensor = None if weights is None else torch.tensor(weights)
     expected = nn.functional.cross_entropy(logits, labels.long(), tensor, ignore_index=IGNORE)
     torch.testing.assert_close(loss, expected)
@@ -70,7 +67,7 @@ def test_cross_entropy_is_pytorchs(
 
 def test_the_sum_is_the_sum_of_its_parts(pair: tuple[Tensor, Tensor]) -> None:
     both = DiceCrossEntropy(0.4, 0.6)(*pair)
-    torch.testing.assert_close(both, 0.4 * SoftDice()(*pair) + 0.6 * CrossEntropy()(*pair))
+    torch.testing.assert_close(both, 0.4 * DiceCrossEntropy(1.0, 0.0)(*pair) + 0.6 * DiceCrossEntropy(0.0, 1.0)(*pair))
 
 
 @pytest.mark.parametrize("batch", [True, False])
@@ -136,8 +133,8 @@ def test_absent_class_costs_one_unless_left_out() -> None:
     logits = torch.zeros(1, 3, 4, 4)
     labels = torch.zeros(1, 4, 4, dtype=torch.long)
     labels[:, 2:] = 1
-    present = SoftDice(classes=(1,))(logits, labels)
-    both = SoftDice()(logits, labels)
+    present = DiceCrossEntropy(1.0, 0.0, classes=(1,))(logits, labels)
+    both = DiceCrossEntropy(1.0, 0.0)(logits, labels)
     assert float(2 * both - present) == pytest.approx(1, abs=1e-4)
 
 
@@ -174,12 +171,3 @@ def test_coarse_labels_come_from_the_middle_of_their_block() -> None:
     assert downsample_labels(labels, (4, 2))[0, :, 0].tolist() == [1, 3, 5, 7]
     assert downsample_labels(labels, (8, 2)) is labels
     assert downsample_labels(labels[:, :5], (3, 1)).shape == (1, 3, 1)
-
-
-def test_deep_supervision_weighs_each_output(pair: tuple[Tensor, Tensor]) -> None:
-    logits, labels = pair
-    coarse = logits[(slice(None), slice(None), *(slice(None, None, 2),) * (logits.ndim - 2))]
-    loss = DiceCrossEntropy()
-    expected = 2 / 3 * loss(logits, labels) + 1 / 3 * loss(coarse, downsample_labels(labels, coarse.shape[2:]))
-    torch.testing.assert_close(DeepSupervision(loss)((logits, coarse), labels), expected)
-    torch.testing.assert_close(DeepSupervision(loss)(logits, labels), loss(logits, labels))

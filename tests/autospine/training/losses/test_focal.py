@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from autospine.training.losses.dice_ce import CrossEntropy, SoftDice
+from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.focal import FocalDice, inverse_root_weights
 
 monai_losses = pytest.importorskip("monai.losses", reason="MONAI is the oracle")
@@ -51,7 +51,7 @@ def test_the_focal_term_agrees_with_monai(gamma: float) -> None:
 
 def test_alpha_blends_focal_and_dice() -> None:
     logits, labels = made()
-    focal, dice = FocalDice(1.0, 4.0)(logits, labels), SoftDice()(logits, labels)
+    focal, dice = FocalDice(1.0, 4.0)(logits, labels), DiceCrossEntropy(1.0, 0.0)(logits, labels)
     both = FocalDice(0.6, 4.0)(logits, labels)
     assert float(both) == pytest.approx(0.6 * float(focal) + 0.4 * float(dice))
     assert float(FocalDice(0.0)(logits, labels)) == pytest.approx(float(dice))
@@ -59,7 +59,9 @@ def test_alpha_blends_focal_and_dice() -> None:
 
 def test_without_gamma_it_is_the_cross_entropy() -> None:
     logits, labels = made()
-    assert float(FocalDice(1.0, 0.0)(logits, labels)) == pytest.approx(float(CrossEntropy()(logits, labels)))
+    assert float(FocalDice(1.0, 0.0)(logits, labels)) == pytest.approx(
+        float(DiceCrossEntropy(0.0, 1.0)(logits, labels))
+    )
 
 
 @pytest.mark.parametrize("gamma", [0.4, 4.0])
