@@ -104,22 +104,6 @@ class AugmentationSettings:
         return from_plain(cls, data, where)
 
 
-NO_CHANGE = AugmentationSettings(  # what papers build on, who name the few changes that they make
-    affine_probability=0.0,
-    mirror=False,
-    fov_crop_probability=0.0,
-    gamma_probability=0.0,
-    histogram_shift_probability=0.0,
-    inversion_probability=0.0,
-    bias_field_probability=0.0,
-    contrast_probability=0.0,
-    brightness_probability=0.0,
-    blur_probability=0.0,
-    low_resolution_probability=0.0,
-    noise_probability=0.0,
-)
-
-
 @dataclass(frozen=True)
 class BatchgeneratorsSettings:
     """Probabilities per sample, and ranges that are sampled from; the defaults change nothing.

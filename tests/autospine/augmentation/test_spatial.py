@@ -7,9 +7,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from autospine.augmentation import NO_CHANGE, Parameters, apply, sample
+from autospine.augmentation import AugmentationSettings, Parameters, apply, sample
 
-ONLY_SPACE = replace(NO_CHANGE, affine_probability=1.0)
+ONLY_SPACE = AugmentationSettings(
+    affine_probability=1.0,
+    mirror=False,
+    fov_crop_probability=0.0,
+    gamma_probability=0.0,
+    histogram_shift_probability=0.0,
+    inversion_probability=0.0,
+    bias_field_probability=0.0,
+    contrast_probability=0.0,
+    brightness_probability=0.0,
+    blur_probability=0.0,
+    low_resolution_probability=0.0,
+    noise_probability=0.0,
+)
 CENTRES = {
     2: [(40.0, 30.0), (60.3, 50.6), (75.0, 35.2)],
     3: [(1.0, 40.0, 30.0), (3.0, 60.3, 50.6), (4.0, 75.0, 35.2)],
