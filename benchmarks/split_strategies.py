@@ -7,7 +7,7 @@ With the default shares, five folds test every patient once, and every slice onc
 very same slices. Fewer folds compare slices of a few patients with slices of all, and say little.
 
 Example:
-    python benchmarks/split_protocols.py --cases 30 --minutes 3
+    python benchmarks/split_strategies.py --cases 30 --minutes 3
 """
 
 from __future__ import annotations
