@@ -39,19 +39,19 @@ def main() -> None:
     runs |= {
         f"{rules}, own labels": lambda rules=rules: timed(lambda: clean_labels(masks, SPIDER, rules)) for rules in RULES
     }
-    for name, found in alternate(runs, options.repeats).items():
-        print(f"{name:42s} {found}  target {TARGET:g} s")
+    for name, seconds in alternate(runs, options.repeats).items():
+        print(f"{name:42s} {seconds}  target {TARGET:g} s")
 
 
 def slices(dataset: Path) -> np.ndarray:
     """`(100, 640, 512)` labelled slices with specks."""
-    found: list[np.ndarray] = []
+    labelled_slices: list[np.ndarray] = []
     for case in load_dataset(dataset).annotated:
         volume = read_mask(str(case.mask))
         start = CaseData(np.zeros((1, *volume.array.shape), np.float32), volume.array, volume.spacing)
         mask = Fit(rows=ROWS, columns=COLUMNS).for_case(start).apply(start).mask
-        found += [part for part in mask if part.any()]
-    masks = np.stack([found[k % len(found)] for k in range(COUNT)])
+        labelled_slices += [plane for plane in mask if plane.any()]
+    masks = np.stack([labelled_slices[k % len(labelled_slices)] for k in range(COUNT)])
     random = np.random.default_rng(0)
     specks = random.random(masks.shape) < SPECKS
     masks[specks] = random.choice([0, 1, 5, 100, 203, 99], np.count_nonzero(specks))

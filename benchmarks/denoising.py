@@ -60,8 +60,8 @@ def main() -> None:
         clean = clean_slices(size, options.seed, options.cases)
         print(f"{size.value} phantoms; gain in dB at noise of " + ", ".join(f"{100 * v:g} %" for v in LEVELS))
         found = {name: [gains(step, clean, level) for level in LEVELS] for name, step in TRANSFORMS.items()}
-        for name, each in found.items():
-            print(f"  {name:32s}" + "".join(f"{np.mean(values):8.2f}" for values in each))
+        for name, by_level in found.items():
+            print(f"  {name:32s}" + "".join(f"{np.mean(values):8.2f}" for values in by_level))
         ahead = np.array(found["shearlets"]) - np.array(found["wavelets"])  # (levels, cases)
         print(f"  {'shearlets over wavelets, fewest':32s}" + "".join(f"{v:8.2f}" for v in ahead.min(axis=1)))
         for name, step in TRANSFORMS.items():

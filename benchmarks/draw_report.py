@@ -32,8 +32,8 @@ def perturb_outlines(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray
     """Return labels with outlines moved a little: boundary voxels change to a neighbour's label at random."""
     shifts = rng.integers(-1, 2, size=(3, *labels.shape))
     shifts[0] = 0  # within the slice
-    places = np.clip(np.indices(labels.shape) + shifts * (rng.random(labels.shape) < 0.5), 0, None)
-    moved = labels[tuple(np.minimum(place, size - 1) for place, size in zip(places, labels.shape, strict=True))]
+    sources = np.clip(np.indices(labels.shape) + shifts * (rng.random(labels.shape) < 0.5), 0, None)
+    moved = labels[tuple(np.minimum(source, size - 1) for source, size in zip(sources, labels.shape, strict=True))]
     return ndimage.median_filter(moved, size=(1, 3, 3))
 
 

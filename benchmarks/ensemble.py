@@ -1,7 +1,7 @@
 r"""Train MedFusionNet for some minutes and check what its search for weights promises.
 
 Prints: whether every score of the search equals brute force on the members' whole probabilities, the difference to the
-better member on the test part with its interval, the search's peak memory, and the time of an ensemble's
+better member on the test subset with its interval, the search's peak memory, and the time of an ensemble's
 prediction over the sum of its members' times.
 
 Example:
@@ -56,17 +56,17 @@ def main() -> None:
         report(work, model, options)
 
 
-def phantom(place: str, options: Namespace) -> Path:
-    dataset = Path(place) / "phantom"
+def phantom(temporary: str, options: Namespace) -> Path:
+    dataset = Path(temporary) / "phantom"
     call(command("phantom", dataset, "--cases", options.cases, "--seed", 1, "--size", options.size))
     return dataset
 
 
 def report(work: Path, model: Path, options: Namespace) -> None:
     """The four figures."""
-    told = json.loads((model / "difference.json").read_text())
-    best = told["members"][told["best_member"]]
-    print(f"{told['subset']}: mean IoU {told['ensemble']:.4f}, {told['best_member']} alone {best['iou']:.4f}")
+    result = json.loads((model / "difference.json").read_text())
+    best = result["members"][result["best_member"]]
+    print(f"{result['subset']}: mean IoU {result['ensemble']:.4f}, {result['best_member']} alone {best['iou']:.4f}")
     interval = "no interval: one patient"
     if best["low"] is not None:
         interval = f"95 % {best['low']:+.4f} to {best['high']:+.4f}, {best['patients']} patients"
@@ -117,25 +117,25 @@ def difference_to_brute_force(work: Path, model: Path) -> float:
     # The stored images hold the members in the trainer's order.
     stored = sorted((model / "probabilities" / "validation").glob("*.json"))
     images = [StoredImage(path.parent, path.stem) for path in stored]
-    models.sort(key=lambda each: images[0].record.members.index(each.card.weights))
+    models.sort(key=lambda model: images[0].record.members.index(model.card.weights))
     sources, count = WorkFolder(work).load_sources(), len(models)
     card = models[0].card
     trainer = registry.load("trainers", card.trainer)(card.plan, card.recipe)
     found = search_pairs(images, count)
     names = [image.name for image in images]
-    wanted = dict.fromkeys(each for pair in all_pairs(count) for each in pair_grid(*pair, count))
+    wanted = dict.fromkeys(blend for pair in all_pairs(count) for blend in pair_grid(*pair, count))
     differences = [0.0]
     for case in subset.cases:
-        with TemporaryDirectory() as place:
-            paths = [Path(place) / f"{k}.npy" for k in range(count)]
+        with TemporaryDirectory() as temporary:
+            paths = [Path(temporary) / f"{k}.npy" for k in range(count)]
             predict_members([Predictor([model], device("cpu")) for model in models], sources[case].images, paths)
             full = np.stack([np.load(path) for path in paths])
         reference = reference_classes(read_mask(sources[case].mask).array, trainer, sources[case].mask)
         for name, window in images_of(case, subset, models[0].card.plan.view_axis):
             inside = full[(slice(None), slice(None), *window)]
-            for each in wanted:
-                expected = whole_image_iou(inside, reference[window], shares(each))
-                differences.append(abs(expected - float(found[each].iou[names.index(name)])))
+            for blend in wanted:
+                expected = whole_image_iou(inside, reference[window], shares(blend))
+                differences.append(abs(expected - float(found[blend].iou[names.index(name)])))
     return max(differences)
 
 

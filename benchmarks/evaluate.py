@@ -57,7 +57,7 @@ def main() -> None:
         write_pair(Path(options.child[1]))
         return
     if options.child:
-        print(json.dumps(asdict(PARTS[options.child[0]](*read(Path(options.child[1]))))))
+        print(json.dumps(asdict(LIBRARIES[options.child[0]](*read(Path(options.child[1]))))))
         return
     print(machine())
     with TemporaryDirectory() as folder:
@@ -80,16 +80,16 @@ def write_pair(path: Path) -> None:
     rng = np.random.default_rng(0)
     mm = np.array(sorted(case.spacing, reverse=True))  # slices are the coarsest axis
     grid = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij", sparse=True)
-    there, bent = [], []
+    straight, bent = [], []
     for axis, (old, new) in enumerate(zip(case.labels.shape, shape, strict=True)):
         field = zoom(rng.normal(0, SHIFT_MM, KNOTS), np.divide(shape, KNOTS), order=1)
         plain = (grid[axis] + 0.5) * old / new - 0.5
-        there.append(nearest(plain, old))
+        straight.append(nearest(plain, old))
         bent.append(nearest(plain + field / mm[axis], old))
-    prediction, reference = case.labels[tuple(bent)], case.labels[tuple(np.broadcast_arrays(*there))]
+    prediction, reference = case.labels[tuple(bent)], case.labels[tuple(np.broadcast_arrays(*straight))]
     spacing = mm * case.labels.shape / np.array(shape)
-    size, each = " x ".join(map(str, shape)), " x ".join(f"{step:.2f}" for step in spacing)
-    print(f"{size} voxels of {each} mm, {np.count_nonzero(np.bincount(reference.ravel())) - 1} labels")
+    size, voxel = " x ".join(map(str, shape)), " x ".join(f"{step:.2f}" for step in spacing)
+    print(f"{size} voxels of {voxel} mm, {np.count_nonzero(np.bincount(reference.ravel())) - 1} labels")
     np.savez(path, prediction=prediction, reference=reference, spacing=spacing)
 
 
@@ -104,15 +104,15 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
 
 
 def compare(pair: Path, repeats: int) -> None:
-    found: dict[str, list[Measured]] = {part: [] for part in PARTS}
+    found: dict[str, list[Measured]] = {library: [] for library in LIBRARIES}
     for _ in range(repeats):
-        for part, runs in found.items():
-            told = call([sys.executable, __file__, "--child", part, str(pair)])
-            runs.append(Measured(**json.loads(told.splitlines()[-1])))
-    seconds = {part: Spread(tuple(run.total for run in runs)) for part, runs in found.items()}
-    for part, runs in found.items():
+        for library, runs in found.items():
+            output = call([sys.executable, __file__, "--child", library, str(pair)])
+            runs.append(Measured(**json.loads(output.splitlines()[-1])))
+    seconds = {library: Spread(tuple(run.total for run in runs)) for library, runs in found.items()}
+    for library, runs in found.items():
         most = max(run.peak_gb for run in runs)
-        print(f"  {part:12s}{seconds[part]}   memory {most:.2f} GB   mean Dice {runs[0].dice:.6f}")
+        print(f"  {library:12s}{seconds[library]}   memory {most:.2f} GB   mean Dice {runs[0].dice:.6f}")
     for name in METRICS:
         print(f"    {name:30s}{Spread(tuple(run.seconds[name] for run in found['monai']))}")
     print_ratio("  MONAI / AutoSpine", ratios(seconds["monai"], seconds["autospine"]), f"at least {TIMES}")
@@ -161,7 +161,7 @@ def monai(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, .
     return Measured(seconds, peak(), float(measures[0].aggregate()))
 
 
-PARTS = {"autospine": autospine, "monai": monai}
+LIBRARIES = {"autospine": autospine, "monai": monai}
 
 if __name__ == "__main__":
     main()

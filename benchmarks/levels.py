@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from figures import make_parser
 
-SEEN = 500  # voxels from which a level counts as present
+PRESENT = 500  # voxels from which a level counts as present
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def main() -> None:
     predictor = Predictor(find_models([options.model]), torch.device("cpu"))
     masks = {volume_id(path): path for path in find_volumes(options.dataset / "masks")}
     images = {volume_id(path): path for path in find_volumes(options.dataset / "images")}
-    print(f"{'case':>10s} {'crop':<22s}{'union':>7s}{'right':>7s}{'shifted':>9s}{'missed':>8s}  said")
+    print(f"{'case':>10s} {'crop':<22s}{'all':>7s}{'right':>7s}{'shifted':>9s}{'FN':>8s}  flag")
     for case in options.cases:
         image, mask = read_image(images[case]), read_mask(masks[case]).array
         for crop in crops(mask):
@@ -66,13 +66,13 @@ def crops(mask: np.ndarray) -> list[Crop]:
 
 
 def print_levels(case: str, crop: str, found: np.ndarray, reference: np.ndarray, ambiguous: str) -> None:
-    levels = [v for v in np.unique(reference) if 0 < v < 100 and (reference == v).sum() > SEEN]
+    levels = [v for v in np.unique(reference) if 0 < v < 100 and (reference == v).sum() > PRESENT]
     given = {v: int(np.bincount(found[reference == v]).argmax()) for v in levels}  # what most voxels were called
     right = sum(name == v for v, name in given.items())
-    missed = sum(name == 0 for name in given.values())
-    shifted = len(levels) - right - missed
-    union, said = dice(found > 0, reference > 0), "ambiguous" if ambiguous else "sure"
-    print(f"{case:>10s} {crop:<22s}{union:7.3f}{right:7d}{shifted:9d}{missed:8d}  {said}")
+    false_negatives = sum(name == 0 for name in given.values())
+    shifted = len(levels) - right - false_negatives
+    all_levels, flag = dice(found > 0, reference > 0), "ambiguous" if ambiguous else "clear"
+    print(f"{case:>10s} {crop:<22s}{all_levels:7.3f}{right:7d}{shifted:9d}{false_negatives:8d}  {flag}")
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:

@@ -65,10 +65,10 @@ def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> No
     print(f"plan {plan}, batch {trainer.batch}, patch {trainer.patch}, {batches.workers} workers")
     names = ("one batch again and again", *(f"loader in {loader}, augmentation" for loader in get_args(Loader)))
     for k, name in enumerate(names):
-        found = sorted(each[k] for each in rates)
+        found = sorted(rate[k] for rate in rates)
         line = f"{name:38s} {found[len(found) // 2]:8.2f} steps/s  ({found[0]:.2f} to {found[-1]:.2f})"
         if k:
-            ratio = Spread(tuple(each[k] / each[0] for each in rates))
+            ratio = Spread(tuple(rate[k] / rate[0] for rate in rates))
             low, high = min(ratio.seconds), max(ratio.seconds)
             line += f", ratio {ratio.median:.2f} ({low:.2f} to {high:.2f}), target at least {TARGET}"
         print(line)
@@ -76,13 +76,13 @@ def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> No
 
 def prepared(work: Path, plan: str, share: float) -> tuple[Trainer, Context, Batches]:
     """The baseline on fold 0, at a share of the plan's widths."""
-    place, device = WorkFolder(work), torch.device("cpu")
-    chosen = Plans.load(place.plans).get(plan, place.plans)
+    folder, device = WorkFolder(work), torch.device("cpu")
+    chosen = Plans.load(folder.plans).get(plan, folder.plans)
     kind = registry.load("trainers", "unet")
     trainer = kind(chosen, kind.recipe_named(None))
-    fold = read_case_pool(place).folds[0]
+    fold = read_case_pool(folder).folds[0]
     workers = max(min(cores() - 1, 8), 1)
-    job = Job(work, work / "model", place.preprocessed(plan), fold, "0", device, workers=workers)
+    job = Job(work, work / "model", folder.preprocessed(plan), fold, "0", device, workers=workers)
     batches: Batches = make_batches(trainer, job, fold.train, 0)
     full = trainer.shape()
     shape = replace(full, widths=tuple(max(int(width * share) // 8 * 8, 8) for width in full.widths))

@@ -54,7 +54,9 @@ def measure(title: str, source: Path, model: Path, folder: Path, repeats: int) -
         rounds.append((whole, startup, found["seconds"]))
     print(f"{title}: {source.name}, networks in {', '.join(sorted(formats))}")
     for kind, clock in enumerate(("seconds", "processor seconds")):
-        whole, startup, bare = (Spread(tuple(part[kind] for part in parts)) for parts in zip(*rounds, strict=True))
+        whole, startup, bare = (
+            Spread(tuple(process[kind] for process in processes)) for processes in zip(*rounds, strict=True)
+        )
         body = Spread(tuple(w - s for w, s in zip(whole.seconds, startup.seconds, strict=True)))
         print(f"  {clock}")
         print(f"    {'whole command':38s} {whole}")
@@ -72,11 +74,11 @@ def watched(line: list[str]) -> tuple[tuple[float, float], float]:
     """Seconds and processor seconds of a process, and its peak memory in GB."""
     start = time.perf_counter()
     with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        said = process.stderr.read() if process.stderr else ""
+        errors = process.stderr.read() if process.stderr else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(said)
+        raise SystemExit(errors)
     seconds = (time.perf_counter() - start, usage.ru_utime + usage.ru_stime)
     return seconds, usage.ru_maxrss * 1024 / 1e9
 

@@ -157,10 +157,10 @@ def by_planes(case: Thinned, claim: Claim) -> np.ndarray:
     result = np.zeros_like(case.mask)
     result[:: case.grid.subdivisions] = case.kept_mask
     for index in case.left_out:
-        low, part = divmod(int(index), case.grid.subdivisions)
+        low, step = divmod(int(index), case.grid.subdivisions)
         best = np.full(case.mask.shape[1:], -1e-6)
         for value in np.unique(case.kept_mask[low : low + 2])[1:]:
-            values = claim(case, int(value), low, part / case.grid.subdivisions)
+            values = claim(case, int(value), low, step / case.grid.subdivisions)
             result[index][values > best] = value
             best = np.maximum(best, values)
     return result

@@ -23,7 +23,7 @@ TARGET_MIB = 2861  # 3 GB
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--one", nargs=3, metavar=("WORK", "TYPE", "PARTS"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, metavar=("WORK", "TYPE", "ATTENTION"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(*measure(*options.one, options.repeats))
@@ -32,20 +32,20 @@ def main() -> None:
     print(f"{'':>10s}{'type':>10s}{'attention':>12s}{'seconds':>10s}{'peak MiB':>10s}")
     for work in ("train", "predict"):
         for kind in ("float32", "bfloat16"):
-            for parts in ("with", "without"):
-                seconds, peak = apart(work, kind, parts, options.repeats)
+            for attention in ("with", "without"):
+                seconds, peak = apart(work, kind, attention, options.repeats)
                 over = "  over the target" if work == "train" and peak > TARGET_MIB else ""
-                print(f"{work:>10s}{kind:>10s}{parts:>12s}{seconds:10.2f}{peak:10.0f}{over}")
+                print(f"{work:>10s}{kind:>10s}{attention:>12s}{seconds:10.2f}{peak:10.0f}{over}")
 
 
-def apart(work: str, kind: str, parts: str, repeats: int) -> tuple[float, float]:
-    line = [sys.executable, __file__, "--one", work, kind, parts, "--repeats", str(repeats)]
+def apart(work: str, kind: str, attention: str, repeats: int) -> tuple[float, float]:
+    line = [sys.executable, __file__, "--one", work, kind, attention, "--repeats", str(repeats)]
     done = subprocess.run(line, check=True, capture_output=True, text=True)
     seconds, peak = done.stdout.split()
     return float(seconds), float(peak)
 
 
-def measure(work: str, kind: str, parts: str, repeats: int) -> tuple[float, float]:
+def measure(work: str, kind: str, attention: str, repeats: int) -> tuple[float, float]:
     """Median seconds of a step and the process's peak in MiB."""
     import torch
     from torch.nn import functional as F
@@ -53,7 +53,7 @@ def measure(work: str, kind: str, parts: str, repeats: int) -> tuple[float, floa
     from autospine.networks.safnet import SAFNet, SAFNetComponents
 
     torch.manual_seed(0)
-    network = SAFNet(1, CLASSES, components=SAFNetComponents(attention=parts == "with"))
+    network = SAFNet(1, CLASSES, components=SAFNetComponents(attention=attention == "with"))
     network = network.to(memory_format=torch.channels_last_3d)
     optimiser = torch.optim.Adam(network.parameters(), 1e-3, weight_decay=1e-4)
     image = torch.randn(1, 1, *SIZE)

@@ -1,7 +1,7 @@
 r"""What splitting slices instead of patients does to a score: one network, the same minutes, both splits.
 
 Trains `modified_unet` (recipe `adapted`) on a phantom of small grids, once with patients kept apart and once with
-slices split one by one, as papers that turn volumes into PNG files do. Prints Dice of each class on the test part of
+slices split one by one, as papers that turn volumes into PNG files do. Prints Dice of each class on the test subset of
 both, pixels of all its slices counted together, and the difference: what the split adds without any better network.
 With the default shares, five folds test every patient once, and every slice once: both splits are then scored on the
 very same slices. Fewer folds compare slices of a few patients with slices of all, and say little.
@@ -58,8 +58,8 @@ def main() -> None:
     options = parser.parse_args()
     register(options.shares, options.folds, options.width)
     with (
-        TemporaryDirectory() as place,
-        workspace(options.dataset or phantom(place, options)) as (dataset, folder),
+        TemporaryDirectory() as temporary,
+        workspace(options.dataset or phantom(temporary, options)) as (dataset, folder),
     ):
         call(command("plan", dataset, folder / "work", "--plans", "2d_sagittal"))
         found: dict[str, list[Scores]] = {"slices": [], "patient": []}
@@ -69,8 +69,8 @@ def main() -> None:
     print_scores(found)
 
 
-def phantom(place: str, options: Namespace) -> Path:
-    dataset = Path(place) / "phantom"
+def phantom(folder: str, options: Namespace) -> Path:
+    dataset = Path(folder) / "phantom"
     call(command("phantom", dataset, "--cases", options.cases, "--seed", options.seed, "--size", "small"))
     return dataset
 
@@ -80,13 +80,13 @@ def register(shares: Sequence[float], folds: int, width: float) -> None:
     train_share, validation, test = shares
     split = SplitSettings("patient", train_share, validation, test, folds)
     adapted = replace(ModifiedUNetTrainer.recipes["adapted"], split=split)
-    OneWidth.widths = tuple(int(each * width) for each in ModifiedUNetTrainer.widths)
+    OneWidth.widths = tuple(int(full * width) for full in ModifiedUNetTrainer.widths)
     OneWidth.recipes: dict[str, Recipe] = {"adapted": adapted}
     registry.BUILT_IN["trainers"][NAME] = f"{__name__}:{OneWidth.__name__}"
 
 
 def measure(work: Path, by: str, fold: int, options: Namespace) -> Scores:
-    """Dice of every structure on the test part."""
+    """Dice of every structure on the test subset."""
     request = TrainRequest(
         work,
         NAME,

@@ -1,6 +1,6 @@
 r"""Train on a data set for some minutes, score it, and predict other data sets without retraining.
 
-Prints Dice of each level, their mean over the levels that the model knows, and the union of all vertebrae ("known":
+Prints Dice of each level, their mean over the levels that the model knows, and all vertebrae taken as one ("known":
 of those levels alone, since a reference may name vertebrae above them), case by case and on average.
 
 Example:
@@ -62,7 +62,7 @@ def print_training(model: Path) -> None:
 def known_levels(model: Path) -> set[int]:
     """SPIDER's vertebrae, 1 to 25, among the labels that the model was trained on."""
     classes = json.loads((model / "model.json").read_text())["encoding"]["classes"]
-    return {value for each in classes for value in each["values"] if 1 <= value <= 25}
+    return {value for kind in classes for value in kind["values"] if 1 <= value <= 25}
 
 
 def table(title: str, predicted: Path, masks: Path, known: set[int]) -> None:
@@ -75,7 +75,7 @@ def table(title: str, predicted: Path, masks: Path, known: set[int]) -> None:
         found, reference = read_mask(path).array, read_mask(references[volume_id(path)]).array
         rows[volume_id(path)] = scores(found, reference, known)
     levels = sorted({name for row in rows.values() for name in row if name.isdecimal()}, key=int)
-    columns = ["union", "known", "levels", *levels]
+    columns = ["all", "known", "levels", *levels]
     print(f"{title}\n{'case':>10s}" + "".join(f"{name:>8s}" for name in columns))
     for name, row in rows.items():
         print(f"{name:>10s}" + "".join(cell(row.get(column)) for column in columns))
@@ -84,11 +84,11 @@ def table(title: str, predicted: Path, masks: Path, known: set[int]) -> None:
 
 
 def scores(found: np.ndarray, reference: np.ndarray, known: set[int]) -> dict[str, float]:
-    found, reference = (np.where((each >= 1) & (each <= 25), each, 0) for each in (found, reference))
+    found, reference = (np.where((mask >= 1) & (mask <= 25), mask, 0) for mask in (found, reference))
     levels = sorted({*np.unique(found), *np.unique(reference)} - {0})
     row = {str(level): dice(found == level, reference == level) for level in levels}
     return {
-        "union": dice(found > 0, reference > 0),
+        "all": dice(found > 0, reference > 0),
         "known": dice(np.isin(found, list(known)), np.isin(reference, list(known))),
         "levels": mean([row[str(level)] for level in levels if level in known]),
         **row,
