@@ -15,7 +15,7 @@ Outside all counts stand
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -158,22 +158,12 @@ def _all_matches(
         references_left.remove(r)
     for p in sorted(predictions_left):
         partial, unmatched = bool(exclusions.excused[p]), bool(exclusions.unmatched[0][p])
-        prediction = overlaps.predictions[p]
-        matches.append(
-            InstanceMatch(kind, None, prediction, partial=partial, unmatched_label=unmatched and not partial)
-        )
+        alone = InstanceMatch(kind, None, overlaps.predictions[p], partial=partial)
+        matches.append(replace(alone, unmatched_label=unmatched and not partial))
     for r in sorted(references_left):
         partial, unmatched = bool(exclusions.partial[1][r]), bool(exclusions.unmatched[1][r])
-        matches.append(
-            InstanceMatch(
-                kind,
-                overlaps.references[r],
-                None,
-                identified=level_right[r],
-                partial=partial,
-                unmatched_label=unmatched and not partial,
-            )
-        )
+        alone = InstanceMatch(kind, overlaps.references[r], None, partial=partial, identified=level_right[r])
+        matches.append(replace(alone, unmatched_label=unmatched and not partial))
     return sorted(matches, key=_order)
 
 

@@ -73,14 +73,7 @@ def find_overlaps(
     schemes: tuple[LabelScheme, LabelScheme],
     sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
 ) -> Overlaps:
-    """Find and measure the instances of all kinds that both schemes have.
-
-    Args:
-        prediction: Labels of the first scheme, (slices, rows, columns).
-        reference: Labels of the second, same grid. What either leaves unlabelled is in no instance.
-        spacing: mm along each axis.
-        schemes: Of prediction and reference.
-        sources: The files that an error names.
+    """Find and measure the instances of all kinds that both schemes have; arguments are those of `score_instances`.
 
     Raises:
         UserError: A mask holds fractions or a label outside its scheme.
@@ -137,12 +130,8 @@ def _measure(
 ) -> Overlaps:
     """Count the voxels of rows 1, 2, ... and find their centroids; rows that no voxel has are left out.
 
-    Args:
-        prediction: Rows, (slices, rows, columns), `first` being its first voxel in the image.
-        reference: The same, same shape.
-        first: Voxel index.
-        spacing: mm.
-        anatomies: Of the rows of prediction and reference.
+    Both masks are rows, (slices, rows, columns), `first` being their first voxel's index in the image; the anatomies
+    are those of the rows of prediction and reference.
     """
     sums = _sums(prediction, reference, len(anatomies[0]) + 1, len(anatomies[1]) + 1)
     sides = []

@@ -162,10 +162,8 @@ def _titles() -> list[str]:
 
 def instance_table(evaluation: Evaluation) -> Table:
     """Return a row per kind that is counted."""
-    head = (
-        *("instances", "reference", "detected", "FN", "FP", "F1", "SQ", "RQ", "PQ"),
-        *("level right", "shifted cases"),
-    )
+    counts, rates = ("reference", "detected", "FN", "FP"), ("F1", "SQ", "RQ", "PQ")
+    head = ("instances", *counts, *rates, "level right", "shifted cases")
     notes = [
         f"Partly visible vertebrae, in no count: {one.partial_detected} detected, {one.partial_false_negatives} not "
         f"detected, {one.partial_extra} predicted beside them."
@@ -215,10 +213,8 @@ def methods_table(comparison: MethodComparison) -> Table:
 
 def paired_tests_table(comparison: MethodComparison) -> Table:
     """Return a row per metric and pair of methods."""
-    head = (
-        *("metric: first against second", "patients", "difference [95 %]", "t-test p", "Wilcoxon p"),
-        *("Cohen's d", "rank r"),
-    )
+    figures = ("patients", "difference [95 %]", "t-test p", "Wilcoxon p", "Cohen's d", "rank r")
+    head = ("metric: first against second", *figures)
     rows = [
         (
             f"{TITLES[test.metric]}: {test.first} against {test.second}",
