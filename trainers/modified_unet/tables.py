@@ -173,24 +173,7 @@ def _mean_distance(between: Surfaces) -> float:
     return float(np.average(distances, weights=lengths))
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        sequence: "t1", "t2", "t2_SPACE", "unknown", or "all".
-        name: Of the class.
-        score: Of the trained network.
-    """
-
-    sequence: str
-    name: str
-    score: ClassScore
-
-    def published(self, metric: str) -> float | None:
-        """Return the paper's figure, or None."""
-        line = PUBLISHED.get(self.sequence, {}).get(self.name)
-        return None if line is None else line[list(METRICS).index(metric)]
+Row = tuple[str, str, ClassScore]  # sequence ("t1", "t2", "t2_SPACE", "unknown" or "all"), class, score
 
 
 def write_table(folder: Path, subset: Subset, work: WorkFolder, scheme: LabelScheme, view_axis: int) -> None:
@@ -211,9 +194,7 @@ def write_table(folder: Path, subset: Subset, work: WorkFolder, scheme: LabelSch
         chosen = [scorers.setdefault(name, SliceScorer(tuple(CLASSES), TOLERANCE_MM)) for name in names]
         _add(chosen, folder, case, subset, work, scheme, view_axis)
     ordered = sorted(scorers, key=lambda name: (name == "all", [*PUBLISHED, name].index(name)))
-    rows = [
-        Row(sequence, name, scorers[sequence].score(label)) for sequence in ordered for label, name in CLASSES.items()
-    ]
+    rows = [(sequence, name, scorers[sequence].score(label)) for sequence in ordered for label, name in CLASSES.items()]
     write_text(folder / f"{FILE}.csv", _csv(rows))
     write_text(folder / f"{FILE}.md", _markdown(rows, subset))
 
@@ -246,23 +227,31 @@ def _add(
 
 def _csv(rows: Sequence[Row]) -> str:
     header = ["sequence", "class", "slices", *METRICS, *(f"published_{m}" for m in METRICS)]
-    figures = [[*(getattr(row.score, m) for m in METRICS), *map(row.published, METRICS)] for row in rows]
-    words: list[list[object]] = [[row.sequence, row.name, row.score.slices] for row in rows]
-    return csv_text(header, (word + figure for word, figure in zip(words, figures, strict=True)))
+    return csv_text(
+        header,
+        (
+            [sequence, name, score.slices, *(getattr(score, m) for m in METRICS), *_published(sequence, name)]
+            for sequence, name, score in rows
+        ),
+    )
+
+
+def _published(sequence: str, name: str) -> Sequence[float | None]:
+    """Return the paper's figures in the order of `METRICS`, None where it has none."""
+    return PUBLISHED.get(sequence, {}).get(name, (None,) * len(METRICS))
 
 
 def _markdown(rows: Sequence[Row], subset: Subset) -> str:
     count = "all" if subset.slices is None else str(sum(map(len, subset.slices.values())))
     cases = f"{len(subset.cases)} case{'' if len(subset.cases) == 1 else 's'}"
     header = ("sequence", "class", "slices", *METRICS.values())
-    cells = [(row.sequence, row.name, str(row.score.slices), *_cells(row)) for row in rows]
+    cells = [(sequence, name, str(score.slices), *_cells(sequence, name, score)) for sequence, name, score in rows]
     table = Table("", (header, *cells), text_columns=2)
     notes = NOTES if subset.slices is None else (*NOTES, f"WARNING: {LEAK}.")
     return markdown_page("Table 2", [f"{subset.name}: {count} slices of {cases}", table.as_markdown()], notes)
 
 
-def _cells(row: Row) -> Iterator[str]:
+def _cells(sequence: str, name: str, score: ClassScore) -> Iterator[str]:
     """Yield each metric, the paper's in brackets."""
-    for metric in METRICS:
-        published = row.published(metric)
-        yield mean_text(getattr(row.score, metric), digits=4) + ("" if published is None else f" ({published:.4f})")
+    for metric, published in zip(METRICS, _published(sequence, name), strict=True):
+        yield mean_text(getattr(score, metric), digits=4) + ("" if published is None else f" ({published:.4f})")
