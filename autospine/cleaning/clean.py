@@ -145,7 +145,8 @@ def clean_labels(
     cleaned, report = clean_classes(classes, rules, annotated)
     labels = np.where(cleaned == 0, 0, mask).astype(mask.dtype)
     labels[cleaned == classes] = mask[cleaned == classes]  # what semantic4 lacks, a sacrum say, stays
-    smallest = _smallest_labels(conversion(scheme, SEMANTIC4).table)
+    table = conversion(scheme, SEMANTIC4).table
+    smallest = {value: min((k for k, v in table.items() if v == value), default=0) for value in range(1, CLASSES)}
     for index in np.flatnonzero((cleaned != classes).any(axis=(1, 2))):
         for value in range(1, CLASSES):
             became = (cleaned[index] == value) & (classes[index] != value)
@@ -155,18 +156,10 @@ def clean_labels(
 
 
 def to_classes(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "mask") -> np.ndarray:
-    """Convert a mask's labels to classes.
-
-    Args:
-        mask: `(slices, rows, columns)` integers from 0 up.
-        scheme: What they mean.
-        where: The file that an error names.
+    """Convert a mask's labels to classes; arguments and errors are those of `clean_mask`.
 
     Returns:
         uint8 of the same shape: 0 to 3 as in semantic4, `UNKNOWN` where the scheme lacks the integer, `IGNORE_LABEL`.
-
-    Raises:
-        UserError: The scheme has none of the classes, or lacks most of the mask's labels.
     """
     present = present_labels(mask, where)
     table = dict(conversion(scheme, SEMANTIC4).table)
@@ -191,11 +184,6 @@ def _check_known(classes: np.ndarray, scheme: LabelScheme, where: str | Path) ->
         share = unknown / foreground
         problem = f"holds {unknown} voxels ({share:.0%} of its labels) that the scheme {scheme.name} lacks"
         raise UserError(where, problem, "name the mask's own scheme with --labels")
-
-
-def _smallest_labels(table: Mapping[int, int]) -> dict[int, int]:
-    """Return the scheme's smallest label of each class."""
-    return {value: min((k for k, v in table.items() if v == value), default=0) for value in range(1, CLASSES)}
 
 
 def _nearest_labels(

@@ -72,13 +72,7 @@ class PreprocessingPlan(Protocol):
 
 @dataclass(frozen=True)
 class PreprocessingJob:
-    """One case and the plans whose grids it is brought onto.
-
-    Attributes:
-        case: Of the data set.
-        plans: Configurations.
-        folder: work/preprocessed.
-    """
+    """One case, the plans whose grids it is brought onto, and the folder work/preprocessed."""
 
     case: Case
     plans: tuple[PreprocessingPlan, ...]
@@ -244,5 +238,4 @@ def _summarise(name: str, transform: SummarisedTransform, folder: Path, ids: Seq
         for line in summary.lines:
             log.info("%s", line)
     if summary.problem:
-        problem = f"{summary.problem} ({folder / name}.csv lists why)"
-        raise UserError(f"transform {name}", problem, summary.hint)
+        raise UserError(f"transform {name}", f"{summary.problem} ({folder / name}.csv lists why)", summary.hint)

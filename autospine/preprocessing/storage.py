@@ -77,30 +77,13 @@ class CaseStore:
 
     def __init__(self, folder: str | Path, case_id: str) -> None:
         self.folder, self.id = Path(folder), case_id
-
-    @property
-    def image_path(self) -> Path:
-        """Return the path of the image's array."""
-        return self.folder / f"{self.id}.b2nd"
-
-    @property
-    def mask_path(self) -> Path:
-        """Return the path of the mask's array."""
-        return self.folder / f"{self.id}.mask.b2nd"
-
-    @property
-    def record_path(self) -> Path:
-        """Return the path of the record, which is written last: where it exists, the case is whole."""
-        return self.folder / f"{self.id}.json"
+        self.image_path, self.mask_path = self.folder / f"{case_id}.b2nd", self.folder / f"{case_id}.mask.b2nd"
+        self.record_path = self.folder / f"{case_id}.json"  # written last: where it exists, the case is whole
 
     def write(self, image: np.ndarray, mask: np.ndarray, record: CaseRecord, view_axis: int | None) -> None:
-        """Store the arrays and then the record.
+        """Store the image `(channels, slices, rows, columns)` as float16, the mask, and then the record.
 
-        Args:
-            image: `(channels, slices, rows, columns)`, kept as float16.
-            mask: `(slices, rows, columns)` labels.
-            record: Of the case.
-            view_axis: Slices along it are read one by one.
+        Slices along `view_axis` are read one by one.
         """
         remove(self.record_path)  # of an older plan: it must not vouch for new arrays
         _write_array(self.image_path, image.astype(np.float16), None if view_axis is None else view_axis + 1)

@@ -29,11 +29,7 @@ def small_files(scans: Path, masks: Path) -> tuple[Path, ...]:
 
 
 def ignore_label_of(files: Sequence[Path]) -> int | None:
-    """Return what marks voxels that nobody annotated, if a dataset.json among the files says.
-
-    Raises:
-        UserError: It is at fault.
-    """
+    """Return what marks voxels that nobody annotated, if a dataset.json among the files says."""
     for path in files:
         if path.name == DECLARATION:
             scheme = read_declaration(path).scheme
@@ -54,11 +50,7 @@ def check_copies(files: Sequence[Path], output: Path) -> None:
 
 
 def copy_files(files: Sequence[Path], output: Path) -> None:
-    """Copy those of the files into a folder that it lacks.
-
-    Raises:
-        UserError: One cannot be read or written.
-    """
+    """Copy those of the files into a folder that it lacks."""
     for path in files:
         if not (output / path.name).exists():
             content = _content(path)

@@ -58,11 +58,9 @@ class AlignedDistances:
 
 
 def signed_distance(inside: np.ndarray, pixel: tuple[float, float]) -> np.ndarray:
-    """Return mm to the nearest pixel of the other kind, positive inside, infinite where there is none.
+    """Return mm to the nearest pixel of the other kind in `(rows, columns)`, positive inside; infinite without one.
 
-    Args:
-        inside: `(rows, columns)` booleans.
-        pixel: mm of rows and columns.
+    `pixel` is mm of rows and columns.
     """
     from scipy.ndimage import distance_transform_edt
 

@@ -55,15 +55,7 @@ class ReconstructRequest:
 
 @dataclass(frozen=True)
 class ReconstructionJob:
-    """One scan whose slices are interpolated.
-
-    Attributes:
-        id: Its name.
-        image: Its file or DICOM folder.
-        mask: Its mask, if there is one.
-        request: What was asked.
-        ignore_label: Marks voxels of the mask that nobody annotated, or None.
-    """
+    """One scan whose slices are interpolated, its mask if there is one, and the mask's ignore label."""
 
     id: str
     image: Path
@@ -83,13 +75,7 @@ class ReconstructionJob:
 
 @dataclass(frozen=True)
 class InterpolatedScan:
-    """Result of one scan.
-
-    Attributes:
-        id: Its name.
-        summary: A line about its slices.
-        measurements: Of its mask's labels, where a table was asked for.
-    """
+    """Result of one scan: a line about its slices, and the measurements of its mask where a table was asked for."""
 
     id: str
     summary: str
