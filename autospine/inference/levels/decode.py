@@ -117,7 +117,7 @@ def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:
                 labels[tuple(voxels.T)] = value
                 flags = _flags(voxels, level, outputs, numbering)
                 results.append(LabelResult(value, numbering.confidence * instance.weight, flags))
-    return Decoded(labels, _one_per_value(results), numbering.reason)
+    return Decoded(labels, _one_per_value(results), numbering.ambiguous)
 
 
 def _paint_plain(semantic: np.ndarray, encoding: Encoding) -> np.ndarray:

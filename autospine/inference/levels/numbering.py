@@ -30,15 +30,14 @@ class Numbering:
     Attributes:
         levels: Level of each instance, lowest first.
         confidence: Of the levels, 0 to 1.
-        ambiguous: Whether another numbering is nearly as good, or the image ends too close below to tell.
-        reason: Why it is ambiguous, empty if it is not.
+        ambiguous: Why it is ambiguous, since another numbering is nearly as good or the image ends too close below to
+            tell; empty if it is not.
         skipped: Levels that should lie between the instances but were not found.
     """
 
     levels: tuple[int, ...]
     confidence: float
-    ambiguous: bool
-    reason: str
+    ambiguous: str
     skipped: tuple[int, ...]
 
 
@@ -116,15 +115,15 @@ def number(
     start = int(probabilities.argmax()) - 1
     levels = tuple(int(step) + start + first_level for step in steps)
     confidence = float(probabilities[start + 1])
-    reason = ""
+    ambiguous = ""
     if margin_mm < TRUNCATED_MARGIN * intervertebral_distance_mm:
-        reason = "the image ends right below the lowest instance, so nothing shows which level it is"
+        ambiguous = "the image ends right below the lowest instance, so nothing shows which level it is"
         confidence = min(confidence, 0.5)
     elif confidence < MIN_CONFIDENCE:
         other = int(np.argsort(probabilities)[-2]) - 1 + first_level
-        reason = f"the lowest could also be level {other}"
+        ambiguous = f"the lowest could also be level {other}"
     skipped = sorted(set(range(levels[0], levels[-1] + 1)) - set(levels))
-    return Numbering(levels, confidence, bool(reason), reason, tuple(skipped))
+    return Numbering(levels, confidence, ambiguous, tuple(skipped))
 
 
 def between(below: np.ndarray, above: np.ndarray, centroid: np.ndarray) -> float:
