@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from autospine.core import registry
 from tests.paths import ROOT
 from tests.test_architecture import ORDER
 
@@ -19,7 +20,7 @@ def test_the_page_on_extending_shows_the_package_that_is_tested(name: str) -> No
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ENTRY_POINTS = {"autospine.trainers", "autospine.planners", "autospine.transforms"}
+ENTRY_POINTS = {f"autospine.{group}" for group in registry.BUILT_IN}
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
