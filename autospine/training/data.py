@@ -126,8 +126,8 @@ class PatchSampler:
     def _labels_of(self, store: CaseStore) -> tuple[LabelRecord, ...]:
         """Return the labels of a case that are learnt, in the scheme that is learnt."""
         table = self.conversion.table if self.conversion else {v: v for v in self.encoding.values}
-        moved = (replace(r, value=table.get(r.value, 0)) for r in store.record.labels)
-        return tuple(record for record in moved if record.value in self.encoding.values)
+        converted = (replace(r, value=table.get(r.value, 0)) for r in store.record.labels)
+        return tuple(record for record in converted if record.value in self.encoding.values)
 
     def slices_of(self, index: int) -> Sequence[int]:
         """Return the slices of a case that may be sampled."""
@@ -162,8 +162,8 @@ class PatchSampler:
             mask = np.asarray(store.mask[:])
             if self.plan.view_axis is not None:
                 mask = mask.take(self.slices_of(index), axis=self.plan.view_axis)
-            found = np.bincount(self._train_ids(mask, store.id).ravel(), minlength=len(class_of))
-            np.add.at(counts, class_of[class_of >= 0], found[class_of >= 0])
+            voxels = np.bincount(self._train_ids(mask, store.id).ravel(), minlength=len(class_of))
+            np.add.at(counts, class_of[class_of >= 0], voxels[class_of >= 0])
         return counts
 
     def _train_ids(self, mask: np.ndarray, where: str) -> np.ndarray:
@@ -227,7 +227,7 @@ class PatchSampler:
         inside = [slice(max(low, 0), min(high, n)) for (low, high), n in zip(box, store.record.shape, strict=True)]
         image = np.asarray(store.image[(slice(None), *inside)], dtype=np.float32)
         labels = self._train_ids(np.asarray(store.mask[tuple(inside)]), store.id)
-        self._open_above(labels, index, inside[1].start)
+        self._ignore_above(labels, index, inside[1].start)
         box = [[low - side.start, high - side.start] for (low, high), side in zip(box, inside, strict=True)]
         image = crop_and_pad_nd(image, box, float(image.min()))
         labels = crop_and_pad_nd(labels, box, self.encoding.ignore_index)
@@ -237,7 +237,7 @@ class PatchSampler:
         spacing = np.array([store.record.spacing[axis] for axis in self.axes], np.float32)
         return Sample(image, labels, centres, through_plane_offset_mm, spacing)
 
-    def _open_above(self, labels: np.ndarray, index: int, first_row: int) -> None:
+    def _ignore_above(self, labels: np.ndarray, index: int, first_row: int) -> None:
         """Mark what lies above the topmost label as not annotated."""
         if not self.encoding.partial_annotation_above or not self.labels[index]:
             return
@@ -249,10 +249,10 @@ class PatchSampler:
     def _centres(self, index: int, start: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
         centres = np.full((len(self.encoding.values) + 2, len(self.axes)), np.nan, np.float32)
         through_plane_offset_mm = np.zeros(len(self.encoding.values) + 2, np.float32)
-        places = {value: k for k, value in enumerate(self.encoding.values, start=1)}
+        rows = {value: k for k, value in enumerate(self.encoding.values, start=1)}
         spacing = self.stores[index].record.spacing
         for record in self.labels[index]:
-            k = places[record.value]
+            k = rows[record.value]
             centres[k] = [record.centroid[axis] - start[axis] for axis in self.axes]
             if self.plan.view_axis is not None:
                 axis = self.plan.view_axis

@@ -24,13 +24,13 @@ def patch_scores(network: nn.Module, encoding: Encoding, context: Context, batch
     """
     classes = encoding.semantic_channels
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=context.device)
-    for moved in (
+    for micro_batch in (
         micro_batch for batch in batches for micro_batch in batch.to(context.device).split(context.micro_batches)
     ):
         with context.precision.autocast(context.device):
-            logits = network(moved.images.contiguous(memory_format=_layout(context, moved.images)))
+            logits = network(micro_batch.images.contiguous(memory_format=_layout(context, micro_batch.images)))
         predicted = logits[:, :classes].argmax(dim=1)  # (B, *spatial)
-        reference = context.loss.class_of[moved.labels.long()]
+        reference = context.loss.class_of[micro_batch.labels.long()]
         known = reference >= 0
         pairs = reference[known] * classes + predicted[known]
         confusion += torch.bincount(pairs, minlength=classes * classes)

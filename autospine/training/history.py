@@ -95,14 +95,14 @@ class History:
         return [
             {
                 "epoch": number,
-                "step": each.step,
-                "learning_rate": each.learning_rate,
-                **each.terms,
-                **_named("validation", each.scores),
-                **(_named("training", each.training) if each.training else {}),
-                "seconds": each.seconds,
+                "step": epoch.step,
+                "learning_rate": epoch.learning_rate,
+                **epoch.terms,
+                **_named("validation", epoch.scores),
+                **(_named("training", epoch.training) if epoch.training else {}),
+                "seconds": epoch.seconds,
             }
-            for number, each in enumerate(self.epochs, start=1)
+            for number, epoch in enumerate(self.epochs, start=1)
         ]
 
     def _csv(self) -> str:
@@ -125,12 +125,12 @@ class History:
         FigureCanvasAgg(figure)
         epochs = range(1, len(self.epochs) + 1)
         sides = {
-            "training": [each.training or NOT_SCORED for each in self.epochs],
-            "validation": [each.scores for each in self.epochs],
+            "training": [epoch.training or NOT_SCORED for epoch in self.epochs],
+            "validation": [epoch.scores for epoch in self.epochs],
         }
         for axes, (name, title) in zip(figure.subplots(1, 3), CURVES.items(), strict=True):
             for side, scores in sides.items():
-                axes.plot(epochs, [getattr(each, name) for each in scores], marker=self._marker, label=side)
+                axes.plot(epochs, [getattr(item, name) for item in scores], marker=self._marker, label=side)
             axes.set(xlabel="epoch", title=title, ylim=(0, 1))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.grid(alpha=0.3)
@@ -144,14 +144,14 @@ class History:
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2)
-        steps = [each.step for each in self.epochs]
+        steps = [epoch.step for epoch in self.epochs]
         for name in self.epochs[0].terms:
             line = "--" if name == "loss" else "-"  # of one term alone, it lies on top of it
-            values = [each.terms[name] for each in self.epochs]
+            values = [epoch.terms[name] for epoch in self.epochs]
             left.plot(steps, values, line, marker=self._marker, label=name)
         left.set(xlabel="update", ylabel="training loss")
         for name in ("dice", "iou", "accuracy"):
-            values = [getattr(each.scores, name) for each in self.epochs]
+            values = [getattr(epoch.scores, name) for epoch in self.epochs]
             right.plot(steps, values, marker=self._marker, label=name)
         right.set(xlabel="update", ylabel="validation patches", ylim=(0, 1))
         for axes in (left, right):

@@ -154,7 +154,7 @@ class _Loop:
         monitored = getattr(scores, self.recipe.monitor)
         self.schedule.observe(monitored)
         self._remember(monitored)
-        means = {name: float(np.mean([float(each[name]) for each in terms])) for name in terms[0]}
+        means = {name: float(np.mean([float(update[name]) for update in terms])) for name in terms[0]}
         rate = self.context.updater.optimisers[self.trainer.inference].param_groups[0]["lr"]
         seconds = round(time.monotonic() - started, 2)
         self.state.history.add(Epoch(self.state.step, rate, means, scores, seconds, train_scores))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autospine.training.trainer import Trainer
 
 
-def parse_options(said: Sequence[str]) -> dict[str, Any]:
+def parse_options(given: Sequence[str]) -> dict[str, Any]:
     """Parse names and values; a value is read as JSON where it is JSON (true, 0.5, [1, 2]), else it is a word.
 
     Raises:
@@ -25,18 +25,18 @@ def parse_options(said: Sequence[str]) -> dict[str, Any]:
         >>> parse_options(["attend_encoder=true", "alpha=0.5", "critic=sigmoid"])
         {'attend_encoder': True, 'alpha': 0.5, 'critic': 'sigmoid'}
     """
-    found: dict[str, Any] = {}
-    for each in said:
-        name, equals, value = each.partition("=")
+    options: dict[str, Any] = {}
+    for option in given:
+        name, equals, value = option.partition("=")
         if not (name and equals and value):
-            raise UserError(f"--option {each}", "is not NAME=VALUE", "write for example attend_encoder=true")
-        if name in found:
-            raise UserError(f"--option {each}", f"sets {name} a second time", "give it once")
+            raise UserError(f"--option {option}", "is not NAME=VALUE", "write for example attend_encoder=true")
+        if name in options:
+            raise UserError(f"--option {option}", f"sets {name} a second time", "give it once")
         try:
-            found[name] = json.loads(value)
+            options[name] = json.loads(value)
         except ValueError:
-            found[name] = value
-    return found
+            options[name] = value
+    return options
 
 
 def option_words(options: Mapping[str, Any]) -> list[str]:
@@ -67,7 +67,7 @@ def check_options(kind: type[Trainer], options: Mapping[str, Any], asked: Mappin
     Raises:
         UserError: Naming what it offers.
     """
-    known = [each.name for each in fields(kind.options_type)]
+    known = [field.name for field in fields(kind.options_type)]
     for name, value in asked.items():
         option = "--members" if name == "members" else f"--option {name}={value}"
         if name not in known:
@@ -90,10 +90,10 @@ def describe_options(kind: type[Trainer]) -> str:
     """Describe what a trainer takes for --option, a line each: name, default, kinds of values."""
     hints = get_type_hints(kind.options_type)
     rows = []
-    for each in fields(kind.options_type):
-        default = each.default if each.default_factory is MISSING else each.default_factory()
+    for field in fields(kind.options_type):
+        default = field.default if field.default_factory is MISSING else field.default_factory()
         shown = "" if default is MISSING else _text(default)
-        rows.append((f"{each.name}={shown}", _values(hints[each.name])))
+        rows.append((f"{field.name}={shown}", _values(hints[field.name])))
     if not rows:
         return f"{kind.name} has no options"
     width = max(len(name) for name, _ in rows)

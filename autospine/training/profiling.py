@@ -105,7 +105,7 @@ def _wait(device: torch.device) -> None:
 
 log = logging.getLogger(__name__)
 
-ON_THE_WAY_BACK = 1.3  # gradients and workspaces beside what the forward pass keeps, at the peak
+BACKWARD_FACTOR = 1.3  # gradients and workspaces beside what the forward pass keeps, at the peak
 GIB = 2**30
 
 
@@ -134,13 +134,13 @@ def micro_batches_that_fit(trainer: Trainer, context: Context, shape: NetworkSha
     fixed = FIXED_GIB + weights * BYTES_PER_PARAMETER / GIB
     memory = find_machine(context.device.type, None).memory_gib
     room = memory - fixed
-    each = ON_THE_WAY_BACK * kept_bytes(trainer, context, batch.patches(0, 1)) / GIB
+    patch_gib = BACKWARD_FACTOR * kept_bytes(trainer, context, batch.patches(0, 1)) / GIB
     total = len(batch.images)
-    count = math.ceil(total / max(int(room / max(each, 1e-9)), 1))
-    needed = (min(count, total), fixed + each, memory / SHARE_OF_MEMORY)
-    agreed, least, there = distributed.of_the_main(needed, context.device)
-    if least > there:
-        raise _too_large(trainer, shape, least, there)
+    count = math.ceil(total / max(int(room / max(patch_gib, 1e-9)), 1))
+    needed = (min(count, total), fixed + patch_gib, memory / SHARE_OF_MEMORY)
+    agreed, needed_gib, device_gib = distributed.of_the_main(needed, context.device)
+    if needed_gib > device_gib:
+        raise _too_large(trainer, shape, needed_gib, device_gib)
     count = int(agreed)
     if count > 1:
         log.info(
@@ -148,7 +148,7 @@ def micro_batches_that_fit(trainer: Trainer, context: Context, shape: NetworkSha
             "patches are all that batch normalisation sees at once",
             total,
             shape.widths,
-            total * each,
+            total * patch_gib,
             room,
             count,
         )
@@ -161,9 +161,9 @@ def _planned(trainer: Trainer, context: Context) -> bool:
     return free and type(context.networks[trainer.inference]) is UNet
 
 
-def _too_large(trainer: Trainer, shape: NetworkShape, least: float, there: float) -> TooLargeError:
+def _too_large(trainer: Trainer, shape: NetworkShape, needed_gib: float, device_gib: float) -> TooLargeError:
     widths = ", ".join(map(str, shape.widths))
-    problem = f"needs {least:.1f} GiB at widths {widths} for one patch alone, the device has {there:.1f}"
+    problem = f"needs {needed_gib:.1f} GiB at widths {widths} for one patch alone, the device has {device_gib:.1f}"
     recipe = trainer.recipe
     hint = f"use another recipe than {recipe.name}" if recipe.patch else "plan again with a smaller --memory"
     return TooLargeError(f"--trainer {trainer.name}", problem, hint)
@@ -184,6 +184,6 @@ def kept_bytes(trainer: Trainer, context: Context, batch: Batch) -> int:
         with context.precision.autocast(context.device):
             outputs = network(batch.images)
         loss = context.loss(outputs, batch)["loss"]
-    total = sum(size for place, size in kept.items() if place not in known)
+    total = sum(size for storage, size in kept.items() if storage not in known)
     del loss, outputs
     return total

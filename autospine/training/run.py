@@ -259,9 +259,9 @@ def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) 
         unit += "" if len(cases) == 1 else "s"
         evaluation = evaluation_of(cases, trainer, jobs[0].work)
         lines += [f"{what} {len(cases)} {unit}:", as_text(MethodComparison((evaluation,)))]
-    place = jobs[0].folder.parent if len(jobs) > 1 else jobs[0].folder
-    lines.append(f"{'models' if len(jobs) > 1 else 'model'} in {place}")
-    lines.append(f"next: autospine_predict -i SCANS -o MASKS -m {place} --overlay")
+    folder = jobs[0].folder.parent if len(jobs) > 1 else jobs[0].folder
+    lines.append(f"{'models' if len(jobs) > 1 else 'model'} in {folder}")
+    lines.append(f"next: autospine_predict -i SCANS -o MASKS -m {folder} --overlay")
     return "\n".join(lines)
 
 
@@ -275,9 +275,9 @@ def choose_plan(kind: type[Trainer], work: WorkFolder, name: str | None) -> Plan
         UserError: There is none of that name; names those that there are.
     """
     plans = Plans.load(work.plans)
-    there = [plan.name for plan in plans.plans]
+    names = [plan.name for plan in plans.plans]
     wanted = kind.plans or (USUAL,)
     if name is None:
-        made = [each for each in wanted if each in there]
-        name = made[0] if made else there[0] if len(there) == 1 else wanted[0]
+        made = [each for each in wanted if each in names]
+        name = made[0] if made else names[0] if len(names) == 1 else wanted[0]
     return plans.get(name, work.plans)

@@ -170,9 +170,9 @@ class Trainer(ABC):
         Returns:
             The same grid, in the labels of `prepared`.
         """
-        found = relabel(self.steps, mask, self.annotated, where)
-        left_out = np.isin(found, tuple(self.left_out))
-        return np.where(left_out, found.dtype.type(0), found) if left_out.any() else found
+        relabelled = relabel(self.steps, mask, self.annotated, where)
+        left_out = np.isin(relabelled, tuple(self.left_out))
+        return np.where(left_out, relabelled.dtype.type(0), relabelled) if left_out.any() else relabelled
 
     @property
     def left_out(self) -> dict[int, Anatomy]:
@@ -287,7 +287,7 @@ class Trainer(ABC):
 
     def training_step(self, context: Context, batch: Batch) -> dict[str, Tensor]:
         """Update the networks once; return loss terms to log, "loss" among them."""
-        found: list[dict[str, Tensor]] = []
+        logged: list[dict[str, Tensor]] = []
 
         def losses() -> Iterator[Tensor]:
             for micro_batch in batch.split(context.micro_batches):
@@ -295,11 +295,11 @@ class Trainer(ABC):
                     outputs = context.networks[self.inference](micro_batch.images)
                 terms = context.loss(outputs, micro_batch)
                 share = len(micro_batch.images) / len(batch.images)
-                found.append({name: share * term.detach() for name, term in terms.items()})
+                logged.append({name: share * term.detach() for name, term in terms.items()})
                 yield share * terms["loss"]
 
         context.updater.update(self.inference, losses())
-        return {name: torch.stack([each[name] for each in found]).sum() for name in found[0]}
+        return {name: torch.stack([terms[name] for terms in logged]).sum() for name in logged[0]}
 
     def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:  # noqa: B027
         """Write tables as the paper prints them; none by default.

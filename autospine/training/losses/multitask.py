@@ -1,4 +1,4 @@
-"""The loss of an encoding: classes, and for chains the way to an instance's middle and its level."""
+"""The loss of an encoding: classes, and for ordered labels the offset to a centre and the level."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MultiTaskLoss(nn.Module):
         encoding: Which channels mean what.
         axes: Canonical axes of the network, in its order.
         semantic: Loss of the class channels, called as (logits, classes, counts).
-        offset_weight, level_weight: Of the two chain terms.
+        offset_weight, level_weight: Of the two terms of ordered labels.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class MultiTaskLoss(nn.Module):
             semantic = semantic + weight * self.semantic(output[:, :channels], coarse, kept)
         terms = {"semantic": semantic, "loss": semantic}
         if self.encoding.ordered:
-            terms |= self._chain_terms(outputs[0], labels, batch)
+            terms |= self._ordered_terms(outputs[0], labels, batch)
             terms["loss"] = semantic + self.offset_weight * terms["offset"] + self.level_weight * terms["level"]
         return terms
 
-    def _chain_terms(self, output: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def _ordered_terms(self, output: Tensor, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Compute smooth L1 of the offsets and cross-entropy of the levels, inside instances."""
         first = self.encoding.semantic_channels
         last = first + len(self.encoding.offset_axes)
-        level = self.level_of[labels]  # (B, *spatial), -1 outside chains
+        level = self.level_of[labels]  # (B, *spatial), -1 outside ordered labels
         inside = level >= 0
         target = self.offsets(labels, batch)  # (B, axes, *spatial)
         known = inside & torch.isfinite(target).all(dim=1)

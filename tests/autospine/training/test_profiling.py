@@ -22,7 +22,7 @@ from autospine.training.job import Job
 from autospine.training.loading import make_batches
 from autospine.training.loop import fit
 from autospine.training.profiling import (
-    ON_THE_WAY_BACK,
+    BACKWARD_FACTOR,
     StepTime,
     StepTimer,
     TooLargeError,
@@ -159,7 +159,7 @@ def test_as_many_parts_as_the_memory_asks_for(
 ) -> None:
     context = fresh(trainer)
     weights = 20 * sum(p.numel() for p in context.networks["network"].parameters())
-    each = ON_THE_WAY_BACK * kept_bytes(trainer, context, batch.patches(0, 1))
+    each = BACKWARD_FACTOR * kept_bytes(trainer, context, batch.patches(0, 1))
     caplog.set_level("INFO")
     for patches, expected in ((4.01, 1), (3.99, 2), (2.01, 2), (1.99, 4), (0.1, 4)):
         room_for(monkeypatch, (patches * each + weights) / 2**30)
@@ -216,7 +216,7 @@ def test_one_patch_that_the_device_does_not_hold_is_refused(
     whole = SHARE_OF_MEMORY * 100
     monkeypatch.setattr(profiling, "find_machine", lambda device, memory: Machine(device, whole, 1))
     for gib, fits in ((98.0, True), (100.0, False)):
-        kept = (gib - FIXED_GIB) / ON_THE_WAY_BACK * 2**30
+        kept = (gib - FIXED_GIB) / BACKWARD_FACTOR * 2**30
         monkeypatch.setattr(profiling, "kept_bytes", lambda *asked, kept=kept: int(kept))
         if fits:
             assert micro_batches_that_fit(trainer, context, trainer.shape(), batch) == 4
