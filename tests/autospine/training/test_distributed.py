@@ -16,10 +16,10 @@ from tests.paths import ROOT
 
 SCRIPT = """
 import sys
+import time
 from pathlib import Path
 from dataclasses import replace
-from autospine import registry
-from autospine.training import loop, timing
+from autospine.training import loop
 from autospine.training.distributed import process_group, rank
 from autospine.core.workspace import WorkFolder
 from tests.tiny import make_job, plan_of
@@ -29,9 +29,9 @@ work, out = WorkFolder(Path(sys.argv[1])), Path(sys.argv[2])
 recipe = replace(QUICK, checkpoint="best", patience=2, min_updates=5)
 trainer = DigestTrainer(plan_of(work, 2), recipe)
 with process_group("cpu") as device:
-    real = timing.time.perf_counter
+    real = time.perf_counter
     if rank() == 1:  # a process with a clock of its own must not decide otherwise
-        timing.time.perf_counter = lambda: 1000 * real()
+        time.perf_counter = lambda: 1000 * real()
     loop.fit(trainer, make_job(work, trainer.plan, out, device=device, minutes=float(sys.argv[3])))
 """
 
