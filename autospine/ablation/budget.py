@@ -15,17 +15,11 @@ FILE = "budget.json"
 
 @dataclass(frozen=True)
 class AblationBudget:
-    """What is the same for every variant.
+    """What is the same for every variant."""
 
-    Attributes:
-        epochs: Of each, or None.
-        minutes: For each, validation included, or None.
-        seed: Of weights and patches.
-    """
-
-    epochs: int | None
-    minutes: float | None
-    seed: int
+    epochs: int | None  # of each, or None
+    minutes: float | None  # for each, validation included, or None
+    seed: int  # of weights and patches
 
     @property
     def open(self) -> bool:

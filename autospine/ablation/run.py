@@ -70,17 +70,11 @@ class AblateRequest:
 
 @dataclass(frozen=True)
 class Task:
-    """One variant to train.
-
-    Attributes:
-        variant: Which.
-        trainer: With the variant's recipe.
-        folder: Of its model.
-    """
+    """One variant to train."""
 
     variant: Variant
-    trainer: Trainer
-    folder: Path
+    trainer: Trainer  # with the variant's recipe
+    folder: Path  # of its model
 
     @property
     def started(self) -> bool:

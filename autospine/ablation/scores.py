@@ -18,32 +18,20 @@ SLICE = "_slice"  # between a case's id and the number of one of its slices
 
 @dataclass(frozen=True)
 class Score:
-    """One structure of one case, or of one of its slices.
+    """One structure of one case, or of one of its slices."""
 
-    Attributes:
-        case: The case's id.
-        structure: Its name.
-        values: By metric; NaN for what does not exist.
-    """
-
-    case: str
+    case: str  # the case's id
     structure: str
-    values: Mapping[str, float]
+    values: Mapping[str, float]  # by metric; NaN for what does not exist
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One structure over all cases.
+    """One structure over all cases."""
 
-    Attributes:
-        count: Values.
-        mean: Of them; NaN without any.
-        deviation: Standard deviation (n - 1); NaN below two.
-    """
-
-    count: int
-    mean: float
-    deviation: float
+    count: int  # values
+    mean: float  # of them; NaN without any
+    deviation: float  # standard deviation (n - 1); NaN below two
 
 
 def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:

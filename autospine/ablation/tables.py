@@ -36,38 +36,23 @@ COMMON_NOTES = (
 
 @dataclass(frozen=True)
 class Trained:
-    """One variant and what came of it.
-
-    Attributes:
-        variant: Which.
-        updates: Of its training.
-        widths: Of its network.
-        scores: Of the fold's cases.
-        precision: Number format of its training, the fastest for its network; "-" where that is not known.
-    """
+    """One variant and what came of it."""
 
     variant: Variant
-    updates: int
-    widths: tuple[int, ...]
-    scores: tuple[Score, ...]
-    precision: str = "-"
+    updates: int  # of its training
+    widths: tuple[int, ...]  # of its network
+    scores: tuple[Score, ...]  # of the fold's cases
+    precision: str = "-"  # number format of its training, the fastest for its network; "-" where that is not known
 
 
 @dataclass(frozen=True)
 class Result:
-    """All variants on the same cases.
+    """All variants on the same cases."""
 
-    Attributes:
-        ablation: What was asked.
-        trained: In its order.
-        patients: Of the cases, by id.
-        training: How all were trained, in words.
-    """
-
-    ablation: Ablation
-    trained: tuple[Trained, ...]
-    patients: Mapping[str, str]
-    training: str
+    ablation: Ablation  # what was asked
+    trained: tuple[Trained, ...]  # in its order
+    patients: Mapping[str, str]  # of the cases, by id
+    training: str  # how all were trained, in words
 
     @property
     def structures(self) -> tuple[str, ...]:

@@ -14,58 +14,39 @@ Measure = Callable[..., Iterable[Score]]  # of trainer, folder of the masks, sub
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the ablation.
+    """One network of the ablation."""
 
-    Attributes:
-        name: In the model's folder.
-        title: In the tables, as the paper calls it.
-        options: Over the recipe's, read by the trainer's `options_type`.
-        published: The paper's figures by metric, then by structure.
-        builds_on: The variant that it adds something to, which it is tested against; None for the one before it.
-    """
-
-    name: str
-    title: str
-    options: Mapping[str, Any]
+    name: str  # in the model's folder
+    title: str  # in the tables, as the paper calls it
+    options: Mapping[str, Any]  # over the recipe's, read by the trainer's `options_type`
+    # The paper's figures by metric, then by structure.
     published: Mapping[str, Mapping[str, Figures]] = field(default_factory=dict)
+    # The variant that it adds something to, which it is tested against; None for the one before it.
     builds_on: str | None = None
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table of the paper.
+    """A table of the paper."""
 
-    Attributes:
-        title: "Table 5".
-        metrics: Which it shows.
-    """
-
-    title: str
-    metrics: tuple[str, ...]
+    title: str  # "Table 5"
+    metrics: tuple[str, ...]  # which it shows
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """All of a paper's variants; the last one is the full model.
-
-    Attributes:
-        source: The paper.
-        variants: In the paper's order.
-        layouts: Its tables.
-        structures: Those that the tables show, by their names in the scores; empty for all that are scored.
-        tested: Metrics of the paired tests.
-        measure: Takes scores from a model's predictions, called as (trainer, folder of the masks, subset, work folder);
-            None reads cases.csv, by anatomy, with "mean" for a case's mean over structures.
-        notes: What a reader has to know.
-    """
+    """All of a paper's variants; the last one is the full model."""
 
     source: str
-    variants: tuple[Variant, ...]
-    layouts: tuple[Layout, ...]
+    variants: tuple[Variant, ...]  # in the paper's order
+    layouts: tuple[Layout, ...]  # its tables
+    # Those that the tables show, by their names in the scores; empty for all that are scored.
     structures: tuple[str, ...] = ()
-    tested: tuple[str, ...] = ("dice", "hd_mm")
+    tested: tuple[str, ...] = ("dice", "hd_mm")  # metrics of the paired tests
+    # Takes scores from a model's predictions, called as (trainer, folder of the masks, subset, work folder); None reads
+    # cases.csv, by anatomy, with "mean" for a case's mean over structures.
     measure: Measure | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader has to know
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -18,42 +18,25 @@ NODES = 4  # of the bias field, along each in-plane axis
 
 @dataclass(frozen=True)
 class Parameters:
-    """One row per sample of the batch, on the CPU. `identity` gives the values that change nothing.
+    """One row per sample of the batch, on the CPU. `identity` gives the values that change nothing."""
 
-    Attributes:
-        matrix: Linear part of the in-plane map about the middle of the slice, (row, column) voxels. (B, 2, 2)
-        shift: Translation after it, voxels. (B, 2)
-        elastic: Displacement of the nodes, (row, column) voxels; where a pixel of the new image comes from before
-            the map above is undone. (B, 2, row nodes, column nodes)
-        mirrored_slices: Whether the slices change their order. (B,)
-        visible_rows: First row kept and first row cut off again; 0 and H where all stay. (B, 2)
-        gamma: Exponent. (B,)
-        histogram_shift: Heights of the monotone curve at equal steps of 0..1, from 0 to 1. (B, KNOTS)
-        inverted: Whether bright and dark change places. (B,)
-        bias_field: Logarithm of the bias field at its nodes. (B, NODES, NODES)
-        contrast: Factor about the mean. (B,)
-        brightness: Constant added. (B,)
-        blur: Standard deviation, voxels; 0 for none. (B,)
-        low_resolution: Size of the larger voxels; 1 for none. (B,)
-        noise: Standard deviation; 0 for none. (B,)
-        noise_seed: What the noise is drawn from. ()
-    """
-
-    matrix: Tensor
-    shift: Tensor
+    matrix: Tensor  # linear part of the in-plane map about the middle of the slice, (row, column) voxels, (B, 2, 2)
+    shift: Tensor  # translation after it, voxels, (B, 2)
+    # Displacement of the nodes, (row, column) voxels; where a pixel of the new image comes from before the map above is
+    # undone. (B, 2, row nodes, column nodes)
     elastic: Tensor
-    mirrored_slices: Tensor
-    visible_rows: Tensor
-    gamma: Tensor
-    histogram_shift: Tensor
-    inverted: Tensor
-    bias_field: Tensor
-    contrast: Tensor
-    brightness: Tensor
-    blur: Tensor
-    low_resolution: Tensor
-    noise: Tensor
-    noise_seed: Tensor
+    mirrored_slices: Tensor  # whether the slices change their order, (B,)
+    visible_rows: Tensor  # first row kept and first row cut off again; 0 and H where all stay, (B, 2)
+    gamma: Tensor  # exponent, (B,)
+    histogram_shift: Tensor  # heights of the monotone curve at equal steps of 0..1, from 0 to 1, (B, KNOTS)
+    inverted: Tensor  # whether bright and dark change places, (B,)
+    bias_field: Tensor  # logarithm of the bias field at its nodes, (B, NODES, NODES)
+    contrast: Tensor  # factor about the mean, (B,)
+    brightness: Tensor  # constant added, (B,)
+    blur: Tensor  # standard deviation, voxels; 0 for none, (B,)
+    low_resolution: Tensor  # size of the larger voxels; 1 for none, (B,)
+    noise: Tensor  # standard deviation; 0 for none, (B,)
+    noise_seed: Tensor  # what the noise is drawn from. ()
 
     @classmethod
     def identity(cls, shape: Sequence[int]) -> Parameters:

@@ -26,14 +26,10 @@ RuleSet = Literal["published", "adapted"]
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """Pixels that cleaning changed.
+    """Pixels that cleaning changed."""
 
-    Attributes:
-        rules: Names, in the order of their work.
-        pixels: For each sagittal slice how many pixels each rule changed; of `mapped`, how many got another integer.
-    """
-
-    rules: tuple[str, ...]
+    rules: tuple[str, ...]  # names, in the order of their work
+    # For each sagittal slice how many pixels each rule changed; of `mapped`, how many got another integer.
     pixels: tuple[tuple[int, ...], ...]
 
     @property
@@ -53,17 +49,11 @@ class CleaningReport:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A cleaned mask.
+    """A cleaned mask."""
 
-    Attributes:
-        mask: `(slices, rows, columns)` integers of `scheme`.
-        scheme: What they mean.
-        report: What was changed.
-    """
-
-    mask: np.ndarray
+    mask: np.ndarray  # `(slices, rows, columns)` integers of `scheme`
     scheme: LabelScheme
-    report: CleaningReport
+    report: CleaningReport  # what was changed
 
 
 def clean_classes(

@@ -40,16 +40,12 @@ _FOREIGN = _by_class(0xFFFF ^ (COUNT << _SHIFTS), 0)  # and has no outline
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of cleaning.
+    """One rule of cleaning."""
 
-    Attributes:
-        name: Its column in a report.
-        apply: `(slices, rows, columns)` uint8 classes before the rule to those after it; never changes its argument.
-        needs: A class that the data set has to annotate for the rule to make sense; None if it always does.
-    """
-
-    name: str
+    name: str  # its column in a report
+    # `(slices, rows, columns)` uint8 classes before the rule to those after it; never changes its argument.
     apply: Callable[[np.ndarray], np.ndarray]
+    # A class that the data set has to annotate for the rule to make sense; None if it always does.
     needs: int | None = None
 
 

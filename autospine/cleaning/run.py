@@ -60,17 +60,11 @@ class CleaningJob:
 
 @dataclass(frozen=True)
 class CleaningOutcome:
-    """Result of cleaning all masks.
+    """Result of cleaning all masks."""
 
-    Attributes:
-        reports: What was changed, by the mask's id.
-        failures: A line for each mask that failed.
-        output: Folder of the clean masks.
-    """
-
-    reports: dict[str, CleaningReport]
-    failures: tuple[str, ...]
-    output: Path
+    reports: dict[str, CleaningReport]  # what was changed, by the mask's id
+    failures: tuple[str, ...]  # a line for each mask that failed
+    output: Path  # folder of the clean masks
 
     def describe(self) -> str:
         """Return what a person reads at the end."""

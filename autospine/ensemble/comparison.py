@@ -16,36 +16,22 @@ from autospine.evaluation.statistics import Interval, bootstrap
 
 @dataclass(frozen=True)
 class MemberDifference:
-    """Mean IoU of the ensemble minus that of one member, image by image.
-
-    Attributes:
-        member: Its name.
-        score: Its mean IoU.
-        interval: Mean difference and its 95 % interval from resampled patients.
-    """
+    """Mean IoU of the ensemble minus that of one member, image by image."""
 
     member: str
-    score: float
-    interval: Interval
+    score: float  # its mean IoU
+    interval: Interval  # mean difference and its 95 % interval from resampled patients
 
 
 @dataclass(frozen=True)
 class MemberComparison:
-    """The ensemble on some images.
+    """The ensemble on some images."""
 
-    Attributes:
-        subset: "test" or "validation".
-        independent: Whether the weights were chosen on other images.
-        images: Number of images.
-        score: Mean IoU of the ensemble.
-        differences: One per member, the best member first.
-    """
-
-    subset: str
-    independent: bool
-    images: int
-    score: float
-    differences: tuple[MemberDifference, ...]
+    subset: str  # "test" or "validation"
+    independent: bool  # whether the weights were chosen on other images
+    images: int  # number of images
+    score: float  # mean IoU of the ensemble
+    differences: tuple[MemberDifference, ...]  # one per member, the best member first
 
     @property
     def best_member(self) -> MemberDifference:

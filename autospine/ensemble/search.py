@@ -25,15 +25,10 @@ Weighting = tuple[int, ...]  # grid steps of each member; their sum is GRID_STEP
 
 @dataclass(frozen=True)
 class BlendScores:
-    """Scores of one weighting.
+    """Scores of one weighting."""
 
-    Attributes:
-        iou: `(images,)` mean IoU over classes; NaN where neither mask shows any.
-        dice: `(images,)` mean Dice over the same classes.
-    """
-
-    iou: np.ndarray
-    dice: np.ndarray
+    iou: np.ndarray  # `(images,)` mean IoU over classes; NaN where neither mask shows any
+    dice: np.ndarray  # `(images,)` mean Dice over the same classes
 
     @property
     def mean_iou(self) -> float:

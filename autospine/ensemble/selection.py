@@ -33,25 +33,15 @@ PROBABILITIES, DIFFERENCE = "probabilities", "difference.json"
 
 @dataclass(frozen=True)
 class EnsembleSpec:
-    """Members and cases of a search for weights.
-
-    Attributes:
-        models: The members.
-        names: Their names.
-        validation: Cases that the weights are chosen on.
-        test: Cases that the ensemble is scored on; None where there are no others.
-        hill_climb: Whether to go on from the best pair to more members.
-        published: A paper's figures for the report.
-        notes: Further notes for the report.
-    """
+    """Members and cases of a search for weights."""
 
     models: tuple[Model, ...]
     names: tuple[str, ...]
-    validation: Subset
-    test: Subset | None = None
-    hill_climb: bool = False
-    published: PublishedScores = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    validation: Subset  # cases that the weights are chosen on
+    test: Subset | None = None  # cases that the ensemble is scored on; None where there are no others
+    hill_climb: bool = False  # whether to go on from the best pair to more members
+    published: PublishedScores = field(default_factory=dict)  # a paper's figures for the report
+    notes: tuple[str, ...] = ()  # further notes for the report
 
 
 def choose_weights(spec: EnsembleSpec, work: WorkFolder, folder: Path, device: torch.device) -> WeightReport:

@@ -28,19 +28,12 @@ Window = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """What stands beside an image's stored probabilities.
+    """What stands beside an image's stored probabilities."""
 
-    Attributes:
-        name: Of the case, or of the case and its slice.
-        patient: The image's patient.
-        members: SHA-256 of each member's weights, in order.
-        agreed: Counts of the voxels on which all members agree, by prediction (rows) and reference (columns),
-            background first.
-    """
-
-    name: str
-    patient: str
-    members: tuple[str, ...]
+    name: str  # of the case, or of the case and its slice
+    patient: str  # the image's patient
+    members: tuple[str, ...]  # SHA-256 of each member's weights, in order
+    # Counts of the voxels on which all members agree, by prediction (rows) and reference (columns), background first.
     agreed: tuple[tuple[int, ...], ...]
 
 

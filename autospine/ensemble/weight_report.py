@@ -35,25 +35,16 @@ NOTES = (
 
 @dataclass(frozen=True)
 class WeightReport:
-    """Content of weights.md and weights.csv.
+    """Content of weights.md and weights.csv."""
 
-    Attributes:
-        names: Of the members.
-        scores: On the images that the weights were chosen on.
-        chosen: The ensemble's weighting.
-        test_scores: On the test images, of each member, of the chosen weighting and of each pair's best; may be empty.
-        comparison: Of the ensemble with its members; None where nothing was compared.
-        published: A paper's figures.
-        notes: Further notes below the tables.
-    """
-
-    names: tuple[str, ...]
-    scores: ScoresByWeighting
-    chosen: Weighting
+    names: tuple[str, ...]  # of the members
+    scores: ScoresByWeighting  # on the images that the weights were chosen on
+    chosen: Weighting  # the ensemble's weighting
+    # On the test images, of each member, of the chosen weighting and of each pair's best; may be empty.
     test_scores: ScoresByWeighting = field(default_factory=dict)
-    comparison: MemberComparison | None = None
-    published: PublishedScores = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    comparison: MemberComparison | None = None  # of the ensemble with its members; None where nothing was compared
+    published: PublishedScores = field(default_factory=dict)  # a paper's figures
+    notes: tuple[str, ...] = ()  # further notes below the tables
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -22,23 +22,15 @@ from autospine.metrics.probability import log_loss
 
 @dataclass(frozen=True)
 class CaseScore:
-    """Scores of one case.
-
-    Attributes:
-        id: The case.
-        scores: One per structure that the evaluation scores; "absent in both" ones included.
-        missing: There was no prediction: everything in the reference scores 0.
-        unmatched_labels: What each mask shows that the other's scheme cannot express, by "prediction" and "reference".
-        instances: Vertebrae, discs, ... counted and matched, one entry per kind.
-        log_loss: Over all annotated voxels, in nats; NaN without probabilities.
-    """
+    """Scores of one case."""
 
     id: str
-    scores: tuple[LabelScore, ...]
-    missing: bool = False
+    scores: tuple[LabelScore, ...]  # one per structure that the evaluation scores; "absent in both" ones included
+    missing: bool = False  # there was no prediction: everything in the reference scores 0
+    # What each mask shows that the other's scheme cannot express, by "prediction" and "reference".
     unmatched_labels: Mapping[str, tuple[Anatomy, ...]] | None = None
-    instances: tuple[InstanceScore, ...] = ()
-    log_loss: float = nan
+    instances: tuple[InstanceScore, ...] = ()  # vertebrae, discs, ... counted and matched, one entry per kind
+    log_loss: float = nan  # over all annotated voxels, in nats; NaN without probabilities
 
     def mean(self, metric: str) -> float:
         """Return the mean over the structures that at least one mask shows, single levels only; NaN without any."""

@@ -30,40 +30,24 @@ DIGITS = (4, 6, 9, 17)  # the fewest that tell a group from the next are shown; 
 
 @dataclass(frozen=True)
 class LabelSummary:
-    """One structure over all cases.
-
-    Attributes:
-        anatomy: The structure.
-        name: For people (assumes five lumbar vertebrae).
-        all_levels: It stands for all levels of its kind, beside rows of single levels.
-        cases: Cases that enter the means: at least one mask shows it.
-        absent: Cases in which neither does.
-        means: Per metric; NaN if no case enters.
-        deviations: Standard deviations (n - 1) per metric; NaN below two cases.
-    """
+    """One structure over all cases."""
 
     anatomy: Anatomy
-    name: str
-    all_levels: bool
-    cases: int
-    absent: int
-    means: Mapping[str, float]
-    deviations: Mapping[str, float]
+    name: str  # for people (assumes five lumbar vertebrae)
+    all_levels: bool  # it stands for all levels of its kind, beside rows of single levels
+    cases: int  # cases that enter the means: at least one mask shows it
+    absent: int  # cases in which neither does
+    means: Mapping[str, float]  # per metric; NaN if no case enters
+    deviations: Mapping[str, float]  # standard deviations (n - 1) per metric; NaN below two cases
 
 
 @dataclass(frozen=True)
 class UnmatchedLabel:
-    """An anatomy that only one side has.
-
-    Attributes:
-        anatomy: Which.
-        side: "prediction" or "reference".
-        scored: False if the other side cannot or does not label it at all; True if it counts as an error.
-    """
+    """An anatomy that only one side has."""
 
     anatomy: Anatomy
-    side: str
-    scored: bool
+    side: str  # "prediction" or "reference"
+    scored: bool  # False if the other side cannot or does not label it at all; True if it counts as an error
 
     def __str__(self) -> str:
         fate = "scored 0" if self.scored else "not scored"
@@ -72,51 +56,32 @@ class UnmatchedLabel:
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """What a case was scored from.
+    """What a case was scored from."""
 
-    Attributes:
-        prediction: The predicted mask, or None.
-        reference: Its reference.
-        image: The scan, where known.
-        common: The labels that prediction and reference share.
-    """
-
-    prediction: Path | None
-    reference: Path
-    image: Path | None
-    common: CommonLabels
+    prediction: Path | None  # the predicted mask, or None
+    reference: Path  # its reference
+    image: Path | None  # the scan, where known
+    common: CommonLabels  # the labels that prediction and reference share
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a set of cases.
+    """Scores of a set of cases."""
 
-    Attributes:
-        cases: In the order of their ids; every case has the same structures.
-        pred_scheme: Label scheme of the predictions.
-        ref_scheme: Label scheme of the references.
-        unmatched_labels: Anatomies that only predictions or only references hold.
-        extra: Ids of predictions without a reference.
-        failures: What went wrong with cases that could not be scored, a line each.
-        name: Of the method that predicted.
-        tolerance_mm: Within which a surface counts as right in NSD.
-        patients: Whose scan each case is; a case that is not in it belongs to the patient that its id names.
-        strata: Per column, such as "sequence", the ids of each group.
-        challenge: What SPIDER's own script says; empty unless it was asked for.
-        files: What each case was scored from; empty if masks were never files.
-    """
-
-    cases: tuple[CaseScore, ...]
-    pred_scheme: str
-    ref_scheme: str
-    unmatched_labels: tuple[UnmatchedLabel, ...] = ()
-    extra: tuple[str, ...] = ()
-    failures: tuple[str, ...] = ()
-    name: str = "prediction"
-    tolerance_mm: float = TOLERANCE_MM
+    cases: tuple[CaseScore, ...]  # in the order of their ids; every case has the same structures
+    pred_scheme: str  # label scheme of the predictions
+    ref_scheme: str  # label scheme of the references
+    unmatched_labels: tuple[UnmatchedLabel, ...] = ()  # anatomies that only predictions or only references hold
+    extra: tuple[str, ...] = ()  # ids of predictions without a reference
+    failures: tuple[str, ...] = ()  # what went wrong with cases that could not be scored, a line each
+    name: str = "prediction"  # of the method that predicted
+    tolerance_mm: float = TOLERANCE_MM  # within which a surface counts as right in NSD
+    # Whose scan each case is; a case that is not in it belongs to the patient that its id names.
     patients: Mapping[str, str] = field(default_factory=dict)
+    # Per column, such as "sequence", the ids of each group.
     strata: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    challenge: tuple[ChallengeCase, ...] = ()
+    challenge: tuple[ChallengeCase, ...] = ()  # what SPIDER's own script says; empty unless it was asked for
+    # What each case was scored from; empty if masks were never files.
     files: Mapping[str, CaseFiles] = field(default_factory=dict)
 
     @property

@@ -21,30 +21,18 @@ SUMS = (
 
 @dataclass(frozen=True)
 class InstanceMatch:
-    """A reference instance and the predicted one that stands for it, or either of them alone.
+    """A reference instance and the predicted one that stands for it, or either of them alone."""
 
-    Attributes:
-        kind: What they are.
-        reference: Anatomy in the reference, None if only the prediction shows something here.
-        prediction: Anatomy in the prediction, None if nothing stands for the reference instance.
-        iou: And `dice`: their overlap, 0 to 1; 0 if alone.
-        distance_mm: Between their centroids; NaN if alone.
-        detected: IoU at or above the threshold, of whole instances.
-        identified: The prediction nearest to the reference has its level, see `matching.identified`.
-        partial: A partly visible vertebra is involved: in no count but its own.
-        unmatched_label: Alone, and the other scheme has no label for it: in no count.
-    """
-
-    kind: Kind
-    reference: Anatomy | None
-    prediction: Anatomy | None
-    iou: float = 0.0
+    kind: Kind  # what they are
+    reference: Anatomy | None  # anatomy in the reference, None if only the prediction shows something here
+    prediction: Anatomy | None  # anatomy in the prediction, None if nothing stands for the reference instance
+    iou: float = 0.0  # and `dice`: their overlap, 0 to 1; 0 if alone
     dice: float = 0.0
-    distance_mm: float = nan
-    detected: bool = False
-    identified: bool = False
-    partial: bool = False
-    unmatched_label: bool = False
+    distance_mm: float = nan  # between their centroids; NaN if alone
+    detected: bool = False  # IoU at or above the threshold, of whole instances
+    identified: bool = False  # the prediction nearest to the reference has its level, see `matching.identified`
+    partial: bool = False  # a partly visible vertebra is involved: in no count but its own
+    unmatched_label: bool = False  # alone, and the other scheme has no label for it: in no count
 
     @property
     def false_negative(self) -> bool:
@@ -59,31 +47,18 @@ class InstanceMatch:
 
 @dataclass(frozen=True)
 class InstanceCounts:
-    """Instances of one kind, of one case or of many, and the rates that follow.
+    """Instances of one kind, of one case or of many, and the rates that follow."""
 
-    Attributes:
-        kind: What is counted.
-        levelled: Both schemes number their instances; without, nothing can be identified.
-        detected: Pairs at or above the threshold (TP).
-        false_positives: Predicted instances without such a counterpart (FP).
-        false_negatives: Reference instances without one (FN).
-        identified: Reference instances whose level is right, see `matching.identified`.
-        iou_sum: Over the detected pairs.
-        partial_detected: Partly visible vertebrae of the reference that the prediction shows, whole or partial.
-        partial_false_negatives: Those that it does not show.
-        partial_extra: Further predictions on them, and predicted partly visible vertebrae that are none.
-    """
-
-    kind: Kind
-    levelled: bool = True
-    detected: int = 0
-    false_positives: int = 0
-    false_negatives: int = 0
-    identified: int = 0
-    iou_sum: float = 0.0
-    partial_detected: int = 0
-    partial_false_negatives: int = 0
-    partial_extra: int = 0
+    kind: Kind  # what is counted
+    levelled: bool = True  # both schemes number their instances; without, nothing can be identified
+    detected: int = 0  # pairs at or above the threshold (TP)
+    false_positives: int = 0  # predicted instances without such a counterpart (FP)
+    false_negatives: int = 0  # reference instances without one (FN)
+    identified: int = 0  # reference instances whose level is right, see `matching.identified`
+    iou_sum: float = 0.0  # over the detected pairs
+    partial_detected: int = 0  # partly visible vertebrae of the reference that the prediction shows, whole or partial
+    partial_false_negatives: int = 0  # those that it does not show
+    partial_extra: int = 0  # further predictions on them, and predicted partly visible vertebrae that are none
 
     @property
     def references(self) -> int:
@@ -143,38 +118,26 @@ class InstanceCounts:
 
 @dataclass(frozen=True)
 class InstanceScore(InstanceCounts):
-    """One kind of one case.
+    """One kind of one case."""
 
-    Attributes:
-        matches: Every instance of either mask stands in exactly one; in the order of anatomy.
-        level_shift: Predicted minus true level if that is the same for all detected instances (0: all right);
-            None if it is not, if nothing is detected, or without levels.
-    """
-
+    # Every instance of either mask stands in exactly one; in the order of anatomy.
     matches: tuple[InstanceMatch, ...] = ()
+    # Predicted minus true level if that is the same for all detected instances (0: all right); None if it is not, if
+    # nothing is detected, or without levels.
     level_shift: int | None = None
 
 
 @dataclass(frozen=True)
 class InstanceSummary(InstanceCounts):
-    """One kind over all cases: counts are sums, and the rates that follow are those of all instances pooled.
+    """One kind over all cases: counts are sums, and the rates that follow are those of all instances pooled."""
 
-    Attributes:
-        cases: Cases that show anything that counts.
-        absent_cases: Cases in which neither mask does.
-        unshifted: Cases in which every detected instance has its true level.
-        shifted: Cases in which all are off by the same, other than 0.
-        mixed: Cases in which they differ: some levels right, or off by different numbers.
-        undetected: Cases in which nothing is detected, so that no shift can be told.
-        means: Mean over `cases` of each of `INSTANCE_METRICS`; a case where it is NaN does not enter.
-    """
-
-    cases: int = 0
-    absent_cases: int = 0
-    unshifted: int = 0
-    shifted: int = 0
-    mixed: int = 0
-    undetected: int = 0
+    cases: int = 0  # cases that show anything that counts
+    absent_cases: int = 0  # cases in which neither mask does
+    unshifted: int = 0  # cases in which every detected instance has its true level
+    shifted: int = 0  # cases in which all are off by the same, other than 0
+    mixed: int = 0  # cases in which they differ: some levels right, or off by different numbers
+    undetected: int = 0  # cases in which nothing is detected, so that no shift can be told
+    # Mean over `cases` of each of `INSTANCE_METRICS`; a case where it is NaN does not enter.
     means: Mapping[str, float] = field(default_factory=dict)
 
     @property

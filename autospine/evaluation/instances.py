@@ -96,17 +96,11 @@ def _of_kind(overlaps: Overlaps, kind: Kind) -> Overlaps:
 
 @dataclass(frozen=True)
 class _Exclusions:
-    """Which of the P predicted and R reference instances of one kind are outside the counts.
+    """Which of the P predicted and R reference instances of one kind are outside the counts."""
 
-    Attributes:
-        partial: Partly visible in the prediction (P,) and in the reference (R,).
-        excused: (P,) partly visible, or lying mostly on what is partly visible in the reference.
-        unmatched: The other scheme has no label for it, (P,) and (R,).
-    """
-
-    partial: tuple[np.ndarray, np.ndarray]
-    excused: np.ndarray
-    unmatched: tuple[np.ndarray, np.ndarray]
+    partial: tuple[np.ndarray, np.ndarray]  # partly visible in the prediction (P,) and in the reference (R,)
+    excused: np.ndarray  # (P,) partly visible, or lying mostly on what is partly visible in the reference
+    unmatched: tuple[np.ndarray, np.ndarray]  # the other scheme has no label for it, (P,) and (R,)
 
 
 def _matches(overlaps: Overlaps, kind: Kind, unmatched: set[Anatomy], threshold: float) -> list[InstanceMatch]:

@@ -24,25 +24,15 @@ MAX_DISTANCE_MM = 20.0  # VerSe: further off, a centroid identifies nothing
 
 @dataclass(frozen=True)
 class Overlaps:
-    """All instances of two masks, P predicted ones and R in the reference.
+    """All instances of two masks, P predicted ones and R in the reference."""
 
-    Attributes:
-        predictions: Their anatomies, P of them; alike where a scheme has no levels.
-        references: The same, R of them.
-        shared: (P, R) voxels in common.
-        predicted: (P,) voxels of the predicted instances.
-        annotated: (R,) voxels of the reference instances.
-        prediction_centroids: (P, 3) mm along (slices, rows, columns).
-        reference_centroids: (R, 3) the same.
-    """
-
-    predictions: tuple[Anatomy, ...]
-    references: tuple[Anatomy, ...]
-    shared: np.ndarray
-    predicted: np.ndarray
-    annotated: np.ndarray
-    prediction_centroids: np.ndarray
-    reference_centroids: np.ndarray
+    predictions: tuple[Anatomy, ...]  # their anatomies, P of them; alike where a scheme has no levels
+    references: tuple[Anatomy, ...]  # the same, R of them
+    shared: np.ndarray  # (P, R) voxels in common
+    predicted: np.ndarray  # (P,) voxels of the predicted instances
+    annotated: np.ndarray  # (R,) voxels of the reference instances
+    prediction_centroids: np.ndarray  # (P, 3) mm along (slices, rows, columns)
+    reference_centroids: np.ndarray  # (R, 3) the same
 
     @property
     def iou(self) -> np.ndarray:

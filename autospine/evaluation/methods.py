@@ -19,13 +19,9 @@ TESTED = ("dice", "asd_mm", "hd95_mm", "nsd")
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """What a report is written about.
+    """What a report is written about."""
 
-    Attributes:
-        methods: Their scores on the same references; the first is the one in question.
-    """
-
-    methods: tuple[Evaluation, ...]
+    methods: tuple[Evaluation, ...]  # their scores on the same references; the first is the one in question
 
     @property
     def first(self) -> Evaluation:

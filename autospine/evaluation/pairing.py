@@ -16,23 +16,15 @@ HINT = "give a mask or a folder of masks"
 
 @dataclass(frozen=True)
 class References:
-    """The masks that predictions are compared with.
+    """The masks that predictions are compared with."""
 
-    Attributes:
-        path: The file or folder given.
-        masks: Files by case id, in natural order.
-        patients: Whose scan each case is.
-        images: Scans by case id, where there are any.
-        table: Rows of overview.csv by case id; empty without one.
-        table_path: Where that file is, or would be.
-    """
-
-    path: Path
-    masks: Mapping[str, Path]
-    patients: Mapping[str, str]
-    images: Mapping[str, Path] = field(default_factory=dict)
+    path: Path  # the file or folder given
+    masks: Mapping[str, Path]  # files by case id, in natural order
+    patients: Mapping[str, str]  # whose scan each case is
+    images: Mapping[str, Path] = field(default_factory=dict)  # scans by case id, where there are any
+    # Rows of overview.csv by case id; empty without one.
     table: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    table_path: Path = Path("overview.csv")
+    table_path: Path = Path("overview.csv")  # where that file is, or would be
 
 
 def find_references(path: str | Path, images: str | Path | None = None) -> References:

@@ -26,17 +26,11 @@ from autospine.volumes import volume_id
 
 @dataclass(frozen=True)
 class Probabilities:
-    """What `autospine_predict --probabilities` stored of one case.
+    """What `autospine_predict --probabilities` stored of one case."""
 
-    Attributes:
-        values: (classes, slices, rows, columns) soft-max, canonical axes; usually a memory map.
-        classes: The names of the first axis: "background", "vertebra", ...
-        where: The file that an error names.
-    """
-
-    values: np.ndarray
-    classes: tuple[str, ...]
-    where: str | Path = "probabilities"
+    values: np.ndarray  # (classes, slices, rows, columns) soft-max, canonical axes; usually a memory map
+    classes: tuple[str, ...]  # the names of the first axis: "background", "vertebra", ...
+    where: str | Path = "probabilities"  # the file that an error names
 
     def negative_log_likelihood(self, reference: np.ndarray, scheme: LabelScheme) -> dict[int, NLLSum]:
         """Sum -ln p(true class) by label of the reference, 0 being its background.

@@ -73,21 +73,13 @@ FIELDS = tuple(field.name for field in fields(ChallengeScore))
 
 @dataclass(frozen=True)
 class LabelMatch:
-    """A reference label and the predicted label that the script takes for it.
+    """A reference label and the predicted label that the script takes for it."""
 
-    Attributes:
-        reference: The reference's integer.
-        prediction: The prediction's, 0 where nothing overlaps.
-        dice: Of both, 0 to 1.
-        asd_mm: Mean distance with the script's order of the spacing; NaN without overlap.
-        asd_correct_order_mm: The same with the spacing in the correct order.
-    """
-
-    reference: int
-    prediction: int
-    dice: float
-    asd_mm: float
-    asd_correct_order_mm: float
+    reference: int  # the reference's integer
+    prediction: int  # the prediction's, 0 where nothing overlaps
+    dice: float  # of both, 0 to 1
+    asd_mm: float  # mean distance with the script's order of the spacing; NaN without overlap
+    asd_correct_order_mm: float  # the same with the spacing in the correct order
 
     @property
     def detected(self) -> bool:
@@ -201,27 +193,16 @@ def _over(scores: Sequence[ChallengeScore], figure: Callable[[list[float]], floa
 
 @dataclass(frozen=True)
 class ChallengeCase:
-    """What the script makes of one case's files.
-
-    Attributes:
-        id: The case.
-        score: Its figures; None where the script dies.
-        matches: What it compared with what.
-        false_positives: Predicted labels that serve no reference label: they cost nothing.
-        mixed_spacing: The order of the spacing matters.
-        other_grid: Prediction and reference lie on different grids, at which it does not look.
-        missing: There was no prediction; scored as an empty mask.
-        problem: Why it dies, a line.
-    """
+    """What the script makes of one case's files."""
 
     id: str
-    score: ChallengeScore | None
-    matches: tuple[LabelMatch, ...] = ()
-    false_positives: int = 0
-    mixed_spacing: bool = False
-    other_grid: bool = False
-    missing: bool = False
-    problem: str = ""
+    score: ChallengeScore | None  # its figures; None where the script dies
+    matches: tuple[LabelMatch, ...] = ()  # what it compared with what
+    false_positives: int = 0  # predicted labels that serve no reference label: they cost nothing
+    mixed_spacing: bool = False  # the order of the spacing matters
+    other_grid: bool = False  # prediction and reference lie on different grids, at which it does not look
+    missing: bool = False  # there was no prediction; scored as an empty mask
+    problem: str = ""  # why it dies, a line
 
 
 def score_challenge(

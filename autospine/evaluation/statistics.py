@@ -22,18 +22,12 @@ FEWEST_FOR_WILCOXON = 6  # with 5 pairs the least possible two-sided p is 2 / 2*
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and how far it may be off.
+    """A mean and how far it may be off."""
 
-    Attributes:
-        mean: Over all values; NaN without any.
-        low: And `high`: the ends of the interval; NaN below two patients.
-        patients: With at least one value.
-    """
-
-    mean: float
-    low: float
+    mean: float  # over all values; NaN without any
+    low: float  # and `high`: the ends of the interval; NaN below two patients
     high: float
-    patients: int
+    patients: int  # with at least one value
 
 
 NO_INTERVAL = Interval(nan, nan, nan, 0)
@@ -41,37 +35,24 @@ NO_INTERVAL = Interval(nan, nan, nan, 0)
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two methods on the same patients.
+    """Two methods on the same patients."""
 
-    Attributes:
-        metric: What is compared.
-        first: A method.
-        second: The other.
-        patients: Those with a value from both methods; the mean over a patient's series is its value.
-        difference: First minus second, mean over patients.
-        t_p: Two-sided p-value of the paired t-test.
-        wilcoxon_p: Two-sided p-value of Wilcoxon's signed-rank test; patients without a difference are left
-            out, as Wilcoxon did. Exact up to 50 patients without ties.
-        t_p_holm: `t_p` with Holm's correction over all the t-tests that are printed together.
-        wilcoxon_p_holm: The same for Wilcoxon's tests, a family of their own.
-        cohens_d: Of paired samples (d_z): mean difference over the standard deviation of the differences.
-        rank_biserial: Matched-pairs rank-biserial correlation (Kerby 2014), -1 to 1: the share of the rank sum
-            that speaks for a higher value of the first method minus the share that speaks against.
-        note: What a reader should know about these figures; empty if nothing.
-    """
-
-    metric: str
-    first: str
-    second: str
-    patients: int
-    difference: Interval
-    t_p: float
+    metric: str  # what is compared
+    first: str  # a method
+    second: str  # the other
+    patients: int  # those with a value from both methods; the mean over a patient's series is its value
+    difference: Interval  # first minus second, mean over patients
+    t_p: float  # two-sided p-value of the paired t-test
+    # Two-sided p-value of Wilcoxon's signed-rank test; patients without a difference are left out, as Wilcoxon did.
+    # Exact up to 50 patients without ties.
     wilcoxon_p: float
-    t_p_holm: float
-    wilcoxon_p_holm: float
-    cohens_d: float
+    t_p_holm: float  # `t_p` with Holm's correction over all the t-tests that are printed together
+    wilcoxon_p_holm: float  # the same for Wilcoxon's tests, a family of their own
+    cohens_d: float  # of paired samples (d_z): mean difference over the standard deviation of the differences
+    # Matched-pairs rank-biserial correlation (Kerby 2014), -1 to 1: the share of the rank sum that speaks for a higher
+    # value of the first method minus the share that speaks against.
     rank_biserial: float
-    note: str = ""
+    note: str = ""  # what a reader should know about these figures; empty if nothing
 
 
 def bootstrap(

@@ -38,21 +38,13 @@ GROUP_OF = {Kind.VERTEBRA: 1, Kind.PARTIAL_VERTEBRA: 1, Kind.DISC: 2}
 
 @dataclass(frozen=True)
 class CommonLabels:
-    """Both label schemes brought to the anatomies that they share.
+    """Both label schemes brought to the anatomies that they share."""
 
-    Attributes:
-        prediction: From the prediction's labels to rows 1, 2, ... of the shared anatomies.
-        reference: From the reference's labels to the same rows.
-        prediction_groups: From the prediction's labels to all levels of a kind: 1 vertebrae, 2 discs.
-        reference_groups: The same for the reference.
-        groups: The groups worth a row of their own, because their members have levels.
-    """
-
-    prediction: Conversion
-    reference: Conversion
-    prediction_groups: Conversion
-    reference_groups: Conversion
-    groups: tuple[int, ...]
+    prediction: Conversion  # from the prediction's labels to rows 1, 2, ... of the shared anatomies
+    reference: Conversion  # from the reference's labels to the same rows
+    prediction_groups: Conversion  # from the prediction's labels to all levels of a kind: 1 vertebrae, 2 discs
+    reference_groups: Conversion  # the same for the reference
+    groups: tuple[int, ...]  # the groups worth a row of their own, because their members have levels
 
     @property
     def rows(self) -> tuple[Anatomy, ...]:
@@ -129,48 +121,31 @@ class Presence(str, Enum):
 
 @dataclass(frozen=True)
 class LabelScore:
-    """How well one structure of one case is segmented.
+    """How well one structure of one case is segmented."""
 
-    Attributes:
-        anatomy: The structure; a kind without level stands for all of that kind.
-        presence: Which masks show it.
-        all_levels: True for "all vertebrae" and "all discs" beside rows of single levels; in no mean of a case.
-        dice: And `iou`, `f1` (equal to Dice), `precision`, `recall`: 0 to 1.
-        accuracy: Share of the image's annotated voxels that are right, 0 to 1; the background rules it.
-        nsd: Share of both surfaces within the tolerance of the other, 0 to 1, by area.
-        reference_surface_recall: Share of the reference's surface nearer than the tolerance, 0 to 1, by area.
-        asd_mm: Average symmetric surface distance, the mean of the two directed ones.
-        asd_prediction_mm: Average distance from the prediction's surface to the reference's.
-        asd_reference_mm: Average distance from the reference's surface to the prediction's.
-        hd_mm: Hausdorff distance; `hd95_mm` its 95th percentile by area.
-        volume_ml: The reference's volume.
-        predicted_volume_ml: The prediction's volume.
-        volume_error_ml: The prediction's volume minus the reference's.
-        volume_error_share: That as a share of the reference's volume.
-        log_loss: Mean of -ln p(class) over the reference's voxels of the structure, in nats: a part of the
-            case's log loss, see `autospine.evaluation.probabilities`.
-    """
-
-    anatomy: Anatomy
-    presence: Presence
+    anatomy: Anatomy  # the structure; a kind without level stands for all of that kind
+    presence: Presence  # which masks show it
+    # True for "all vertebrae" and "all discs" beside rows of single levels; in no mean of a case.
     all_levels: bool = False
-    dice: float = nan
+    dice: float = nan  # and `iou`, `f1` (equal to Dice), `precision`, `recall`: 0 to 1
     iou: float = nan
     f1: float = nan
     precision: float = nan
     recall: float = nan
-    accuracy: float = nan
-    nsd: float = nan
-    reference_surface_recall: float = nan
-    asd_mm: float = nan
-    asd_prediction_mm: float = nan
-    asd_reference_mm: float = nan
-    hd_mm: float = nan
+    accuracy: float = nan  # share of the image's annotated voxels that are right, 0 to 1; the background rules it
+    nsd: float = nan  # share of both surfaces within the tolerance of the other, 0 to 1, by area
+    reference_surface_recall: float = nan  # share of the reference's surface nearer than the tolerance, 0 to 1, by area
+    asd_mm: float = nan  # average symmetric surface distance, the mean of the two directed ones
+    asd_prediction_mm: float = nan  # average distance from the prediction's surface to the reference's
+    asd_reference_mm: float = nan  # average distance from the reference's surface to the prediction's
+    hd_mm: float = nan  # Hausdorff distance; `hd95_mm` its 95th percentile by area
     hd95_mm: float = nan
-    volume_ml: float = nan
-    predicted_volume_ml: float = nan
-    volume_error_ml: float = nan
-    volume_error_share: float = nan
+    volume_ml: float = nan  # the reference's volume
+    predicted_volume_ml: float = nan  # the prediction's volume
+    volume_error_ml: float = nan  # the prediction's volume minus the reference's
+    volume_error_share: float = nan  # that as a share of the reference's volume
+    # Mean of -ln p(class) over the reference's voxels of the structure, in nats: a part of the case's log loss, see
+    # `autospine.evaluation.probabilities`.
     log_loss: float = nan
 
     @property
@@ -248,21 +223,13 @@ class _Masks:
 
 @dataclass(frozen=True)
 class _Image:
-    """What turns counts and distances into figures.
+    """What turns counts and distances into figures."""
 
-    Attributes:
-        spacing: mm along each axis.
-        penalty_distance_mm: The image's diagonal, the distance to a surface that is not there.
-        voxels: All that are annotated.
-        tolerance_mm: Of the normalised surface distances.
-        losses: By label of the reference.
-    """
-
-    spacing: tuple[float, ...]
-    penalty_distance_mm: float
-    voxels: int
-    tolerance_mm: float
-    losses: Mapping[int, NLLSum]
+    spacing: tuple[float, ...]  # mm along each axis
+    penalty_distance_mm: float  # the image's diagonal, the distance to a surface that is not there
+    voxels: int  # all that are annotated
+    tolerance_mm: float  # of the normalised surface distances
+    losses: Mapping[int, NLLSum]  # by label of the reference
 
 
 def _score_rows(

@@ -17,19 +17,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Counts:
-    """Voxels of one structure.
+    """Voxels of one structure."""
 
-    Attributes:
-        both: In prediction and reference (true positives).
-        prediction_only: False positives.
-        reference_only: False negatives.
-        neither: True negatives.
-    """
-
-    both: int
-    prediction_only: int
-    reference_only: int
-    neither: int = 0
+    both: int  # in prediction and reference (true positives)
+    prediction_only: int  # false positives
+    reference_only: int  # false negatives
+    neither: int = 0  # true negatives
 
     @property
     def prediction(self) -> int:

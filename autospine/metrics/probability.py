@@ -13,15 +13,10 @@ SMALLEST = 2.0**-24  # the smallest float16 above 0: stored probabilities below 
 
 @dataclass(frozen=True)
 class NLLSum:
-    """-ln p(true class), summed over voxels.
+    """-ln p(true class), summed over voxels."""
 
-    Attributes:
-        total: In nats.
-        voxels: How many.
-    """
-
-    total: float
-    voxels: int
+    total: float  # in nats
+    voxels: int  # how many
 
 
 def log_loss(sums: Iterable[NLLSum]) -> float:

@@ -26,19 +26,12 @@ ROUNDING = 1e-9  # relative; a distance is a tolerance's equal in spite of round
 
 @dataclass(frozen=True)
 class Surfaces:
-    """Distances from each surface element to the other surface, in mm, with the elements' areas.
+    """Distances from each surface element to the other surface, in mm, with the elements' areas."""
 
-    Attributes:
-        to_reference: (n,) mm, from the prediction's elements.
-        to_prediction: (m,) mm, from the reference's elements.
-        prediction_area: (n,) mm2 (mm for a volume of one slice).
-        reference_area: (m,) the same.
-    """
-
-    to_reference: np.ndarray
-    to_prediction: np.ndarray
-    prediction_area: np.ndarray
-    reference_area: np.ndarray
+    to_reference: np.ndarray  # (n,) mm, from the prediction's elements
+    to_prediction: np.ndarray  # (m,) mm, from the reference's elements
+    prediction_area: np.ndarray  # (n,) mm2 (mm for a volume of one slice)
+    reference_area: np.ndarray  # (m,) the same
 
 
 def diagonal(shape: Sequence[int], spacing: Sequence[float]) -> float:

@@ -26,20 +26,14 @@ LEAF = 32  # points in a leaf of the tree: few queries per tree, so a quick buil
 
 @dataclass(frozen=True)
 class SurfaceElements:
-    """One mask's surface, n elements.
+    """One mask's surface, n elements."""
 
-    Attributes:
-        cells: Boolean: through which cells it passes. A mask of (n, ...) has (n + 1, ...) cells; around
-            them is a margin as wide as `shells` reach.
-        indices: (n,) their indices in the flattened `cells`.
-        areas: (n,) mm2 (lengths in mm on two axes, 1 on one).
-        spacing: mm along each axis.
-    """
-
+    # Boolean: through which cells it passes. A mask of (n, ...) has (n + 1, ...) cells; around them is a margin as wide
+    # as `shells` reach.
     cells: np.ndarray
-    indices: np.ndarray
-    areas: np.ndarray
-    spacing: tuple[float, ...]
+    indices: np.ndarray  # (n,) their indices in the flattened `cells`
+    areas: np.ndarray  # (n,) mm2 (lengths in mm on two axes, 1 on one)
+    spacing: tuple[float, ...]  # mm along each axis
 
     @classmethod
     def of(cls, mask: np.ndarray, spacing: tuple[float, ...]) -> SurfaceElements:

@@ -19,30 +19,19 @@ Stages = tuple[tuple[int, ...], ...]
 class NetworkShape:
     """What a plan decides about an encoder-decoder network.
 
-    Attributes:
-        dimension: 2 or 3 spatial axes.
-        in_channels: Channels of the image.
-        out_channels: Classes, background included.
-        widths: Channels of each stage, from the finest.
-        kernels: Kernel of each stage, one odd size per axis.
-        strides: Stride into each stage, one per axis; stage 0's are ones.
-        blocks: Convolutions per encoder stage.
-        decoder_blocks: Convolutions per decoder stage.
-        deep_supervision: Whether coarser decoder stages give outputs in training too.
-
     Raises:
         ValueError: The stages disagree in number or dimension.
     """
 
-    dimension: int
-    in_channels: int
-    out_channels: int
-    widths: tuple[int, ...]
-    kernels: tuple[tuple[int, ...], ...]
-    strides: tuple[tuple[int, ...], ...]
-    blocks: int = 2
-    decoder_blocks: int = 1
-    deep_supervision: bool = True
+    dimension: int  # 2 or 3 spatial axes
+    in_channels: int  # channels of the image
+    out_channels: int  # classes, background included
+    widths: tuple[int, ...]  # channels of each stage, from the finest
+    kernels: tuple[tuple[int, ...], ...]  # kernel of each stage, one odd size per axis
+    strides: tuple[tuple[int, ...], ...]  # stride into each stage, one per axis; stage 0's are ones
+    blocks: int = 2  # convolutions per encoder stage
+    decoder_blocks: int = 1  # convolutions per decoder stage
+    deep_supervision: bool = True  # whether coarser decoder stages give outputs in training too
 
     def __post_init__(self) -> None:
         if self.dimension not in (2, 3):

@@ -23,21 +23,13 @@ CRITIC_SLOPE = 0.2
 
 @dataclass(frozen=True)
 class GeneratorComponents:
-    """Components of the paper's ablation.
+    """Components of the paper's ablation."""
 
-    Attributes:
-        residual: Each level adds its input to its output (equation 8).
-        dilated: Levels are dilated by 1, 2, 4 and 8; else all by 1.
-        attention: "none", "full" or "clustered".
-        clusters: Of the clustered attention.
-        heads: Of either.
-    """
-
-    residual: bool = True
-    dilated: bool = True
-    attention: Attention = "clustered"
-    clusters: int = 64
-    heads: int = 4
+    residual: bool = True  # each level adds its input to its output (equation 8)
+    dilated: bool = True  # levels are dilated by 1, 2, 4 and 8; else all by 1
+    attention: Attention = "clustered"  # "none", "full" or "clustered"
+    clusters: int = 64  # of the clustered attention
+    heads: int = 4  # of either
 
 
 FULL = GeneratorComponents()

@@ -11,25 +11,16 @@ from autospine.fingerprint.statistics import label_boxes
 
 @dataclass(frozen=True)
 class AnnotatedLabel:
-    """A label cropped out of all annotated slices.
+    """A label cropped out of all annotated slices."""
 
-    Attributes:
-        value: Its integer.
-        window: Rows and columns that it ever occupies, and a margin.
-        inside: `(slices, rows, columns)` booleans in the window, annotated slices only.
-        positions: `(slices,)` where these lie, in measured gaps.
-        centroids: `(slices, 2)` mean row and column in the window, in pixels; NaN where a slice lacks the label.
-        gap: Between measured slices, mm.
-        pixel: mm of rows and columns.
-    """
-
-    value: int
-    window: tuple[slice, slice]
-    inside: np.ndarray
-    positions: np.ndarray
+    value: int  # its integer
+    window: tuple[slice, slice]  # rows and columns that it ever occupies, and a margin
+    inside: np.ndarray  # `(slices, rows, columns)` booleans in the window, annotated slices only
+    positions: np.ndarray  # `(slices,)` where these lie, in measured gaps
+    # `(slices, 2)` mean row and column in the window, in pixels; NaN where a slice lacks the label.
     centroids: np.ndarray
-    gap: float
-    pixel: tuple[float, float]
+    gap: float  # between measured slices, mm
+    pixel: tuple[float, float]  # mm of rows and columns
 
     def shows(self, index: int) -> bool:
         """Return whether the annotated slice `index` shows the label."""

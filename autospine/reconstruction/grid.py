@@ -12,17 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SliceGrid:
-    """Measured slices and those interpolated between them.
+    """Measured slices and those interpolated between them."""
 
-    Attributes:
-        measured: Slices of the scan.
-        gap_mm: Between their centres.
-        subdivisions: New gaps per measured gap; 1 leaves the grid as it is.
-    """
-
-    measured: int
-    gap_mm: float
-    subdivisions: int
+    measured: int  # slices of the scan
+    gap_mm: float  # between their centres
+    subdivisions: int  # new gaps per measured gap; 1 leaves the grid as it is
 
     @property
     def count(self) -> int:

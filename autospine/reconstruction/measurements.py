@@ -20,31 +20,18 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One label in one slice. Points are (row, column) in voxels, voxel centres being whole numbers.
+    """One label in one slice. Points are (row, column) in voxels, voxel centres being whole numbers."""
 
-    Attributes:
-        value: The label.
-        slice: Index on the finer grid.
-        position_mm: From the first slice, along the slice axis.
-        measured: Whether the slice was measured and its labels annotated, neither of them filled in.
-        centroid: Mean (row, column) of its pixels.
-        corners: Ends of the diameter: the centroid minus and plus half the box's diagonal.
-        diameter_mm: Distance between the corners, which is the box's diagonal.
-        height_to_width: Of the box, in mm.
-        area_mm2: Of the pixels.
-        box: First and last row and column, inclusive: r0, c0, r1, c1.
-    """
-
-    value: int
-    slice: int
-    position_mm: float
-    measured: bool
-    centroid: Point
-    corners: tuple[Point, Point]
-    diameter_mm: float
-    height_to_width: float
-    area_mm2: float
-    box: tuple[int, int, int, int]
+    value: int  # the label
+    slice: int  # index on the finer grid
+    position_mm: float  # from the first slice, along the slice axis
+    measured: bool  # whether the slice was measured and its labels annotated, neither of them filled in
+    centroid: Point  # mean (row, column) of its pixels
+    corners: tuple[Point, Point]  # ends of the diameter: the centroid minus and plus half the box's diagonal
+    diameter_mm: float  # distance between the corners, which is the box's diagonal
+    height_to_width: float  # of the box, in mm
+    area_mm2: float  # of the pixels
+    box: tuple[int, int, int, int]  # first and last row and column, inclusive: r0, c0, r1, c1
 
 
 def measure(

@@ -84,17 +84,11 @@ class InterpolatedScan:
 
 @dataclass(frozen=True)
 class ReconstructionOutcome:
-    """Result of all scans.
+    """Result of all scans."""
 
-    Attributes:
-        done: Those that were written.
-        failures: A line for each that was not.
-        output: Folder of the scans.
-    """
-
-    done: tuple[InterpolatedScan, ...]
-    failures: tuple[str, ...]
-    output: Path
+    done: tuple[InterpolatedScan, ...]  # those that were written
+    failures: tuple[str, ...]  # a line for each that was not
+    output: Path  # folder of the scans
 
     def describe(self) -> str:
         """Return what a person reads at the end."""

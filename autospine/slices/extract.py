@@ -43,17 +43,11 @@ CHUNK = 32  # slices at once: axial ones of a sagittal series are many and grow 
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane of slices, as pictures.
+    """A plane of slices, as pictures."""
 
-    Attributes:
-        axis: Canonical axis along which the slices lie.
-        down: Canonical axis that runs down the picture.
-        across: Canonical axis that runs from its left to its right.
-    """
-
-    axis: int
-    down: int
-    across: int
+    axis: int  # canonical axis along which the slices lie
+    down: int  # canonical axis that runs down the picture
+    across: int  # canonical axis that runs from its left to its right
 
     def picture(self, volume: np.ndarray, index: int) -> np.ndarray:
         """Return the `(down, across)` slice of a `(slices, rows, columns)` volume."""
@@ -98,34 +92,21 @@ class SlicesRequest:
 
 @dataclass(frozen=True)
 class SliceJob:
-    """One case to be written as slices.
+    """One case to be written as slices."""
 
-    Attributes:
-        case: With a mask; of several channels the first is taken.
-        scheme: What the mask's integers mean.
-        target: Scheme of the masks that are written.
-        request: How to write them, and where.
-    """
-
-    case: Case
-    scheme: LabelScheme
-    target: LabelScheme
-    request: SlicesRequest
+    case: Case  # with a mask; of several channels the first is taken
+    scheme: LabelScheme  # what the mask's integers mean
+    target: LabelScheme  # scheme of the masks that are written
+    request: SlicesRequest  # how to write them, and where
 
 
 @dataclass(frozen=True)
 class SliceRow:
-    """A row of the index.
-
-    Attributes:
-        case: The case.
-        result: Of the filter, on the picture as it is written.
-        written: Whether the picture was.
-    """
+    """A row of the index."""
 
     case: Case
-    result: SliceFilterResult
-    written: bool
+    result: SliceFilterResult  # of the filter, on the picture as it is written
+    written: bool  # whether the picture was
 
     @property
     def name(self) -> str:

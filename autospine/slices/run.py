@@ -25,17 +25,11 @@ SMALLEST = 16  # pixels
 
 @dataclass(frozen=True)
 class SlicesResult:
-    """What came of a data set.
+    """What came of a data set."""
 
-    Attributes:
-        cases: Rows of each case or why it failed, in the data set's order.
-        scheme: Of its masks.
-        request: What was asked.
-    """
-
-    cases: tuple[list[SliceRow] | UserError, ...]
-    scheme: LabelScheme
-    request: SlicesRequest
+    cases: tuple[list[SliceRow] | UserError, ...]  # rows of each case or why it failed, in the data set's order
+    scheme: LabelScheme  # of its masks
+    request: SlicesRequest  # what was asked
 
     @property
     def failures(self) -> tuple[str, ...]:

@@ -17,16 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PageModels:
-    """Networks ready to segment.
+    """Networks ready to segment."""
 
-    Attributes:
-        models: One, or several that are averaged.
-        predictor: Of these models.
-        lock: Held while a scan is segmented, so that two visits do not need the memory of two.
-    """
-
-    models: tuple[Model, ...]
-    predictor: Predictor
+    models: tuple[Model, ...]  # one, or several that are averaged
+    predictor: Predictor  # of these models
+    # Held while a scan is segmented, so that two visits do not need the memory of two.
     lock: Lock = field(default_factory=Lock, compare=False)
 
 

@@ -30,25 +30,15 @@ class Download:
 
 @dataclass(frozen=True)
 class SegmentedScan:
-    """A scan that was segmented.
+    """A scan that was segmented."""
 
-    Attributes:
-        id: The file's name without its suffix.
-        scan: As read, `(slices, rows, columns)`.
-        segmentation: On the same grid.
-        overlay: The PNG that `autospine_predict --overlay` draws.
-        window: Darkest and brightest intensity worth showing.
-        mask: On the scan's own grid, in the scan's format.
-        report: What `autospine_predict` writes beside the mask.
-    """
-
-    id: str
-    scan: Volume
-    segmentation: Segmentation
-    overlay: bytes
-    window: tuple[float, float]
-    mask: Download
-    report: Download
+    id: str  # the file's name without its suffix
+    scan: Volume  # as read, `(slices, rows, columns)`
+    segmentation: Segmentation  # on the same grid
+    overlay: bytes  # the PNG that `autospine_predict --overlay` draws
+    window: tuple[float, float]  # darkest and brightest intensity worth showing
+    mask: Download  # on the scan's own grid, in the scan's format
+    report: Download  # what `autospine_predict` writes beside the mask
 
 
 def segment_upload(name: str, content: bytes, models: PageModels) -> SegmentedScan:

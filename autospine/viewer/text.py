@@ -16,23 +16,14 @@ FORMATTING = re.compile(r"[\\`*_\[\]$~<>#|]|:(?=\w)")
 
 @dataclass(frozen=True)
 class StructureRow:
-    """A row of the table.
+    """A row of the table."""
 
-    Attributes:
-        colour: As in the pictures, "#rrggbb".
-        structure: Its name.
-        level: Counted from the lowest lumbar vertebra, or None.
-        volume_ml: Of its voxels.
-        confidence: 0 to 1.
-        flags: In words, empty if there are none.
-    """
-
-    colour: str
+    colour: str  # as in the pictures, "#rrggbb"
     structure: str
-    level: int | None
-    volume_ml: float
-    confidence: float
-    flags: str
+    level: int | None  # counted from the lowest lumbar vertebra, or None
+    volume_ml: float  # of its voxels
+    confidence: float  # 0 to 1
+    flags: str  # in words, empty if there are none
 
 
 def table_rows(segmentation: Segmentation) -> tuple[StructureRow, ...]:

@@ -32,15 +32,10 @@ from trainers.attention_unet.recipes import RECIPES
 
 @dataclass(frozen=True)
 class AttentionOptions(Options):
-    """Choices of the attention U-Net.
+    """Choices of the attention U-Net."""
 
-    Attributes:
-        attend_encoder: Attention coefficients on the encoder's own features too (equation 2).
-        alpha: Share of the cross-entropy in the loss; the rest is the instance-aware term.
-    """
-
-    attend_encoder: bool = False
-    alpha: float = 0.6
+    attend_encoder: bool = False  # attention coefficients on the encoder's own features too (equation 2)
+    alpha: float = 0.6  # share of the cross-entropy in the loss; the rest is the instance-aware term
 
 
 class AttentionUNetTrainer(Trainer):

@@ -21,19 +21,15 @@ ENLARGEMENT = 3535 / 447
 class MedFusionOptions(Options):
     """Choices of MedFusionNet.
 
-    Attributes:
-        members: Networks that are trained and paired.
-        flips: "horizontal" swaps front and back, "vertical" head and foot, which spoils the numbering.
-        enlargement: Images that one becomes by augmentation.
-        enlarge: "after" the split, or "before" it, where copies of an image stand on both sides.
-
     Raises:
         ValueError: An image becomes less than one.
     """
 
-    members: tuple[str, ...] = MEMBERS
+    members: tuple[str, ...] = MEMBERS  # networks that are trained and paired
+    # "horizontal" swaps front and back, "vertical" head and foot, which spoils the numbering.
     flips: Literal["none", "horizontal", "vertical", "both"] = "none"
-    enlargement: float = 1.0
+    enlargement: float = 1.0  # images that one becomes by augmentation
+    # "after" the split, or "before" it, where copies of an image stand on both sides.
     enlarge: Literal["after", "before"] = "after"
 
     def __post_init__(self) -> None:

@@ -75,20 +75,14 @@ NOTES = (
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class over all slices; NaN where no slice shows it.
+    """One class over all slices; NaN where no slice shows it."""
 
-    Attributes:
-        slices: That show it, in prediction or reference.
-        iou, dice, precision, recall, f1: From the pixels of all slices, 0 to 1.
-        asd_mm: Mean distance of both contours to the other one, by length: the sum over both, divided by both lengths.
-        nsd: Share of the reference's contour nearer to the predicted one than the tolerance.
-    """
-
-    slices: int
-    iou: float
+    slices: int  # that show it, in prediction or reference
+    iou: float  # like Dice, precision, recall and F1: from the pixels of all slices, 0 to 1
     dice: float
+    # Mean distance of both contours to the other one, by length: the sum over both, divided by both lengths.
     asd_mm: float
-    nsd: float
+    nsd: float  # share of the reference's contour nearer to the predicted one than the tolerance
     precision: float
     recall: float
     f1: float

@@ -42,17 +42,11 @@ from trainers.modified_unet.tables import write_table
 
 @dataclass(frozen=True)
 class ModifiedUNetOptions(Options):
-    """Choices of the modified U-Net.
+    """Choices of the modified U-Net."""
 
-    Attributes:
-        dropout: Share of the features dropped in the contracting path.
-        alpha: Share of the focal term in the loss; the rest is Dice.
-        gamma: Of the focal term; the paper's other number is 0.4.
-    """
-
-    dropout: float = 0.2
-    alpha: float = 0.6
-    gamma: float = 4.0
+    dropout: float = 0.2  # share of the features dropped in the contracting path
+    alpha: float = 0.6  # share of the focal term in the loss; the rest is Dice
+    gamma: float = 4.0  # of the focal term; the paper's other number is 0.4
 
 
 class ModifiedUNetTrainer(Trainer):

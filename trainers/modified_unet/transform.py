@@ -31,13 +31,9 @@ ASKED = "asked for"  # the classes that a slice had to show
 
 @dataclass(frozen=True)
 class FilterSlices(SameGrid):
-    """Train only on slices that show every class that the data set shows, none too small; prediction sees all.
+    """Train only on slices that show every class that the data set shows, none too small; prediction sees all."""
 
-    Attributes:
-        max_ratio: Largest class frequency of a slice over the smallest.
-    """
-
-    max_ratio: float = MAX_RATIO
+    max_ratio: float = MAX_RATIO  # largest class frequency of a slice over the smallest
 
     def __post_init__(self) -> None:
         if not self.max_ratio >= 1:

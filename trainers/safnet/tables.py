@@ -47,12 +47,9 @@ NOTES = (
 
 @dataclass(frozen=True)
 class FoldScore:
-    """What one trained fold reached.
+    """What one trained fold reached."""
 
-    Attributes:
-        dice: By structure, as keys of anatomy, in percent; of those that the scored cases or the masks show.
-    """
-
+    # By structure, as keys of anatomy, in percent; of those that the scored cases or the masks show.
     dice: Mapping[str, float]
 
     @property

@@ -44,17 +44,12 @@ STRIDES = ((1, 1, 1), *((1, 2, 2),) * 4)
 
 @dataclass(frozen=True)
 class SAFNetOptions(Options):
-    """Choices of SAFNet.
-
-    Attributes:
-        pyramid, fusion, attention: Components of the network (the paper's table 2).
-        loss: "cross_entropy", or "binary" for equation 9.
-    """
+    """Choices of SAFNet; the first three are components of the network (the paper's table 2)."""
 
     pyramid: bool = True
     fusion: bool = True
     attention: bool = True
-    loss: Literal["cross_entropy", "binary"] = "cross_entropy"
+    loss: Literal["cross_entropy", "binary"] = "cross_entropy"  # "binary" for equation 9
 
 
 class SAFNetTrainer(Trainer):

@@ -74,25 +74,16 @@ class AxialScore:
     """One structure on one slice that at least one mask shows it on.
 
     Where only one mask shows it, Dice and PPV are 0 and distances the slice's diagonal.
-
-    Attributes:
-        slice: Its index.
-        label: Of the structure.
-        both: Whether both masks show it.
-        dice: 0 to 1 (the paper's equation 15).
-        hd_mm: Largest distance between the contours (equation 16); `hd95_mm` its 95th percentile by length.
-        mean_iou: Mean IoU of the structure and of all that is not the structure (equation 17), 0 to 1.
-        ppv: Share of the prediction that is right (equation 18), 0 to 1.
     """
 
-    slice: int
-    label: int
-    both: bool
-    dice: float
-    hd_mm: float
+    slice: int  # its index
+    label: int  # of the structure
+    both: bool  # whether both masks show it
+    dice: float  # 0 to 1 (the paper's equation 15)
+    hd_mm: float  # largest distance between the contours (equation 16); `hd95_mm` its 95th percentile by length
     hd95_mm: float
-    mean_iou: float
-    ppv: float
+    mean_iou: float  # mean IoU of the structure and of all that is not the structure (equation 17), 0 to 1
+    ppv: float  # share of the prediction that is right (equation 18), 0 to 1
 
 
 def score_slices(
@@ -152,19 +143,12 @@ def _score(
 
 @dataclass(frozen=True)
 class AxialSummary:
-    """One structure over many slices.
+    """One structure over many slices."""
 
-    Attributes:
-        slices: That at least one mask shows it on.
-        unmatched: Of these, those that only one mask shows it on.
-        means: By metric; NaN without slices.
-        deviations: Standard deviations (n - 1); NaN below two slices.
-    """
-
-    slices: int
-    unmatched: int
-    means: dict[str, float]
-    deviations: dict[str, float]
+    slices: int  # that at least one mask shows it on
+    unmatched: int  # of these, those that only one mask shows it on
+    means: dict[str, float]  # by metric; NaN without slices
+    deviations: dict[str, float]  # standard deviations (n - 1); NaN below two slices
 
 
 def summarise(scores: Iterable[AxialScore], label: int) -> AxialSummary:

@@ -15,19 +15,12 @@ from autospine.labels.anatomy import Kind
 
 @dataclass(frozen=True)
 class Quantity:
-    """A row of the table: one figure, made both ways.
+    """A row of the table: one figure, made both ways."""
 
-    Attributes:
-        field: Of `ChallengeScore`.
-        title: For people.
-        kind: The structures that enter; None for all.
-        metric: What AutoSpine's figure averages; None for the detection rate.
-    """
-
-    field: str
-    title: str
-    kind: Kind | None
-    metric: str | None
+    field: str  # of `ChallengeScore`
+    title: str  # for people
+    kind: Kind | None  # the structures that enter; None for all
+    metric: str | None  # what AutoSpine's figure averages; None for the detection rate
 
 
 QUANTITIES = (

@@ -47,21 +47,13 @@ class CasePictures:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page under a heading of its own.
+    """A part of the page under a heading of its own."""
 
-    Attributes:
-        title: The heading.
-        table: Stands first.
-        reasons: Why the columns of the table differ.
-        plots: Below.
-        cases: Pictures of the worst cases.
-    """
-
-    title: str
-    table: Table | None = None
-    reasons: tuple[str, ...] = ()
-    plots: tuple[Plot, ...] = ()
-    cases: tuple[CasePictures, ...] = ()
+    title: str  # the heading
+    table: Table | None = None  # stands first
+    reasons: tuple[str, ...] = ()  # why the columns of the table differ
+    plots: tuple[Plot, ...] = ()  # below
+    cases: tuple[CasePictures, ...] = ()  # pictures of the worst cases
 
     @property
     def anchor(self) -> str:

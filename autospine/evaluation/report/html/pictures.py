@@ -33,17 +33,11 @@ ERRORS: dict[str, Colour] = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture.
+    """One picture."""
 
-    Attributes:
-        title: What it shows.
-        png: Its bytes.
-        names: Level names and where they stand, as shares of width and height.
-    """
-
-    title: str
-    png: bytes
-    names: tuple[tuple[str, float, float], ...] = ()
+    title: str  # what it shows
+    png: bytes  # its bytes
+    names: tuple[tuple[str, float, float], ...] = ()  # level names and where they stand, as shares of width and height
 
     @property
     def data(self) -> str:

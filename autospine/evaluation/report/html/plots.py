@@ -204,18 +204,12 @@ class Agreement:
     """Volumes of one kind of structure in both masks.
 
     Bland and Altman 1986, "Statistical methods for assessing agreement".
-
-    Attributes:
-        kind: For people.
-        means: Of prediction and reference, ml.
-        differences: Prediction minus reference, ml.
-        left_out: Structures that only one mask shows.
     """
 
-    kind: str
-    means: tuple[float, ...]
-    differences: tuple[float, ...]
-    left_out: int
+    kind: str  # for people
+    means: tuple[float, ...]  # of prediction and reference, ml
+    differences: tuple[float, ...]  # prediction minus reference, ml
+    left_out: int  # structures that only one mask shows
 
     @property
     def bias(self) -> float:
