@@ -73,7 +73,7 @@ def child(part: str, share: float, dataset: Path, work: Path, workers: int) -> f
     spacing = (slices, rows and rows * share, columns and columns * share)
     plan = replace(plan, name="benchmark", grid=replace(plan.grid, spacing=spacing))
     cases = load_dataset(dataset).annotated
-    for library in ("SimpleITK", "blosc2", "cc3d", "scipy.ndimage"):
+    for library in ("SimpleITK", "blosc2", "scipy.ndimage"):
         import_module(library)
     if part == "reference":
         return timed(lambda: [reference(path, plan) for case in cases for path in (*case.images, case.mask)])

@@ -16,6 +16,7 @@ import numpy as np
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import Conversion
 from autospine.labels.schemes import BACKGROUND, LabelScheme
+from autospine.metrics.components import connected_components
 from autospine.metrics.surface import bounding_box
 
 COUNTABLE = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.LAMINA, Kind.FORAMEN)
@@ -101,12 +102,10 @@ def _split(rows: np.ndarray, anatomies: tuple[Anatomy, ...]) -> tuple[np.ndarray
     """Give every connected component of an anatomy without level a row of its own."""
     instances = list(anatomies)
     for row, anatomy in enumerate(anatomies, start=1):
-        if anatomy.level is None and rows.size:
-            import cc3d
-
-            components, count = cc3d.connected_components(rows == row, connectivity=26, return_N=True)
+        if anatomy.level is None:
+            components, count = connected_components(rows == row)
             if count > 1:  # the first component keeps the row
-                rows = np.where(components > 1, components.astype(np.int32) + len(instances) - 1, rows)
+                rows = np.where(components > 1, components + len(instances) - 1, rows)
                 instances += [anatomy] * (count - 1)
     return rows, tuple(instances)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cc3d
 import numpy as np
 
 from autospine.core.files import write_json
@@ -17,6 +16,7 @@ from autospine.core.serial import to_plain
 from autospine.core.tables import DISCLAIMER
 from autospine.inference.segmentation import ASSUMPTION, position_mm, volume_ml
 from autospine.labels.schemes import LabelScheme
+from autospine.metrics.components import component_boxes, connected_components
 from autospine.volumes import Volume, write_volume
 
 VERSION = 1
@@ -78,9 +78,12 @@ def panoptic(mask: Volume, scheme: LabelScheme, interpolated_labels: np.ndarray 
             gap: what is connected there is one object. None where none were interpolated.
     """
     components = _components(mask.array, interpolated_labels)  # (slices, rows, columns)
-    statistics = cc3d.statistics(components)
-    counts, boxes, centroids = statistics["voxel_counts"], statistics["bounding_boxes"], statistics["centroids"]
-    corners = [tuple(int(side.start) for side in box) for box in boxes]
+    voxels = np.nonzero(components)
+    numbers = components[voxels]  # (N,)
+    counts = np.bincount(numbers, minlength=1)
+    centroids = np.stack([np.bincount(numbers, axis, len(counts)) for axis in voxels], axis=1)  # (components, 3) sums
+    boxes = dict(component_boxes(components))
+    corners = {k: tuple(side.start for side in box) for k, box in boxes.items()}
     values = [0, *(_value(mask.array, components, k, corners[k][0]) for k in range(1, len(counts)))]
     order = sorted(range(1, len(counts)), key=lambda k: (values[k], -int(counts[k]), corners[k]))
     number = np.zeros(len(counts), np.uint16 if len(counts) < 2**16 else np.uint32)
@@ -98,7 +101,7 @@ def panoptic(mask: Volume, scheme: LabelScheme, interpolated_labels: np.ndarray 
                 level=anatomy.level,
                 voxels=int(counts[k]),
                 volume_ml=volume_ml(mask, int(counts[k])),
-                centroid_mm=position_mm(mask, centroids[k]),
+                centroid_mm=position_mm(mask, centroids[k] / counts[k]),
                 extent_mm=(a, b, c),
             )
         )
@@ -108,8 +111,8 @@ def panoptic(mask: Volume, scheme: LabelScheme, interpolated_labels: np.ndarray 
 def _components(mask: np.ndarray, interpolated_labels: np.ndarray | None) -> np.ndarray:
     """Number the connected components from 1, without gaps, on the mask's slices."""
     if interpolated_labels is None or len(interpolated_labels) == len(mask):
-        return cc3d.connected_components(mask, connectivity=26)
-    across = cc3d.connected_components(interpolated_labels, connectivity=26)
+        return connected_components(mask)[0]
+    across, _ = connected_components(interpolated_labels)
     components = across[:: (len(interpolated_labels) - 1) // (len(mask) - 1)]
     shown = np.bincount(components.ravel()) > 0  # some lie between measured slices only
     shown[0] = False

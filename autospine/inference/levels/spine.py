@@ -5,11 +5,11 @@ Whatever else looks like a vertebra (an organ's edge, noise in the air) lies bes
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 from scipy.spatial import cKDTree
 
 from autospine.inference.levels.instances import Instance
+from autospine.metrics.components import connected_components
 
 # In intervertebral distances:
 NEAREST, FARTHEST = 0.45, 3.6  # two neighbours, or two with vertebrae missing in between
@@ -77,18 +77,18 @@ def beside_the_spine(instance: Instance, spine: list[Instance], intervertebral_d
     return float(distances.min()) > DISC_DISTANCE * intervertebral_distance_mm
 
 
-def connected_components(voxels: np.ndarray) -> np.ndarray:
+def components_of(voxels: np.ndarray) -> np.ndarray:
     """Return the number of the connected component (26 neighbours) of each of `(N, 3)` voxels, `(N,)`."""
     low = voxels.min(axis=0)
     box = np.zeros(voxels.max(axis=0) - low + 1, bool)
     indices = tuple((voxels - low).T)
     box[indices] = True
-    return cc3d.connected_components(box, connectivity=26)[indices]
+    return connected_components(box)[0][indices]
 
 
 def without_fragments(voxels: np.ndarray) -> np.ndarray:
     """Return an instance's `(N, 3)` voxels without its small components."""
-    components = connected_components(voxels)
+    components = components_of(voxels)
     large = np.bincount(components) >= FRAGMENT * len(voxels)
     return voxels[large[components]] if large.any() else voxels
 
@@ -112,7 +112,7 @@ def drop_spurious_components(
     voxels = np.argwhere(labels == value)  # (N, 3)
     if len(voxels) == 0:
         return
-    components = connected_components(voxels)
+    components = components_of(voxels)
     kept = np.bincount(components) >= FRAGMENT * len(voxels)
     if len(spine) > 1:
         distances, _ = cKDTree(spine_line(spine)).query(voxels[::EVERY] * np.asarray(spacing))

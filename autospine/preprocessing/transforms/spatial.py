@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from autospine.metrics.components import FACES, component_boxes, connected_components
 from autospine.preprocessing.resampling import resize_labels
 from autospine.preprocessing.transforms.base import (
     AnyTransform,
@@ -275,10 +276,9 @@ def body_window(image: np.ndarray) -> Window:
     """
     if image.max() <= image.min():
         return three(slice(0, n) for n in image.shape)
-    import cc3d
-
-    components = cc3d.statistics(cc3d.connected_components(image > air_threshold(image), connectivity=6))
-    return three(components["bounding_boxes"][1 + int(np.argmax(components["voxel_counts"][1:]))])
+    components, _ = connected_components(image > air_threshold(image), FACES)
+    largest = 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
+    return dict(component_boxes(components))[largest]
 
 
 def air_threshold(image: np.ndarray) -> float:
