@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sys
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
 from inspect import getsourcefile
+from pathlib import Path
+from pkgutil import extend_path
 from typing import Any
 
 from autospine.core.errors import UserError
 
 log = logging.getLogger(__name__)
+
+HOME = Path(__file__).parents[2]  # the folder of autospine, beside which lie the packages of the built-in plug-ins
+PACKAGES = ("planners", "trainers")
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "planners": {
@@ -74,6 +81,8 @@ def load(group: str, name: str) -> Any:
     if name not in classes:
         raise UserError(name, f"is none of the {group}", f"choose from {', '.join(sorted(classes))}")
     module, _, attribute = classes[name].partition(":")
+    for package in PACKAGES:
+        _find_beside_autospine(package)
     try:
         plug_in = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
@@ -81,3 +90,23 @@ def load(group: str, name: str) -> Any:
     level = logging.DEBUG if name in BUILT_IN[group] else logging.INFO
     log.log(level, "%s %s comes from %s", group[:-1], name, getsourcefile(plug_in))
     return plug_in
+
+
+def _find_beside_autospine(package: str) -> None:
+    """Let a package's modules be those beside autospine, whatever of the same name lies in the current directory.
+
+    What a user's own package of that name holds besides can still be imported.
+    """
+    own = HOME / package
+    module = sys.modules.get(package)
+    if module is None:
+        spec = spec_from_file_location(package, own / "__init__.py", submodule_search_locations=[str(own)])
+        if spec is None or spec.loader is None:
+            raise UserError(own, "cannot be loaded", "reinstall autospine")
+        module = module_from_spec(spec)
+        sys.modules[package] = module
+        spec.loader.exec_module(module)
+        module.__path__ = extend_path(module.__path__, package)
+    places = list(getattr(module, "__path__", ()))  # a single file has none
+    if str(own) not in places[:1]:
+        module.__path__ = [str(own), *(place for place in places if place != str(own))]

@@ -122,3 +122,36 @@ def test_the_three_packages_and_the_commands_come_from_a_wheel(tmp_path: Path) -
     scripts = {path.name for path in (target / "bin").iterdir()}
     assert scripts >= {f"autospine_{name}" for name in ("phantom", "plan", "train", "predict", "evaluate")}
     assert (target / "autospine" / "py.typed").is_file()
+
+
+SHADOWS = {
+    "trainers/unet.py": "raise SystemExit('the wrong unet')",
+    "trainers/__init__.py": "MINE = True",
+    "trainers/mine.py": "",
+    "planners.py": "raise SystemExit('the wrong planners')",
+}
+USES = (
+    "from autospine.core import registry; registry.load('planners', '2d_sagittal'); "
+    "print(registry.load('trainers', 'safnet').__module__, registry.load('trainers', 'unet').__module__); "
+    "import trainers.mine, trainers.unet; print(trainers.unet.__file__)"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["", "import autospine; ", "import trainers; assert trainers.MINE; "])
+def test_packages_of_the_same_names_in_the_current_directory_do_no_harm(tmp_path: Path, first: str) -> None:
+    for name, text in SHADOWS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = call("-c", first + USES, path=(ROOT,), cwd=tmp_path)
+    assert done.stdout.split() == ["trainers.safnet.trainer", "trainers.unet", str(ROOT / "trainers" / "unet.py")], (
+        done.stderr
+    )
+
+
+@pytest.mark.slow
+def test_a_bare_folder_in_the_current_directory_does_no_harm_to_a_command(tmp_path: Path) -> None:
+    (tmp_path / "trainers").mkdir()
+    (tmp_path / "trainers" / "unet.py").write_text("raise SystemExit('the wrong unet')")
+    done = call("-m", "autospine.commands.train", "work", "--list-options", path=(ROOT,), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "unet has no options\n"), done.stderr
