@@ -48,11 +48,7 @@ def _look_up(tones: Tensor, curves: Tensor) -> Tensor:
 
 
 def apply_bias_field(images: Tensor, parameters: Parameters) -> None:
-    """Multiply by a smooth field, counted from the darkest value. Mean and deviation stay.
-
-    Shape:
-        (B, C, [D,] H, W).
-    """
+    """Multiply by a smooth field, counted from the darkest value. Mean and deviation stay: (B, C, [D,] H, W)."""
     chosen = (parameters.bias_field != 0).flatten(1).any(1).nonzero()[:, 0]
     if not len(chosen):
         return
@@ -83,11 +79,7 @@ def _keeping_mean_and_deviation(images: Tensor, chosen: Tensor, change: Callable
 
 
 def adjust_contrast(images: Tensor, parameters: Parameters) -> None:
-    """Change contrast about the sample's mean, and brightness.
-
-    Shape:
-        (B, C, [D,] H, W).
-    """
+    """Change contrast about the sample's mean, and brightness: (B, C, [D,] H, W)."""
     chosen = ((parameters.contrast != 1) | (parameters.brightness != 0)).nonzero()[:, 0]
     if not len(chosen):
         return
@@ -99,11 +91,7 @@ def adjust_contrast(images: Tensor, parameters: Parameters) -> None:
 
 
 def add_noise(images: Tensor, parameters: Parameters) -> None:
-    """Add Gaussian noise.
-
-    Shape:
-        (B, C, [D,] H, W).
-    """
+    """Add Gaussian noise: (B, C, [D,] H, W)."""
     generator = torch.Generator(images.device).manual_seed(int(parameters.noise_seed))
     for index in parameters.noise.nonzero()[:, 0].tolist():
         noise = torch.randn(images.shape[1:], generator=generator, device=images.device)

@@ -9,11 +9,7 @@ from autospine.augmentation.parameters import Parameters
 
 
 def lower_resolution(images: Tensor, parameters: Parameters) -> None:
-    """Blur the chosen samples and show them at larger voxels, in-plane and in place.
-
-    Shape:
-        (B, C, [D,] H, W).
-    """
+    """Blur the chosen samples and show them at larger voxels, in-plane and in place: (B, C, [D,] H, W)."""
     changed = (parameters.blur != 0) | (parameters.low_resolution != 1)
     chosen = changed.nonzero()[:, 0]
     if not len(chosen):

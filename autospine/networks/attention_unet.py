@@ -95,11 +95,7 @@ class AttentionGate(nn.Module):
 
 
 class SelfGate(nn.Module):
-    """Weighs features by themselves: A(Z) * Z of Pal et al., equation 2.
-
-    Shape:
-        (B, C, *spatial) to the same.
-    """
+    """Weighs features by themselves: A(Z) * Z of Pal et al., equation 2; (B, C, *spatial) to the same."""
 
     def __init__(self, dimension: int, channels: int) -> None:
         super().__init__()

@@ -169,11 +169,7 @@ class Shrink(nn.Sequential):
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of each voxel.
-
-    Shape:
-        (B, C, *spatial) to the same.
-    """
+    """Layer norm over the channels of each voxel: (B, C, *spatial) to the same."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the channels of each voxel."""

@@ -69,11 +69,7 @@ class SpineGenerator(PaddedNetwork):
 
 
 class Sweep(nn.Module):
-    """An LSTM that runs along every row of a map, from both ends.
-
-    Shape:
-        (B, C, H, W) to the same; C is even.
-    """
+    """An LSTM that runs along every row of a map, from both ends: (B, C, H, W) to the same; C is even."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
