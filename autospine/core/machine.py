@@ -15,17 +15,11 @@ GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's own, under 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where to compute.
+    """Where to compute."""
 
-    Attributes:
-        device: "cpu" or "cuda".
-        memory_gib: What training may use there.
-        cores: Processor cores that this process may use.
-    """
-
-    device: str
-    memory_gib: float
-    cores: int
+    device: str  # "cpu" or "cuda"
+    memory_gib: float  # what training may use there
+    cores: int  # processor cores that this process may use
 
 
 def cores() -> int:

@@ -14,15 +14,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Precision:
-    """How numbers are held.
+    """How numbers are held."""
 
-    Attributes:
-        dtype: "float32", "bfloat16" or "float16", for convolutions; losses stay in float32.
-        channels_last: Memory layout of images and weights.
-    """
-
-    dtype: str = "float32"
-    channels_last: bool = False
+    dtype: str = "float32"  # "float32", "bfloat16" or "float16", for convolutions; losses stay in float32
+    channels_last: bool = False  # memory layout of images and weights
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """Return the context of a forward pass."""

@@ -16,18 +16,12 @@ NONE = "-"  # stands for a figure that does not exist
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text, as the terminal, a Markdown page and an HTML page show them.
+    """Rows of text, as the terminal, a Markdown page and an HTML page show them."""
 
-    Attributes:
-        title: What the rows are about.
-        rows: Equally many cells each; the first row is the header.
-        note: What a reader has to know, or nothing.
-        text_columns: How many of the first columns hold text, aligned left; the others hold figures, aligned right.
-    """
-
-    title: str
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
+    title: str  # what the rows are about
+    rows: tuple[tuple[str, ...], ...]  # equally many cells each; the first row is the header
+    note: str = ""  # what a reader has to know, or nothing
+    # How many of the first columns hold text, aligned left; the others hold figures, aligned right.
     text_columns: int = 1
 
     def as_text(self, width: int | None = None) -> str:

@@ -29,17 +29,11 @@ class SourceCase:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a work folder's cases came from, as absolute paths.
-
-    Attributes:
-        dataset: The data set's folder.
-        cases: Every annotated case.
-        version: Of the file's form.
-    """
+    """Where a work folder's cases came from, as absolute paths."""
 
     dataset: str
-    cases: tuple[SourceCase, ...]
-    version: int = SOURCES_VERSION
+    cases: tuple[SourceCase, ...]  # every annotated case
+    version: int = SOURCES_VERSION  # of the file's form
 
 
 @dataclass(frozen=True)

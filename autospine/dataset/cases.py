@@ -37,44 +37,26 @@ MASK_WORD = re.compile(r"^(mask|seg|label)s?[_-]?|[_-]?(mask|seg|label)s?$", re.
 
 @dataclass(frozen=True)
 class Case:
-    """One series.
+    """One series."""
 
-    Attributes:
-        id: File name without its suffix (and channel number).
-        images: One file per channel.
-        mask: Its annotation, or None.
-        patient: Whose scan it is; cases of one patient are in one subset of a split.
-        sequence: "t1", "t2", "t2_SPACE" or "unknown".
-        subset: "training" or "validation" (never trained on).
-        vendor: Maker of the scanner, if overview.csv says.
-    """
-
-    id: str
-    images: tuple[Path, ...]
-    mask: Path | None
-    patient: str
-    sequence: str = UNKNOWN
-    subset: str = TRAINING
-    vendor: str | None = None
+    id: str  # file name without its suffix (and channel number)
+    images: tuple[Path, ...]  # one file per channel
+    mask: Path | None  # its annotation, or None
+    patient: str  # whose scan it is; cases of one patient are in one subset of a split
+    sequence: str = UNKNOWN  # "t1", "t2", "t2_SPACE" or "unknown"
+    subset: str = TRAINING  # "training" or "validation" (never trained on)
+    vendor: str | None = None  # maker of the scanner, if overview.csv says
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Every case of a folder.
-
-    Attributes:
-        root: The folder.
-        cases: In natural order of their ids, those without a mask included.
-        channels: Names of the channels that each case has.
-        scheme: The label scheme of dataset.json, else that of the layout, or None.
-        table: Rows of overview.csv by case id, also of ids without files.
-    """
+    """Every case of a folder."""
 
     root: Path
-    cases: tuple[Case, ...]
-    channels: tuple[str, ...]
-    scheme: LabelScheme | None
-    table: Mapping[str, Mapping[str, str]]
+    cases: tuple[Case, ...]  # in natural order of their ids, those without a mask included
+    channels: tuple[str, ...]  # names of the channels that each case has
+    scheme: LabelScheme | None  # the label scheme of dataset.json, else that of the layout, or None
+    table: Mapping[str, Mapping[str, str]]  # rows of overview.csv by case id, also of ids without files
 
     @property
     def annotated(self) -> tuple[Case, ...]:

@@ -38,15 +38,10 @@ FOREIGN_KEYS = (
 
 @dataclass(frozen=True)
 class Declaration:
-    """What dataset.json says.
+    """What dataset.json says."""
 
-    Attributes:
-        channels: Names of the channels, in order.
-        scheme: The label scheme, if it gives one.
-    """
-
-    channels: tuple[str, ...] = ("MRI",)
-    scheme: LabelScheme | None = None
+    channels: tuple[str, ...] = ("MRI",)  # names of the channels, in order
+    scheme: LabelScheme | None = None  # the label scheme, if it gives one
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

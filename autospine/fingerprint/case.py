@@ -29,51 +29,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaseFingerprint:
-    """Statistics of one case. Arrays are canonical: slices, rows, columns.
-
-    Attributes:
-        id: The case.
-        patient: Whose scan it is.
-        sequence: "t1", "t2", "t2_SPACE" or "unknown".
-        subset: "training" or "validation".
-        vendor: Maker of the scanner, if known.
-        shape: Voxels along each canonical axis.
-        spacing: Millimetres along each canonical axis.
-        orientation: The file's own orientation code.
-        slice_axis: Canonical axis with the coarsest spacing; 0 in a sagittal series.
-        anisotropy: Coarsest over finest spacing.
-        clipped_share: Share of voxels at exactly the minimum or maximum, if both pile up as if clipped.
-        intensity: Of the first channel, whole image.
-        foreground: Of the first channel where a label is, or None without any.
-        voxels: Voxel count per label, 0 and the ignore label included.
-        slices: Sagittal slices that show each label.
-        centroids: Mean voxel index of each label.
-        boxes: First and last index of each label, inclusive: s0, r0, c0, s1, r1, c1.
-        checksum: 16 hexadecimal digits of the image's voxels, then 16 of the mask's.
-        mask_checksum: The latter alone; None without a mask.
-        class_weights: Of semantic4's classes on the sagittal slices, before and after the slice filter; None without a
-            mask.
-    """
+    """Statistics of one case. Arrays are canonical: slices, rows, columns."""
 
     id: str
-    patient: str
-    sequence: str
-    subset: str
-    vendor: str | None
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    orientation: str
-    slice_axis: int
-    anisotropy: float
-    clipped_share: float
-    intensity: IntensityStatistics
-    foreground: IntensityStatistics | None
-    voxels: dict[int, int]
-    slices: dict[int, int]
-    centroids: dict[int, tuple[float, float, float]]
+    patient: str  # whose scan it is
+    sequence: str  # "t1", "t2", "t2_SPACE" or "unknown"
+    subset: str  # "training" or "validation"
+    vendor: str | None  # maker of the scanner, if known
+    shape: tuple[int, int, int]  # voxels along each canonical axis
+    spacing: tuple[float, float, float]  # millimetres along each canonical axis
+    orientation: str  # the file's own orientation code
+    slice_axis: int  # canonical axis with the coarsest spacing; 0 in a sagittal series
+    anisotropy: float  # coarsest over finest spacing
+    clipped_share: float  # share of voxels at exactly the minimum or maximum, if both pile up as if clipped
+    intensity: IntensityStatistics  # of the first channel, whole image
+    foreground: IntensityStatistics | None  # of the first channel where a label is, or None without any
+    voxels: dict[int, int]  # voxel count per label, 0 and the ignore label included
+    slices: dict[int, int]  # sagittal slices that show each label
+    centroids: dict[int, tuple[float, float, float]]  # mean voxel index of each label
+    # First and last index of each label, inclusive: s0, r0, c0, s1, r1, c1.
     boxes: dict[int, tuple[int, int, int, int, int, int]]
-    checksum: str
-    mask_checksum: str | None
+    checksum: str  # 16 hexadecimal digits of the image's voxels, then 16 of the mask's
+    mask_checksum: str | None  # the latter alone; None without a mask
+    # Of semantic4's classes on the sagittal slices, before and after the slice filter; None without a mask.
     class_weights: ClassWeights | None = None
 
     @property

@@ -37,23 +37,14 @@ Spacing = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Statistics of a data set. The properties are over training cases; validation ones stay unseen.
+    """Statistics of a data set. The properties are over training cases; validation ones stay unseen."""
 
-    Attributes:
-        version: Of the file format.
-        scheme: What the masks' integers mean.
-        channels: Names of the channels.
-        cases: Every case with a mask, validation ones included.
-        ordered_labels: Labels that follow one another along the spine.
-        warnings: What the user should know, one line each.
-    """
-
-    version: int
-    scheme: LabelScheme
-    channels: tuple[str, ...]
-    cases: tuple[CaseFingerprint, ...]
-    ordered_labels: tuple[OrderedLabels, ...]
-    warnings: tuple[str, ...]
+    version: int  # of the file format
+    scheme: LabelScheme  # what the masks' integers mean
+    channels: tuple[str, ...]  # names of the channels
+    cases: tuple[CaseFingerprint, ...]  # every case with a mask, validation ones included
+    ordered_labels: tuple[OrderedLabels, ...]  # labels that follow one another along the spine
+    warnings: tuple[str, ...]  # what the user should know, one line each
 
     @property
     def training(self) -> tuple[CaseFingerprint, ...]:

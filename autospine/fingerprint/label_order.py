@@ -27,24 +27,15 @@ MIN_LEVELLED, MIN_PLAIN = 2, 3  # labels of a sequence, with levels and found by
 
 @dataclass(frozen=True)
 class OrderedLabels:
-    """Labels one above another along the spine.
+    """Labels one above another along the spine."""
 
-    Attributes:
-        kind: What they are (STRUCTURE in plain schemes).
-        values: Labels from the lowest up.
-        levels: Their levels by the scheme; 1, 2, ... from the lowest in plain schemes.
-        intervertebral_distance_mm: Median distance of neighbouring centroids, in mm.
-        room_above_mm: Median distance along the rows from a case's highest annotated centroid to the
-            image's top edge, in mm.
-        room_below_mm: The same from its lowest to the bottom edge.
-    """
-
-    kind: Kind
-    values: tuple[int, ...]
-    levels: tuple[int, ...]
-    intervertebral_distance_mm: float
+    kind: Kind  # what they are (STRUCTURE in plain schemes)
+    values: tuple[int, ...]  # labels from the lowest up
+    levels: tuple[int, ...]  # their levels by the scheme; 1, 2, ... from the lowest in plain schemes
+    intervertebral_distance_mm: float  # median distance of neighbouring centroids, in mm
+    # Median distance along the rows from a case's highest annotated centroid to the image's top edge, in mm.
     room_above_mm: float
-    room_below_mm: float
+    room_below_mm: float  # the same from its lowest to the bottom edge
 
 
 def find_ordered_labels(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -> tuple[OrderedLabels, ...]:

@@ -27,21 +27,13 @@ MAX_RATIO = 55.0
 
 @dataclass(frozen=True)
 class SliceFilterResult:
-    """The filter's decision on one slice.
+    """The filter's decision on one slice."""
 
-    Attributes:
-        index: Of the slice, along the view.
-        voxels: Of background, vertebrae, canal and discs.
-        ratio: Largest class frequency over the smallest; infinite where a class is missing.
-        missing: The classes that it does not show.
-        reason: Why it is dropped; empty if it is kept.
-    """
-
-    index: int
-    voxels: tuple[int, ...]
-    ratio: float
-    missing: tuple[int, ...]
-    reason: str
+    index: int  # of the slice, along the view
+    voxels: tuple[int, ...]  # of background, vertebrae, canal and discs
+    ratio: float  # largest class frequency over the smallest; infinite where a class is missing
+    missing: tuple[int, ...]  # the classes that it does not show
+    reason: str  # why it is dropped; empty if it is kept
 
     @property
     def kept(self) -> bool:
@@ -60,19 +52,12 @@ RESULT_COLUMNS = ("slice", *CLASS_NAMES, "ratio", "kept", "reason")
 
 @dataclass(frozen=True)
 class ClassWeights:
-    """How even the classes are, before and after the filter.
+    """How even the classes are, before and after the filter."""
 
-    Attributes:
-        slices: How many there are.
-        kept: How many the filter keeps.
-        before: Voxels of background, vertebrae, canal and discs on all slices.
-        after: The same on those that are kept.
-    """
-
-    slices: int
-    kept: int
-    before: tuple[int, ...]
-    after: tuple[int, ...]
+    slices: int  # how many there are
+    kept: int  # how many the filter keeps
+    before: tuple[int, ...]  # voxels of background, vertebrae, canal and discs on all slices
+    after: tuple[int, ...]  # the same on those that are kept
 
 
 def class_weight_ratio(voxels: Sequence[int], classes: Sequence[int] = ALL_CLASSES) -> float:

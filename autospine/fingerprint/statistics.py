@@ -28,21 +28,13 @@ class IntensityStatistics:
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """Where one label lies, in canonical voxel indices.
+    """Where one label lies, in canonical voxel indices."""
 
-    Attributes:
-        voxels: How many voxels carry it.
-        slices: How many sagittal slices show it.
-        centroid: Mean index (slice, row, column).
-        box: First and last index, inclusive: s0, r0, c0, s1, r1, c1.
-        per_slice: Voxels on each slice of the box.
-    """
-
-    voxels: int
-    slices: int
-    centroid: tuple[float, float, float]
-    box: tuple[int, int, int, int, int, int]
-    per_slice: tuple[int, ...] = ()
+    voxels: int  # how many voxels carry it
+    slices: int  # how many sagittal slices show it
+    centroid: tuple[float, float, float]  # mean index (slice, row, column)
+    box: tuple[int, int, int, int, int, int]  # first and last index, inclusive: s0, r0, c0, s1, r1, c1
+    per_slice: tuple[int, ...] = ()  # voxels on each slice of the box
 
 
 def _sample(values: np.ndarray) -> np.ndarray:

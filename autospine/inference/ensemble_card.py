@@ -19,37 +19,25 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Member:
-    """One model of an ensemble.
+    """One model of an ensemble."""
 
-    Attributes:
-        folder: Relative to ensemble.json.
-        weight: Share in the blend, above 0.
-        digest: SHA-256 of its weights, so that another model in its folder is noticed.
-    """
-
-    folder: str
-    weight: float
-    digest: str
+    folder: str  # relative to ensemble.json
+    weight: float  # share in the blend, above 0
+    digest: str  # SHA-256 of its weights, so that another model in its folder is noticed
 
 
 @dataclass(frozen=True)
 class EnsembleCard:
     """Content of ensemble.json.
 
-    Attributes:
-        members: Those that predict; a member without weight is left out.
-        reason: How the weights were chosen, in a sentence.
-        autospine: Version that made it.
-        version: Of this file's form.
-
     Raises:
         ValueError: The weights do not sum to one.
     """
 
-    members: tuple[Member, ...]
-    reason: str
-    autospine: str = __version__
-    version: int = VERSION
+    members: tuple[Member, ...]  # those that predict; a member without weight is left out
+    reason: str  # how the weights were chosen, in a sentence
+    autospine: str = __version__  # version that made it
+    version: int = VERSION  # of this file's form
 
     def __post_init__(self) -> None:
         if problem := weights_problem([member.weight for member in self.members]):

@@ -20,17 +20,11 @@ PLANES = 8  # resized at once
 
 @dataclass(frozen=True)
 class SpatialStep:
-    """An applied transform that moved voxels.
-
-    Attributes:
-        transform: The transform.
-        before: Shape of the grid before it.
-        after: Shape of the grid after it.
-    """
+    """An applied transform that moved voxels."""
 
     transform: Transform
-    before: Shape
-    after: Shape
+    before: Shape  # shape of the grid before it
+    after: Shape  # shape of the grid after it
 
     @property
     def crop_resize_pad(self) -> CropResizePad | None:

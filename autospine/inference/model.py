@@ -71,17 +71,11 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Model:
-    """A model folder that was read.
+    """A model folder that was read."""
 
-    Attributes:
-        folder: Where it lies.
-        card: Its model.json.
-        weight: Its share beside the models that it is averaged with.
-    """
-
-    folder: Path
-    card: ModelCard
-    weight: float = 1.0
+    folder: Path  # where it lies
+    card: ModelCard  # its model.json
+    weight: float = 1.0  # its share beside the models that it is averaged with
 
     @cached_property
     def name(self) -> str:

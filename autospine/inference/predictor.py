@@ -27,19 +27,13 @@ BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000}  # of the windows that are pr
 
 @dataclass(frozen=True)
 class Prediction:
-    """Prediction of one image.
+    """Prediction of one image."""
 
-    Attributes:
-        decoded: Labels on the image's own grid.
-        confidence: Mean soft-max probability of each label's class, by label.
-        network_seconds: Spent in networks.
-        interpolated_labels: Labels of all slices, measured and interpolated, on the image's own rows and columns; None
-            where no slices were interpolated or nobody asked for them.
-    """
-
-    decoded: Decoded
-    confidence: dict[int, float]
-    network_seconds: float
+    decoded: Decoded  # labels on the image's own grid
+    confidence: dict[int, float]  # mean soft-max probability of each label's class, by label
+    network_seconds: float  # spent in networks
+    # Labels of all slices, measured and interpolated, on the image's own rows and columns; None where no slices were
+    # interpolated or nobody asked for them.
     interpolated_labels: np.ndarray | None = None
 
 

@@ -24,56 +24,33 @@ ASSUMPTION = "Level names assume five lumbar vertebrae; levels are counted from 
 
 @dataclass(frozen=True)
 class LabelReport:
-    """One label of a mask.
+    """One label of a mask."""
 
-    Attributes:
-        value: Integer in the mask.
-        anatomy: Key such as "vertebra:1".
-        name: Such as "L5", under the stated assumption.
-        level: Ordinal from the lowest lumbar vertebra, or None.
-        confidence: Probability of its level (ordered labels) or of its class, 0 to 1.
-        flags: "ambiguous", "cut by the field of view", "neighbour missing".
-        centroid_mm: Position in the scanner's LPS frame.
-        volume_ml: Volume of the label.
-        voxels: Number of its voxels.
-    """
-
-    value: int
-    anatomy: str
-    name: str
-    level: int | None
-    confidence: float
-    flags: tuple[str, ...]
-    centroid_mm: tuple[float, float, float]
-    volume_ml: float
-    voxels: int
+    value: int  # integer in the mask
+    anatomy: str  # key such as "vertebra:1"
+    name: str  # such as "L5", under the stated assumption
+    level: int | None  # ordinal from the lowest lumbar vertebra, or None
+    confidence: float  # probability of its level (ordered labels) or of its class, 0 to 1
+    flags: tuple[str, ...]  # "ambiguous", "cut by the field of view", "neighbour missing"
+    centroid_mm: tuple[float, float, float]  # position in the scanner's LPS frame
+    volume_ml: float  # volume of the label
+    voxels: int  # number of its voxels
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A segmented scan.
+    """A segmented scan."""
 
-    Attributes:
-        volume: The mask on the scan's own grid.
-        scheme: Meaning of the mask's integers.
-        labels: One report per label of the mask.
-        ambiguous: Why the levels are uncertain; empty if they are not.
-        warnings: Where the scan lies outside the training domain.
-        models: Names and weight digests of the models.
-        classes: Meaning of the channels of stored probabilities.
-        network_seconds: Spent in networks.
-        interpolated_labels: Labels of all slices, measured ones as in the mask and interpolated ones, on the scan's
-            rows and columns; None where the plan interpolated none or nobody asked for them.
-    """
-
-    volume: Volume
-    scheme: LabelScheme
-    labels: tuple[LabelReport, ...]
-    ambiguous: str
-    warnings: tuple[str, ...]
-    models: tuple[str, ...]
-    classes: tuple[str, ...]
-    network_seconds: float
+    volume: Volume  # the mask on the scan's own grid
+    scheme: LabelScheme  # meaning of the mask's integers
+    labels: tuple[LabelReport, ...]  # one report per label of the mask
+    ambiguous: str  # why the levels are uncertain; empty if they are not
+    warnings: tuple[str, ...]  # where the scan lies outside the training domain
+    models: tuple[str, ...]  # names and weight digests of the models
+    classes: tuple[str, ...]  # meaning of the channels of stored probabilities
+    network_seconds: float  # spent in networks
+    # Labels of all slices, measured ones as in the mask and interpolated ones, on the scan's rows and columns; None
+    # where the plan interpolated none or nobody asked for them.
     interpolated_labels: np.ndarray | None = None
 
     @property

@@ -20,21 +20,13 @@ SMOOTHING_MM = 8.0
 
 @dataclass(frozen=True)
 class View:
-    """A flat picture of part of a scan.
+    """A flat picture of part of a scan."""
 
-    Attributes:
-        image: (rows, columns or slices) intensities.
-        mask: The same shape, labels.
-        spacing: mm along both axes.
-        title: What it shows.
-        sides: What lies at its left and right edge, as letters.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray
-    spacing: tuple[float, float]
-    title: str
-    sides: tuple[str, str]
+    image: np.ndarray  # (rows, columns or slices) intensities
+    mask: np.ndarray  # the same shape, labels
+    spacing: tuple[float, float]  # mm along both axes
+    title: str  # what it shows
+    sides: tuple[str, str]  # what lies at its left and right edge, as letters
 
     @property
     def size_mm(self) -> tuple[float, float]:

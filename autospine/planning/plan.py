@@ -23,56 +23,32 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a decision was taken.
+    """Why a decision was taken."""
 
-    Attributes:
-        decision: What was decided.
-        because: Why, in one sentence.
-        figures: The fingerprint's figures behind it.
-    """
-
-    decision: str
-    because: str
-    figures: str = ""
+    decision: str  # what was decided
+    because: str  # why, in one sentence
+    figures: str = ""  # the fingerprint's figures behind it
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One configuration.
+    """One configuration."""
 
-    Attributes:
-        name: Its planner's name, such as "2d_sagittal".
-        view_axis: Canonical axis along which 2-D slices are taken; None for volumes.
-        grid: Spacing rules.
-        patch: Voxels along (slices, rows, columns); 1 along the view axis.
-        batch: Patches per update.
-        network: Widths, kernels and strides of the baseline on this patch.
-        normalisation: Intensity rule.
-        scheme: The data set's labels.
-        encoding: What the network learns of them.
-        channels: Image channels.
-        mirror_axes: Canonical axes along which mirroring changes nothing but left and right.
-        training_domain: Ranges of the training data.
-        memory_gib: Predicted memory of training.
-        reasons: Of its decisions.
-        version: Of the file format.
-    """
-
-    name: str
-    view_axis: int | None
-    grid: Grid
-    patch: Triple
-    batch: int
-    network: NetworkShape
-    normalisation: Normalisation
-    scheme: LabelScheme
-    encoding: Encoding
-    channels: tuple[str, ...]
-    mirror_axes: tuple[int, ...]
-    training_domain: TrainingDomain
-    memory_gib: float
-    reasons: tuple[Reason, ...] = ()
-    version: int = VERSION
+    name: str  # its planner's name, such as "2d_sagittal"
+    view_axis: int | None  # canonical axis along which 2-D slices are taken; None for volumes
+    grid: Grid  # spacing rules
+    patch: Triple  # voxels along (slices, rows, columns); 1 along the view axis
+    batch: int  # patches per update
+    network: NetworkShape  # widths, kernels and strides of the baseline on this patch
+    normalisation: Normalisation  # intensity rule
+    scheme: LabelScheme  # the data set's labels
+    encoding: Encoding  # what the network learns of them
+    channels: tuple[str, ...]  # image channels
+    mirror_axes: tuple[int, ...]  # canonical axes along which mirroring changes nothing but left and right
+    training_domain: TrainingDomain  # ranges of the training data
+    memory_gib: float  # predicted memory of training
+    reasons: tuple[Reason, ...] = ()  # of its decisions
+    version: int = VERSION  # of the file format
 
     @property
     def dimension(self) -> int:

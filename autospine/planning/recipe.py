@@ -13,93 +13,61 @@ from autospine.preprocessing.transforms.base import TransformSettings, transform
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """One optimiser.
+    """One optimiser."""
 
-    Attributes:
-        kind: "adamw", "adam" or "sgd" (Nesterov).
-        learning_rate: Its highest.
-        weight_decay: As the optimiser takes it.
-        momentum: Of sgd; first beta of Adam.
-        second_beta: Of Adam.
-        clip_norm: Largest gradient norm; 0 leaves gradients alone.
-    """
-
-    kind: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    momentum: float = 0.9
-    second_beta: float = 0.999
-    clip_norm: float = 12.0
+    kind: Literal["adamw", "adam", "sgd"] = "adamw"  # "adamw", "adam" or "sgd" (Nesterov)
+    learning_rate: float = 1e-3  # its highest
+    weight_decay: float = 1e-2  # as the optimiser takes it
+    momentum: float = 0.9  # of sgd; first beta of Adam
+    second_beta: float = 0.999  # of Adam
+    clip_norm: float = 12.0  # largest gradient norm; 0 leaves gradients alone
 
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """How the learning rate changes.
+    """How the learning rate changes."""
 
-    Attributes:
-        kind: "cosine", "poly", "constant", or "plateau" (watches the validation score).
-        warmup: Share of all updates over which the rate rises to its highest.
-        power: Of poly.
-        patience: Epochs without a better score before plateau acts.
-        factor: What plateau multiplies the rate with.
-    """
-
+    # "cosine", "poly", "constant", or "plateau" (watches the validation score).
     kind: Literal["cosine", "poly", "constant", "plateau"] = "cosine"
-    warmup: float = 0.05
-    power: float = 0.9
-    patience: int = 10
-    factor: float = 0.1
+    warmup: float = 0.05  # share of all updates over which the rate rises to its highest
+    power: float = 0.9  # of poly
+    patience: int = 10  # epochs without a better score before plateau acts
+    factor: float = 0.1  # what plateau multiplies the rate with
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a trainer trains.
+    """How a trainer trains."""
 
-    Attributes:
-        name: "adapted", "published" or another.
-        epochs: Passes of `iterations_per_epoch` updates.
-        iterations_per_epoch: Updates between two validations; None: one pass over the training slices or volumes.
-        optimisers: By the name of the network they move.
-        schedule: Of the learning rate, for all optimisers.
-        learns: "levels" for instances numbered by their order where the plan has ordered labels, "classes" for one
-            class per label.
-        batch: Patches per update; None takes the plan's.
-        patch: Voxels along the network's axes; None takes the plan's.
-        transforms: Preprocessing on top of the plan's, repeated by prediction.
-        augmentation: AutoSpine's own, or that of batchgenerators; None trains on the data as they are.
-        foreground_oversampling: Share of the patches that are sampled around a label.
-        patience: Epochs without a better score before training stops; 0 never.
-        checkpoint: Whether the last or the best weights are kept.
-        monitor: What "better" means, to `checkpoint`, `patience` and a plateau: mean Dice or mean IoU over classes, or
-            the share of right voxels, which the background rules; on validation patches.
-        loss_weights: By the loss term's name.
-        min_updates: With --minutes, the fewest updates that a network must get to be chosen.
-        ema_decay: Decay of the exponential moving average of the weights, kept instead of the last; 0 keeps the last.
-        options: Choices of the trainer's own, by the names of its `Options`.
-        split: How cases are split into training, validation and test; None takes the work folder's folds.
-        plans: Names of the plans that it takes; empty for all that its trainer takes.
-    """
-
-    name: str
-    epochs: int = 200
+    name: str  # "adapted", "published" or another
+    epochs: int = 200  # passes of `iterations_per_epoch` updates
+    # Updates between two validations; None: one pass over the training slices or volumes.
     iterations_per_epoch: int | None = 250
+    # By the name of the network they move.
     optimisers: dict[str, OptimiserSettings] = field(default_factory=lambda: {"network": OptimiserSettings()})
-    schedule: ScheduleSettings = ScheduleSettings()
+    schedule: ScheduleSettings = ScheduleSettings()  # of the learning rate, for all optimisers
+    # "levels" for instances numbered by their order where the plan has ordered labels, "classes" for one class per
+    # label.
     learns: Literal["levels", "classes"] = "levels"
-    batch: int | None = None
-    patch: tuple[int, ...] | None = None
-    transforms: tuple[TransformSettings, ...] = ()
+    batch: int | None = None  # patches per update; None takes the plan's
+    patch: tuple[int, ...] | None = None  # voxels along the network's axes; None takes the plan's
+    transforms: tuple[TransformSettings, ...] = ()  # preprocessing on top of the plan's, repeated by prediction
+    # AutoSpine's own, or that of batchgenerators; None trains on the data as they are.
     augmentation: AugmentationSettings | BatchgeneratorsSettings | None = None
-    foreground_oversampling: float = 0.67
-    patience: int = 0
-    checkpoint: Literal["last", "best"] = "last"
+    foreground_oversampling: float = 0.67  # share of the patches that are sampled around a label
+    patience: int = 0  # epochs without a better score before training stops; 0 never
+    checkpoint: Literal["last", "best"] = "last"  # whether the last or the best weights are kept
+    # What "better" means, to `checkpoint`, `patience` and a plateau: mean Dice or mean IoU over classes, or the share
+    # of right voxels, which the background rules; on validation patches.
     monitor: Literal["dice", "iou", "accuracy"] = "dice"
-    loss_weights: dict[str, float] = field(default_factory=dict)
-    min_updates: int = 1200
+    loss_weights: dict[str, float] = field(default_factory=dict)  # by the loss term's name
+    min_updates: int = 1200  # with --minutes, the fewest updates that a network must get to be chosen
+    # Decay of the exponential moving average of the weights, kept instead of the last; 0 keeps the last.
     ema_decay: float = 0.0
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)  # choices of the trainer's own, by the names of its `Options`
+    # How cases are split into training, validation and test; None takes the work folder's folds.
     split: SplitSettings | None = None
-    plans: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()  # names of the plans that it takes; empty for all that its trainer takes
 
     def weight(self, term: str, default: float = 1.0) -> float:
         """Return the weight of a loss term."""

@@ -72,19 +72,12 @@ class SplitSettings:
 
 @dataclass(frozen=True)
 class Split:
-    """What split.json holds: who trained, validated and was tested, and by which strategy.
+    """What split.json holds: who trained, validated and was tested, and by which strategy."""
 
-    Attributes:
-        strategy: "folds" (the work folder's), "patient" or "slices".
-        fold: The cases and slices.
-        reason: How they were split, in a sentence.
-        version: Of the file format.
-    """
-
-    strategy: SplitStrategy
-    fold: Fold
-    reason: str
-    version: int = VERSION
+    strategy: SplitStrategy  # "folds" (the work folder's), "patient" or "slices"
+    fold: Fold  # the cases and slices
+    reason: str  # how they were split, in a sentence
+    version: int = VERSION  # of the file format
 
     @property
     def warning(self) -> str:

@@ -47,33 +47,22 @@ class FoldSlices:
 
 @dataclass(frozen=True)
 class Subset:
-    """Cases of one subset of a fold, and their slices.
+    """Cases of one subset of a fold, and their slices."""
 
-    Attributes:
-        name: "validation", "test" or "held_out".
-        cases: Ids.
-        slices: By case id; None for whole cases.
-    """
-
-    name: str
+    name: str  # "validation", "test" or "held_out"
     cases: tuple[str, ...]
-    slices: dict[str, tuple[int, ...]] | None = None
+    slices: dict[str, tuple[int, ...]] | None = None  # by case id; None for whole cases
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Case ids of one fold.
+    """Case ids of one fold."""
 
-    Attributes:
-        train: Trained on.
-        validation: Scored during training; they choose the weights where a recipe's checkpoint is the best one.
-        test: Scored after training only; () where the validation cases are scored.
-        slices: None for whole cases. Else a case may be in several subsets, each of its slices in one.
-    """
-
-    train: tuple[str, ...]
+    train: tuple[str, ...]  # trained on
+    # Scored during training; they choose the weights where a recipe's checkpoint is the best one.
     validation: tuple[str, ...]
-    test: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()  # scored after training only; () where the validation cases are scored
+    # None for whole cases. Else a case may be in several subsets, each of its slices in one.
     slices: FoldSlices | None = None
 
     @property
@@ -91,20 +80,13 @@ class Fold:
 
 @dataclass(frozen=True)
 class Splits:
-    """Every fold of a data set.
+    """Every fold of a data set."""
 
-    Attributes:
-        version: Of the file format.
-        folds: At least one.
-        held_out: Cases of the validation subset, in no fold.
-        reason: How the folds came about, in a sentence.
-        user_defined: Whether the user named them: recipes that would split patients themselves then take these.
-    """
-
-    version: int
-    folds: tuple[Fold, ...]
-    held_out: tuple[str, ...]
-    reason: str
+    version: int  # of the file format
+    folds: tuple[Fold, ...]  # at least one
+    held_out: tuple[str, ...]  # cases of the validation subset, in no fold
+    reason: str  # how the folds came about, in a sentence
+    # Whether the user named them: recipes that would split patients themselves then take these.
     user_defined: bool = False
 
     def save(self, path: str | Path) -> None:

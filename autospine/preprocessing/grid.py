@@ -22,15 +22,11 @@ FINEST_SLICES_MM = 0.1  # finer ones would only fill the memory
 
 @dataclass(frozen=True)
 class SliceInterpolation:
-    """How a plan interpolates slices between the measured ones.
+    """How a plan interpolates slices between the measured ones."""
 
-    Attributes:
-        spacing_mm: Wanted distance of slices; each measured gap gets the nearest whole number of subdivisions.
-        method: Of the image; masks follow the centroids of their labels.
-    """
-
+    # Wanted distance of slices; each measured gap gets the nearest whole number of subdivisions.
     spacing_mm: float = 1.0
-    method: Method = "linear"
+    method: Method = "linear"  # of the image; masks follow the centroids of their labels
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.spacing_mm) and self.spacing_mm >= FINEST_SLICES_MM):
@@ -39,18 +35,14 @@ class SliceInterpolation:
 
 @dataclass(frozen=True)
 class Grid:
-    """Spacing rules of a plan.
+    """Spacing rules of a plan."""
 
-    Attributes:
-        spacing: mm along (slices, rows, columns); None keeps what each case has.
-        tolerance: A case whose spacing along an axis is within this share of the target keeps its own.
-        image_order: Spline order for images: 1 linear, 3 cubic.
-        slice_interpolation: How slices are interpolated after that, between those of `spacing`; None leaves them.
-    """
-
+    # mm along (slices, rows, columns); None keeps what each case has.
     spacing: tuple[float | None, float | None, float | None]
+    # A case whose spacing along an axis is within this share of the target keeps its own.
     tolerance: tuple[float, float, float] = (0.25, 0.02, 0.02)
-    image_order: int = 1
+    image_order: int = 1  # spline order for images: 1 linear, 3 cubic
+    # How slices are interpolated after that, between those of `spacing`; None leaves them.
     slice_interpolation: SliceInterpolation | None = None
 
     def spacing_for(self, own: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -63,19 +55,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class CaseGrid:
-    """Grid of one case.
+    """Grid of one case."""
 
-    Attributes:
-        resampled: (slices, rows, columns) after resampling.
-        resampled_spacing: mm along the same axes.
-        slices: Finer slices between the resampled ones; None where the plan interpolates none.
-        method: Of interpolating the image.
-    """
-
-    resampled: Shape
-    resampled_spacing: Spacing
-    slices: SliceGrid | None = None
-    method: Method = "linear"
+    resampled: Shape  # (slices, rows, columns) after resampling
+    resampled_spacing: Spacing  # mm along the same axes
+    slices: SliceGrid | None = None  # finer slices between the resampled ones; None where the plan interpolates none
+    method: Method = "linear"  # of interpolating the image
 
     @property
     def shape(self) -> Shape:

@@ -35,36 +35,22 @@ WORTH = 0.97  # a layout or format must be this much faster to be taken
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """What was measured and chosen; stored, so that a continued training does the same.
+    """What was measured and chosen; stored, so that a continued training does the same."""
 
-    Attributes:
-        shape: Of the network.
-        precision: Number format and layout.
-        iterations: Updates of the whole training.
-        iterations_per_epoch: Updates between validations.
-        seconds_per_iteration: Measured.
-        micro_batches: Into which a batch is divided.
-    """
-
-    shape: NetworkShape
-    precision: Precision
-    iterations: int
-    iterations_per_epoch: int
-    seconds_per_iteration: float
-    micro_batches: int = 1
+    shape: NetworkShape  # of the network
+    precision: Precision  # number format and layout
+    iterations: int  # updates of the whole training
+    iterations_per_epoch: int  # updates between validations
+    seconds_per_iteration: float  # measured
+    micro_batches: int = 1  # into which a batch is divided
 
 
 @dataclass(frozen=True)
 class ValidationCost:
-    """The validation after the training, or what else must be paid for out of the budget.
+    """The validation after the training, or what else must be paid for out of the budget."""
 
-    Attributes:
-        windows: To be predicted.
-        cases: To be read, scored and written.
-    """
-
-    windows: int
-    cases: int
+    windows: int  # to be predicted
+    cases: int  # to be read, scored and written
 
     def seconds(self, forward: float) -> float:
         """Return the expected time, if a forward pass of one patch takes `forward` seconds."""

@@ -29,21 +29,13 @@ FIELDS = ("images", "labels", "centres", "through_plane_offset_mm", "spacing")  
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training step sees.
+    """What a training step sees."""
 
-    Attributes:
-        images: `(B, channels, *patch)` float32.
-        labels: `(B, *patch)` uint8 or int16 train ids of the encoding.
-        centres: `(B, values + 2, dims)` float32, centroid of each label in voxels of the patch, NaN if absent.
-        through_plane_offset_mm: `(B, values + 2)` float32, slice to centroid along the view axis, 0 in 3-D.
-        spacing: `(B, dims)` float32, mm.
-    """
-
-    images: Tensor
-    labels: Tensor
-    centres: Tensor
-    through_plane_offset_mm: Tensor
-    spacing: Tensor
+    images: Tensor  # `(B, channels, *patch)` float32
+    labels: Tensor  # `(B, *patch)` uint8 or int16 train ids of the encoding
+    centres: Tensor  # `(B, values + 2, dims)` float32, centroid of each label in voxels of the patch, NaN if absent
+    through_plane_offset_mm: Tensor  # `(B, values + 2)` float32, slice to centroid along the view axis, 0 in 3-D
+    spacing: Tensor  # `(B, dims)` float32, mm
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""

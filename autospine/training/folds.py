@@ -25,21 +25,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CasePool:
-    """The cases that a training may take from.
+    """The cases that a training may take from."""
 
-    Attributes:
-        folds: Of the work folder, with cases of the wanted sequence alone.
-        training: Cases that may be trained on; the data set's validation subset is not among them.
-        held_out: The validation subset, which no fold has seen.
-        reason: How the work folder's folds came about.
-        user_defined: By the user, in a file.
-    """
-
-    folds: tuple[Fold, ...]
+    folds: tuple[Fold, ...]  # of the work folder, with cases of the wanted sequence alone
+    # Cases that may be trained on; the data set's validation subset is not among them.
     training: tuple[CaseFingerprint, ...]
-    held_out: tuple[str, ...]
-    reason: str
-    user_defined: bool = False
+    held_out: tuple[str, ...]  # the validation subset, which no fold has seen
+    reason: str  # how the work folder's folds came about
+    user_defined: bool = False  # by the user, in a file
 
 
 def read_case_pool(work: WorkFolder, sequence: str | None = None) -> CasePool:

@@ -40,23 +40,14 @@ def _named(side: str, scores: Scores) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch.
+    """One epoch."""
 
-    Attributes:
-        step: Updates done at its end.
-        learning_rate: At its end.
-        terms: Mean loss terms of its updates.
-        scores: On validation patches.
-        seconds: It took.
-        training: Scores on training patches as they are (not augmented), by the same weights.
-    """
-
-    step: int
-    learning_rate: float
-    terms: dict[str, float]
-    scores: Scores
-    seconds: float
-    training: Scores | None = None
+    step: int  # updates done at its end
+    learning_rate: float  # at its end
+    terms: dict[str, float]  # mean loss terms of its updates
+    scores: Scores  # on validation patches
+    seconds: float  # it took
+    training: Scores | None = None  # scores on training patches as they are (not augmented), by the same weights
 
 
 @dataclass

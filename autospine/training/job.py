@@ -15,41 +15,23 @@ from autospine.training.data import Loader
 
 @dataclass(frozen=True)
 class Job:
-    """What the command line asked for, for one fold.
-
-    Attributes:
-        work: The work folder.
-        folder: The model's folder.
-        cases: Folder of the preprocessed cases.
-        fold: Who trains, who validates.
-        fold_name: "0", "1", ... or "all".
-        device: Where.
-        seed: Of weights and batches.
-        minutes: For the whole fold, validation included; None trains the recipe's epochs.
-        epochs: Instead of the recipe's; None keeps them.
-        resume: Continue what is there.
-        compile: Use torch.compile.
-        tensorboard: Log there too.
-        workers: Batches that are made at once.
-        loader: Whether in threads or in processes.
-        started: Monotonic seconds at the fold's start.
-    """
+    """What the command line asked for, for one fold."""
 
     work: Path
-    folder: Path
-    cases: Path
-    fold: Fold
-    fold_name: str
-    device: torch.device
-    seed: int = 0
-    minutes: float | None = None
-    epochs: int | None = None
-    resume: bool = False
-    compile: bool = False
-    tensorboard: bool = False
-    workers: int = 2
-    loader: Loader = "threads"
-    started: float = field(default_factory=time.monotonic)
+    folder: Path  # the model's folder
+    cases: Path  # folder of the preprocessed cases
+    fold: Fold  # who trains, who validates
+    fold_name: str  # "0", "1", ... or "all"
+    device: torch.device  # where
+    seed: int = 0  # of weights and batches
+    minutes: float | None = None  # for the whole fold, validation included; None trains the recipe's epochs
+    epochs: int | None = None  # instead of the recipe's; None keeps them
+    resume: bool = False  # continue what is there
+    compile: bool = False  # use torch.compile
+    tensorboard: bool = False  # log there too
+    workers: int = 2  # batches that are made at once
+    loader: Loader = "threads"  # whether in threads or in processes
+    started: float = field(default_factory=time.monotonic)  # monotonic seconds at the fold's start
 
     @property
     def checkpoint(self) -> Path:

@@ -92,21 +92,14 @@ def _stored_budget(job: Job, content: Mapping[str, Any]) -> TrainingBudget:
 
 @dataclass
 class State:
-    """What changes while training, beside networks, optimisers, schedule and moving average.
+    """What changes while training, beside networks, optimisers, schedule and moving average."""
 
-    Attributes:
-        step: Iterations done.
-        best_score: Highest monitored score.
-        best_weights: Of the epoch with that score, where the recipe keeps the best.
-        epochs_without_improvement: Since that epoch.
-        history: One entry per epoch.
-    """
-
-    step: int = 0
-    best_score: float = -1.0
+    step: int = 0  # iterations done
+    best_score: float = -1.0  # highest monitored score
+    # Of the epoch with that score, where the recipe keeps the best.
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    epochs_without_improvement: int = 0
-    history: History = field(default_factory=History)
+    epochs_without_improvement: int = 0  # since that epoch
+    history: History = field(default_factory=History)  # one entry per epoch
 
 
 class _Loop:

@@ -28,15 +28,10 @@ PATIENCE = 15.0  # seconds after which a format or a network is not timed once m
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds that one network takes.
+    """Seconds that one network takes."""
 
-    Attributes:
-        update: Of a training step: forward, backward, update, of all networks.
-        forward: Of the network that segments, for one patch and without gradients.
-    """
-
-    update: float
-    forward: float
+    update: float  # of a training step: forward, backward, update, of all networks
+    forward: float  # of the network that segments, for one patch and without gradients
 
 
 class StepTimer:

@@ -51,25 +51,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Context:
-    """What a training step works with.
+    """What a training step works with."""
 
-    Attributes:
-        networks: By name.
-        loss: The loss.
-        updater: Moves the networks.
-        precision: Number format and layout.
-        device: Where.
-        step: Updates done.
-        micro_batches: Into which a batch is divided, where the memory does not hold it.
-    """
-
-    networks: dict[str, nn.Module]
+    networks: dict[str, nn.Module]  # by name
     loss: MultiTaskLoss
-    updater: OptimizerStep
-    precision: Precision
-    device: torch.device
-    step: int
-    micro_batches: int = 1
+    updater: OptimizerStep  # moves the networks
+    precision: Precision  # number format and layout
+    device: torch.device  # where
+    step: int  # updates done
+    micro_batches: int = 1  # into which a batch is divided, where the memory does not hold it
 
 
 class Trainer(ABC):

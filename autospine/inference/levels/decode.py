@@ -22,25 +22,15 @@ EDGE_MM = 2.0  # an instance this near to the image's end along the spine is cut
 
 @dataclass(frozen=True)
 class DecoderInput:
-    """Network outputs of one case, on the plan's grid.
+    """Network outputs of one case, on the plan's grid."""
 
-    Attributes:
-        semantic: `(slices, rows, columns)` uint8 class of each voxel.
-        voxels: `(N, 3)` int, the voxels of ordered classes.
-        offsets: `(N, axes)` float32, mm from each to its instance's centre along the encoding's offset axes.
-        levels: `(N, K)` probability of each level.
-        weights: `(N,)` probability of the voxel's class.
-        spacing: mm along (slices, rows, columns).
-        visible_rows: First and last row that hold image rather than padding.
-    """
-
-    semantic: np.ndarray
-    voxels: np.ndarray
-    offsets: np.ndarray
-    levels: np.ndarray
-    weights: np.ndarray
-    spacing: tuple[float, float, float]
-    visible_rows: tuple[int, int]
+    semantic: np.ndarray  # `(slices, rows, columns)` uint8 class of each voxel
+    voxels: np.ndarray  # `(N, 3)` int, the voxels of ordered classes
+    offsets: np.ndarray  # `(N, axes)` float32, mm from each to its instance's centre along the encoding's offset axes
+    levels: np.ndarray  # `(N, K)` probability of each level
+    weights: np.ndarray  # `(N,)` probability of the voxel's class
+    spacing: tuple[float, float, float]  # mm along (slices, rows, columns)
+    visible_rows: tuple[int, int]  # first and last row that hold image rather than padding
 
     def votes_of(self, semantic: int, offset_axes: tuple[int, ...]) -> OffsetVotes:
         """Return the offset votes of one class."""
@@ -58,32 +48,20 @@ class DecoderInput:
 
 @dataclass(frozen=True)
 class LabelResult:
-    """One label of a decoded case.
+    """One label of a decoded case."""
 
-    Attributes:
-        value: In the plan's scheme.
-        confidence: Probability of its level (ordered labels) or class, 0 to 1.
-        flags: "ambiguous", "cut by the field of view", "neighbour missing".
-    """
-
-    value: int
-    confidence: float
-    flags: tuple[str, ...]
+    value: int  # in the plan's scheme
+    confidence: float  # probability of its level (ordered labels) or class, 0 to 1
+    flags: tuple[str, ...]  # "ambiguous", "cut by the field of view", "neighbour missing"
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Labels of a case.
+    """Labels of a case."""
 
-    Attributes:
-        labels: Canonical array of the plan's grid, in the data set's own labels.
-        label_results: One per ordered label, lowest first.
-        ambiguous: Why the numbering is uncertain; empty if it is not.
-    """
-
-    labels: np.ndarray
-    label_results: tuple[LabelResult, ...]
-    ambiguous: str
+    labels: np.ndarray  # canonical array of the plan's grid, in the data set's own labels
+    label_results: tuple[LabelResult, ...]  # one per ordered label, lowest first
+    ambiguous: str  # why the numbering is uncertain; empty if it is not
 
 
 def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:

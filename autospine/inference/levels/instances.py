@@ -21,36 +21,22 @@ SMALLEST = 0.08  # of the median instance's volume
 
 @dataclass(frozen=True)
 class OffsetVotes:
-    """Network output at the voxels of one ordered class.
+    """Network output at the voxels of one ordered class."""
 
-    Attributes:
-        voxels: `(N, 3)` int, canonical voxel indices.
-        votes: `(N, axes)` float, centre of the voxel's instance, mm along the offset axes.
-        levels: `(N, K)` float, probability of each level.
-        weights: `(N,)` float, probability of the class.
-    """
-
-    voxels: np.ndarray
-    votes: np.ndarray
-    levels: np.ndarray
-    weights: np.ndarray
+    voxels: np.ndarray  # `(N, 3)` int, canonical voxel indices
+    votes: np.ndarray  # `(N, axes)` float, centre of the voxel's instance, mm along the offset axes
+    levels: np.ndarray  # `(N, K)` float, probability of each level
+    weights: np.ndarray  # `(N,)` float, probability of the class
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One vertebra or disc before it has a level.
+    """One vertebra or disc before it has a level."""
 
-    Attributes:
-        members: `(M,)` int, rows of the `OffsetVotes` that it was made of.
-        centroid: mm along (slices, rows, columns) from the first voxel.
-        level_log_probabilities: `(K,)` mean log-probability of each level.
-        weight: Mean probability of the class.
-    """
-
-    members: np.ndarray
-    centroid: np.ndarray
-    level_log_probabilities: np.ndarray
-    weight: float
+    members: np.ndarray  # `(M,)` int, rows of the `OffsetVotes` that it was made of
+    centroid: np.ndarray  # mm along (slices, rows, columns) from the first voxel
+    level_log_probabilities: np.ndarray  # `(K,)` mean log-probability of each level
+    weight: float  # mean probability of the class
 
 
 def find_centres(votes: np.ndarray, weights: np.ndarray, intervertebral_distance_mm: float) -> np.ndarray:

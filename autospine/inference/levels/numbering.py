@@ -25,20 +25,14 @@ TEMPERATURE = 0.5  # instances of one sequence see the same image: they count as
 
 @dataclass(frozen=True)
 class Numbering:
-    """Levels of one vertebra sequence.
+    """Levels of one vertebra sequence."""
 
-    Attributes:
-        levels: Level of each instance, lowest first.
-        confidence: Of the levels, 0 to 1.
-        ambiguous: Why it is ambiguous, since another numbering is nearly as good or the image ends too close below to
-            tell; empty if it is not.
-        skipped: Levels that should lie between the instances but were not found.
-    """
-
-    levels: tuple[int, ...]
-    confidence: float
+    levels: tuple[int, ...]  # level of each instance, lowest first
+    confidence: float  # of the levels, 0 to 1
+    # Why it is ambiguous, since another numbering is nearly as good or the image ends too close below to tell; empty if
+    # it is not.
     ambiguous: str
-    skipped: tuple[int, ...]
+    skipped: tuple[int, ...]  # levels that should lie between the instances but were not found
 
 
 def count_steps(centroids: np.ndarray, intervertebral_distance_mm: float) -> np.ndarray:

@@ -28,57 +28,35 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class TransformSettings:
-    """Name and numbers of one transform.
+    """Name and numbers of one transform."""
 
-    Attributes:
-        name: In the group "transforms" of `autospine.core.registry`.
-        settings: Its arguments.
-    """
-
-    name: str
-    settings: dict[str, float] = field(default_factory=dict)
+    name: str  # in the group "transforms" of `autospine.core.registry`
+    settings: dict[str, float] = field(default_factory=dict)  # its arguments
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Meaning of a mask's integers.
+    """Meaning of a mask's integers."""
 
-    Attributes:
-        scheme: Their meaning.
-        shown: Those that the data set shows.
-    """
-
-    scheme: LabelScheme
-    shown: tuple[int, ...]
+    scheme: LabelScheme  # their meaning
+    shown: tuple[int, ...]  # those that the data set shows
 
 
 @dataclass(frozen=True)
 class CaseData:
-    """A case between two transforms.
+    """A case between two transforms."""
 
-    Attributes:
-        image: `(channels, slices, rows, columns)` float32.
-        mask: `(slices, rows, columns)` labels; None in prediction.
-        spacing: mm along (slices, rows, columns).
-        slices: Slices along the view axis that take part in training; None for all.
-        view_axis: The plan's; None for volumes.
-        slice_grid: Which slices were measured, where the plan has interpolated those between; None elsewhere.
-        scheme: What the mask's integers mean; None where it has none.
-        labels: Those that the data set shows.
-        tables: What the transforms so far report of what they did.
-        id: Of the case, for errors; empty in prediction.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray | None
-    spacing: tuple[float, float, float]
-    slices: tuple[int, ...] | None = None
-    view_axis: int | None = 0
+    image: np.ndarray  # `(channels, slices, rows, columns)` float32
+    mask: np.ndarray | None  # `(slices, rows, columns)` labels; None in prediction
+    spacing: tuple[float, float, float]  # mm along (slices, rows, columns)
+    slices: tuple[int, ...] | None = None  # slices along the view axis that take part in training; None for all
+    view_axis: int | None = 0  # the plan's; None for volumes
+    # Which slices were measured, where the plan has interpolated those between; None elsewhere.
     slice_grid: SliceGrid | None = None
-    scheme: LabelScheme | None = None
-    labels: tuple[int, ...] = ()
-    tables: tuple[TransformTable, ...] = ()
-    id: str = ""
+    scheme: LabelScheme | None = None  # what the mask's integers mean; None where it has none
+    labels: tuple[int, ...] = ()  # those that the data set shows
+    tables: tuple[TransformTable, ...] = ()  # what the transforms so far report of what they did
+    id: str = ""  # of the case, for errors; empty in prediction
 
     @property
     def shape(self) -> Shape:

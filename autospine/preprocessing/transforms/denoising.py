@@ -32,18 +32,12 @@ class ShearletDenoise(IntensityTransform):
 
     2.7 deviations gave the best mean PSNR on phantoms with 1 to 10 % of noise; published values run from 2.5 to 4 with
     the largest at the finest scale, which here blurred thin structures (benchmarks/denoising.py).
-
-    Attributes:
-        scales: Octaves that are thresholded.
-        directions: Wedges of the half plane at the two finest scales; half as many at each two below.
-        threshold: Smallest coefficient that is kept, in deviations of its noise.
-        finest: The same at the finest scale.
     """
 
-    scales: float = 4
-    directions: float = 16
-    threshold: float = 2.7
-    finest: float = 2.7
+    scales: float = 4  # octaves that are thresholded
+    directions: float = 16  # wedges of the half plane at the two finest scales; half as many at each two below
+    threshold: float = 2.7  # smallest coefficient that is kept, in deviations of its noise
+    finest: float = 2.7  # the same at the finest scale
 
     def __post_init__(self) -> None:
         check_count("scales", self.scales)
@@ -62,13 +56,9 @@ class ShearletDenoise(IntensityTransform):
 
 @dataclass(frozen=True)
 class WaveletDenoise(IntensityTransform):
-    """Shrink the db4 wavelet coefficients of each slice by soft thresholds, one per band (BayesShrink).
+    """Shrink the db4 wavelet coefficients of each slice by soft thresholds, one per band (BayesShrink)."""
 
-    Attributes:
-        levels: Octaves that are thresholded.
-    """
-
-    levels: float = 4
+    levels: float = 4  # octaves that are thresholded
 
     def __post_init__(self) -> None:
         check_count("levels", self.levels)

@@ -34,13 +34,9 @@ def _axes(per_slice: float) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class ZScore(IntensityTransform):
-    """Scale each channel to mean 0 and deviation 1; what is constant becomes 0.
+    """Scale each channel to mean 0 and deviation 1; what is constant becomes 0."""
 
-    Attributes:
-        per_slice: 1 takes each slice for itself, 0 the whole case.
-    """
-
-    per_slice: float = 0
+    per_slice: float = 0  # 1 takes each slice for itself, 0 the whole case
 
     def __post_init__(self) -> None:
         check_flag("per_slice", self.per_slice)
@@ -93,17 +89,11 @@ class UnitRange(IntensityTransform):
 
 @dataclass(frozen=True)
 class AdaptiveHistogram(IntensityTransform):
-    """Equalise the histogram of each slice adaptively, with limited contrast (Zuiderveld 1994); gives 0 to 1.
+    """Equalise the histogram of each slice adaptively, with limited contrast (Zuiderveld 1994); gives 0 to 1."""
 
-    Attributes:
-        clip: Largest share of a tile's pixels that one bin may keep; more contrast with more.
-        tiles: Tiles along each side of a slice.
-        bins: Of the histograms.
-    """
-
-    clip: float = 0.01
-    tiles: float = 8
-    bins: float = 256
+    clip: float = 0.01  # largest share of a tile's pixels that one bin may keep; more contrast with more
+    tiles: float = 8  # tiles along each side of a slice
+    bins: float = 256  # of the histograms
 
     def __post_init__(self) -> None:
         if not 0 < self.clip <= 1:

@@ -17,17 +17,11 @@ CASE_COLUMNS = ("id", "patient", "sequence")
 
 @dataclass(frozen=True)
 class TransformTable:
-    """What one transform did to one case.
+    """What one transform did to one case."""
 
-    Attributes:
-        name: Of the transform.
-        columns: Their names.
-        rows: As many cells each.
-    """
-
-    name: str
+    name: str  # of the transform
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str, ...], ...]  # as many cells each
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,9 @@ class CleanMasks(SameGrid):
     """Clean the masks that a network learns from; images and predictions stay.
 
     The data set's own labels stay, too (see `clean_labels`), so whatever a trainer learns of them is converted as ever.
-
-    Attributes:
-        published: 1 for the paper's rules to the letter, 0 for unknown and isolated pixels only.
     """
 
-    published: float = 0
+    published: float = 0  # 1 for the paper's rules to the letter, 0 for unknown and isolated pixels only
 
     def __post_init__(self) -> None:
         check_flag("published", self.published)

@@ -25,19 +25,12 @@ FEWEST_DIRECTIONS = 4
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """One filter of the frame.
+    """One filter of the frame."""
 
-    Attributes:
-        scale: Octaves below the finest; None for what is left below the coarsest.
-        size: Odd numbers of rows and columns of its coefficients.
-        filter: `(size[0], size[1] // 2 + 1)` its frequency response, 0 to 1, in `rfft2`'s order.
-        gain: Deviation of its coefficients in white noise of deviation 1.
-    """
-
-    scale: int | None
-    size: tuple[int, int]
-    filter: np.ndarray
-    gain: float
+    scale: int | None  # octaves below the finest; None for what is left below the coarsest
+    size: tuple[int, int]  # odd numbers of rows and columns of its coefficients
+    filter: np.ndarray  # `(size[0], size[1] // 2 + 1)` its frequency response, 0 to 1, in `rfft2`'s order
+    gain: float  # deviation of its coefficients in white noise of deviation 1
 
 
 def meyer(x: np.ndarray) -> np.ndarray:

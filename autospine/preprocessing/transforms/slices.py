@@ -13,13 +13,9 @@ NAME = "annotated_slices"
 
 @dataclass(frozen=True)
 class AnnotatedSlices(SameGrid):
-    """Train on slices that show a label; prediction sees all.
+    """Train on slices that show a label; prediction sees all."""
 
-    Attributes:
-        middle: 1 keeps of each case the middle one of its annotated slices (the lower of two), 0 all of them.
-    """
-
-    middle: float = 0
+    middle: float = 0  # 1 keeps of each case the middle one of its annotated slices (the lower of two), 0 all of them
 
     def __post_init__(self) -> None:
         check_flag("middle", self.middle)

@@ -24,24 +24,19 @@ Constraint = Literal["penalty", "clipping", "none"]
 class CriticTraining:
     """How a critic is trained.
 
-    Attributes:
-        kind: "wasserstein": it tells annotated masks from predicted ones by the difference of their mean scores
-            (Arjovsky et al. 2017). "cross_entropy": by the sigmoid cross-entropy of its scores.
-        constraint: What keeps the critic Lipschitz: "penalty" on gradients whose norm is not 1 (Gulrajani et al. 2017),
-            "clipping" of weights (Arjovsky et al. 2017), or "none", which a Wasserstein critic cannot do with.
-        penalty: Weight of the former.
-        clip: Largest weight of the latter, see `clip_weights`.
-        steps: Updates of the critic for one of the segmentation network.
-
     Raises:
         ValueError: Numbers out of range, or a Wasserstein critic without constraint.
     """
 
+    # "wasserstein": it tells annotated masks from predicted ones by the difference of their mean scores (Arjovsky et
+    # al. 2017). "cross_entropy": by the sigmoid cross-entropy of its scores.
     kind: Kind = "wasserstein"
+    # What keeps the critic Lipschitz: "penalty" on gradients whose norm is not 1 (Gulrajani et al. 2017), "clipping" of
+    # weights (Arjovsky et al. 2017), or "none", which a Wasserstein critic cannot do with.
     constraint: Constraint = "penalty"
-    penalty: float = 10.0
-    clip: float = 0.01
-    steps: int = 5
+    penalty: float = 10.0  # weight of the former
+    clip: float = 0.01  # largest weight of the latter, see `clip_weights`
+    steps: int = 5  # updates of the critic for one of the segmentation network
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.penalty < 0 or self.clip <= 0:
