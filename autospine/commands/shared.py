@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from contextlib import redirect_stdout
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from textwrap import fill
 from typing import Any, Protocol, TypeVar
 
 from autospine.core.tables import DISCLAIMER
+from autospine.core.text import PrintableStream, printable
 
 Request = TypeVar("Request")
 
@@ -97,11 +99,16 @@ def report(result: Result) -> int:
     return 2 if result.failures else 0
 
 
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def start_logging(debug: bool) -> None:
     """Send messages to standard error, plain."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr, force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
     for noisy in ("matplotlib", "nibabel", "PIL", "torch", "h5py", "fsspec", "numexpr"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
@@ -113,7 +120,8 @@ def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], 
     from autospine.core.errors import UserError
 
     try:
-        return action(options)
+        with redirect_stdout(PrintableStream(sys.stdout)):
+            return action(options)
     except UserError as error:
         if options.debug:
             raise

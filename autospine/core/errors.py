@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autospine.core.text import printable
+
 
 class UserError(Exception):
     """Report a mistake that the user can correct.
@@ -24,4 +26,4 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         one_line = f"{self.where}: {self.problem}; {self.hint}"
-        return " ".join(one_line.split())
+        return printable(" ".join(one_line.split()))

@@ -11,6 +11,7 @@ from math import isnan, nan
 
 GAP = "  "  # between columns of aligned text
 DISCLAIMER = "For research, not a medical device."
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell starts that a spreadsheet would compute
 NONE = "-"  # stands for a figure that does not exist
 
 
@@ -80,7 +81,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a CSV file's text: six digits of a float, nothing for NaN and None."""
+    """Return a CSV file's text: six digits of a float, nothing for NaN and None.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -91,4 +95,14 @@ def csv_text(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and isnan(value)):
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, str):
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"'{value}" if value.startswith(FORMULA) and value != NONE and not _is_number(value) else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

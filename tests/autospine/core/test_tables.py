@@ -42,3 +42,8 @@ def test_a_mean_has_its_deviation_beside_it() -> None:
 
 def test_nouns_follow_their_number() -> None:
     assert [counted(number, "case") for number in (0, 1, 2)] == ["0 cases", "1 case", "2 cases"]
+
+
+def test_csv_does_not_compute_what_stands_in_a_name() -> None:
+    text = csv_text(["case", "x"], [["=1+1", "-0.5"], ["-1+1", "+1e3"], ["@a", -2.5], ["5_t2", "-"]])
+    assert text == "case,x\n'=1+1,-0.5\n'-1+1,+1e3\n'@a,-2.5\n5_t2,-\n"
