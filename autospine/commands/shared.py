@@ -6,12 +6,12 @@ import argparse
 import logging
 import os
 import sys
-from contextlib import redirect_stdout
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
 from textwrap import fill
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar, cast
 
 from autospine.core.tables import DISCLAIMER
 from autospine.core.text import PrintableStream, printable
@@ -120,7 +120,7 @@ def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], 
     from autospine.core.errors import UserError
 
     try:
-        with redirect_stdout(PrintableStream(sys.stdout)):
+        with redirect_stdout(cast(TextIO, PrintableStream(sys.stdout))):
             return action(options)
     except UserError as error:
         if options.debug:
