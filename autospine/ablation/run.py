@@ -51,7 +51,7 @@ class AblateRequest:
         minutes: For each variant, validation included.
         size: Pixels of the longer side of the slices; None follows the recipe.
         seed: Of weights and patches.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         resume: Go on where an ablation stopped.
     """
 

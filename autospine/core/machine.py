@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from autospine.core.errors import UserError
 
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 SHARE_OF_MEMORY = 0.6  # left to others and to what cannot be predicted
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's own, under Windows, AMD's
 
@@ -17,7 +22,7 @@ GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's own, under 
 class Machine:
     """Where to compute."""
 
-    device: str  # "cpu" or "cuda"
+    device: str  # "cpu", "cuda", "cuda:N" or "mps"
     memory_gib: float  # what training may use there
     cores: int  # processor cores that this process may use
 
@@ -40,7 +45,7 @@ def workers_for(asked: int) -> int:
 
 def machine_memory_gib() -> float:
     """Return the machine's main memory in GiB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return float(psutil.virtual_memory().total) / 2**30
 
 
 def gpu_possible() -> bool:
@@ -52,20 +57,50 @@ def find_machine(device: str, memory_gib: float | None) -> Machine:
     """Return the machine at hand.
 
     Args:
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:N" (the N-th of the visible ones) or "mps".
         memory_gib: What the user allows; None measures.
 
     Raises:
-        UserError: CUDA was asked for and there is none.
+        UserError: The device is unknown or not there.
     """
-    chosen, measured = "cpu", machine_memory_gib()
-    if device == "cuda" or (device == "auto" and gpu_possible()):
-        import torch
-
-        if torch.cuda.is_available():
-            chosen, measured = "cuda", torch.cuda.get_device_properties(0).total_memory / 2**30
-        elif device == "cuda":
-            raise UserError("--device cuda", "finds no CUDA device", "use --device cpu")
+    if not DEVICE.fullmatch(device):
+        raise UserError(f"--device {device}", "is no device", "use auto, cpu, cuda, cuda:N or mps")
     if memory_gib is not None and memory_gib <= 0:
         raise UserError("--memory", f"is {memory_gib:g}", "give the GiB that training may use")
+    chosen = _best_device() if device == "auto" else device
+    measured = machine_memory_gib() if chosen == "cpu" else _accelerator_memory_gib(chosen)
     return Machine(chosen, memory_gib or SHARE_OF_MEMORY * measured, cores())
+
+
+def _best_device() -> str:
+    if not gpu_possible():
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _accelerator_memory_gib(device: str) -> float:
+    """Return an accelerator's memory in GiB.
+
+    Raises:
+        UserError: It is not there, or its driver does not serve this PyTorch.
+    """
+    import torch
+
+    kind, _, index = device.partition(":")
+    if kind == "mps":
+        if not torch.backends.mps.is_available():
+            raise UserError("--device mps", "finds no Apple GPU", "use --device cpu")
+        return torch.mps.recommended_max_memory() / 2**30
+    with warnings.catch_warnings(record=True) as caught:  # of a driver that is too old, say
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(index or 0) < count:
+        return torch.cuda.get_device_properties(int(index or 0)).total_memory / 2**30
+    problem = f"finds {count or 'no'} CUDA device{'' if count == 1 else 's'}"
+    if caught:
+        problem += f" ({str(caught[0].message).splitlines()[0]})"
+    raise UserError(f"--device {device}", problem, "use --device cpu" if not count else "give a smaller number")

@@ -38,7 +38,7 @@ class EnsembleRequest:
         search: Choose the weights by mean IoU on validation cases.
         work: Of the search, the models' work folder.
         fold: Of the search, a fold of `work`; None is the split that the first model was trained by.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
     """
 
     models: tuple[Path, ...]

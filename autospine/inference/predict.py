@@ -38,7 +38,7 @@ def predict(
     Args:
         volume: A file, a DICOM folder, a volume that was read, or one volume per channel.
         model: A model's folder, the folder above its folds, or several.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         labels: Scheme of the mask; None: the data set's own where it has a label for every anatomy.
         sequence: "t1", "t2", ... for the warnings; "unknown" to leave it out.
 

@@ -22,7 +22,7 @@ from autospine.preprocessing.normalisation import visible_rows
 from autospine.preprocessing.run import preprocess_image
 from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
 
-BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000}  # of the windows that are predicted at once
+BATCH_VOXELS = {"cpu": 400_000, "cuda": 8_000_000, "mps": 2_000_000}  # of the windows that are predicted at once
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class PredictRequest:
         output: Folder for masks and reports.
         models: Folders of models, of their folds, or of ensembles.
         labels: Label scheme of the masks; None takes the data set's own.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         workers: Threads that write; 0 is one per core.
         overlay: Write a picture with coloured labels beside each mask.
         probabilities: Write class probabilities (.npy) beside each mask.

@@ -71,5 +71,5 @@ def multiply_adds(shape: NetworkShape, patch: tuple[int, ...]) -> float:
 def training_seconds(plan: Plan, machine: Machine, updates: int) -> tuple[float, float]:
     """Predict the shortest and longest time in seconds that updates may take."""
     work = 3 * plan.batch * multiply_adds(plan.network, plan.network_patch) * updates
-    low, high = CUDA_RATE if machine.device == "cuda" else [rate * machine.cores for rate in CPU_RATE_PER_CORE]
+    low, high = CUDA_RATE if machine.device.startswith("cuda") else [rate * machine.cores for rate in CPU_RATE_PER_CORE]
     return work / high, work / low

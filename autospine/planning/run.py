@@ -39,7 +39,7 @@ class PlanRequest:
         work: Folder that gets everything that is made.
         plans: Names of planners.
         labels: Label scheme of the masks: a name or a file; None finds out.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         memory_gib: That training may use; None takes 60 % of what there is.
         minutes: Of a training whose length is estimated.
         folds: By patient; fewer if there are fewer patients.

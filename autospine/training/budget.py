@@ -89,6 +89,8 @@ def precisions(device: torch.device) -> tuple[Precision, ...]:
     if device.type == "cuda":
         dtype = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
         return (Precision(dtype), Precision(dtype, True), Precision("float32"))
+    if device.type == "mps":
+        return (Precision("float32"),)
     return (Precision("float32"), Precision("bfloat16"), Precision("bfloat16", True))
 
 

@@ -34,11 +34,11 @@ def process_group(device: str) -> Iterator[torch.device]:
     if not distributed.is_torchelastic_launched():
         yield torch.device(device)
         return
-    backend = "nccl" if device == "cuda" else "gloo"
+    backend = "nccl" if device.startswith("cuda") else "gloo"
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         chosen = torch.device(device)
-        if device == "cuda":
+        if device.startswith("cuda"):
             chosen = torch.device("cuda", rank() % torch.cuda.device_count())
             torch.cuda.set_device(chosen)
         yield chosen

@@ -96,6 +96,8 @@ def repeated(measure: Callable[[], list[float]], device: torch.device) -> list[t
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 log = logging.getLogger(__name__)
@@ -127,7 +129,7 @@ def micro_batches_that_fit(trainer: Trainer, context: Context, shape: NetworkSha
         return 1
     weights = sum(p.numel() for network in context.networks.values() for p in network.parameters())
     fixed = FIXED_GIB + weights * BYTES_PER_PARAMETER / GIB
-    memory = find_machine(context.device.type, None).memory_gib
+    memory = find_machine(str(context.device), None).memory_gib
     room = memory - fixed
     patch_gib = BACKWARD_FACTOR * kept_bytes(trainer, context, batch.patches(0, 1)) / GIB
     total = len(batch.images)

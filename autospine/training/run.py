@@ -63,7 +63,7 @@ class TrainRequest:
         epochs: Of each fold; None takes the recipe's.
         minutes: For each fold, validation included.
         seed: Of weights and patches.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         resume: Go on where a training stopped.
         held_out: Score the data set's validation subset as well.
         compile: Use torch.compile.

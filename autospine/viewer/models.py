@@ -47,7 +47,7 @@ def load_models(folders: Sequence[str | Path], device: str) -> PageModels:
 
     Args:
         folders: A fold's folder, the folder above its folds, an ensemble, or several.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Raises:
         UserError: As for `find_page_models`; weights are missing or damaged, or there is no such device.

@@ -24,7 +24,7 @@ def show(models: tuple[str, ...], device: str) -> None:
 
     Args:
         models: Folders.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
     """
     st.set_page_config(page_title="AutoSpine", layout="wide")
     st.title("AutoSpine")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def test_no_memory_at_all_is_refused(memory: float) -> None:
 
 def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="finds no CUDA device; use --device cpu"):
+    with pytest.raises(UserError, match="finds no CUDA devices; use --device cpu"):
         machine.find_machine("cuda", None)
     assert machine.find_machine("auto", None).device == "cpu"
 
@@ -39,10 +40,39 @@ def test_an_accelerator_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(machine, "gpu_possible", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Card())
     found = machine.find_machine("auto", None)
     assert (found.device, found.memory_gib) == ("cuda", pytest.approx(10 * machine.SHARE_OF_MEMORY))
     assert machine.find_machine("cpu", None).device == "cpu"
+    assert machine.find_machine("cuda:1", None).device == "cuda:1"
+    with pytest.raises(UserError, match="--device cuda:2: finds 2 CUDA devices; give a smaller number"):
+        machine.find_machine("cuda:2", None)
+
+
+def test_a_driver_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable() -> bool:
+        warnings.warn("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it.", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", unavailable)
+    with pytest.raises(UserError, match=r"no CUDA devices \(The NVIDIA driver on your system is too old .*\); use"):
+        machine.find_machine("cuda", None)
+
+
+def test_apple_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="finds no Apple GPU"):
+        machine.find_machine("mps", None)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 12 * 2**30)
+    found = machine.find_machine("mps", None)
+    assert (found.device, found.memory_gib) == ("mps", pytest.approx(12 * machine.SHARE_OF_MEMORY))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CUDA", "cpu:0 "])
+def test_unknown_devices_are_refused(device: str) -> None:
+    with pytest.raises(UserError, match="is no device; use auto, cpu, cuda, cuda:N or mps"):
+        machine.find_machine(device, None)
 
 
 def test_workers() -> None:
