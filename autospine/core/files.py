@@ -1,10 +1,18 @@
-"""Files that are either whole or not there: written under a temporary name, synced, renamed."""
+"""Files that are either whole or not there: written under a temporary name, synced, renamed.
+
+A temporary name is drawn at random, and its file is locked while its writer lives. So two containers that number their
+processes alike do not meet, and what a killed process left is known on any machine: nobody holds it.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import re
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +22,10 @@ from autospine.core.errors import UserError
 
 FULL_DISK = {28, 122}  # ENOSPC, EDQUOT
 UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # file systems that allocate nothing ahead
+TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.partial\.")
+LONGEST = 40  # letters that a temporary name keeps of the file's, so that it is never too long where that is not
+OLD = 24 * 3600.0  # seconds; without locks (some cluster file systems) a temporary file of that age is abandoned
+_swept: set[Path] = set()  # folders that this process has cleared of abandoned files
 
 
 @contextmanager
@@ -48,17 +60,41 @@ def replacing(path: str | Path) -> Iterator[Path]:
         UserError: The disk is full, or the folder cannot be written. Nothing is left behind.
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_once(path.parent)
+        with _temporary(path) as temporary:
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-    finally:
-        with suppress(OSError):  # a read-only disk refuses even to remove what is not there
-            temporary.unlink()
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Make a locked file beside `path`, and remove it at the end, if it is still there."""
+    while True:
+        temporary = path.with_name(f".{secrets.token_hex(8)}.partial.{path.name[-LONGEST:]}")
+        file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        try:
+            if _lock(file) is not False and os.fstat(file).st_nlink:  # else another process has just swept it
+                yield temporary
+                return
+        finally:
+            os.close(file)
+            with suppress(OSError):  # a read-only disk refuses even to remove what is not there
+                temporary.unlink()
+
+
+def _lock(file: int) -> bool | None:
+    """Lock an open file until it is closed: False where another process holds it, None where there are no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -127,22 +163,32 @@ def remove(path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)
 
 
+def _sweep_once(folder: Path) -> None:
+    """Remove what killed processes left in a folder, when this process first writes there."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    remove_abandoned(folder)
+
+
 def remove_abandoned(folder: str | Path) -> None:
-    """Remove the temporary files that a killed process left in a folder."""
-    for path in Path(folder).glob(".*.partial.*"):
-        process = path.name.split(".")[1]
-        if process.isdecimal() and not _runs(int(process)):
-            remove(path)
+    """Remove the temporary files that nobody writes any more from a folder."""
+    with suppress(OSError):  # another process may sweep as well; a folder that cannot be read is not our matter
+        for path in Path(folder).iterdir():
+            if TEMPORARY.match(path.name) and _abandoned(path):
+                path.unlink(missing_ok=True)
 
 
-def _runs(process: int) -> bool:
+def _abandoned(path: Path) -> bool:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        file = os.open(path, os.O_RDWR)
+    except OSError:  # gone meanwhile, or another user's
         return False
-    except OSError:  # another user's
-        return True
-    return True
+    try:
+        locked = _lock(file)
+        return time.time() - os.fstat(file).st_mtime > OLD if locked is None else locked
+    finally:
+        os.close(file)
 
 
 def read_json(path: str | Path, hint: str = "run the command that made it again") -> Any:

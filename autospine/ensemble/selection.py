@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from autospine.core import registry
-from autospine.core.files import make_folder, remove, remove_abandoned, write_json
+from autospine.core.files import make_folder, remove, write_json
 from autospine.core.workspace import WorkFolder
 from autospine.ensemble.comparison import compare_with_members
 from autospine.ensemble.search import all_pairs, best_weighting, hill_climb, score_blends, search_pairs, single_member
@@ -92,7 +92,6 @@ def store_probabilities(
         UserError: A case cannot be read.
     """
     make_folder(folder)
-    remove_abandoned(folder)
     sources, card = work.load_sources(), models[0].card
     patients = {case.id: case.patient for case in Fingerprint.load(work.fingerprint).cases}
     digests = [model.card.weights for model in models]

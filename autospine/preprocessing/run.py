@@ -14,7 +14,6 @@ import numpy as np
 
 from autospine import volumes
 from autospine.core.errors import UserError
-from autospine.core.files import remove_abandoned
 from autospine.core.parallel import run_cases
 from autospine.core.serial import to_plain
 from autospine.dataset.cases import Case
@@ -86,8 +85,6 @@ def preprocess(cases: Sequence[Case], plans: Sequence[PreprocessingPlan], work: 
         UserError: One or more cases failed; the others are done. The line names them.
     """
     folder = Path(work) / "preprocessed"
-    for plan in plans:
-        remove_abandoned(folder / plan.name)
     jobs = [PreprocessingJob(case, tuple(plans), folder) for case in cases]
     run_cases(preprocess_case, jobs, [case.id for case in cases], "preprocess", workers)
 

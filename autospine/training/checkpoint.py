@@ -22,7 +22,18 @@ DAMAGED = (
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint atomically."""
-    write_with(path, lambda temporary: torch.save({"version": VERSION, **content}, temporary))
+    write_with(path, lambda temporary: _save({"version": VERSION, **content}, temporary))
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    """Write through Python's file, since torch's own does not say why a write fails (a full disk, say)."""
+    with open(path, "wb", buffering=0) as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from autospine.core import files
 from autospine.core.errors import UserError
 from autospine.preprocessing.storage import CaseRecord, CaseStore
+from tests.paths import ROOT
 
 RECORD = CaseRecord("1_t2", "1", "t2", (4, 500, 500), (4.0, 0.6, 0.6), (), None, "key")
 
@@ -137,15 +138,62 @@ def test_checking_a_folder_makes_it_and_leaves_it_empty(tmp_path: Path) -> None:
     assert names(tmp_path / "new") == []
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_stays(tmp_path: Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    kept = {f".{os.getpid()}.partial.1.b2nd", ".mine.partial.txt", "1.b2nd", f".{gone.pid}.other"}
-    for name in (*kept, f".{gone.pid}.partial.1.b2nd"):
-        (tmp_path / name).write_text(json.dumps(name))
-    files.remove_abandoned(tmp_path)
+KILLED = """
+import os, signal, sys
+from autospine.core import files
+
+with files.replacing(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def abandon(path: Path) -> str:
+    """Let a process be killed while it writes a file; return the name of what it left."""
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    (left,) = [name for name in names(path.parent) if ".partial." in name and path.name in name]
+    return left
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_and_what_a_running_one_writes_stays(
+    tmp_path: Path,
+) -> None:
+    left = abandon(tmp_path / "1.b2nd")
+    assert left.endswith(".partial.1.b2nd")
+    (tmp_path / ".mine.partial.txt").touch()
+    with files.replacing(tmp_path / "2.b2nd") as temporary:
+        assert names(tmp_path) == sorted([temporary.name, ".mine.partial.txt"])
+        files.remove_abandoned(tmp_path)
+        temporary.write_text("whole")
+    assert names(tmp_path) == [".mine.partial.txt", "2.b2nd"]
     files.remove_abandoned(tmp_path / "nowhere")
-    assert set(names(tmp_path)) == kept
+
+
+def test_two_writers_of_one_file_never_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As two containers do, whose processes bear equal numbers."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    with files.replacing(tmp_path / "a") as first, files.replacing(tmp_path / "a") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "a").read_text() == "first"
+    assert names(tmp_path) == ["a"]
+
+
+def test_without_locks_only_what_is_old_counts_as_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unable(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", unable)
+    for name in ("0" * 16, "1" * 16):
+        (tmp_path / f".{name}.partial.a").touch()
+    os.utime(tmp_path / f".{'0' * 16}.partial.a", (0, 0))
+    files.write_text(tmp_path / "b", "whole")
+    assert names(tmp_path) == [f".{'1' * 16}.partial.a", "b"]
+
+
+def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path: Path) -> None:
+    files.write_text(tmp_path / ("a" * 248 + ".nii.gz"), "whole")
+    assert names(tmp_path) == ["a" * 248 + ".nii.gz"]
 
 
 def test_removing_what_is_not_there_is_fine_and_a_folder_is_not(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_channels_are_stacked_and_must_share_a_grid(tmp_path: Path, write: Calla
 def test_what_a_killed_run_left_is_swept(case: Case, plan: Plan, tmp_path: Path) -> None:
     folder = tmp_path / "preprocessed" / plan.name
     folder.mkdir(parents=True)
-    (folder / ".4194305.partial.1_t2.b2nd").touch()  # above the highest process number
+    (folder / ".0123456789abcdef.partial.1_t2.b2nd").touch()
     preprocess([case], [plan], tmp_path, 1)
     assert not list(folder.glob(".*"))
 

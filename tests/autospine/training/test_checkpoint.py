@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -100,8 +101,8 @@ def test_a_failed_save_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.Mo
     save_checkpoint(path, content())
     before = path.read_bytes()
 
-    def full(content: dict, place: Path) -> None:
-        place.write_bytes(b"half")
+    def full(content: dict, file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
@@ -109,3 +110,12 @@ def test_a_failed_save_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.Mo
         save_checkpoint(path, content())
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_full_disk_is_one_line_and_the_old_checkpoint_stays(small_disk: Path) -> None:
+    path = small_disk / "checkpoint.pt"
+    save_checkpoint(path, {"step": 1})
+    with pytest.raises(UserError, match=r"checkpoint\.pt: the disk is full; free some space and run the command again"):
+        save_checkpoint(path, {"step": 2, "weights": torch.zeros(10**6)})
+    assert load_checkpoint(path, torch.device("cpu"))["step"] == 1
+    assert [file.name for file in small_disk.iterdir()] == ["checkpoint.pt"]
