@@ -37,10 +37,6 @@ class Summary:
 def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:
     """Read scores from the cases.csv of a validated model, by anatomy, and compute each case's mean over them.
 
-    Args:
-        folder: With the masks and cases.csv.
-        metrics: Which are wanted.
-
     Raises:
         UserError: The file is missing, or lacks a metric.
     """

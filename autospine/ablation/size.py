@@ -19,11 +19,6 @@ def resized(recipe: Recipe, plan: Plan, pixels: int) -> Recipe:
 
     Sides are scaled alike and rounded to multiples of 16.
 
-    Args:
-        recipe: Its patch, or the plan's where it has none.
-        plan: Tells which axes are in-plane.
-        pixels: Of the longer side.
-
     Raises:
         UserError: The number is no multiple of 16, or below 32.
     """

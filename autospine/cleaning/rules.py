@@ -52,9 +52,6 @@ class Rule:
 def neighbour_counts(classes: np.ndarray) -> np.ndarray:
     """Count how often each class stands among a pixel's eight neighbours.
 
-    Args:
-        classes: `(slices, rows, columns)` uint8.
-
     Returns:
         uint16 of the same shape: four bits per class, class 0 in the lowest.
     """

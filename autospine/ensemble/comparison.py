@@ -88,16 +88,7 @@ def compare_with_members(
     subset: str,
     independent: bool,
 ) -> MemberComparison:
-    """Compare a weighting with each member alone.
-
-    Args:
-        names: Of the members.
-        chosen: The ensemble's weighting.
-        images: The scored ones.
-        scores: Of `chosen` and of each member alone on them.
-        subset: Name of the images' subset.
-        independent: Whether the weights were chosen on other images.
-    """
+    """Compare a weighting with each member alone."""
     rows = []
     for k, name in enumerate(names):
         member = scores[single_member(k, len(names))]

@@ -92,13 +92,7 @@ def count_image(image: StoredImage, weightings: Sequence[Weighting]) -> np.ndarr
 
 
 def count_block(probabilities: np.ndarray, reference: np.ndarray, weightings: Sequence[Weighting]) -> np.ndarray:
-    """Count some voxels by prediction and reference, `(weightings, classes, classes)`.
-
-    Args:
-        probabilities: `(members, classes, voxels)` float32 soft-max.
-        reference: `(voxels,)` classes.
-        weightings: To be counted.
-    """
+    """Count `(members, classes, voxels)` soft-max by prediction and reference, `(weightings, classes, classes)`."""
     classes = probabilities.shape[1]
     predictions = [argmax_and_max(member)[0] for member in probabilities]
     counts = np.zeros((len(weightings), classes, classes), np.int64)
@@ -130,12 +124,9 @@ def _by_support(weightings: Sequence[Weighting]) -> dict[tuple[int, ...], list[i
 
 
 def mean_scores(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean IoU and mean Dice over the classes without the background, two arrays `(...)`.
+    """Return mean IoU and mean Dice without the background, `(...)` each, of voxels `(..., classes, classes)`.
 
     A class that neither side shows is left out; NaN where all are.
-
-    Args:
-        counts: `(..., classes, classes)` voxels by prediction and reference.
     """
     both = np.diagonal(counts, axis1=-2, axis2=-1)[..., 1:].astype(float)
     sizes = (counts.sum(axis=-1) + counts.sum(axis=-2))[..., 1:].astype(float)

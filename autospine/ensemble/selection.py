@@ -45,14 +45,7 @@ class EnsembleSpec:
 
 
 def choose_weights(spec: EnsembleSpec, work: WorkFolder, folder: Path, device: torch.device) -> WeightReport:
-    """Search for weights; write weights.csv, weights.md and difference.json.
-
-    Args:
-        spec: Members and cases.
-        work: The work folder, which knows the cases' files.
-        folder: The ensemble's.
-        device: Of the networks.
-    """
+    """Search for weights; write weights.csv, weights.md and difference.json."""
     count, names = len(spec.models), spec.names
     members = [single_member(k, count) for k in range(count)]
     images = store_probabilities(spec.models, spec.validation, work, folder / PROBABILITIES / "validation", device)
@@ -79,14 +72,7 @@ def choose_weights(spec: EnsembleSpec, work: WorkFolder, folder: Path, device: t
 def store_probabilities(
     models: Sequence[Model], subset: Subset, work: WorkFolder, folder: Path, device: torch.device
 ) -> list[StoredImage]:
-    """Predict the cases that are not stored yet with every member, as a user would; return one entry per image.
-
-    Args:
-        models: The members.
-        subset: The cases; of a subset of slices, each slice is an image of its own.
-        work: The work folder, which knows the cases' files.
-        folder: For the probabilities.
-        device: Of the networks.
+    """Predict the cases not stored yet with every member; return one entry per image, a case or a slice.
 
     Raises:
         UserError: A case cannot be read.
@@ -119,13 +105,7 @@ def store_probabilities(
 
 
 def predict_members(predictors: Sequence[Predictor], images: Sequence[str], stored: Sequence[Path]) -> None:
-    """Store the probabilities of each member for one case.
-
-    Args:
-        predictors: One per member.
-        images: Files of the case's channels.
-        stored: File for each member's probabilities (.npy).
-    """
+    """Store the probabilities of each member for one case."""
     image, volume = read_channels([Path(path) for path in images])
     for predictor, path in zip(predictors, stored, strict=True):
         predictor.predict(image, volume.spacing, path)

@@ -38,12 +38,7 @@ class ImageRecord:
 
 
 class StoredImage:
-    """Files of one image's probabilities.
-
-    Args:
-        folder: Of all images.
-        name: Of the image.
-    """
+    """Files of one image's probabilities."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
@@ -152,12 +147,7 @@ def joint_counts(prediction: np.ndarray, reference: np.ndarray, classes: int) ->
 
 
 def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path) -> np.ndarray:
-    """Convert a reference to the classes of the soft-max.
-
-    Args:
-        mask: `(slices, rows, columns)` labels of the data set.
-        trainer: Of a member.
-        where: The file that an error names.
+    """Convert `(slices, rows, columns)` labels of the data set to the classes of the soft-max.
 
     Returns:
         `(slices, rows, columns)` int16, 0 for the background and labels that the trainer's scheme lacks, -1 where

@@ -155,9 +155,6 @@ def summarise_instances(cases: Sequence[Sequence[InstanceScore]]) -> tuple[Insta
     """Summarise the scores of many cases, kind by kind, in the order of anatomy.
 
     A kind that no reference shows was not annotated (discs, in a set of vertebrae): it gets no summary.
-
-    Args:
-        cases: What `score_instances` gave for each case.
     """
     by_kind: dict[Kind, list[InstanceScore]] = {}
     for score in (score for case in cases for score in case):

@@ -155,14 +155,10 @@ def _sums(prediction: np.ndarray, reference: np.ndarray, height: int, width: int
 
 
 def best_matching(iou: np.ndarray, threshold: float) -> list[tuple[int, int]]:
-    """Find the best one-to-one matching (Hungarian method).
+    """Find the best one-to-one matching by the (P, R) IoU, 0 where a pair is not allowed (Hungarian method).
 
     As many pairs as can be reach the threshold; among those matchings the sum of all IoU is greatest. The sum
     alone would give up a good pair for two poor ones.
-
-    Args:
-        iou: (P, R), 0 where a pair is not allowed.
-        threshold: IoU from which a pair counts as a detection.
 
     Returns:
         Indices (prediction, reference) with an IoU above 0.
@@ -181,18 +177,11 @@ def identified(
     reference_centroids: np.ndarray,
     max_distance_mm: float = MAX_DISTANCE_MM,
 ) -> list[bool]:
-    """Tell which reference instances are identified.
+    """Tell which of R reference instances are identified, by the centroids of both sides, (P, 3) and (R, 3) mm.
 
     As in VerSe (Sekuboyina et al. 2021, "VerSe: a vertebrae labelling and segmentation benchmark for
     multi-detector CT images"): of all predicted centroids the nearest one has the reference's level, and
     lies within 20 mm. Overlap is not asked for.
-
-    Args:
-        predictions: P anatomies of one kind.
-        prediction_centroids: (P, 3) mm.
-        references: R anatomies of the same kind.
-        reference_centroids: (R, 3) mm.
-        max_distance_mm: How far a centroid may be off.
 
     Returns:
         One answer per reference; one without level is never identified.
@@ -210,10 +199,7 @@ def identified(
 
 
 def common_shift(levels: Iterable[tuple[int, int]]) -> int | None:
-    """Return by how many levels all predicted instances are off; None if they differ or there are none.
-
-    Args:
-        levels: Predicted and true level of each detected instance.
+    """Return by how many levels all instances are off, of pairs (predicted, true); None if they differ or are none.
 
     Example:
         >>> common_shift([(2, 1), (3, 2)]), common_shift([(1, 1), (3, 2)])

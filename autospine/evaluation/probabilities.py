@@ -33,11 +33,7 @@ class Probabilities:
     where: str | Path = "probabilities"  # the file that an error names
 
     def negative_log_likelihood(self, reference: np.ndarray, scheme: LabelScheme) -> dict[int, NLLSum]:
-        """Sum -ln p(true class) by label of the reference, 0 being its background.
-
-        Args:
-            reference: (slices, rows, columns) labels of `scheme`.
-            scheme: The reference's labels.
+        """Sum -ln p(true class) by label of a (slices, rows, columns) reference, 0 being its background.
 
         Raises:
             UserError: The shapes differ.
@@ -50,10 +46,7 @@ class Probabilities:
 
 
 def read_probabilities(mask: Path) -> Probabilities | None:
-    """Open the probabilities beside a predicted mask; None if there are none.
-
-    Args:
-        mask: `<id>.mha` or alike; `<id>.npy` holds the probabilities, `<id>.json` names the classes.
+    """Open `<id>.npy` beside a predicted mask, whose classes `<id>.json` names; None if there is none.
 
     Raises:
         UserError: The probabilities are no four-dimensional array of floats, or the report does not name their classes.

@@ -88,12 +88,7 @@ class LabelMatch:
 
 
 def match_labels(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> tuple[LabelMatch, ...]:
-    """Find for every reference label what the script compares it with.
-
-    Args:
-        prediction: Integers, (z, y, x) as in the file.
-        reference: The same, same shape.
-        spacing: The reference's, mm along x, y and z.
+    """Find what the script compares every label with, in (z, y, x) masks with a spacing along x, y and z in mm.
 
     Returns:
         One match per label of the reference, ascending.
@@ -117,13 +112,7 @@ def match_labels(prediction: np.ndarray, reference: np.ndarray, spacing: Sequenc
 
 
 def surface_distance(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> float:
-    """Compute the mean distance in mm over the border voxels of both masks together.
-
-    Args:
-        one: Boolean, three axes, not empty.
-        other: The same, same shape.
-        spacing: What the distance transform is given along each axis.
-    """
+    """Compute the mean distance in mm over the border voxels of two boolean masks together, neither of them empty."""
     from scipy.ndimage import distance_transform_edt
 
     box = bounding_box(one | other)
@@ -141,10 +130,6 @@ def _border(mask: np.ndarray) -> np.ndarray:
 
 def challenge_score(matches: Sequence[LabelMatch], where: str | Path = "reference") -> ChallengeScore:
     """Compute the script's figures of one case.
-
-    Args:
-        matches: Of `match_labels`.
-        where: The file that an error names.
 
     Raises:
         UserError: The reference has no vertebra or no disc: the script dies there.
@@ -212,14 +197,7 @@ def score_challenge(
     pred_scheme: LabelScheme = SPIDER,
     ref_scheme: LabelScheme = SPIDER,
 ) -> ChallengeCase:
-    """Score one case as the script does.
-
-    Args:
-        id_: The case.
-        prediction: Predicted mask; None is scored as an empty one.
-        reference: Its reference.
-        pred_scheme: Scheme of the prediction; another than SPIDER's is converted to it first.
-        ref_scheme: Scheme of the reference, the same.
+    """Score one case as the script does: no prediction as an empty one, other schemes converted to SPIDER's first.
 
     Returns:
         The figures, or the problem that the script would die of.

@@ -87,11 +87,7 @@ def bootstrap(
 
 
 def by_patient(values: Mapping[str, float], patients: Mapping[str, str] | None = None) -> dict[str, tuple[float, ...]]:
-    """Gather the values of every patient's cases.
-
-    Args:
-        values: By case id.
-        patients: By case id (`read_patients`); a case that is not in it is the patient's that its id names.
+    """Gather values by case id into those of each patient, whom `patients` names, or else the case's id.
 
     Example:
         >>> by_patient({"1_t1": 0.9, "1_t2": 0.8, "2_t2": 0.7})
@@ -114,11 +110,7 @@ def _draws(patients: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def paired_tests(methods: Mapping[str, Mapping[str, Sequence[float]]], metric: str) -> tuple[PairedTest, ...]:
-    """Compare every pair of methods on one metric.
-
-    Args:
-        methods: Values by patient, of each method by its name. NaN means absent.
-        metric: Its name.
+    """Compare every pair of methods on one metric, given values by patient; NaN means absent.
 
     Returns:
         One test per pair, in the order of the methods, corrected over all of them. Tests of several metrics that

@@ -40,12 +40,7 @@ def diagonal(shape: Sequence[int], spacing: Sequence[float]) -> float:
 
 
 def surfaces(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> Surfaces | None:
-    """Measure both ways between the surfaces of two masks.
-
-    Args:
-        prediction: Boolean (slices, rows, columns). What leaves the array counts as outside.
-        reference: The same, same shape.
-        spacing: mm along each axis.
+    """Measure both ways between the surfaces of two boolean masks; what leaves the array counts as outside.
 
     Returns:
         The distances, or None if either mask is empty.
@@ -101,10 +96,6 @@ def hausdorff_distance(between: Surfaces, percentile: float = 100) -> float:
     max(q(d(p, R) over P), q(d(r, P) over R)), q the smallest distance within which lies that share of the
     area. Empty input: the penalty distance. Source: Huttenlocher et al. 1993 (partial Hausdorff distance), by area as
     in Nikolov et al. 2021.
-
-    Args:
-        between: The surfaces.
-        percentile: 100 for the maximum, 95 for HD95.
     """
     return max(
         _percentile(between.to_reference, between.prediction_area, percentile),
@@ -127,10 +118,6 @@ def surface_dice(between: Surfaces, tolerance_mm: float) -> float:
 
     (sum a(p) where d(p, R) <= tolerance + sum a(r) where d(r, P) <= tolerance) / (sum a(p) + sum a(r)).
     Empty input: 0. Source: Nikolov et al. 2021.
-
-    Args:
-        between: The surfaces.
-        tolerance_mm: Deviation that counts as none, for instance how far two raters differ.
     """
     limit = tolerance_mm * (1 + ROUNDING)
     near = between.prediction_area[between.to_reference <= limit].sum()

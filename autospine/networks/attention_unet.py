@@ -33,10 +33,6 @@ class AttentionUNet(EncoderDecoder):
     Shape:
         (B, in_channels, *spatial) of any size to (B, out_channels, *spatial). Inside, sizes are padded to a multiple of
         the product of all strides.
-
-    Args:
-        shape: Widths, kernels and strides of its stages; six poolings are seven stages.
-        attend_encoder: Each encoder stage also weighs its own features.
     """
 
     def __init__(self, shape: NetworkShape, attend_encoder: bool = False) -> None:

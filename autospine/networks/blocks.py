@@ -150,10 +150,6 @@ class RepeatChannels(nn.Module):
 
     Shape:
         (B, C, *spatial) to whatever the network makes of (B, times * C, *spatial).
-
-    Args:
-        network: That takes `times * C` channels.
-        times: How often each channel is shown.
     """
 
     def __init__(self, network: nn.Module, times: int = 3) -> None:

@@ -110,18 +110,13 @@ class FusionStage(nn.Module):
 
 
 class FocalBlock(nn.Module):
-    """ConvNeXt's block (Liu et al. 2022), with a dilated depth-wise convolution besides the near one.
+    """ConvNeXt's block (Liu et al. 2022), with a dilated depth-wise convolution besides, where `dilation` is given.
 
     Both have a skip around them, so that what is near and what is far are seen side by side; then come the norm and
     two point-wise convolutions, with the block's own skip.
 
     Shape:
         (B, C, *spatial) to the same.
-
-    Args:
-        dimension: 2 or 3.
-        channels: C.
-        dilation: Of the second depth-wise convolution; None leaves it out (a plain block).
     """
 
     def __init__(self, dimension: int, channels: int, dilation: tuple[int, ...] | None = None) -> None:

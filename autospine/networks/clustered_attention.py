@@ -22,15 +22,8 @@ def clustered_attention(query: Tensor, key: Tensor, value: Tensor, clusters: int
     Which query belongs to which cluster carries no gradient; the centroids, means of their queries, do. With as many
     clusters as queries it is attention itself. More clusters than queries are as many as queries.
 
-    Args:
-        query: (B, heads, N, D).
-        key: (B, heads, M, D).
-        value: (B, heads, M, D).
-        clusters: How many, at least 1.
-        steps: Lloyd steps of the k-means, which starts from evenly spaced queries.
-
     Returns:
-        (B, heads, N, D).
+        (B, heads, N, D) as the queries are; keys and values are (B, heads, M, D).
     """
     assignment = assign(query, min(clusters, query.shape[2]), steps)  # (B, heads, N)
     centroids = _means(query, assignment, min(clusters, query.shape[2]))  # (B, heads, C, D)

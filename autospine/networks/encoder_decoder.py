@@ -21,9 +21,6 @@ class PaddedNetwork(nn.Module):
     Shape:
         (B, in_channels, *spatial) to (B, out_channels, *spatial), or a tuple of outputs, coarser ones
         (B, out_channels, *ceil(spatial / stride)).
-
-    Args:
-        scale_factor: The multiple, per axis, that sizes have inside.
     """
 
     def __init__(self, scale_factor: Sequence[int]) -> None:
@@ -56,9 +53,6 @@ class EncoderDecoder(PaddedNetwork):
 
     A subclass calls `add_encoder`, `add_decoder` and `add_heads`, which fixes the order of the parameters, and
     overrides `encode` and `join` where it does more.
-
-    Args:
-        shape: Widths, kernels and strides of the stages.
     """
 
     encoder: nn.ModuleList
@@ -73,24 +67,14 @@ class EncoderDecoder(PaddedNetwork):
         self.deep_supervision = False
 
     def add_encoder(self, build: BuildStage, pool: bool = True) -> None:
-        """Add the encoder's stages.
-
-        Args:
-            build: Of one stage.
-            pool: Max-pool between them; else the stages are strided themselves.
-        """
+        """Add the encoder's stages, with max-pooling between them; without `pool` they are strided themselves."""
         sources = (self.shape.in_channels, *self.shape.widths[:-1])
         self.encoder = nn.ModuleList(build(source, stage) for stage, source in enumerate(sources))
         strides = self.shape.strides[1:] if pool else ()
         self.pools = nn.ModuleList(MAX_POOL[self.shape.dimension](stride) for stride in strides)
 
     def add_decoder(self, build: BuildStage, up: BuildStage | None) -> None:
-        """Add the decoder's stages, which see the up-sampled features and the skip.
-
-        Args:
-            build: Of one stage.
-            up: Of the up-sampling to a stage's grid and width; None interpolates and keeps the channels.
-        """
+        """Add the decoder's stages; without `up`, features are interpolated and keep their channels."""
         widths = self.shape.widths
         finer = range(len(widths) - 1)
         self.up = nn.ModuleList(up(widths[stage + 1], stage) for stage in finer if up)

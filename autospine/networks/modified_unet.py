@@ -17,15 +17,11 @@ UP_SLOPE = 0.1  # of the up-sample block's LeakyReLU
 
 
 class ModifiedUNet(EncoderDecoder):
-    """Max-pooling down, up-sample blocks up, skips concatenated; 2-D.
+    """Max-pooling down with dropout after each stage, up-sample blocks up, skips concatenated; 2-D.
 
     Shape:
         (B, in_channels, rows, columns) of any size to (B, out_channels, rows, columns). Inside, sizes are padded to a
         multiple of the product of all strides.
-
-    Args:
-        shape: Widths, kernels and strides of its stages.
-        dropout: Share of the features dropped after each stage of the contracting path.
 
     Raises:
         ValueError: The shape is not of two dimensions.

@@ -37,14 +37,6 @@ class ResidualUnit(nn.Module):
 
     Shape:
         (B, in_channels, *spatial) to (B, out_channels, *spatial / stride).
-
-    Args:
-        dimension: 2 or 3.
-        in_channels: Of the input.
-        out_channels: Of the output.
-        kernel: Of both convolutions.
-        stride: Of the first, and of the 1x1 convolution; ones if not given.
-        first: The network's first unit convolves the image before it normalises anything.
     """
 
     def __init__(

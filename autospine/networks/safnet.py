@@ -46,16 +46,10 @@ FULL = SAFNetComponents()
 
 
 class SAFNet(PaddedNetwork):
-    """Scene-aware fusion network.
+    """Scene-aware fusion network; low, mid and high features have `width` channels, a multiple of 8.
 
     Shape:
         (B, in_channels, D, H, W) of any size to (B, out_channels, D, H, W).
-
-    Args:
-        in_channels: Of the image.
-        out_channels: Classes, background included.
-        width: Channels of low, mid and high features; 128 is the paper's. A multiple of 8.
-        components: What to build.
     """
 
     def __init__(

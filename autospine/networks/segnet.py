@@ -22,11 +22,6 @@ class SegNet(PaddedNetwork):
 
     Shape:
         (B, in_channels, H, W) of any size to (B, out_channels, H, W).
-
-    Args:
-        in_channels: Of the image.
-        out_channels: Classes, background included.
-        widths: Of the five stages.
     """
 
     def __init__(

@@ -69,11 +69,7 @@ class NetworkShape:
         )
 
     def narrower(self, multiple: int = 1) -> tuple[NetworkShape, ...]:
-        """Return this network at a quarter to all of its widths, from the narrowest.
-
-        Args:
-            multiple: Widths are rounded down to multiples of it, one at least.
-        """
+        """Return this network at a quarter to all of its widths, multiples of `multiple`, from the narrowest."""
         return tuple(
             replace(self, widths=tuple(max(int(width * share) // multiple, 1) * multiple for width in self.widths))
             for share in SHARES
@@ -82,10 +78,6 @@ class NetworkShape:
 
 def stages(patch: Sequence[int], spacing: Sequence[float]) -> tuple[Stages, Stages]:
     """Pool an axis while its spacing is within twice the finest and its size allows (after nnU-Net).
-
-    Args:
-        patch: Voxels along the network's axes.
-        spacing: mm along the same.
 
     Returns:
         Kernels and strides of each stage, two stages at least.

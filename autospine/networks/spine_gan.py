@@ -27,15 +27,10 @@ SMALLEST_SIDE = 2 ** len(KERNELS)  # of the masks that it sees: it halves them t
 
 
 class SpineGenerator(PaddedNetwork):
-    """Atrous autoencoder with an LSTM over the positions of its deepest features.
+    """Atrous autoencoder with an LSTM over the positions of its deepest features, whose width is even.
 
     Shape:
         (B, in_channels, H, W) of any size to (B, out_channels, H, W) logits.
-
-    Args:
-        in_channels: Of the image.
-        out_channels: Classes, background included.
-        widths: Of the stages; the last an even number, half of it the width of each of the LSTM's directions.
     """
 
     def __init__(self, in_channels: int, out_channels: int, widths: tuple[int, ...] = (64, 128, 256)) -> None:
@@ -84,14 +79,10 @@ class Sweep(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Tells annotated masks from segmented ones.
+    """Tells annotated masks from segmented ones, each convolution twice as wide as the one before.
 
     Shape:
         masks (B, classes, H, W), soft-max or one-hot, to (B,) logits; H and W 8 at least.
-
-    Args:
-        classes: Channels of the masks, background included.
-        width: Of the first convolution; each further one has twice the channels.
     """
 
     def __init__(self, classes: int, width: int = 32) -> None:

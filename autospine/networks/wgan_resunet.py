@@ -109,10 +109,6 @@ class Critic(nn.Module):
 
     Shape:
         masks (B, classes, H, W), soft-max or one-hot, to (B,) scores, the mean over the last grid.
-
-    Args:
-        classes: Channels of the masks, background included.
-        width: Of the first convolution; doubled by each until 8 times it.
     """
 
     def __init__(self, classes: int, width: int = 32) -> None:

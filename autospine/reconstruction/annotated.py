@@ -32,13 +32,10 @@ class AnnotatedLabel:
 
 
 def annotated_slices(mask: np.ndarray) -> np.ndarray:
-    """Return the indices of the slices that count as annotated.
+    """Return the indices of the slices of `(slices, rows, columns)` labels that count as annotated.
 
     A slice without any label counts as annotated, and empty, unless it lies between slices that have labels:
     no slice of a scan between two that show the spine misses all of it, so such a slice was left out.
-
-    Args:
-        mask: `(slices, rows, columns)`.
     """
     labelled = np.asarray(mask.any(axis=(1, 2)))
     before = np.logical_or.accumulate(labelled)

@@ -13,11 +13,7 @@ from autospine.reconstruction.distances import shifted
 
 
 class InterpolatedBoxes:
-    """Boxes of one label between annotated slices.
-
-    Args:
-        label: Cropped out of the annotated slices.
-    """
+    """Boxes of one label between annotated slices."""
 
     def __init__(self, label: AnnotatedLabel) -> None:
         self.label = label

@@ -16,11 +16,7 @@ MISMATCH = 0.5  # labels are shifted where that leaves at most this share of wha
 
 
 class AlignedDistances:
-    """Signed distances of one label between annotated slices.
-
-    Args:
-        label: Cropped out of the annotated slices, with a margin of at least `REACH` of the widest gap.
-    """
+    """Signed distances of one label, cropped with a margin of `REACH` of the widest gap, between annotated slices."""
 
     def __init__(self, label: AnnotatedLabel) -> None:
         self.label = label
@@ -80,11 +76,6 @@ def shifted(plane: np.ndarray, offset: np.ndarray) -> np.ndarray:
 
 def hermite_weights(positions: np.ndarray, low: int, share: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Return weights of four slices in one between the middle two: Catmull and Rom's cubic, gaps of any width.
-
-    Args:
-        positions: `(slices,)` ascending.
-        low: The slice before the new one.
-        share: Of the way to the next.
 
     Returns:
         Indices of four slices (at an end, one of them twice) and their weights, which add up to 1.

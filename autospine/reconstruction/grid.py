@@ -40,15 +40,10 @@ class SliceGrid:
 
 
 def plan_slices(measured: int, gap_mm: float, target_mm: float) -> SliceGrid:
-    """Divide measured gaps into the whole number of subdivisions that comes nearest to the target.
+    """Divide measured gaps (mm) into the whole number of subdivisions that comes nearest to the target.
 
     Measured slices stay on the grid, so 4.4 mm become 1.1 mm, not 1 mm. A gap below one and a half times
     the target stays as it is. One slice alone has no gaps and stays one slice.
-
-    Args:
-        measured: Slices, at least 1.
-        gap_mm: Between their centres, above 0.
-        target_mm: Wanted distance, above 0.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -63,11 +58,6 @@ def plan_slices(measured: int, gap_mm: float, target_mm: float) -> SliceGrid:
 
 def measured_planes(values: np.ndarray, grid: SliceGrid, axis: int = 1) -> np.ndarray:
     """Return a view of the measured slices.
-
-    Args:
-        values: `grid.count` slices along `axis`, for example `(channels, slices, rows, columns)`.
-        grid: That `values` lie on.
-        axis: Of the slices.
 
     Returns:
         The same with `grid.measured` slices.

@@ -23,12 +23,7 @@ FLATNESS = 0.01  # squared contrast, in deviations per pixel, below which the fi
 
 
 def interpolate_by_registration(image: np.ndarray, grid: SliceGrid, spacing: tuple[float, float]) -> np.ndarray:
-    """Warp both neighbours of a new slice along the displacement between them, then blend them.
-
-    Args:
-        image: `(channels, slices, rows, columns)` float32; the first channel tells the displacement.
-        grid: Of `plan_slices` for them.
-        spacing: mm of rows and columns.
+    """Warp both neighbours of a new slice along the displacement that the first channel tells, then blend them.
 
     Returns:
         `(channels, grid.count, rows, columns)` float32; measured slices unchanged.
@@ -50,11 +45,6 @@ def displacement(
     below: np.ndarray, above: np.ndarray, spacing: tuple[float, float] = (PIXEL_MM, PIXEL_MM)
 ) -> np.ndarray:
     """Estimate the field: what lies at `x - field / 2` in one slice lies at `x + field / 2` in the next.
-
-    Args:
-        below: A slice, `(rows, columns)`.
-        above: The next.
-        spacing: mm of rows and columns.
 
     Returns:
         `(2, rows, columns)` float32, rows and columns in pixels. Swapped slices give the opposite field.

@@ -127,14 +127,7 @@ def thick_axis(volume: Volume) -> int:
 
 
 def on_slice_grid(volume: Volume, array: np.ndarray, grid: SliceGrid, axis: int) -> Volume:
-    """Return the volume with other slices: the first measured slice stays where it is, and so do all others.
-
-    Args:
-        volume: Measured slices.
-        array: `grid.count` slices along `axis`, canonical.
-        grid: Of the finer slices.
-        axis: The canonical axis across the slices.
-    """
+    """Return the volume with other slices: the first measured slice stays where it is, and so do all others."""
     size, spacing, canonical = list(volume.geometry.size), list(volume.geometry.spacing), list(volume.spacing)
     file_axis = volume.axes[axis]
     size[file_axis], spacing[file_axis], canonical[axis] = grid.count, grid.spacing_mm, grid.spacing_mm

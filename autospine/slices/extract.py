@@ -205,11 +205,6 @@ def _write(job: SliceJob, grey: np.ndarray, labels: np.ndarray, first: int) -> l
 def coloured(picture: np.ndarray, classes: np.ndarray, scheme: LabelScheme) -> np.ndarray:
     """Return the picture with the labels' colours over it.
 
-    Args:
-        picture: `(rows, columns)` uint8.
-        classes: The same shape, integers of the scheme.
-        scheme: What they mean.
-
     Returns:
         `(rows, columns, 3)` uint8.
     """

@@ -45,10 +45,6 @@ def find_page_models(folders: Sequence[str | Path]) -> tuple[Model, ...]:
 def load_models(folders: Sequence[str | Path], device: str) -> PageModels:
     """Read models with their weights.
 
-    Args:
-        folders: A fold's folder, the folder above its folds, an ensemble, or several.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-
     Raises:
         UserError: As for `find_page_models`; weights are missing or damaged, or there is no such device.
     """

@@ -20,12 +20,7 @@ FORMATS = ".nii.gz, .nii, .mha or .nrrd"
 
 
 def show(models: tuple[str, ...], device: str) -> None:
-    """Draw the page; Streamlit calls it anew at every click.
-
-    Args:
-        models: Folders.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-    """
+    """Draw the page; Streamlit calls it anew at every click."""
     st.set_page_config(page_title="AutoSpine", layout="wide")
     st.title("AutoSpine")
     st.markdown(f"Segments an MRI of the lumbar spine. **{DISCLAIMER}**")

@@ -31,11 +31,7 @@ def find_window(image: np.ndarray) -> tuple[float, float]:
 
 
 def picture_size(shape: tuple[int, int], spacing: tuple[float, float]) -> tuple[int, int]:
-    """Return height and width in square pixels.
-
-    Args:
-        shape: Rows and columns.
-        spacing: mm along both.
+    """Return height and width in square pixels, of rows and columns and their mm.
 
     Example:
         >>> picture_size((100, 100), (2.0, 1.0))

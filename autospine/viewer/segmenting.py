@@ -44,11 +44,6 @@ class SegmentedScan:
 def segment_upload(name: str, content: bytes, models: PageModels) -> SegmentedScan:
     """Segment an uploaded scan; its files lie in a temporary folder that is deleted afterwards.
 
-    Args:
-        name: Of the file, as its owner calls it.
-        content: Its bytes.
-        models: To segment with.
-
     Raises:
         UserError: The file is not a readable scan; the message names it as its owner does.
     """

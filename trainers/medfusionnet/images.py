@@ -32,11 +32,6 @@ def name_slices(trainer: Trainer, job: Job, always: bool = False) -> Fold:
 
     split.json names them as well, for whoever searches or scores later.
 
-    Args:
-        trainer: With its recipe.
-        job: Of the fold.
-        always: Name them whatever slices the recipe takes.
-
     Raises:
         UserError: No slice to train on is annotated, or none to score.
     """

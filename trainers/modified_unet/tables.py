@@ -93,10 +93,6 @@ class SliceScorer:
 
     The background's contours are those of all structures together, so that the border of the image, which everybody
     gets right, is none. Where only one of both masks shows a class, its contour is a slice's diagonal away.
-
-    Args:
-        classes: Labels to score, 0 for the background.
-        tolerance_mm: Of the NSD.
     """
 
     def __init__(self, classes: Sequence[int], tolerance_mm: float = 1.0) -> None:
@@ -105,13 +101,7 @@ class SliceScorer:
         self.contours: dict[int, list[Surfaces]] = {label: [] for label in self.classes}
 
     def add(self, prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
-        """Add one slice.
-
-        Args:
-            prediction: `(rows, columns)` labels.
-            reference: The same, same shape.
-            spacing: mm along both axes.
-        """
+        """Add one slice, `(rows, columns)` labels of both sides, with the mm of its pixels."""
         for label in self.classes:
             masks = prediction == label, reference == label
             counts, more = self.counts[label], overlap.count(*masks)
@@ -171,15 +161,7 @@ Row = tuple[str, str, ClassScore]  # sequence ("t1", "t2", "t2_SPACE", "unknown"
 
 
 def write_table(folder: Path, subset: Subset, work: WorkFolder, scheme: LabelScheme, view_axis: int) -> None:
-    """Write table_2.md and table_2.csv from the masks that were predicted.
-
-    Args:
-        folder: Of the predicted masks.
-        subset: The cases, or slices, that are scored.
-        work: Where the references lie.
-        scheme: The data set's.
-        view_axis: Canonical axis along which slices are taken.
-    """
+    """Write table_2.md and table_2.csv from the masks that were predicted."""
     sequences = {case.id: case.sequence for case in Fingerprint.load(work.fingerprint).cases}
     scorers: dict[str, SliceScorer] = {}
     several = len({sequences[case] for case in subset.cases}) > 1

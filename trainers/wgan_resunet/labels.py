@@ -49,12 +49,6 @@ def check_derivable(
 ) -> None:
     """Check that labels show vertebrae and canal.
 
-    Args:
-        scheme: What the labels mean.
-        shown: Those that a data set or a mask shows.
-        where: What an error names.
-        bone: Kinds that are taken for vertebrae.
-
     Raises:
         UserError: Either is missing.
     """
@@ -110,10 +104,7 @@ def canal_of(mask: np.ndarray, scheme: LabelScheme) -> np.ndarray:
 
 
 def canal_border(canal: np.ndarray) -> np.ndarray:
-    """Compute the column of the canal's anterior border in each row.
-
-    Args:
-        canal: `(slices, rows, columns)` bool.
+    """Compute the column of the canal's anterior border in each row of a `(slices, rows, columns)` canal.
 
     Returns:
         `(rows,)` float64; what lies in a column below it is in front. Infinite where there is no canal at all.

@@ -20,13 +20,7 @@ ROTATION_AND_CROPPING = BatchgeneratorsSettings(
 
 
 def published(side: int, batch: int, optimisers: dict[str, OptimiserSettings] | None = None) -> Recipe:
-    """Return a recipe as the paper's table 1 has it.
-
-    Args:
-        side: Pixels of the square slices.
-        batch: Slices per update.
-        optimisers: By network; Adam for a single one.
-    """
+    """Return a recipe as the paper's table 1 has it, with square slices of `side` pixels and, unless told, Adam."""
     return Recipe(
         "published",
         epochs=500,

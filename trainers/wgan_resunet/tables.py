@@ -164,14 +164,7 @@ def summarise(scores: Iterable[AxialScore], label: int) -> AxialSummary:
 
 
 def write_table(trainer: Trainer, folder: Path, subset: Subset, work: Path) -> None:
-    """Write tables_2_to_4.md and tables_2_to_4.csv from the masks that were predicted.
-
-    Args:
-        trainer: Knows the labels of both masks.
-        folder: Of the predicted masks.
-        subset: The cases, or slices, that are scored.
-        work: The work folder, for the references.
-    """
+    """Write tables_2_to_4.md and tables_2_to_4.csv from the masks that were predicted."""
     scores = [score for case in subset.cases for score in case_scores(trainer, folder, case, subset, work)]
     summaries = {name: summarise(scores, label) for label, name in STRUCTURES.items()}
     write_text(folder / f"{FILE}.csv", _csv(summaries))

@@ -36,11 +36,7 @@ def as_dict(comparison: MethodComparison) -> dict[str, Any]:
 
 
 def read_summary(path: Path, hint: str) -> dict[str, Any]:
-    """Read a summary.json.
-
-    Args:
-        path: The file.
-        hint: How to get a new one.
+    """Read a summary.json; `hint` says how to get a new one.
 
     Raises:
         UserError: It cannot be read, or another version of AutoSpine wrote it.

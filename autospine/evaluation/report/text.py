@@ -18,12 +18,7 @@ MOST_ALIKE = 3  # lines of one problem in the terminal, where every one is an er
 
 
 def as_text(comparison: MethodComparison, width: int | None = None) -> str:
-    """Return aligned tables for the terminal.
-
-    Args:
-        comparison: What was scored.
-        width: Letters that a line holds: columns of a table that do not fit stand in a block below. None: any number.
-    """
+    """Return aligned tables; columns that do not fit into `width` letters stand in a block below."""
     parts = _wrapped([heading(comparison.first)], width)
     for table in tables(comparison):
         titles = [table.title] if comparison.several else []
@@ -43,13 +38,7 @@ def as_markdown(comparison: MethodComparison) -> str:
 
 
 def save(comparison: MethodComparison, folder: Path, page: bool = False) -> None:
-    """Write the files of a comparison, each whole or not at all.
-
-    Args:
-        comparison: What was scored.
-        folder: Where: cases.csv, labels.csv, instances.csv, tests.csv (of several methods), challenge.csv (of SPIDER's
-            protocol), summary.json, summary.md.
-        page: Write report.html, too.
+    """Write the files of a comparison that docs/evaluation.md lists, each whole or not at all; the page if asked for.
 
     Raises:
         UserError: The folder cannot be written.
