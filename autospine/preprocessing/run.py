@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ import numpy as np
 
 from autospine import volumes
 from autospine.core.errors import UserError
+from autospine.core.locks import locked
 from autospine.core.parallel import run_cases
 from autospine.core.serial import to_plain
 from autospine.dataset.cases import Case
@@ -79,14 +81,17 @@ class PreprocessingJob:
 
 
 def preprocess(cases: Sequence[Case], plans: Sequence[PreprocessingPlan], work: str | Path, workers: int) -> None:
-    """Preprocess all cases for all plans, with a progress bar.
+    """Preprocess all cases for all plans, with a progress bar, after another process that does so has ended.
 
     Raises:
         UserError: One or more cases failed; the others are done. The line names them.
     """
     folder = Path(work) / "preprocessed"
     jobs = [PreprocessingJob(case, tuple(plans), folder) for case in cases]
-    run_cases(preprocess_case, jobs, [case.id for case in cases], "preprocess", workers)
+    with ExitStack() as locks:
+        for name in sorted({plan.name for plan in plans}):  # in one order, so that no two wait for each other
+            locks.enter_context(locked(folder / name, "preprocesses cases", wait=True))
+        run_cases(preprocess_case, jobs, [case.id for case in cases], "preprocess", workers)
 
 
 def preprocess_case(job: PreprocessingJob) -> None:
@@ -185,20 +190,31 @@ def transform_cases(
         return cases
     folder, transforms = cases / transforms_hash(settings), make_transforms(settings)
     rules = _hash([[setting.name for setting in settings], plan.scheme.to_dict(), plan.encoding.values])
-    changed = [_transform_case(plan, transforms, rules, CaseStore(cases, id_), CaseStore(folder, id_)) for id_ in ids]
-    for setting, transform in zip(settings, transforms, strict=True):
-        if isinstance(transform, SummarisedTransform):
-            _summarise(setting.name, transform, folder, ids, any(changed))
+    waiting = _not_transformed(cases, folder, ids, rules)
+    with locked(folder, "preprocesses cases", wait=True) if waiting else nullcontext():
+        waiting = waiting and _not_transformed(cases, folder, ids, rules)  # less, if another process has made some
+        for id_ in waiting:
+            _transform_case(plan, transforms, rules, CaseStore(cases, id_), CaseStore(folder, id_))
+        for setting, transform in zip(settings, transforms, strict=True):
+            if isinstance(transform, SummarisedTransform):
+                _summarise(setting.name, transform, folder, ids, bool(waiting))
     return folder
+
+
+def _key(source: CaseStore, rules: str) -> str:
+    """Return the key of a transformed case: of what it is made from, and of the recipe's rules."""
+    return f"{source.record.key}-{rules}"
+
+
+def _not_transformed(cases: Path, folder: Path, ids: Sequence[str], rules: str) -> list[str]:
+    """Return the cases that the folder of transformed ones lacks, or holds from other sources or rules."""
+    return [id_ for id_ in ids if not CaseStore(folder, id_).done(_key(CaseStore(cases, id_), rules))]
 
 
 def _transform_case(
     plan: PreprocessingPlan, transforms: Sequence[AnyTransform], rules: str, source: CaseStore, target: CaseStore
-) -> bool:
-    """Transform and store one case, unless it is there already; return whether it was not."""
-    key = f"{source.record.key}-{rules}"
-    if target.done(key):
-        return False
+) -> None:
+    """Transform and store one case."""
     before = CaseData(
         np.asarray(source.image[:], dtype=np.float32),
         np.asarray(source.mask[:]),
@@ -218,13 +234,12 @@ def _transform_case(
         spacing=case.spacing,
         labels=describe_labels(mask),
         slices=case.slices,
-        key=key,
+        key=_key(source, rules),
         slice_grid=case.slice_grid if case.shape[0] == source.record.shape[0] else None,
     )
     for table in case.tables:
         write_case_table(target.folder, (record.id, record.patient, record.sequence), table)
     target.write(case.image, mask, record, plan.view_axis)
-    return True
 
 
 def _summarise(name: str, transform: SummarisedTransform, folder: Path, ids: Sequence[str], changed: bool) -> None:

@@ -78,7 +78,9 @@ def fit(trainer: Trainer, job: Job, cost: ValidationCost | None = None) -> Path:
 def _stored_budget(job: Job, content: Mapping[str, Any]) -> TrainingBudget:
     """Return the budget of the training so far, its length moved by --epochs."""
     stored = from_plain(TrainingBudget, content["budget"], str(job.checkpoint))
-    if job.epochs is None or job.minutes is not None:
+    if job.minutes is not None:
+        log.info("goes on with the %d updates that it was begun with: --minutes changes nothing", stored.iterations)
+    if job.epochs is None:
         return stored
     iterations = job.epochs * stored.iterations_per_epoch
     if iterations < content["step"]:

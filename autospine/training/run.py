@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 
 from autospine.core import registry
 from autospine.core.errors import UserError
-from autospine.core.files import make_folder
+from autospine.core.locks import locked
 from autospine.core.machine import cores, find_machine
 from autospine.core.workspace import WorkFolder
 from autospine.evaluation.case import CaseScore
@@ -103,6 +105,9 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
         UserError: An option, the work folder or the machine does not allow it.
     """
     _check_numbers(request)
+    if request.tensorboard and find_spec("tensorboard") is None:
+        hint = "pip install 'autospine[tensorboard]', or leave it out"
+        raise UserError("--tensorboard", "needs the package tensorboard, which is not installed", hint)
     work = WorkFolder(request.work)
     work.check()
     kind = registry.load("trainers", request.trainer)
@@ -113,11 +118,13 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
     pool = read_case_pool(work, sequence)
     held_out = _held_out(pool) if request.held_out else ()
     machine = find_machine(request.device, None)
-    with distributed.process_group(machine.device) as device:
+    with distributed.process_group(machine.device) as device, ExitStack() as locks:
         splits = choose_splits(trainer, work, pool, request.fold)
         jobs = []
         for name, split in splits.items():
             job = _job(request, trainer, work, name, split.fold, device)
+            if distributed.is_main():
+                locks.enter_context(locked(job.folder, f"trains fold {name}", wait=False))
             _check_folder(job.folder, request)
             jobs.append(job)
         jobs = [replace(job, fold=_kept(job, splits[job.fold_name])) for job in jobs]
@@ -228,7 +235,6 @@ def _check_folder(folder: Path, request: TrainRequest) -> None:
     started = any(next(folder.glob(f"**/{name}"), None) for name in ("checkpoint.pt", CARD))
     if started and not request.resume:
         raise UserError(folder, "already holds a training", "add --continue to go on with it, or delete the folder")
-    make_folder(folder)
 
 
 def train_fold(trainer: Trainer, job: Job) -> Evaluation | None:
@@ -242,7 +248,8 @@ def train_fold(trainer: Trainer, job: Job) -> Evaluation | None:
 def _finish_fold(trainer: Trainer, job: Job) -> Evaluation | None:
     """Train a fold, or validate it alone where it is trained already."""
     if job.resume and job.epochs is None and (job.folder / CARD).exists():
-        log.info("fold %s is trained already", job.fold_name)
+        hint = "" if job.minutes is None else ": --minutes adds nothing to it, --epochs N goes on to epoch N"
+        log.info("fold %s is trained already%s", job.fold_name, hint)
         return validate(trainer, job)
     return train_fold(trainer, job)
 

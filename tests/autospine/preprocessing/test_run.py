@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +22,7 @@ from autospine.preprocessing.grid import Grid, SliceInterpolation
 from autospine.preprocessing.normalisation import Normalisation
 from autospine.preprocessing.run import (
     PreprocessingJob,
+    _transform_case,
     preprocess,
     preprocess_case,
     preprocess_image,
@@ -126,7 +130,7 @@ def test_a_case_that_fails_is_named_and_the_others_are_done(
     with pytest.raises(UserError, match=r"2_t2\.mha"):
         preprocess([bad, case], [plan], tmp_path, 1)
     made = sorted(path.name for path in (tmp_path / "preprocessed" / plan.name).iterdir())
-    assert made == ["1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
+    assert made == [".lock", "1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
 
 
 def test_a_case_without_a_mask_is_refused(case: Case, plan: Plan, tmp_path: Path) -> None:
@@ -151,7 +155,7 @@ def test_what_a_killed_run_left_is_swept(case: Case, plan: Plan, tmp_path: Path)
     folder.mkdir(parents=True)
     (folder / ".0123456789abcdef.partial.1_t2.b2nd").touch()
     preprocess([case], [plan], tmp_path, 1)
-    assert not list(folder.glob(".*"))
+    assert not list(folder.glob(".*.partial.*"))
 
 
 PLAN = cast(Plan, SimpleNamespace(view_axis=0, scheme=SCHEMES["semantic4"], encoding=SimpleNamespace(values=(1, 2))))
@@ -164,6 +168,27 @@ def store(folder: Path, case_id: str, key: str = "key") -> CaseStore:
     record = CaseRecord(case_id, "1", "t2", case.shape, case.spacing, describe_labels(case.mask), None, key)
     CaseStore(folder, case_id).write(case.image, case.mask, record, 0)
     return CaseStore(folder, case_id)
+
+
+def test_two_folds_that_start_together_make_each_case_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for case_id in ("1", "2"):
+        store(tmp_path, case_id)
+    made, together = [], threading.Barrier(2)
+
+    def slowly(plan, transforms, rules, source, target) -> None:
+        made.append(target.id)
+        time.sleep(0.2)
+        _transform_case(plan, transforms, rules, source, target)
+
+    def fold(*ids: str) -> Path:
+        together.wait()
+        return transform_cases(PLAN, CROP, tmp_path, ids)
+
+    monkeypatch.setattr("autospine.preprocessing.run._transform_case", slowly)
+    with ThreadPoolExecutor(2) as folds:
+        first, second = folds.submit(fold, "1", "2"), folds.submit(fold, "2", "1")
+    assert first.result() == second.result()
+    assert sorted(made) == ["1", "2"]
 
 
 def test_without_transforms_the_plans_cases_stay(tmp_path: Path) -> None:

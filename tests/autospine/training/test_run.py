@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from autospine.core.errors import UserError
+from autospine.core.locks import locked
 from autospine.core.workspace import WorkFolder
 from autospine.inference.model import read_model
 from autospine.planning.plan import Plans
@@ -77,7 +79,7 @@ def test_a_fold_leaves_a_model_scores_masks_and_curves(work: WorkFolder) -> None
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("weights.safetensors", "model.json", "checkpoint.pt", "metrics.csv", "progress.png", "curves.png"),
-        *("split.json", "validation"),
+        *("split.json", "validation", ".lock"),
     }
     card = read_model(folder).card
     fold = read_case_pool(work).folds[0]
@@ -126,6 +128,37 @@ def test_epochs_extends_a_finished_training(work: WorkFolder) -> None:
     assert (folder / "weights.safetensors").read_bytes() != before
     with pytest.raises(UserError, match="less than the 4 epochs already done"):
         train(asked(work, epochs=3, resume=True))
+
+
+@pytest.mark.slow
+def test_minutes_add_nothing_to_a_finished_training_which_says_what_does(
+    work: WorkFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(asked(work))
+    before = (model_folder(work) / "weights.safetensors").read_bytes()
+    with caplog.at_level("INFO"):
+        train(asked(work, epochs=None, minutes=5.0, resume=True))
+    assert "fold 0 is trained already: --minutes adds nothing to it, --epochs N goes on to epoch N" in caplog.text
+    assert (model_folder(work) / "weights.safetensors").read_bytes() == before
+    (model_folder(work) / "model.json").unlink()  # killed before it was written
+    with caplog.at_level("INFO"):
+        train(asked(work, epochs=None, minutes=5.0, resume=True))
+    assert "goes on with the 3 updates that it was begun with: --minutes changes nothing" in caplog.text
+    assert (model_folder(work) / "weights.safetensors").read_bytes() == before
+
+
+def test_a_fold_that_another_process_trains_is_refused(work: WorkFolder) -> None:
+    with locked(model_folder(work), "trains fold 0", wait=False):
+        with pytest.raises(UserError, match=rf"fold_0: is in use: process {os.getpid()} on \S+ trains fold 0"):
+            train(asked(work, resume=True))
+    assert {path.name for path in model_folder(work).iterdir()} == {".lock"}
+
+
+def test_tensorboard_is_missed_before_training(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autospine.training.run.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"--tensorboard: needs the package tensorboard.*autospine\[tensorboard\]"):
+        train(asked(work, tensorboard=True))
+    assert not model_folder(work).exists()
 
 
 @pytest.mark.slow
