@@ -26,7 +26,11 @@ def other(tmp_path: Path):
     """Another process, which works in the folder until it is told something."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", HOLD, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "in\n"
@@ -35,9 +39,9 @@ def other(tmp_path: Path):
 
 
 def test_a_second_process_is_told_which_one_works_there(other: subprocess.Popen[str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"{tmp_path}: is in use: process {other.pid} on \S+ paints; wait"):
-        with locked(tmp_path, "reads", wait=False):
-            pytest.fail("two at once")
+    refused = pytest.raises(UserError, match=rf"{tmp_path}: is in use: process {other.pid} on \S+ paints; wait")
+    with refused, locked(tmp_path, "reads", wait=False):
+        pytest.fail("two at once")
     other.communicate("go\n")
     with locked(tmp_path, "reads", wait=False):
         assert f"process {os.getpid()} " in (tmp_path / ".lock_holder").read_text()

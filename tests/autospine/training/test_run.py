@@ -148,9 +148,9 @@ def test_minutes_add_nothing_to_a_finished_training_which_says_what_does(
 
 
 def test_a_fold_that_another_process_trains_is_refused(work: WorkFolder) -> None:
-    with locked(model_folder(work), "trains fold 0", wait=False):
-        with pytest.raises(UserError, match=rf"fold_0: is in use: process {os.getpid()} on \S+ trains fold 0"):
-            train(asked(work, resume=True))
+    refused = pytest.raises(UserError, match=rf"fold_0: is in use: process {os.getpid()} on \S+ trains fold 0")
+    with locked(model_folder(work), "trains fold 0", wait=False), refused:
+        train(asked(work, resume=True))
     assert {path.name for path in model_folder(work).iterdir()} == {".lock"}
 
 
