@@ -94,7 +94,8 @@ def clean_all(request: CleanRequest) -> CleaningOutcome:
         for path in paths
     ]
     names = [volumes.volume_id(path) for path in paths]
-    answers = dict(zip(names, try_cases(_clean, jobs, names, "clean", workers), strict=True))
+    cleaned = try_cases(_clean, jobs, names, "clean", workers, request.output)
+    answers = dict(zip(names, cleaned, strict=True))
     reports = {name: answer for name, answer in answers.items() if not isinstance(answer, UserError)}
     for name, report in reports.items():
         log.info("%s: %s", name, report.line)

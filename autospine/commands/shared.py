@@ -117,6 +117,7 @@ def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], 
     """Parse, act and return the exit status: 0 well, 2 a user's mistake, 130 interrupted."""
     options = parser.parse_args()
     start_logging(options.debug)
+    from autospine.core.boundary import Boundary
     from autospine.core.errors import UserError
 
     try:
@@ -125,11 +126,17 @@ def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], 
     except UserError as error:
         if options.debug:
             raise
-        sys.stderr.write(f"{parser.prog}: error: {error}\n")
-        return 2
+        line = error
     except KeyboardInterrupt:
         sys.stderr.write(f"{parser.prog}: interrupted; run the same command again to continue\n")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if options.debug:
+            raise
+        folder = getattr(options, "output", None) or getattr(options, "work", None)
+        line = Boundary(parser.prog, folder).line(str(folder or "this run"), error)
+    sys.stderr.write(f"{parser.prog}: error: {line}\n")
+    return 2

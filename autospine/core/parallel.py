@@ -9,15 +9,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from pathlib import Path
+from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
+from autospine.core.boundary import Boundary
 from autospine.core.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -28,14 +31,19 @@ PATIENCE = 1.5  # seconds of work before other processes are started, which take
 
 
 def run_cases(
-    work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], doing: str, workers: int
+    work: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    names: Sequence[str],
+    doing: str,
+    workers: int,
+    output: Path | None = None,
 ) -> list[Result]:
     """Run `work` on every job as `try_cases` does, and return its results in the jobs' order.
 
     Raises:
         UserError: After all jobs have had their turn: the first failure, and how many more there are.
     """
-    answers = try_cases(work, jobs, names, doing, workers)
+    answers = try_cases(work, jobs, names, doing, workers, output)
     failures = [answer for answer in answers if isinstance(answer, UserError)]
     if failures:
         raise together(failures)
@@ -43,7 +51,12 @@ def run_cases(
 
 
 def try_cases(
-    work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], doing: str, workers: int
+    work: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    names: Sequence[str],
+    doing: str,
+    workers: int,
+    output: Path | None = None,
 ) -> list[Result | UserError]:
     """Run `work` on every job: the first ones in threads, and when that takes long, the rest in processes.
 
@@ -51,15 +64,17 @@ def try_cases(
         work: A module-level function.
         jobs: What it gets.
         names: A case's name for each job.
-        doing: Label of the progress bar.
+        doing: Label of the progress bar, and what an unexpected error says was being done.
         workers: Threads or processes at once.
+        output: Folder that gets the full traces of unexpected errors.
 
     Returns:
-        Results in the jobs' order; of a job that failed, its error.
+        Results in the jobs' order; of a job that failed, in whatever way, its error.
     """
     answers: dict[int, Result | UserError] = {}
+    cases = _Cases(work, jobs, names, Boundary(doing, output))
     with tqdm(total=len(jobs), desc=doing, unit="case", disable=None, leave=False) as bar:
-        for index, answer in _pairs(work, jobs, names, workers):
+        for index, answer in _pairs(cases, workers):
             answers[index] = answer
             bar.update()
     return [answers[index] for index in range(len(jobs))]
@@ -75,54 +90,91 @@ def together(failures: Sequence[UserError]) -> UserError:
     return UserError(first.where, f"{first.problem} (and {len(failures) - 1} more, listed above)", first.hint)
 
 
-def _attempt(work: Callable[[Job], Result], job: Job) -> Result | UserError:
-    try:
-        return work(job)
-    except UserError as error:
-        return error
+@dataclass(frozen=True)
+class _Cases(Generic[Job, Result]):
+    """Jobs with their names and the work that is done on each."""
+
+    work: Callable[[Job], Result]
+    jobs: Sequence[Job]
+    names: Sequence[str]
+    boundary: Boundary
+
+    def attempt(self, index: int) -> Result | UserError:
+        return self.boundary.attempt(self.names[index], self.work, self.jobs[index])
+
+    def submit(self, index: int, pool: Executor) -> Future[Result | UserError]:
+        return pool.submit(self.boundary.attempt, self.names[index], self.work, self.jobs[index])
+
+    def died(self, index: int) -> UserError:
+        problem = "its worker process ended (most likely the machine ran out of memory)"
+        return UserError(self.names[index], problem, "use fewer --workers")
 
 
-def _pairs(
-    work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], workers: int
-) -> Iterator[tuple[int, Result | UserError]]:
+def _pairs(cases: _Cases[Job, Result], workers: int) -> Iterator[tuple[int, Result | UserError]]:
+    count = len(cases.jobs)
     if workers == 1:
-        yield from ((index, _attempt(work, job)) for index, job in enumerate(jobs))
+        yield from ((index, cases.attempt(index)) for index in range(count))
         return
     started, following = time.monotonic(), 0
     waiting: deque[tuple[int, Future[Result | UserError]]] = deque()
     with ThreadPoolExecutor(workers) as threads:
-        while following < len(jobs):
-            if len(jobs) - following > FEW and time.monotonic() - started >= PATIENCE:
+        while following < count:
+            if count - following > FEW and time.monotonic() - started >= PATIENCE:
                 break
-            waiting.append((following, threads.submit(_attempt, work, jobs[following])))
+            waiting.append((following, cases.submit(following, threads)))
             following += 1
             if len(waiting) >= workers:
                 index, answer = waiting.popleft()
                 yield index, answer.result()
         yield from ((index, answer.result()) for index, answer in waiting)
-    if following < len(jobs):
-        rest = _in_pool(work, jobs[following:], names[following:], workers)
-        yield from ((following + k, answer) for k, answer in rest)
+    if following < count:
+        yield from _in_processes(cases, range(following, count), workers)
+
+
+def _in_processes(
+    cases: _Cases[Job, Result], indices: Sequence[int], workers: int
+) -> Iterator[tuple[int, Result | UserError]]:
+    """Run jobs in a pool; where a process dies, the jobs that may have been its own run alone, and the rest goes on."""
+    waiting = list(indices)
+    while waiting:
+        for index, answer in _in_pool(cases, waiting, workers):
+            waiting.remove(index)
+            yield index, answer
+        suspects, waiting = waiting[: 2 * workers], waiting[2 * workers :]
+        survivors = 0
+        for index in suspects:
+            answers = [answer for _, answer in _in_pool(cases, [index], 1)]
+            survivors += len(answers)
+            yield index, answers[0] if answers else cases.died(index)
+        if suspects and not survivors and not _processes_start():
+            yield from ((index, cases.died(index)) for index in waiting)
+            return
+
+
+def _processes_start() -> bool:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(os.getpid).exception() is None
 
 
 def _in_pool(
-    work: Callable[[Job], Result], jobs: Sequence[Job], names: Sequence[str], workers: int
+    cases: _Cases[Job, Result], indices: Sequence[int], workers: int
 ) -> Iterator[tuple[int, Result | UserError]]:
-    count = min(workers, len(jobs))
+    """Yield answers until all are there or a process of the pool has died."""
+    count = min(workers, len(indices))
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=depend_on_parent)
     try:
         with _ignoring_interrupts():  # inherited by the workers that start here
-            waiting = {pool.submit(_attempt, work, job): index for index, job in enumerate(jobs)}
+            waiting = {cases.submit(index, pool): index for index in indices}
         for done in as_completed(waiting):
             index = waiting[done]
             try:
                 yield index, done.result()
-            except BrokenProcessPool as error:
-                raise UserError(
-                    names[index],
-                    "its worker process ended (most likely the machine ran out of memory)",
-                    "use fewer --workers",
-                ) from error
+            except BrokenProcessPool:
+                raise
+            except Exception as error:  # what cannot be sent from one process to another
+                yield index, cases.boundary.line(cases.names[index], error)
+    except BrokenProcessPool:
+        return
     finally:
         pool.shutdown(cancel_futures=True)  # interrupted: jobs under way end, the others never start
 

@@ -11,7 +11,7 @@ from typing import Literal
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, read_json
 from autospine.core.machine import workers_for
-from autospine.core.parallel import run_cases
+from autospine.core.parallel import try_cases
 from autospine.dataset.cases import patient_and_sequence
 from autospine.dataset.metadata import read_declaration
 from autospine.evaluation.case import CaseScore, evaluate_case
@@ -130,7 +130,12 @@ def _score_method(
     tasks = [
         _CaseTask(id_, case_files, request.tolerance, request.protocol == "spider") for id_, case_files in files.items()
     ]
-    results = run_cases(_score, tasks, list(files), f"scoring {name}", workers_for(request.workers))
+    workers = workers_for(request.workers)
+    answers = try_cases(_score, tasks, list(files), f"scoring {name}", workers, request.output)
+    results = [
+        _without_score(task, answer) if isinstance(answer, UserError) else answer
+        for task, answer in zip(tasks, answers, strict=True)
+    ]
     cases, unmatched_labels = complete([result.case for result in results if result.case is not None])
     return Evaluation(
         cases=cases,
@@ -191,25 +196,23 @@ def _declared(files: Mapping[str, Path]) -> LabelScheme | None:
 
 def _labels(paths: Sequence[Path], workers: int) -> set[int]:
     """Return every label in some masks; unreadable ones are reported later, when they are scored."""
-    labels = run_cases(_labels_in, paths, [path.name for path in paths], "reading labels", workers)
-    return {label for present in labels for label in present}
+    answers = try_cases(_labels_in, paths, [path.name for path in paths], "reading labels", workers)
+    return {label for present in answers if not isinstance(present, UserError) for label in present}
 
 
 def _labels_in(path: Path) -> tuple[int, ...]:
-    try:
-        return present_labels(read_mask(path).array, path)
-    except UserError:
-        return ()
+    return present_labels(read_mask(path).array, path)
+
+
+def _without_score(task: _CaseTask, error: UserError) -> _CaseResult:
+    challenge = ChallengeCase(task.id, None, problem=str(error)) if task.spider else None
+    return _CaseResult(challenge=challenge, failures=(str(error),))
 
 
 def _score(task: _CaseTask) -> _CaseResult:
     """Read both masks once and score them both ways; either may fail by itself."""
-    try:
-        reference = read_mask(task.files.reference)
-        prediction = None if task.files.prediction is None else read_mask(task.files.prediction)
-    except UserError as error:
-        challenge = ChallengeCase(task.id, None, problem=str(error)) if task.spider else None
-        return _CaseResult(challenge=challenge, failures=(str(error),))
+    reference = read_mask(task.files.reference)
+    prediction = None if task.files.prediction is None else read_mask(task.files.prediction)
     case, challenge, failures = None, None, []
     try:
         case = _score_volumes(task, prediction, reference)

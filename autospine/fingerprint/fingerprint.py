@@ -122,7 +122,8 @@ def make_fingerprint(
         raise UserError(dataset.root, "has no training case with a mask", "check subset in overview.csv")
     scheme = scheme or dataset.scheme
     examine = _CaseJob(scheme, Path(cache) if cache is not None else None)
-    measured = run_cases(examine, cases, [case.id for case in cases], "fingerprint", workers_for(workers))
+    names, traces = [case.id for case in cases], Path(cache).parent if cache is not None else None
+    measured = run_cases(examine, cases, names, "fingerprint", workers_for(workers), traces)
     training = [case for case in measured if case.subset == TRAINING]
     scheme = scheme or infer_scheme({value for case in measured for value in case.voxels})
     raise_together(annotation_problems(training, scheme))

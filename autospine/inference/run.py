@@ -6,11 +6,13 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from autospine.core.boundary import Boundary
 from autospine.core.errors import UserError
 from autospine.core.files import make_folder
 from autospine.core.machine import find_machine, workers_for
@@ -183,34 +185,43 @@ def mask_suffix(path: Path) -> str:
 def _segment_scans(scans: list[Scan], models: list[Model], request: PredictRequest, result: PredictResult) -> None:
     """Read ahead in one thread and write behind in others, while this one computes."""
     writers = ThreadPoolExecutor(max(workers_for(request.workers), 1))
-    writing: list[tuple[Scan, Future[str]]] = []
+    writing: list[tuple[Scan, Future[str | UserError]]] = []
     with ThreadPoolExecutor(1) as reader, writers:
-        reading = reader.submit(scans[0].read)
+        boundary = Boundary("predict", request.output)
+        reading = reader.submit(boundary.attempt, scans[0].id, Scan.read, scans[0])
         predictor = Predictor(models, torch.device(find_machine(request.device, None).device))
         for index, scan in enumerate(tqdm(scans, desc="predict", unit="scan", disable=None, leave=False)):
             current = reading
             if index + 1 < len(scans):
-                reading = reader.submit(scans[index + 1].read)
-            try:
-                channels = current.result()
-                store = request.output / f"{scan.id}.npy" if request.probabilities else None
-                sequence = patient_and_sequence(scan.id)[1]
-                segmentation = segment(channels, predictor, request.labels, sequence, store, request.panoptic)
-            except UserError as error:
-                result.failures.append(str(error))
+                reading = reader.submit(boundary.attempt, scans[index + 1].id, Scan.read, scans[index + 1])
+            channels = current.result()
+            if isinstance(channels, UserError):
+                result.failures.append(str(channels))
+                continue
+            segmentation = boundary.attempt(scan.id, partial(_segment, scan, predictor, request), channels)
+            if isinstance(segmentation, UserError):
+                result.failures.append(str(segmentation))
                 continue
             for warning in segmentation.warnings:
                 log.warning("%s: %s", scan.id, warning)
             result.network_seconds += segmentation.network_seconds
-            writing.append((scan, writers.submit(_write, scan, channels[0], segmentation, request)))
+            write = partial(_write, scan, request, channels[0])
+            writing.append((scan, writers.submit(boundary.attempt, scan.id, write, segmentation)))
         for scan, future in writing:
-            try:
-                result.done[scan.id] = future.result()
-            except UserError as error:
-                result.failures.append(str(error))
+            line = future.result()
+            if isinstance(line, UserError):
+                result.failures.append(str(line))
+            else:
+                result.done[scan.id] = line
 
 
-def _write(scan: Scan, image: Volume, segmentation: Segmentation, request: PredictRequest) -> str:
+def _segment(scan: Scan, predictor: Predictor, request: PredictRequest, channels: Sequence[Volume]) -> Segmentation:
+    store = request.output / f"{scan.id}.npy" if request.probabilities else None
+    sequence = patient_and_sequence(scan.id)[1]
+    return segment(channels, predictor, request.labels, sequence, store, request.panoptic)
+
+
+def _write(scan: Scan, request: PredictRequest, image: Volume, segmentation: Segmentation) -> str:
     """Write a scan's mask, report and what else is asked for; return a line about it."""
     mask, report = f"{scan.id}{scan.suffix}", f"{scan.id}.json"
     segmentation.save(request.output / mask, request.output / report)

@@ -107,7 +107,7 @@ def write_phantom(
     check_folder(out, seed, size)
     ids = [find_series(seed, index).id for index in range(cases)]
     work = partial(_make_and_save, out=out, cases=cases, seed=seed, size=size)
-    rows = run_cases(work, range(cases), ids, "phantoms", max(1, workers))
+    rows = run_cases(work, range(cases), ids, "phantoms", max(1, workers), out)
     # Series of one patient share its gradings.
     gradings = {(row["Patient"], row["IVD label"]): row for _, discs in rows for row in discs}
     write_text(out / "radiological_gradings.csv", to_csv(GRADINGS, gradings.values()))

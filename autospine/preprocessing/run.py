@@ -91,7 +91,7 @@ def preprocess(cases: Sequence[Case], plans: Sequence[PreprocessingPlan], work: 
     with ExitStack() as locks:
         for name in sorted({plan.name for plan in plans}):  # in one order, so that no two wait for each other
             locks.enter_context(locked(folder / name, "preprocesses cases", wait=True))
-        run_cases(preprocess_case, jobs, [case.id for case in cases], "preprocess", workers)
+        run_cases(preprocess_case, jobs, [case.id for case in cases], "preprocess", workers, Path(work))
 
 
 def preprocess_case(job: PreprocessingJob) -> None:

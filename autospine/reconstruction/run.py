@@ -113,7 +113,8 @@ def reconstruct_all(request: ReconstructRequest) -> ReconstructionOutcome:
         _check_table(request.table, jobs)
     check_writable(request.output)
     copy_files(files, request.output)  # first: an interrupted run must not lose who is for validation
-    answers = try_cases(_interpolate, jobs, [job.id for job in jobs], "reconstruct", workers_for(request.workers))
+    names, workers = [job.id for job in jobs], workers_for(request.workers)
+    answers = try_cases(_interpolate, jobs, names, "reconstruct", workers, request.output)
     done = tuple(answer for answer in answers if not isinstance(answer, UserError))
     if request.table is not None:
         write_measurements(request.table, [(scan.id, scan.measurements) for scan in done])

@@ -76,7 +76,7 @@ def extract_slices(request: SlicesRequest) -> SlicesResult:
     check_writable(request.output)
     _check_empty(request.output)
     jobs = [SliceJob(case, scheme, target, request) for case in dataset.annotated]
-    cases = try_cases(extract, jobs, [case.id for case in dataset.annotated], "slices", workers)
+    cases = try_cases(extract, jobs, [case.id for case in dataset.annotated], "slices", workers, request.output)
     result = SlicesResult(tuple(cases), scheme, request)
     write_text(request.output / INDEX, csv_text(COLUMNS, [row.cells for row in result.rows]))
     _check_some(result)

@@ -4,12 +4,15 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from autospine.commands.shared import add_device, add_workers, make_parser, run
+from autospine.core.boundary import TRACES
 from autospine.core.errors import UserError
 from autospine.core.tables import DISCLAIMER
 from tests.paths import ROOT
@@ -54,6 +57,24 @@ def test_a_users_mistake_is_one_line_and_status_2(command: Callable) -> None:
     assert answer.err.endswith(": error: 1.mha: is bad; mend it\n")
     assert answer.err.count("\n") == 1
     assert answer.out == ""
+
+
+def stumble(_: argparse.Namespace) -> int:
+    raise RecursionError("too deep")
+
+
+def test_what_nobody_foresaw_is_one_line_too(
+    command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    answer = command(acting(stumble))
+    assert answer.status == 2
+    (line,) = answer.err.splitlines()
+    traces = tmp_path / TRACES
+    assert line.endswith(f" met an unexpected RecursionError (too deep); its full trace is in {traces}")
+    assert "in stumble" in traces.read_text()
+    with pytest.raises(RecursionError):
+        command(acting(stumble), "--debug")
 
 
 def test_debug_shows_where_it_came_from(command: Callable) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from autospine.core import parallel
+from autospine.core.boundary import TRACES
 from autospine.core.errors import UserError
-from autospine.core.parallel import run_cases, together
+from autospine.core.parallel import run_cases, together, try_cases
 from tests.paths import ROOT
 
 SCRIPT = """
@@ -30,8 +31,15 @@ def square(number):
     return number * number
 
 def die(number):
-    if number == 2: os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.2)
+    if number in (4, 30): os.kill(os.getpid(), signal.SIGKILL)
+    if number == 6: raise Unsendable(1, 2)
+    return number
+
+class Unsendable(Exception):
+    def __init__(self, one, two): super().__init__("nobody can send it")
+
+def send(number):
+    return (lambda: number) if number == 8 else number
 
 def slow(number):
     Path(sys.argv[2], str(os.getpid())).touch()
@@ -39,8 +47,11 @@ def slow(number):
 
 if __name__ == "__main__":
     numbers = list(range(0, 40, 2)) if sys.argv[1] != "fails" else list(range(6))
-    work = {"good": square, "fails": square, "die": die, "slow": slow}[sys.argv[1]]
+    work = {"good": square, "fails": square, "die": die, "slow": slow, "send": send}[sys.argv[1]]
     try:
+        if sys.argv[1] in ("die", "send"):
+            print(*parallel.try_cases(work, numbers, [f"case {n}" for n in numbers], "test", 2), sep="\\n")
+            sys.exit()
         print(run_cases(work, numbers, [f"case {n}" for n in numbers], "test", 2))
     except UserError as error:
         print(error)
@@ -88,9 +99,20 @@ def test_one_failure_stays_as_it_is() -> None:
     assert together([error]) is error
 
 
-def test_a_fault_of_the_program_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run_cases(lambda number: 1 // number, [1, 0], names(2), "test", 1)
+def inverse(number: int) -> int:
+    return 1 // number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_unexpected_error_is_one_line_of_its_case_and_the_others_finish(tmp_path: Path, workers: int) -> None:
+    first, second, third = try_cases(inverse, [1, 0, -1], names(3), "dividing", workers, tmp_path / "out")
+    assert (first, third) == (1, -1)
+    traces = tmp_path / "out" / TRACES
+    assert str(second) == (
+        "case 1: dividing met an unexpected ZeroDivisionError (integer division or modulo by zero); "
+        f"its full trace is in {traces}"
+    )
+    assert "return 1 // number" in traces.read_text()
 
 
 def start(tmp_path: Path, mode: str) -> subprocess.Popen[str]:
@@ -103,7 +125,7 @@ def start(tmp_path: Path, mode: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
     )
 
 
@@ -132,14 +154,35 @@ def runs(process: int) -> bool:
     [
         ("good", str([n * n for n in range(0, 40, 2)])),
         ("fails", "3.mha: is odd; mend it"),
-        ("die", "its worker process ended (most likely the machine ran out of memory); use fewer --workers"),
     ],
-    ids=["good", "fails", "die"],
+    ids=["good", "fails"],
 )
 def test_processes(tmp_path: Path, mode: str, said: str) -> None:
     out, err = start(tmp_path, mode).communicate(timeout=30)
     assert said in out
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_dead_process_is_the_error_of_its_case_alone(tmp_path: Path) -> None:
+    out, err = start(tmp_path, "die").communicate(timeout=120)
+    expected = [str(number) for number in range(0, 40, 2)]
+    for number in (4, 30):
+        expected[number // 2] = (
+            f"case {number}: its worker process ended (most likely the machine ran out of memory); "
+            "use fewer --workers"
+        )
+    expected[3] = out.splitlines()[3]
+    assert expected[3].startswith("case 6: test met an unexpected Unsendable (nobody can send it); its full trace is in")
+    assert out.splitlines() == expected
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_an_answer_that_cannot_be_sent_is_the_error_of_its_case(tmp_path: Path) -> None:
+    lines = start(tmp_path, "send").communicate(timeout=60)[0].splitlines()
+    assert lines[4].startswith("case 8: test met an unexpected ")
+    assert [*lines[:4], *lines[5:]] == [str(number) for number in range(0, 40, 2) if number != 8]
 
 
 @pytest.mark.slow

@@ -1,0 +1,71 @@
+"""The boundary around a case: what nobody foresaw is one line of that case, and its full trace goes to a file."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from autospine.core.errors import UserError
+
+log = logging.getLogger(__name__)
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+TRACES = "autospine_errors.log"
+LONGEST = 200  # letters of an error's own message
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What is done to cases, so that an error can say it.
+
+    Attributes:
+        doing: Such as "predict".
+        output: Folder that gets the full traces; None takes the system's folder for temporary files.
+    """
+
+    doing: str
+    output: Path | None = None
+
+    def attempt(self, case: str, work: Callable[[Argument], Result], argument: Argument) -> Result | UserError:
+        """Return what `work` returns for one case, or what went wrong with it."""
+        try:
+            return work(argument)
+        except UserError as error:
+            return error
+        except Exception as error:
+            return self.line(case, error)
+
+    def line(self, case: str, error: Exception) -> UserError:
+        """Write down an unexpected error's trace, and return the line that says where it is.
+
+        Args:
+            case: Whose turn it was.
+            error: What was raised.
+        """
+        trace = "".join(traceback.format_exception(error))
+        log.debug("%s", trace)
+        message = " ".join(str(error).split())[:LONGEST]
+        problem = f"{self.doing} met an unexpected {type(error).__name__}" + (f" ({message})" if message else "")
+        if isinstance(error, MemoryError):
+            problem = f"{self.doing} needs more memory than there is" + (f" ({message})" if message else "")
+        written = self._write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {self.doing} {case}\n{trace}\n")
+        where = f"its full trace is in {written}" if written else "--debug shows its full trace"
+        return UserError(case, problem, where)
+
+    def _write(self, text: str) -> Path | None:
+        """Append to the first file that takes it."""
+        for folder in (self.output, Path(tempfile.gettempdir())):
+            with suppress(OSError):
+                if folder is not None:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    with open(folder / TRACES, "a", encoding="utf-8", errors="backslashreplace") as file:
+                        file.write(text)
+                    return folder / TRACES
+        return None
