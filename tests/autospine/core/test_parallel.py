@@ -169,11 +169,12 @@ def test_a_dead_process_is_the_error_of_its_case_alone(tmp_path: Path) -> None:
     expected = [str(number) for number in range(0, 40, 2)]
     for number in (4, 30):
         expected[number // 2] = (
-            f"case {number}: its worker process ended (most likely the machine ran out of memory); "
-            "use fewer --workers"
+            f"case {number}: its worker process ended (most likely the machine ran out of memory); use fewer --workers"
         )
     expected[3] = out.splitlines()[3]
-    assert expected[3].startswith("case 6: test met an unexpected Unsendable (nobody can send it); its full trace is in")
+    assert expected[3].startswith(
+        "case 6: test met an unexpected Unsendable (nobody can send it); its full trace is in"
+    )
     assert out.splitlines() == expected
     assert "Traceback" not in err
 
