@@ -33,11 +33,6 @@ def to_plain(value: Any) -> Any:
 def from_plain(kind: type[T], data: Any, where: str) -> T:
     """Build a dataclass from what `to_plain` returned.
 
-    Args:
-        kind: The dataclass.
-        data: Its fields as JSON values.
-        where: The file that an error names.
-
     Raises:
         UserError: A key is unknown or missing, or a value is of another type.
     """

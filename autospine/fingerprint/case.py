@@ -63,10 +63,6 @@ class CaseFingerprint:
 def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFingerprint:
     """Read, verify and measure one case.
 
-    Args:
-        case: Its files; the mask may be missing.
-        scheme: Labels that the mask may hold; None allows any that are not negative.
-
     Raises:
         UserError: A file is unreadable, image and mask lie on different grids, a channel is constant or
             not finite, or the mask holds a label outside the scheme.

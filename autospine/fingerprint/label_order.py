@@ -45,10 +45,6 @@ def find_ordered_labels(cases: Sequence[CaseFingerprint], scheme: LabelScheme) -
     In schemes without meaning ("plain"): the largest sets of labels that keep one order in all cases,
     lie one above another and are alike in size; vertebrae and discs come out as two sequences.
 
-    Args:
-        cases: Fingerprints of annotated cases.
-        scheme: The label scheme of their masks.
-
     Returns:
         Sequences of two (plain: three) labels or more.
     """

@@ -63,10 +63,6 @@ class ClassWeights:
 def class_weight_ratio(voxels: Sequence[int], classes: Sequence[int] = ALL_CLASSES) -> float:
     """Compute the largest class frequency over the smallest, background included; infinite where a class is missing.
 
-    Args:
-        voxels: Of background, vertebrae, canal and discs.
-        classes: Those that count beside the background.
-
     Example:
         >>> class_weight_ratio((900, 60, 30, 10)), class_weight_ratio((900, 60, 0, 10), classes=(1, 3))
         (90.0, 90.0)
@@ -76,12 +72,7 @@ def class_weight_ratio(voxels: Sequence[int], classes: Sequence[int] = ALL_CLASS
 
 
 def class_counts(mask: np.ndarray, scheme: LabelScheme, axis: int = 0) -> np.ndarray:
-    """Count the voxels of each class on each slice.
-
-    Args:
-        mask: `(slices, rows, columns)` labels.
-        scheme: What they mean. Unlabelled voxels are not counted.
-        axis: Along which the slices lie.
+    """Count the voxels of each class on each slice along an axis; unlabelled ones are not counted.
 
     Returns:
         `(slices, 4)` int64: background, vertebrae, canal, discs.
@@ -93,13 +84,7 @@ def class_counts(mask: np.ndarray, scheme: LabelScheme, axis: int = 0) -> np.nda
 def counts_of_statistics(
     labels: Mapping[int, LabelStatistics], shape: tuple[int, ...], scheme: LabelScheme
 ) -> np.ndarray:
-    """Count the same from label statistics that were measured already.
-
-    Args:
-        labels: Statistics of the labels of a mask.
-        shape: Of the mask, slices first.
-        scheme: What the labels mean.
-    """
+    """Count the same from label statistics that were measured already."""
     table = conversion(scheme, SEMANTIC4).table
     counts = np.zeros((shape[0], CLASSES), np.int64)
     counts[:, 0] = shape[1] * shape[2]
@@ -114,13 +99,7 @@ def counts_of_statistics(
 def filter_slices(
     counts: np.ndarray, max_ratio: float = MAX_RATIO, classes: Sequence[int] = ALL_CLASSES
 ) -> tuple[SliceFilterResult, ...]:
-    """Decide which slices are kept.
-
-    Args:
-        counts: `(slices, 4)` of `class_counts`.
-        max_ratio: The largest class weight ratio that a slice may have.
-        classes: Those that a slice has to show.
-    """
+    """Decide which slices are kept by their `(slices, 4)` counts, the largest ratio and the classes to be shown."""
     results = []
     for index, row in enumerate(counts.tolist()):
         missing = tuple(k for k in classes if not row[k])
@@ -184,13 +163,7 @@ def reasons(results: Iterable[SliceFilterResult], max_ratio: float = MAX_RATIO) 
 def why_none(
     results: Sequence[SliceFilterResult], max_ratio: float = MAX_RATIO, classes: Sequence[int] = ALL_CLASSES
 ) -> str:
-    """Explain why no slice is kept: what none shows, else what none shows at once, else the ratio.
-
-    Args:
-        results: One or more, all of slices that are dropped.
-        max_ratio: That they were filtered by.
-        classes: The same.
-    """
+    """Explain why no slice is kept: what none shows, else what none shows at once, else the ratio."""
     never = [k for k in classes if not any(result.voxels[k] for result in results)]
     if never:
         return f"not one shows {named(never)}"

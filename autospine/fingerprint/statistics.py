@@ -76,11 +76,7 @@ def clipped_share(values: np.ndarray, minimum: float, maximum: float) -> float:
 
 
 def label_boxes(mask: np.ndarray) -> list[tuple[int, tuple[slice, slice, slice]]]:
-    """Find every positive label, ascending, with its bounding box.
-
-    Args:
-        mask: Integers (slices, rows, columns), none negative.
-    """
+    """Find every positive label of (slices, rows, columns) integers, ascending, with its bounding box."""
     from scipy.ndimage import find_objects
 
     names: np.ndarray | None = None
@@ -97,9 +93,6 @@ def label_boxes(mask: np.ndarray) -> list[tuple[int, tuple[slice, slice, slice]]
 
 def label_statistics(mask: np.ndarray) -> dict[int, LabelStatistics]:
     """Measure every positive label.
-
-    Args:
-        mask: Integers (slices, rows, columns), none negative.
 
     Returns:
         Statistics by label, ascending.

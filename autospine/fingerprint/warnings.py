@@ -25,11 +25,6 @@ Cases = Sequence[CaseFingerprint]
 def dataset_warnings(cases: Cases, ordered_labels: Sequence[OrderedLabels], scheme: LabelScheme) -> tuple[str, ...]:
     """List every warning about the training cases.
 
-    Args:
-        cases: Fingerprints of the cases that will be trained on.
-        ordered_labels: Their labels that are ordered along the spine.
-        scheme: Their label scheme.
-
     Returns:
         One sentence each, the gravest first.
     """

@@ -195,12 +195,9 @@ def _nearest_level(labels: np.ndarray, inside: np.ndarray, values: tuple[int, ..
 
 
 def argmax_and_max(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return index (uint8) and probability of the most probable class, the first of equals, both `(...)`.
+    """Return index (uint8) and probability of the most probable of the first axis' classes, the first of equals.
 
     `argmax` along the first axis takes several times as long.
-
-    Args:
-        probabilities: `(classes, ...)` float32.
     """
     best = probabilities[0].copy()
     index = np.zeros(best.shape, np.uint8)

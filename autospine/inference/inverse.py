@@ -41,12 +41,7 @@ class SpatialStep:
 
 
 def spatial_steps(applied: AppliedTransforms, after: Shape) -> tuple[SpatialStep, ...]:
-    """Return the transforms that moved voxels, last first; those of intensities alone need no inverse.
-
-    Args:
-        applied: As `apply_transforms` returns it.
-        after: Shape of the grid after the last transform.
-    """
+    """Return the transforms that moved voxels, last first; those of intensities alone need no inverse."""
     steps = []
     for transform, before in reversed(applied):
         if isinstance(transform, SpatialTransform) or not _keeps_voxels(transform, before, after):
@@ -135,14 +130,7 @@ def _with_planes(shape: Shape, axis: int, count: int) -> Shape:
 
 
 def resize_stream(chunks: Iterable[Chunk], axis: int, before: tuple[int, ...], after: tuple[int, ...]) -> Chunks:
-    """Resize a volume to another grid of the same extent as `resize` does: axis by axis, averaging where it shrinks.
-
-    Args:
-        chunks: In order along `axis`.
-        axis: Streamed axis, 0 to 2.
-        before: Shape of the whole grid that arrives.
-        after: Shape of the grid that is wanted.
-    """
+    """Resize a volume to another grid of the same extent as `resize` does: axis by axis, averaging where it shrinks."""
     resized = _resize_across(_thin(chunks, axis), range(axis), after)
     if before[axis] != after[axis]:
         resized = _resample(resized, axis, before[axis], after[axis])
@@ -178,12 +166,7 @@ def _resample(chunks: Chunks, axis: int, old: int, new: int) -> Chunks:
 
 
 def add_streams(streams: Sequence[Iterable[Chunk]], axis: int) -> Chunks:
-    """Sum volumes of one grid whose chunks have different thickness; yield chunks as thin as the thinnest at hand.
-
-    Args:
-        streams: Each in order along `axis`.
-        axis: Streamed axis, 0 to 2.
-    """
+    """Sum volumes of one grid whose chunks have different thickness; yield chunks as thin as the thinnest at hand."""
     iterators, first = [iter(stream) for stream in streams], 0
     held: list[np.ndarray | None] = [None] * len(iterators)
     while True:

@@ -79,13 +79,7 @@ class Segmentation:
 
 
 def report_labels(mask: Volume, prediction: Prediction, scheme: LabelScheme) -> tuple[LabelReport, ...]:
-    """Report every label of a mask.
-
-    Args:
-        mask: In `scheme`.
-        prediction: In the same scheme; its label results give level confidences and flags.
-        scheme: Meaning of the integers.
-    """
+    """Report every label of a mask."""
     results = {result.value: result for result in prediction.decoded.label_results}
     reports = []
     for record in describe_labels(mask.array):

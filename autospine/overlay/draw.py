@@ -156,12 +156,7 @@ def _draw_label(axes: Axes, view: View, label: int, anatomy: Anatomy, shown: Seq
 
 
 def inner_centre(mask: np.ndarray, spacing: Sequence[float]) -> tuple[float, float]:
-    """Return the centre of the thickest part of a flat mask, as row and column: a vertebra's body, not its arch.
-
-    Args:
-        mask: Boolean (rows, columns), not empty.
-        spacing: mm along both axes.
-    """
+    """Return (row, column) of the thickest part of a flat mask that is not empty: a vertebra's body, not its arch."""
     depth = distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1]
     deep = np.argwhere(depth >= 0.75 * depth.max())  # (points, 2)
     near = np.linalg.norm((deep - np.unravel_index(depth.argmax(), depth.shape)) * np.array(spacing), axis=1)

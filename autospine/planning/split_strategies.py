@@ -104,10 +104,6 @@ class Split:
 def patient_splits(cases: Sequence[CaseFingerprint], settings: SplitSettings) -> tuple[Split, ...]:
     """Split patients, each with all of their series.
 
-    Args:
-        cases: Those that may be trained on, one or more.
-        settings: Shares of the patients, number of folds.
-
     Raises:
         UserError: Fewer patients than subsets.
     """
@@ -121,11 +117,7 @@ def patient_splits(cases: Sequence[CaseFingerprint], settings: SplitSettings) ->
 
 
 def slice_splits(slices: Mapping[str, Sequence[int]], settings: SplitSettings) -> tuple[Split, ...]:
-    """Split slice by slice.
-
-    Args:
-        slices: Indices along the plan's view axis that take part, by case id.
-        settings: Shares of the slices, number of folds.
+    """Split slice by slice, of the slices that take part, by case id.
 
     Raises:
         UserError: Fewer slices than subsets.

@@ -99,13 +99,7 @@ class CaseGrid:
 
 
 def case_grid(grid: Grid, shape: tuple[int, ...], spacing: Spacing) -> CaseGrid:
-    """Apply a plan's spacing rules to a case.
-
-    Args:
-        grid: Of the plan.
-        shape: The case's (slices, rows, columns).
-        spacing: Its mm along the same axes.
-    """
+    """Apply a plan's spacing rules to a case of (slices, rows, columns) and mm along the same axes."""
     size = three(resized_shape(shape, spacing, grid.spacing_for(spacing)))
     millimetres = three(mm * old / new for mm, old, new in zip(spacing, shape, size, strict=True))
     if grid.slice_interpolation is None:

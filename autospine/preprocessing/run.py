@@ -155,12 +155,7 @@ def read_channels(images: Sequence[Path]) -> tuple[np.ndarray, volumes.Volume]:
 
 
 def preprocess_image(image: np.ndarray, spacing: tuple[float, float, float], plan: PreprocessingPlan) -> np.ndarray:
-    """Resample, normalise and, where the plan says so, interpolate slices of an image.
-
-    Args:
-        image: `(channels, slices, rows, columns)` float32.
-        spacing: Its mm along (slices, rows, columns).
-        plan: Rules.
+    """Resample, normalise and, where the plan says so, interpolate `(channels, slices, rows, columns)`, spacing in mm.
 
     Returns:
         `(channels, slices, rows, columns)` float32 on the plan's grid.
@@ -176,12 +171,6 @@ def transform_cases(
     plan: PreprocessingPlan, settings: Sequence[TransformSettings], cases: Path, ids: Sequence[str]
 ) -> Path:
     """Apply a recipe's transforms to those cases that lack them, and return the folder of the results.
-
-    Args:
-        plan: Of the cases.
-        settings: The recipe's transforms; without any, the cases stay where they are.
-        cases: The plan's preprocessed cases.
-        ids: Which are needed.
 
     Raises:
         UserError: A transform cannot work on a case, or leaves nothing of these cases to train on.

@@ -68,12 +68,7 @@ def describe_labels(mask: np.ndarray) -> tuple[LabelRecord, ...]:
 
 
 class CaseStore:
-    """One preprocessed case.
-
-    Args:
-        folder: preprocessed/<configuration>.
-        case_id: Its id.
-    """
+    """One preprocessed case."""
 
     def __init__(self, folder: str | Path, case_id: str) -> None:
         self.folder, self.id = Path(folder), case_id

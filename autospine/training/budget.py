@@ -64,13 +64,7 @@ def validation_cost(trainer: Trainer, job: Job) -> ValidationCost:
 
 
 def count_windows(trainer: Trainer, cases: Path, ids: Sequence[str]) -> int:
-    """Count the windows that a prediction of whole cases visits, on the grid that the recipe's transforms leave.
-
-    Args:
-        trainer: With its plan, transforms and patch.
-        cases: Folder of the preprocessed cases.
-        ids: Which.
-    """
+    """Count the windows that a prediction of whole cases visits, on the grid that the recipe's transforms leave."""
     total, view = 0, trainer.plan.view_axis
     for case_id in ids:
         record = CaseStore(cases, case_id).record
@@ -95,15 +89,7 @@ def precisions(device: torch.device) -> tuple[Precision, ...]:
 
 
 def choose_budget(trainer: Trainer, batches: Batches, job: Job, cost: ValidationCost, patches: int) -> TrainingBudget:
-    """Measure updates on this machine, and choose the budget by them.
-
-    Args:
-        trainer: With its widths.
-        batches: Of the training.
-        job: With the minutes, if they are limited.
-        cost: Of the validation that follows the training.
-        patches: That are scored after each epoch.
-    """
+    """Measure updates on this machine, and choose the budget by them."""
     batch = batches.make(0).to(job.device)
     shapes = list(trainer.width_options()) if job.minutes is not None else [trainer.shape()]
     precision = _fastest_precision(trainer, shapes[len(shapes) // 3], batch, job.device)

@@ -14,14 +14,7 @@ from autospine.training.trainer import Context
 
 
 def patch_scores(network: nn.Module, encoding: Encoding, context: Context, batches: Iterable[Batch]) -> Scores:
-    """Score the classes over all patches together.
-
-    Args:
-        network: In evaluation mode.
-        encoding: Which channels are classes.
-        context: Device and precision, and into how many micro-batches a batch is divided.
-        batches: Of validation patches.
-    """
+    """Score the classes over all patches together."""
     classes = encoding.semantic_channels
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=context.device)
     for micro_batch in (
@@ -42,10 +35,7 @@ def _layout(context: Context, images: Tensor) -> torch.memory_format:
 
 
 def scores_of(confusion: Tensor) -> Scores:
-    """Compute scores from a confusion matrix.
-
-    Args:
-        confusion: `(classes, classes)`, rows reference, columns prediction; class 0 is background.
+    """Compute scores from a confusion matrix, rows reference, columns prediction; class 0 is background.
 
     Returns:
         Means over the foreground classes that reference or prediction show; 0 if neither shows any.

@@ -36,11 +36,7 @@ class CasePool:
 
 
 def read_case_pool(work: WorkFolder, sequence: str | None = None) -> CasePool:
-    """Read the work folder's folds.
-
-    Args:
-        work: With its folds and fingerprint.
-        sequence: "t1", "t2", "t2_SPACE": only cases of it; None for all.
+    """Read the work folder's folds, of one sequence only if it is named.
 
     Raises:
         UserError: There is no case of the sequence.

@@ -43,11 +43,6 @@ CHECKPOINT_SECONDS = 30.0  # an epoch that ends sooner after the last checkpoint
 def fit(trainer: Trainer, job: Job, cost: ValidationCost | None = None) -> Path:
     """Train one fold.
 
-    Args:
-        trainer: Networks, loss, recipe.
-        job: Cases, folder, time.
-        cost: What the time must leave room for; None: the validation of the fold.
-
     Returns:
         The model's folder, with weights.safetensors and model.json.
     """

@@ -75,13 +75,7 @@ class OptimizerStep:
 
 
 class Schedule:
-    """Learning rates of all optimisers: a factor of the update's number, and of the monitored score on a plateau.
-
-    Args:
-        settings: Kind and numbers.
-        optimisers: Whose highest rates are multiplied.
-        updates: Of the whole training.
-    """
+    """Learning rates of all optimisers: a factor of the update's number, and of the monitored score on a plateau."""
 
     def __init__(self, settings: ScheduleSettings, optimisers: Iterable[Optimizer], updates: int) -> None:
         self.settings, self.updates = settings, max(updates, 1)

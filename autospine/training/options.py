@@ -59,11 +59,6 @@ def _word(name: str, value: Any) -> str:
 def check_options(kind: type[Trainer], options: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Refuse choices that a trainer does not offer, or of another type.
 
-    Args:
-        kind: The trainer.
-        options: All of the recipe's, with those asked for.
-        asked: What the command line set.
-
     Raises:
         UserError: Naming what it offers.
     """

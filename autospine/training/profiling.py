@@ -116,12 +116,6 @@ def micro_batches_that_fit(trainer: Trainer, context: Context, shape: NetworkSha
     The planner has fitted its own batch and patch to the memory of its U-Net already; whatever else is trained is
     measured. Trainers with a training step of their own divide nothing.
 
-    Args:
-        trainer: With its recipe.
-        context: Fresh networks; one forward pass of one patch is measured on them.
-        shape: Of the network, to be named in the log.
-        batch: Of the training, on the context's device.
-
     Raises:
         TooLargeError: One patch needs more than the whole memory of the device, not only the share for training.
     """

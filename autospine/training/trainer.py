@@ -149,16 +149,12 @@ class Trainer(ABC):
         return get_scheme(self.scheme) if self.scheme else self.prepared.scheme
 
     def reference(self, mask: np.ndarray, where: str | Path = "mask") -> np.ndarray:
-        """Return a mask of the data set in the labels that the recipe's transforms derive: the reference of scores.
+        """Return a mask of the data set, on any grid, in the labels that the recipe's transforms derive.
 
         Structures that the trainer's scheme leaves out become background, as in training: nobody answers them.
 
-        Args:
-            mask: `(slices, rows, columns)` canonical, on any grid, in the data set's labels.
-            where: The file that an error names.
-
         Returns:
-            The same grid, in the labels of `prepared`.
+            The same grid, in the labels of `prepared`: the reference of scores.
         """
         relabelled = relabel(self.steps, mask, self.annotated, where)
         left_out = np.isin(relabelled, tuple(self.left_out))
@@ -292,13 +288,7 @@ class Trainer(ABC):
         return {name: torch.stack([terms[name] for terms in logged]).sum() for name in logged[0]}
 
     def write_tables(self, folder: Path, subset: Subset, work: Path) -> None:  # noqa: B027
-        """Write tables as the paper prints them; none by default.
-
-        Args:
-            folder: Of the masks and scores; the tables go there too.
-            subset: The cases that were scored.
-            work: The work folder.
-        """
+        """Write tables as the paper prints them beside the masks and scores in `folder`; none by default."""
 
 
 class MultiModelTrainer(Trainer):

@@ -87,11 +87,6 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
 def reference_of(trainer: Trainer, mask: np.ndarray, path: str) -> np.ndarray:
     """Return what a case's prediction is scored against; warn where the recipe's transforms leave nothing of it.
 
-    Args:
-        trainer: With the steps.
-        mask: `(slices, rows, columns)` canonical, in the data set's labels.
-        path: Of its file.
-
     Returns:
         The same grid, in the labels that the steps derive.
     """
@@ -113,13 +108,7 @@ def images_of(case_id: str, subset: Subset, view_axis: int | None) -> Iterator[t
 
 
 def evaluation_of(scores: Sequence[CaseScore], trainer: Trainer, work: Path) -> Evaluation:
-    """Return all scores as one evaluation: intervals over patients, groups by sequence where there are several.
-
-    Args:
-        scores: Of cases or of slices.
-        trainer: Whose answers were scored.
-        work: The work folder, which knows the patients.
-    """
+    """Return all scores as one evaluation: intervals over patients, groups by sequence where there are several."""
     completed, unmatched_labels = complete(scores)
     known = {case.id: case.patient for case in Fingerprint.load(WorkFolder(work).fingerprint).cases}
     names = [case.id for case in completed]

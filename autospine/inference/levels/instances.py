@@ -40,13 +40,7 @@ class Instance:
 
 
 def find_centres(votes: np.ndarray, weights: np.ndarray, intervertebral_distance_mm: float) -> np.ndarray:
-    """Find the peaks of the votes' density, `(P, axes)` mm; P may be 0.
-
-    Args:
-        votes: `(N, axes)` mm.
-        weights: `(N,)`.
-        intervertebral_distance_mm: Usual distance of neighbouring instances.
-    """
+    """Find the peaks of the density of `(N, axes)` votes in mm, `(P, axes)` mm; P may be 0."""
     if len(votes) == 0:
         return np.zeros((0, votes.shape[1]))
     low = votes.min(axis=0) - 2 * SMOOTHING_MM
@@ -65,13 +59,7 @@ def find_centres(votes: np.ndarray, weights: np.ndarray, intervertebral_distance
 def find_instances(
     votes: OffsetVotes, spacing: tuple[float, float, float], intervertebral_distance_mm: float
 ) -> list[Instance]:
-    """Group voxels by the centre that they vote for; return instances from the lowest up.
-
-    Args:
-        votes: Of one class.
-        spacing: mm along (slices, rows, columns).
-        intervertebral_distance_mm: Usual distance of neighbouring instances.
-    """
+    """Group voxels by the centre that they vote for; return instances from the lowest up."""
     centres = find_centres(votes.votes, votes.weights, intervertebral_distance_mm)
     if len(centres) == 0:
         return []

@@ -22,12 +22,7 @@ EVERY = 5  # voxels tried for the distance
 
 
 def vertebra_sequence(instances: list[Instance], intervertebral_distance_mm: float) -> list[Instance]:
-    """Return the instances that form the spine, lowest first: the heaviest sequence, by dynamic programming.
-
-    Args:
-        instances: Lowest first.
-        intervertebral_distance_mm: Usual distance of neighbours.
-    """
+    """Return the instances that form the spine, lowest first: the heaviest sequence, by dynamic programming."""
     if len(instances) < 2:
         return instances
     sizes = np.array([len(instance.members) * instance.weight for instance in instances])

@@ -179,14 +179,7 @@ def relabelling(transforms: Sequence[AnyTransform], before: LabelSet) -> LabelSe
 def relabel(
     transforms: Sequence[AnyTransform], mask: np.ndarray, before: LabelSet, where: str | Path = "mask"
 ) -> np.ndarray:
-    """Relabel a mask as all transforms do, on its own grid and otherwise untouched.
-
-    Args:
-        transforms: Of a recipe.
-        mask: `(slices, rows, columns)` canonical.
-        before: What it holds.
-        where: The file that an error names.
-    """
+    """Relabel a mask as all transforms do, on its own grid and otherwise untouched."""
     for transform in transforms:
         if isinstance(transform, RelabellingTransform):
             mask, before = transform.relabel(mask, before, where), transform.labelling(before)

@@ -16,11 +16,8 @@ def noise_deviation(slices: np.ndarray) -> np.ndarray:
     Their median absolute value (Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", 1994) sees
     little of the edges. Coefficients of 0 are left out, since an even background carries no noise.
 
-    Args:
-        slices: `(slices, height, width)`.
-
     Returns:
-        `(slices,)` float64; 0 for a constant slice.
+        `(slices,)` float64 of `(slices, height, width)`; 0 for a constant slice.
     """
     import pywt
 
