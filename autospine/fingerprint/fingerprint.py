@@ -26,6 +26,7 @@ from autospine.fingerprint.slice_filter import SEMANTIC4, ClassWeights, combined
 from autospine.fingerprint.warnings import dataset_warnings
 from autospine.labels.conversion import infer_scheme, missing_classes
 from autospine.labels.schemes import LabelScheme
+from autospine.volumes.stamps import stamps
 
 log = logging.getLogger(__name__)
 
@@ -153,12 +154,10 @@ class _CaseJob:
 
     def _key(self, case: Case) -> dict[str, Any]:
         paths = [*case.images, *([case.mask] if case.mask is not None else [])]
-        files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
-        stats = [file.stat() for file in files]
         return {
             "version": [VERSION, MEASURED],
             "scheme": self.scheme.to_dict() if self.scheme else None,
-            "files": [[str(p.resolve()), s.st_size, s.st_mtime_ns] for p, s in zip(files, stats, strict=True)],
+            "files": [list(stamp) for path in paths for stamp in stamps(path)],
         }
 
     def _cached(self, case: Case) -> CaseFingerprint | None:

@@ -38,6 +38,7 @@ from autospine.preprocessing.transforms.log import (
     write_case_table,
     write_table,
 )
+from autospine.volumes.stamps import stamps
 
 log = logging.getLogger(__name__)
 FORM = 3  # of what is stored; raise it when preprocessing changes
@@ -124,10 +125,9 @@ def preprocess_case(job: PreprocessingJob) -> None:
 
 def preprocessing_key(case: Case, plan: PreprocessingPlan) -> str:
     """Return a hash that changes with the case's files and with every rule that shapes the stored arrays."""
-    files = [path for path in (*case.images, case.mask) if path is not None]
-    stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    files = [stamps(path) for path in (*case.images, case.mask) if path is not None]
     rules = [to_plain(plan.grid), to_plain(plan.normalisation), plan.view_axis, plan.scheme.ignore_label, FORM]
-    return _hash([stamps, rules, [case.patient, case.sequence]])
+    return _hash([files, rules, [case.patient, case.sequence]])
 
 
 def _hash(content: object) -> str:

@@ -1,0 +1,35 @@
+"""What tells that a volume has changed: size and time of every file that reading it reads."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+HEADER_BYTES = 65536
+DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)\s*$", re.MULTILINE)
+INSIDE = "LOCAL"  # the voxels follow the header
+
+Stamp = tuple[str, int, int]
+
+
+def stamps(path: Path) -> list[Stamp]:
+    """Return name, bytes and nanoseconds of the last change of each file of a volume.
+
+    Args:
+        path: A file, a header whose voxels lie in a file beside it, or a DICOM folder.
+
+    Raises:
+        OSError: A file cannot be looked at.
+    """
+    files = sorted(path.iterdir()) if path.is_dir() else [path, *_data_files(path)]
+    return [(str(file.resolve()), (found := file.stat()).st_size, found.st_mtime_ns) for file in files]
+
+
+def _data_files(path: Path) -> list[Path]:
+    """Return the file beside a MetaImage or NRRD header that holds its voxels; none where they follow the header."""
+    with path.open("rb") as file:
+        match = DATA_FILE.search(file.read(HEADER_BYTES))
+    name = os.fsdecode(match[1]) if match else INSIDE
+    data = path.parent / name
+    return [data] if name != INSIDE and data.is_file() else []
