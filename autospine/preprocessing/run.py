@@ -41,7 +41,7 @@ from autospine.preprocessing.transforms.log import (
 from autospine.volumes.stamps import stamps
 
 log = logging.getLogger(__name__)
-FORM = 3  # of what is stored; raise it when preprocessing changes
+FORM = 4  # of what is stored; raise it when preprocessing changes
 
 
 class PreprocessingPlan(Protocol):

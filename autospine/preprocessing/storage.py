@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class CaseRecord:
         slices: Slices along the view axis that take part in training; None for all. A recipe's filter may drop some.
         key: Of everything that the preprocessed arrays depend on.
         slice_grid: Which slices were measured, where the plan interpolates those between; None elsewhere.
+        checksums: CRC-32 of the files of image and mask, which `CaseStore.write` adds.
     """
 
     id: str
@@ -56,6 +58,7 @@ class CaseRecord:
     slices: tuple[int, ...] | None
     key: str
     slice_grid: SliceGrid | None = None
+    checksums: tuple[int, int] = (0, 0)
 
 
 def describe_labels(mask: np.ndarray) -> tuple[LabelRecord, ...]:
@@ -81,9 +84,12 @@ class CaseStore:
         Slices along `view_axis` are read one by one.
         """
         remove(self.record_path)  # of an older plan: it must not vouch for new arrays
-        _write_array(self.image_path, image.astype(np.float16), None if view_axis is None else view_axis + 1)
-        _write_array(self.mask_path, mask, view_axis)
-        write_json(self.record_path, to_plain(record))
+        image_axis = None if view_axis is None else view_axis + 1
+        checksums = (
+            _write_array(self.image_path, image.astype(np.float16), image_axis),
+            _write_array(self.mask_path, mask, view_axis),
+        )
+        write_json(self.record_path, to_plain(replace(record, checksums=checksums)))
         for name in ("record", "image", "mask"):
             self.__dict__.pop(name, None)  # what was read before is outdated
 
@@ -105,15 +111,32 @@ class CaseStore:
     @cached_property
     def image(self) -> np.ndarray:
         """Return `(channels, slices, rows, columns)` float16, read where it is sliced."""
-        return _open(self.image_path)
+        return self._open(self.image_path, 0)
 
     @cached_property
     def mask(self) -> np.ndarray:
         """Return `(slices, rows, columns)` labels, read where they are sliced."""
-        return _open(self.mask_path)
+        return self._open(self.mask_path, 1)
+
+    def _open(self, path: Path, part: int) -> np.ndarray:
+        """Open an array, after comparing its file with the checksum of that part in the record.
+
+        Raises:
+            UserError: It is missing or damaged.
+        """
+        import blosc2
+
+        try:
+            content = path.read_bytes()
+            if zlib.crc32(content) != self.record.checksums[part]:  # blosc2 finds damage only where it is read
+                raise ValueError("another checksum")
+            return blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(path, "is missing or damaged", "delete it and run autospine_plan again") from error
 
 
-def _write_array(path: Path, array: np.ndarray, slice_axis: int | None) -> None:
+def _write_array(path: Path, array: np.ndarray, slice_axis: int | None) -> int:
+    """Store an array; return the CRC-32 of its file."""
     import blosc2
 
     chunks = list(array.shape)
@@ -124,13 +147,6 @@ def _write_array(path: Path, array: np.ndarray, slice_axis: int | None) -> None:
     settings = {"codec": blosc2.Codec.LZ4, "clevel": 1, "nthreads": 1}
     stored = blosc2.asarray(np.ascontiguousarray(array), chunks=tuple(chunks), cparams=settings, contiguous=True)
     # Written by Python, since blosc2 does not say why a write fails (a full disk, say).
-    write_with(path, lambda temporary: temporary.write_bytes(stored.to_cframe()))
-
-
-def _open(path: Path) -> np.ndarray:
-    import blosc2
-
-    try:
-        return blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(path, "is missing or damaged", "delete it and run autospine_plan again") from error
+    content = stored.to_cframe()
+    write_with(path, lambda temporary: temporary.write_bytes(content))
+    return zlib.crc32(content)

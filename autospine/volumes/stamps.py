@@ -22,7 +22,7 @@ def stamps(path: Path) -> list[Stamp]:
     Raises:
         OSError: A file cannot be looked at.
     """
-    files = sorted(path.iterdir()) if path.is_dir() else [path, *_data_files(path)]
+    files = list(filter(Path.is_file, sorted(path.iterdir()))) if path.is_dir() else [path, *_data_files(path)]
     return [(str(file.resolve()), (found := file.stat()).st_size, found.st_mtime_ns) for file in files]
 
 

@@ -37,7 +37,7 @@ def test_arrays_and_record_come_back(tmp_path: Path, view_axis: int | None) -> N
     assert np.array_equal(read.image[:], image.astype(np.float16))
     assert np.array_equal(read.mask[:], mask)
     assert read.mask.dtype == mask.dtype
-    assert read.record == record
+    assert replace(read.record, checksums=(0, 0)) == record
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
 
 
@@ -81,6 +81,16 @@ def test_an_array_cut_off_names_the_file_and_the_mend(store: CaseStore, share: f
     store.image_path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(UserError, match=r"1_t2\.b2nd: is missing or damaged; delete it and run autospine_plan"):
         _ = CaseStore(store.folder, "1_t2").image
+
+
+@pytest.mark.parametrize("part", ["image", "mask"])
+def test_an_array_damaged_in_its_middle_names_the_file_and_the_mend(store: CaseStore, part: str) -> None:
+    path = getattr(store, f"{part}_path")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=rf"{path.name}: is missing or damaged; delete it and run autospine_plan"):
+        _ = getattr(CaseStore(store.folder, "1_t2"), part)
 
 
 def test_a_missing_array_names_the_file(tmp_path: Path) -> None:
