@@ -109,8 +109,9 @@ def start_logging(debug: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
-    for noisy in ("matplotlib", "nibabel", "PIL", "torch", "h5py", "fsspec", "numexpr"):
+    for noisy in ("nibabel", "PIL", "torch", "h5py", "fsspec", "numexpr"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # without a home it warns of its folder at every start
 
 
 def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], int]) -> int:

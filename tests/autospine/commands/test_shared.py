@@ -137,3 +137,21 @@ def test_a_closed_pipe_is_no_error() -> None:
     talking.stderr.close()
     assert talking.wait(timeout=20) == 0
     assert err == b""
+
+
+def test_without_a_home_nothing_is_said_of_it(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()  # where no folder can be made
+    code = (
+        "from autospine.commands.shared import start_logging; start_logging(False); import matplotlib.font_manager; "
+        "print(matplotlib.get_configdir())"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MPL", "XDG"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**environment, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.startswith(str(tmp_path))  # a temporary one
+    assert done.stderr == ""
