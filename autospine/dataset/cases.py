@@ -20,6 +20,7 @@ from autospine.dataset.metadata import (
     read_declaration,
     read_overview,
     read_patients,
+    scheme_told_by,
 )
 from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.volumes import find_volumes, volume_id
@@ -84,7 +85,7 @@ def load_dataset(root: str | Path) -> Dataset:
     cases = tuple(_case(id_, images[id_], masks.get(id_), table.get(id_, {}), patients.get(id_)) for id_ in images)
     _report_missing(root, mask_folder, cases)
     _report_unlisted(root, cases, table)
-    scheme = declaration.scheme or _scheme_of(root, image_folder)
+    scheme = declaration.scheme or _scheme_of(root, image_folder) or scheme_told_by(next(iter(masks.values())))
     return Dataset(root, cases, declaration.channels, scheme, table)
 
 

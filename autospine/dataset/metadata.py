@@ -12,8 +12,11 @@ from autospine.core.errors import UserError
 from autospine.core.files import read_json, reading
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import infer_scheme
+from autospine.labels.label_table import scheme_of_table
 from autospine.labels.schemes import LabelScheme
 from autospine.volumes import volume_id
+from autospine.volumes.folders import volume_suffix
+from autospine.volumes.nifti import label_table
 
 ID_COLUMNS = ("new_file_name", "id", "name", "file_name")
 TRAINING, VALIDATION = "training", "validation"
@@ -111,6 +114,13 @@ def read_patients(path: Path) -> dict[str, str]:
             raise UserError(path, f"names no patient for {case}", "fill it in or delete the row")
         patients[case] = row["patient"]
     return patients
+
+
+def scheme_told_by(mask: Path) -> LabelScheme | None:
+    """Return the scheme that a mask's own label table tells, or None (see `labels.label_table`)."""
+    if volume_suffix(mask) not in (".nii", ".nii.gz") or not mask.is_file():
+        return None
+    return scheme_of_table(label_table(mask))
 
 
 def read_declaration(path: Path) -> Declaration:

@@ -15,7 +15,7 @@ from autospine.evaluation.instances import score_instances
 from autospine.evaluation.probabilities import Probabilities
 from autospine.evaluation.structures import TOLERANCE_MM, LabelScore, common_labels, score_case
 from autospine.labels.anatomy import Anatomy
-from autospine.labels.conversion import Conversion, present_labels
+from autospine.labels.conversion import Conversion, present_labels, scheme_of_mask
 from autospine.labels.schemes import LabelScheme
 from autospine.metrics.probability import log_loss
 
@@ -69,6 +69,7 @@ def evaluate_case(
         UserError: A mask holds a label outside its scheme.
     """
     predicted = np.zeros_like(reference) if prediction is None else prediction
+    schemes = schemes_shown((predicted, reference), schemes, sources)
     scores = score_case(predicted, reference, spacing, *schemes, sources, tolerance_mm, probabilities)
     if prediction is None:  # background that nobody predicted is not right either
         scores = [replace(score, accuracy=0.0) for score in scores]
@@ -85,6 +86,20 @@ def evaluate_case(
         instances=score_instances(predicted, reference, spacing, *schemes, sources),
         log_loss=log_loss(losses.values()),
     )
+
+
+def schemes_shown(
+    masks: tuple[np.ndarray, np.ndarray],
+    schemes: tuple[LabelScheme, LabelScheme],
+    sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
+) -> tuple[LabelScheme, LabelScheme]:
+    """Return the schemes of a prediction and a reference with the extra vertebrae that each of them shows.
+
+    Raises:
+        UserError: A mask is of floats.
+    """
+    prediction, reference = (scheme_of_mask(*of_one) for of_one in zip(schemes, masks, sources, strict=True))
+    return prediction, reference
 
 
 def _unmatched(mask: np.ndarray, to_rows: Conversion) -> tuple[Anatomy, ...]:

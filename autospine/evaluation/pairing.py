@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +13,14 @@ from autospine.dataset.cases import CHANNEL, LAYOUTS, MASK_WORD, listed, patient
 from autospine.dataset.metadata import read_overview, read_patients
 from autospine.volumes.folders import find_volumes, holds_dicom, volume_id
 
+log = logging.getLogger(__name__)
+
 HINT = "give a mask or a folder of masks"
+TOTALSPINESEG = "step2_output"  # its folder of final masks
+TOTALSEGMENTATOR = "segmentations"  # the mask in a folder per case
+VERTEBRAE = "_seg-vert"  # SPINEPS's vertebra mask; the other one is of sub-regions
+SPINEPS = re.compile(r"^(?P<id>.+?)(?:_mod-(?P<modality>[^_]+))?_seg-(?:vert|spine|subreg)_msk$")
+BIDS = "sub-"
 
 
 @dataclass(frozen=True)
@@ -67,32 +76,68 @@ def find_predictions(path: str | Path, references: References) -> dict[str, Path
         raise UserError(path, f"is {one}, {references.path} is {other}", "give two masks or two folders")
     if all(single):
         return dict(zip(references.masks, masks.values(), strict=True))
-    if not set(masks) & set(references.masks):
-        problem = f"shares no case id with {references.path}"
-        near = suggestions(masks, references.masks)
-        if near:
-            alike = [f"{masks[id_].name} is like {reference}" for id_, reference in near.items()]
-            problem += f" ({listed(alike, 3)})"
+    paired = _paired(masks, list(references.masks))
+    if not set(paired) & set(references.masks):
+        problem = f"shares no case id with {references.path} ({listed(list(masks), 3)})"
         raise UserError(path, problem, "name each prediction like its reference")
-    return masks
+    return paired
 
 
-def suggestions(predictions: Iterable[str], references: Iterable[str]) -> dict[str, str]:
-    """Return for predictions without a reference the free reference whose name they seem to mean.
+def _paired(masks: Mapping[str, Path], references: Sequence[str]) -> dict[str, Path]:
+    """Return predictions by the id of the reference that they mean, else by their own name.
+
+    Raises:
+        UserError: Two predictions mean one reference, and neither has its name.
+    """
+    free = {id_.lower(): id_ for id_ in references if id_ not in masks}
+    found: dict[str, Path] = {}
+    for name, path in masks.items():
+        meant = None if name in references else next((free[n] for n in meant_ids(name) if n in free), None)
+        if meant is None:
+            found[name] = path
+            continue
+        twin = found.setdefault(meant, path)
+        if twin is not path:
+            found[meant] = _of_both(meant, twin, path)
+    renamed = [f"{path.name} with {id_}" for id_, path in found.items() if volume_id(path) != id_]
+    if renamed:
+        log.info("paired by what the names mean: %s", listed(renamed, 3))
+    return found
+
+
+def _of_both(id_: str, one: Path, other: Path) -> Path:
+    """Return the vertebra mask of SPINEPS's two masks of one scan.
+
+    Raises:
+        UserError: They are something else.
+    """
+    vertebrae = [path for path in (one, other) if VERTEBRAE in path.name]
+    if len(vertebrae) != 1:
+        raise UserError(other, f"and {one.name} both mean {id_}", "keep one of them, or name it like the reference")
+    log.info("%s: SPINEPS's vertebra mask is scored; give the other one by itself", vertebrae[0])
+    return vertebrae[0]
+
+
+def meant_ids(name: str) -> Iterator[str]:
+    """Yield the ids of scans, in lower case, that a mask's name may mean, the likeliest first.
 
     Example:
-        >>> suggestions(["5_t2_seg", "6_t2_0000", "7"], ["5_t2", "6_t2", "8"])
-        {'5_t2_seg': '5_t2', '6_t2_0000': '6_t2'}
+        >>> list(meant_ids("sub-5_mod-T2w_seg-vert_msk"))
+        ['sub-5_t2w', '5_t2w', 'sub-5', '5']
+        >>> list(meant_ids("5_t2_0000"))
+        ['5_t2']
     """
-    predictions, known = list(predictions), set(references)
-    free = {_stripped(id_): id_ for id_ in sorted(known - set(predictions))}
-    return {id_: free[_stripped(id_)] for id_ in predictions if id_ not in known and _stripped(id_) in free}
-
-
-def _stripped(id_: str) -> str:
-    """Return an id without the words and channel numbers that tools add."""
-    numbered = CHANNEL.match(id_)
-    return MASK_WORD.sub("", numbered["id"] if numbered else id_).lower()
+    spineps = SPINEPS.match(name.lower())
+    numbered = CHANNEL.match(name)
+    if spineps:
+        stems = [f"{spineps['id']}_{spineps['modality']}"] if spineps["modality"] else []
+        stems.append(spineps["id"])
+    else:
+        stems = [MASK_WORD.sub("", numbered["id"] if numbered else name).lower()]
+    for stem in stems:
+        yield stem
+        if stem.startswith(BIDS):
+            yield stem.removeprefix(BIDS)
 
 
 def _is_volume(path: Path) -> bool:
@@ -105,14 +150,26 @@ def _masks(path: Path) -> dict[str, Path]:
         raise UserError(path, "does not exist", HINT)
     if path.is_file():
         return {volume_id(path): path}
-    inner = [path / masks for _, masks in LAYOUTS if (path / masks).is_dir()]
+    places = [*(masks for _, masks in LAYOUTS), TOTALSPINESEG]
+    inner = [path / masks for masks in places if (path / masks).is_dir()]
     folder = inner[0] if inner else path
     try:
         return {volume_id(path): path for path in find_volumes(folder)}
     except UserError as error:
+        nested = _nested(folder)
+        if nested:
+            return nested
         if any(folder.iterdir()):
             raise
         raise UserError(folder, "is empty", HINT) from error
+
+
+def _nested(folder: Path) -> dict[str, Path]:
+    """Return masks in folders by case or subject, as SPINEPS and TotalSegmentator write them."""
+    masks = sorted(folder.rglob(f"*{VERTEBRAE}_msk.nii.gz"))
+    if masks:
+        return {volume_id(path): path for path in masks}
+    return {path.parent.name: path for path in sorted(folder.glob(f"*/{TOTALSEGMENTATOR}.nii*"))}
 
 
 def _dataset_root(path: Path) -> Path | None:

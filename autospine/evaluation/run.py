@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -13,7 +14,7 @@ from autospine.core.files import check_writable, read_json
 from autospine.core.machine import workers_for
 from autospine.core.parallel import try_cases
 from autospine.dataset.cases import patient_and_sequence
-from autospine.dataset.metadata import read_declaration
+from autospine.dataset.metadata import read_declaration, scheme_told_by
 from autospine.evaluation.case import CaseScore, evaluate_case
 from autospine.evaluation.cohort import SEQUENCE, CaseFiles, Evaluation, complete, strata
 from autospine.evaluation.methods import MethodComparison, method_names
@@ -26,6 +27,8 @@ from autospine.labels.conversion import get_scheme, infer_scheme, present_labels
 from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.volumes import Volume, read_mask
 from autospine.volumes.folders import volume_id
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -166,8 +169,13 @@ def _schemes(
 ) -> tuple[LabelScheme, LabelScheme]:
     """Fill in the schemes that were not given."""
     usual = SPIDER if request.protocol == "spider" else None
-    pred_scheme = get_scheme(request.pred_labels) if request.pred_labels else _declared(predictions) or usual
-    ref_scheme = get_scheme(request.ref_labels) if request.ref_labels else _declared(references) or usual
+    pred_scheme, ref_scheme = (
+        _named(name, files, option) if name else _declared(files) or usual
+        for name, files, option in (
+            (request.pred_labels, predictions, "--pred-labels"),
+            (request.ref_labels, references, "--ref-labels"),
+        )
+    )
     if pred_scheme is not None and ref_scheme is not None:
         return pred_scheme, ref_scheme
     common = [predictions[id_] for id_ in references if id_ in predictions]
@@ -182,16 +190,25 @@ def _schemes(
 
 
 def _declared(files: Mapping[str, Path]) -> LabelScheme | None:
-    """Return what a dataset.json in the folder, or in the one above, says, else a report of autospine_predict."""
+    """Return what a dataset.json in the folder, or in the one above, says, else a report or the mask's label table."""
     first = next(iter(files.values()))
     for folder in (first.parent, first.parent.parent):
         if (folder / "dataset.json").is_file():
             return read_declaration(folder / "dataset.json").scheme
     report = first.parent / f"{volume_id(first)}.json"
     content = read_json(report) if report.is_file() else None
-    if not isinstance(content, dict) or "autospine" not in content:  # another tool's
-        return None
-    return SCHEMES.get(content.get("scheme", ""))
+    if isinstance(content, dict) and "autospine" in content:  # not another tool's
+        return SCHEMES.get(str(content.get("scheme", "")))
+    return scheme_told_by(first)
+
+
+def _named(name: str, files: Mapping[str, Path], option: str) -> LabelScheme:
+    """Return the scheme of an option, and warn where the masks' own label table tells another one."""
+    scheme, first = get_scheme(name), next(iter(files.values()))
+    told = scheme_told_by(first)
+    if told is not None and dict(told.anatomies) != dict(scheme.anatomies):
+        log.warning("%s: its label table tells %s, %s says %s; that is used", first, told.name, option, scheme.name)
+    return scheme
 
 
 def _labels(paths: Sequence[Path], workers: int) -> set[int]:

@@ -25,7 +25,7 @@ from statistics import mean, stdev
 import numpy as np
 
 from autospine.core.errors import UserError
-from autospine.labels.conversion import conversion, present_labels
+from autospine.labels.conversion import conversion, present_labels, scheme_of_mask
 from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.metrics.surface import bounding_box
 from autospine.volumes import Volume
@@ -231,7 +231,8 @@ def _as_the_script_sees(volume: Volume, scheme: LabelScheme) -> np.ndarray:
     array = volume.in_file_order().transpose()
     if volume.path is not None and _is_float(volume.path):
         raise UserError(volume.path, "holds floats, of which SPIDER's script dies", "store whole numbers")
-    return array if scheme == SPIDER else conversion(scheme, SPIDER).apply(array, volume.path or "mask")
+    where = volume.path or "mask"
+    return array if scheme == SPIDER else conversion(scheme_of_mask(scheme, array, where), SPIDER).apply(array, where)
 
 
 def _is_float(path: Path) -> bool:

@@ -82,6 +82,15 @@ def present_labels(mask: np.ndarray, where: str | Path = "mask") -> tuple[int, .
     return tuple(np.unique(mask).tolist())
 
 
+def scheme_of_mask(scheme: LabelScheme, mask: np.ndarray, where: str | Path = "mask") -> LabelScheme:
+    """Return a scheme with the extra vertebrae that one mask shows (see `LabelScheme.shown_by`).
+
+    Raises:
+        UserError: The mask is of floats.
+    """
+    return scheme.shown_by(present_labels(mask, where)) if scheme.extra else scheme
+
+
 def check_labels(present: Iterable[int], scheme: LabelScheme, where: str | Path) -> None:
     """Make sure that a scheme knows every integer.
 

@@ -1,27 +1,49 @@
 """Label schemes: which integer stands for which anatomy; the built-in ones.
 
 Sources: SPIDER (Zenodo 10159290), MRSpineSeg, the five papers, and the label lists that
-TotalSpineSeg (`tss_map`), TotalSegmentator (task `total`, version 2) and SPINEPS publish.
+TotalSpineSeg (`tss_map`), TotalSegmentator (`class_map`, version 2: tasks `total`, `total_mr`, `vertebrae_mr`) and
+SPINEPS (TPTBox `Vertebra_Instance`) publish.
 
-Levels count from the lowest lumbar vertebra, whereas those three tools count from the neck and name
-a sixth lumbar vertebra: a mask that holds one (TotalSpineSeg 46, SPINEPS 25) cannot be mapped level
-by level and is refused rather than shifted.
+Levels count from the lowest lumbar vertebra, whereas those three tools count from the neck and name a sixth lumbar or
+a thirteenth thoracic vertebra (TotalSpineSeg 46, SPINEPS 25 and 28). In a mask that holds one the levels above it are
+one higher (`LabelScheme.shown_by`); a data set to be learnt has one scheme for all masks, so there it is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from autospine.core.errors import UserError
-from autospine.labels.anatomy import Anatomy, Kind
+from autospine.labels.anatomy import LUMBAR, Anatomy, Kind
 
 BACKGROUND = 0
 SCHEME_FORM = 'write {"name": ..., "labels": {"1": "vertebra:1", ...}, "ignore_label": 255 or null}'
 VERTEBRAE_TO_C1 = 24  # five lumbar, twelve thoracic, seven cervical
+
+
+@dataclass(frozen=True)
+class ExtraVertebra:
+    """A vertebra that few people have, L6 or T13, in a scheme that counts from the neck.
+
+    Attributes:
+        labels: Anatomy of each of its labels where it is the only extra vertebra; a mask that holds any of them has it.
+    """
+
+    labels: Mapping[int, Anatomy]
+
+    def insert(self, anatomies: Mapping[int, Anatomy], lower: int) -> dict[int, Anatomy]:
+        """Return the anatomies with this one's, levels above it one higher; `lower` extra ones lie below it."""
+        lowest = {one.kind: (one.level or 0) + lower for one in self.labels.values()}
+        moved = {
+            value: replace(one, level=one.level + 1) if one.level and one.level >= lowest.get(one.kind, inf) else one
+            for value, one in anatomies.items()
+        }
+        return moved | {value: replace(one, level=lowest[one.kind]) for value, one in self.labels.items()}
 
 
 @dataclass(frozen=True)
@@ -32,11 +54,13 @@ class LabelScheme:
         name: What `--labels` calls it.
         anatomies: The anatomy of each integer. Several integers may share one anatomy.
         ignore_label: Voxels with this value are not annotated: no loss, no score.
+        extra: Vertebrae beyond C1 to L5 that a mask may hold, from the lowest up.
     """
 
     name: str
     anatomies: Mapping[int, Anatomy]
     ignore_label: int | None = None
+    extra: tuple[ExtraVertebra, ...] = ()
 
     def __post_init__(self) -> None:
         for value, what in ((BACKGROUND, "background"), (self.ignore_label, "unlabelled voxels")):
@@ -48,6 +72,15 @@ class LabelScheme:
     def value_of(self, anatomy: Anatomy) -> int | None:
         """Return the integer of exactly this anatomy (the smallest if several), or None."""
         return self._values.get(anatomy)
+
+    def shown_by(self, labels: Iterable[int]) -> LabelScheme:
+        """Return the scheme of a mask with these labels: the extra vertebrae that it shows have levels, too."""
+        shown = set(labels)
+        anatomies, lower = self.anatomies, 0
+        for vertebra in self.extra:
+            if shown & set(vertebra.labels):
+                anatomies, lower = vertebra.insert(anatomies, lower), lower + 1
+        return replace(self, anatomies=anatomies, extra=()) if lower else self
 
     @cached_property
     def _values(self) -> dict[Anatomy, int]:
@@ -125,11 +158,12 @@ def _totalspineseg() -> LabelScheme:
     vertebrae = [*range(45, 40, -1), *range(32, 20, -1), *range(17, 10, -1)]
     discs = [100, *(value + 50 for value in vertebrae[:-2])]  # up to C2/C3; C1/C2 has no disc
     rest = {1: Anatomy(Kind.CORD), 2: Anatomy(Kind.CANAL), 50: Anatomy(Kind.SACRUM)}
-    return _scheme("totalspineseg", rest, _levels(Kind.VERTEBRA, vertebrae), _levels(Kind.DISC, discs))
+    scheme = _scheme("totalspineseg", rest, _levels(Kind.VERTEBRA, vertebrae), _levels(Kind.DISC, discs))
+    return replace(scheme, extra=(ExtraVertebra({46: Anatomy(Kind.VERTEBRA, 1), 96: Anatomy(Kind.DISC, 2)}),))
 
 
 def _totalsegmentator() -> LabelScheme:
-    """Its S1 (26) belongs to the sacrum (25); every other organ is a plain structure."""
+    """Task total: its S1 (26) belongs to the sacrum (25); every other organ is a plain structure."""
     rest = {25: Anatomy(Kind.SACRUM), 26: Anatomy(Kind.SACRUM), 79: Anatomy(Kind.CORD)}
     return _scheme(
         "totalsegmentator",
@@ -139,23 +173,43 @@ def _totalsegmentator() -> LabelScheme:
     )
 
 
+def _totalsegmentator_total_mr() -> LabelScheme:
+    """Task total_mr: all vertebrae are one label, and all discs."""
+    spine = {18: Kind.SACRUM, 19: Kind.VERTEBRA, 20: Kind.DISC, 21: Kind.CORD}
+    spine_labels = {value: Anatomy(kind) for value, kind in spine.items()}
+    return _scheme("totalsegmentator_total_mr", _plain(range(1, 51)), spine_labels)
+
+
+def _totalsegmentator_vertebrae_mr() -> LabelScheme:
+    """Task vertebrae_mr: 1 sacrum, 2..25 L5..C1."""
+    vertebrae = _levels(Kind.VERTEBRA, range(2, 2 + VERTEBRAE_TO_C1))
+    return _scheme("totalsegmentator_vertebrae_mr", {1: Anatomy(Kind.SACRUM)}, vertebrae)
+
+
 def _spineps() -> LabelScheme:
     """Both of its masks, whose integers do not collide.
 
-    Vertebra mask: C1..L5 1..24, disc below vertebra X 100 + X, endplates 200 + X (plain). Sub-region mask:
-    26 sacrum, 41..48 posterior elements (lamina), 49 body, 60 cord, 61 canal, 62 endplate (plain), 100 disc.
+    Vertebra mask: C1..L5 1..24, L6 25, T13 28, sacrum 26 and 29..33, coccyx 27 (plain), disc below vertebra X 100 + X,
+    endplates 200 + X (plain). Sub-region mask: 26 sacrum, 41..48 posterior elements (lamina), 49 and 50 body, 60 cord,
+    61 canal, 52, 53 and 62 endplates (plain), 100 disc.
     """
     downwards = range(VERTEBRAE_TO_C1, 0, -1)  # value 24 is L5
-    rest = {26: Anatomy(Kind.SACRUM), 49: Anatomy(Kind.BODY), 60: Anatomy(Kind.CORD)}
+    rest = {value: Anatomy(Kind.SACRUM) for value in (26, *range(29, 34))}
+    rest |= {49: Anatomy(Kind.BODY), 50: Anatomy(Kind.BODY), 60: Anatomy(Kind.CORD)}
     rest |= {61: Anatomy(Kind.CANAL), 100: Anatomy(Kind.DISC)}
-    return _scheme(
+    extra = tuple(
+        ExtraVertebra({value: Anatomy(Kind.VERTEBRA, level), 100 + value: Anatomy(Kind.DISC, level)})
+        for value, level in ((25, 1), (28, LUMBAR + 1))  # L6, T13
+    )
+    scheme = _scheme(
         "spineps",
         rest,
         {value: Anatomy(Kind.LAMINA) for value in range(41, 49)},
         _levels(Kind.VERTEBRA, downwards),
         _levels(Kind.DISC, (100 + value for value in downwards)),
-        _plain([62, *(200 + value for value in downwards)]),
+        _plain([27, 52, 53, 62, *(200 + value for value in (*downwards, 25, 28))]),
     )
+    return replace(scheme, extra=extra)
 
 
 _ALL = (
@@ -179,6 +233,8 @@ _ALL = (
     _scheme("axial4", {1: Anatomy(Kind.BODY), 2: Anatomy(Kind.FORAMEN), 3: Anatomy(Kind.LAMINA)}),
     _totalspineseg(),
     _totalsegmentator(),
+    _totalsegmentator_total_mr(),
+    _totalsegmentator_vertebrae_mr(),
     _spineps(),
 )
 SCHEMES: dict[str, LabelScheme] = {scheme.name: scheme for scheme in _ALL}

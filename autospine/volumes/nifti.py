@@ -8,7 +8,9 @@ settles those.
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ CONFLICT_MM = 0.05
 SKEW_DEGREES = 0.01
 UNITS = {"meter": 1000.0, "micron": 0.001}  # in mm
 GZIP = b"\x1f\x8b"
+LABEL = re.compile(rb'<Label Key="(\d{1,9})"[^<>]{0,200}><!\[CDATA\[([^\]]{1,200})\]\]></Label>')
+MOST_EXTENSION = 1 << 18  # bytes of a file among which a label table is looked for; one of 117 names has 18 000
 UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 
 
@@ -88,6 +92,19 @@ def pixels(path: Path, geometry: Geometry) -> np.ndarray:
         return array.reshape(geometry.size, order="F")
     except (*UNREADABLE, nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError) as error:
         raise itk.damaged_file(path) from error
+
+
+def label_table(path: Path) -> dict[int, str]:
+    """Read the names of labels that TotalSegmentator writes into a mask's header extension; empty without any."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) if packed else nullcontext(file) as inner:
+                start = inner.read(MOST_EXTENSION)
+    except UNREADABLE:
+        return {}
+    return {int(key): name.decode(errors="replace") for key, name in LABEL.findall(start)}
 
 
 def encode(array: np.ndarray, geometry: Geometry) -> bytes:

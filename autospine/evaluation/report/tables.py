@@ -11,7 +11,6 @@ from autospine.evaluation.case import CaseScore
 from autospine.evaluation.cohort import Evaluation
 from autospine.evaluation.instance_counts import InstanceSummary
 from autospine.evaluation.methods import MethodComparison
-from autospine.evaluation.pairing import suggestions
 from autospine.evaluation.report.spider import CaseMean, differences, side_by_side
 from autospine.evaluation.statistics import Interval, by_patient
 from autospine.labels.anatomy import Kind
@@ -258,7 +257,7 @@ def notes(evaluation: Evaluation, most: int | None = None) -> Iterator[str]:
     if evaluation.missing:
         yield f"No prediction (scored 0): {', '.join(evaluation.missing)}"
     if evaluation.extra:
-        yield f"Predictions without a reference (not scored): {', '.join(extras(evaluation))}"
+        yield f"Predictions without a reference (not scored): {', '.join(evaluation.extra)}"
     if evaluation.unmatched_labels:
         yield f"On one side only: {', '.join(map(str, evaluation.unmatched_labels))}"
     yield from _listed("Not scored", unscored(evaluation), most)
@@ -283,12 +282,6 @@ def unscored_by_challenge(evaluation: Evaluation) -> list[str]:
     """Return why cases have scores, but none by SPIDER's rules, a line each."""
     scored = {case.id for case in evaluation.cases}
     return [case.problem for case in evaluation.challenge if case.problem and case.id in scored]
-
-
-def extras(evaluation: Evaluation) -> list[str]:
-    """Return the ids of predictions without a reference, with the reference that they may mean."""
-    near = suggestions(evaluation.extra, evaluation.missing) if evaluation.missing else {}
-    return [f"{id_} (is it {near[id_]}?)" if id_ in near else id_ for id_ in evaluation.extra]
 
 
 def challenge_notes(evaluation: Evaluation) -> tuple[str, ...]:

@@ -121,14 +121,14 @@ def test_fractions_colours_and_other_shapes_are_named_and_the_others_finish(
     assert "Scores of 1 case" in answer.out
 
 
-def test_near_misses_of_names_are_told(
+def test_names_that_mean_a_reference_pair_with_it_and_it_is_said(
     command: Callable, folders: tuple[Path, Path], write: Callable, boxes: Callable
 ) -> None:
     good, data = folders
     (good / "2_t2.mha").rename(good / "2_t2_seg.mha")
     answer = command(main, good, data)
     assert answer.status == 0
-    assert "No prediction (scored 0): 2_t2" in answer.out and "2_t2_seg (is it 2_t2?)" in answer.out
+    assert "No prediction" not in answer.out and "2_t2_seg.mha with 2_t2" in answer.err
 
 
 def test_all_cases_fail_and_the_page_says_so(

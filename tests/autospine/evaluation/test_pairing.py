@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.evaluation.pairing import find_predictions, find_references, suggestions
+from autospine.evaluation.pairing import find_predictions, find_references
 
 MASK = np.ones((4, 5, 6), np.uint8)
 Write = Callable[..., Path]
@@ -51,15 +51,52 @@ def test_masks_named_after_scans_but_for_a_word(tmp_path: Path, write: Write) ->
     assert list(find_references(tmp_path).masks) == ["Case1"]
 
 
-@pytest.mark.parametrize("prediction", ["5_t2_seg.nii.gz", "5_t2_0000.mha", "mask-5_t2.mha"])
-def test_names_that_mean_a_case_are_suggested(tmp_path: Path, write: Write, prediction: str) -> None:
+@pytest.mark.parametrize(
+    "prediction",
+    [
+        "5_t2_seg.nii.gz",
+        "5_t2_0000.mha",
+        "mask-5_T2.mha",
+        "sub-5_mod-t2_seg-vert_msk.nii.gz",
+        "5_t2_seg-spine_msk.nii.gz",
+        "sub-5_t2.nii.gz",
+    ],
+)
+def test_names_that_mean_a_case_pair_with_it(tmp_path: Path, write: Write, prediction: str) -> None:
+    references = find_references(fill(write, tmp_path / "masks", "5_t2.mha", "6_t2.mha"))
+    folder = fill(write, tmp_path / "pred", prediction, "7_t2.mha")
+    assert find_predictions(folder, references) == {"5_t2": folder / prediction, "7_t2": folder / "7_t2.mha"}
+
+
+def test_an_own_name_comes_before_a_meant_one(tmp_path: Path, write: Write) -> None:
     references = find_references(fill(write, tmp_path / "masks", "5_t2.mha"))
-    with pytest.raises(UserError, match=r"shares no case id .*is like 5_t2"):
-        find_predictions(fill(write, tmp_path / "pred", prediction), references)
+    folder = fill(write, tmp_path / "pred", "5_t2.mha", "5_t2_seg.mha")
+    assert list(find_predictions(folder, references)) == ["5_t2", "5_t2_seg"]
 
 
-def test_no_suggestion_for_a_reference_that_has_its_prediction() -> None:
-    assert suggestions(["5_t2", "5_t2_seg"], ["5_t2"]) == {}
+def test_two_predictions_that_mean_one_reference(tmp_path: Path, write: Write) -> None:
+    references = find_references(fill(write, tmp_path / "masks", "5_t2.mha"))
+    with pytest.raises(UserError, match=r"mask_5_t2.mha: and 5_t2_0000.mha both mean 5_t2; keep one"):
+        find_predictions(fill(write, tmp_path / "pred", "5_t2_0000.mha", "mask_5_t2.mha"), references)
+
+
+def test_names_that_mean_no_case(tmp_path: Path, write: Write) -> None:
+    references = find_references(fill(write, tmp_path / "masks", "5_t2.mha"))
+    with pytest.raises(UserError, match=r"shares no case id with .*masks \(6_t2\)"):
+        find_predictions(fill(write, tmp_path / "pred", "6_t2.mha"), references)
+
+
+def test_folders_as_other_tools_write_them(tmp_path: Path, write: Write) -> None:
+    references = find_references(fill(write, tmp_path / "masks", "5_T2w.mha"))
+    totalspineseg = fill(write, tmp_path / "tss" / "step2_output", "5_T2w_0000.nii.gz")
+    fill(write, tmp_path / "tss" / "step1_raw", "5_T2w.nii.gz")
+    assert find_predictions(tmp_path / "tss", references) == {"5_T2w": totalspineseg / "5_T2w_0000.nii.gz"}
+    names = ("sub-5_mod-T2w_seg-spine_msk.nii.gz", "sub-5_mod-T2w_seg-vert_msk.nii.gz")
+    spineps = fill(write, tmp_path / "derivatives_seg" / "sub-5", *names)
+    assert find_predictions(tmp_path / "derivatives_seg", references) == {"5_T2w": spineps / names[1]}
+    assert find_predictions(spineps, references) == {"5_T2w": spineps / names[1]}
+    segmented = fill(write, tmp_path / "ts" / "5_T2w", "segmentations.nii.gz")
+    assert find_predictions(tmp_path / "ts", references) == {"5_T2w": segmented / "segmentations.nii.gz"}
 
 
 def test_names_that_differ_by_suffix_only(tmp_path: Path, write: Write) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -307,3 +308,41 @@ def test_real_masks_against_themselves_moved_by_a_millimetre() -> None:
     assert time.perf_counter() - start < 3  # about 0.1 s; the bound is for busy machines
     assert len(scores) == 8
     assert all(0.9 < score.dice < 1 and score.hd_mm <= 1.25 + 1e-9 for score in scores)
+
+
+NAMES = [f"vertebrae_{region}{n}" for region, last in (("L", 5), ("T", 12), ("C", 7)) for n in range(last, 0, -1)]
+
+
+def with_label_table(path: Path, mask: np.ndarray) -> None:
+    """A mask as TotalSegmentator saves one: names of all classes in a header extension."""
+    write(path, mask)
+    image = nibabel.load(path)
+    labels = "\n".join(
+        f'<Label Key="{value}" Red="1.0" Green="0.5" Blue="0.0" Alpha="1"><![CDATA[{name}]]></Label>'
+        for value, name in enumerate(("sacrum", *NAMES), start=1)
+    )
+    table = f"<CaretExtension><VolumeInformation><LabelTable>{labels}</LabelTable></VolumeInformation></CaretExtension>"
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(0, table.encode()))
+    nibabel.save(image, path)
+
+
+def test_a_label_table_tells_the_scheme(
+    folders: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mask = np.select([spine() == 1, spine() == 2], [2, 3], 0).astype(np.uint8)  # L5 and L4 of vertebrae_mr
+    with_label_table(tmp_path / "other" / "1_t2.nii.gz", mask)
+    scored = evaluate(EvaluateRequest(tmp_path / "other", folders[1])).first
+    assert scored.pred_scheme == "totalsegmentator_vertebrae_mr"
+    assert [label.means["dice"] for label in scored.labels if not label.all_levels] == [0.5, 0.5]  # one case of two
+    assert scored.cases[0].mean("dice") == 1
+    asked = EvaluateRequest(tmp_path / "other", folders[1], pred_labels="totalsegmentator")
+    assert evaluate(asked).first.cases[0].mean("dice") == 0
+    assert "its label table tells totalsegmentator_vertebrae_mr, --pred-labels says totalsegmentator" in caplog.text
+
+
+def test_a_sixth_lumbar_vertebra_of_spineps(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    six = np.select([spine() == 1, spine() == 202, spine() == 2], [25, 124, 24], 0).astype(np.uint8)
+    write(tmp_path / "other" / "sub-1_mod-t2_seg-vert_msk.nii.gz", six)
+    scored = evaluate(EvaluateRequest(tmp_path / "other", folders[1], pred_labels="spineps")).first
+    dice = {score.anatomy.key: score.dice for score in scored.cases[0].scores if not score.all_levels}
+    assert dice == {"vertebra:1": 1, "vertebra:2": 1, "disc:2": 1, "canal": 0}

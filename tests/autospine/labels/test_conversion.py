@@ -27,7 +27,7 @@ def masks(scheme: LabelScheme) -> st.SearchStrategy[np.ndarray]:
 @pytest.mark.parametrize("name", sorted(SCHEMES))
 def test_built_in_schemes_come_back_from_json(name: str) -> None:
     scheme = SCHEMES[name]
-    assert LabelScheme.from_dict(json.loads(json.dumps(scheme.to_dict()))) == scheme
+    assert LabelScheme.from_dict(json.loads(json.dumps(scheme.to_dict()))) == replace(scheme, extra=())
     assert from_plain(LabelScheme, json.loads(json.dumps(to_plain(scheme))), "file") == scheme
     assert get_scheme(name) is scheme
 
@@ -61,6 +61,15 @@ def test_built_in_schemes_come_back_from_json(name: str) -> None:
         ("totalsegmentator", 27, "vertebra:1"),
         ("totalsegmentator", 50, "vertebra:24"),
         ("totalsegmentator", 79, "cord"),
+        ("totalsegmentator_total_mr", 1, "structure:1"),
+        ("totalsegmentator_total_mr", 18, "sacrum"),
+        ("totalsegmentator_total_mr", 19, "vertebra"),
+        ("totalsegmentator_total_mr", 20, "disc"),
+        ("totalsegmentator_total_mr", 21, "cord"),
+        ("totalsegmentator_vertebrae_mr", 1, "sacrum"),
+        ("totalsegmentator_vertebrae_mr", 2, "vertebra:1"),
+        ("totalsegmentator_vertebrae_mr", 7, "vertebra:6"),
+        ("totalsegmentator_vertebrae_mr", 25, "vertebra:24"),
         ("spineps", 24, "vertebra:1"),
         ("spineps", 1, "vertebra:24"),
         ("spineps", 124, "disc:1"),
@@ -69,6 +78,27 @@ def test_built_in_schemes_come_back_from_json(name: str) -> None:
 )
 def test_integers(scheme: str, value: int, key: str) -> None:
     assert SCHEMES[scheme].anatomies[value].key == key
+
+
+@pytest.mark.parametrize(
+    ("scheme", "shown", "levels"),
+    [
+        ("spineps", (24, 124), {24: "vertebra:1", 19: "vertebra:6", 1: "vertebra:24", 124: "disc:1"}),
+        ("spineps", (25, 24), {25: "vertebra:1", 24: "vertebra:2", 1: "vertebra:25", 125: "disc:1", 124: "disc:2"}),
+        ("spineps", (28,), {24: "vertebra:1", 20: "vertebra:5", 28: "vertebra:6", 19: "vertebra:7", 119: "disc:7"}),
+        ("spineps", (125, 28), {25: "vertebra:1", 20: "vertebra:6", 28: "vertebra:7", 128: "disc:7", 1: "vertebra:26"}),
+        ("totalspineseg", (46,), {46: "vertebra:1", 45: "vertebra:2", 100: "disc:1", 96: "disc:2", 95: "disc:3"}),
+        ("totalspineseg", (45,), {45: "vertebra:1", 100: "disc:1", 95: "disc:2"}),
+    ],
+)
+def test_extra_vertebrae_raise_the_levels_above_them(scheme: str, shown: tuple[int, ...], levels: dict) -> None:
+    anatomies = SCHEMES[scheme].shown_by(shown).anatomies
+    assert {value: anatomies[value].key for value in levels} == levels
+
+
+def test_a_data_set_with_extra_vertebrae_cannot_be_learnt() -> None:
+    with pytest.raises(UserError, match="label 25, which the scheme spineps lacks"):
+        conversion(SCHEMES["spineps"], SCHEMES["spider"]).apply(np.array([24, 25]))
 
 
 @given(NAMES, NAMES, st.data())

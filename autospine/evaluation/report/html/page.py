@@ -119,7 +119,7 @@ def _alerts(comparison: MethodComparison) -> Iterator[tuple[str, list[str]]]:
             (f"No prediction{name}; everything there scores 0", list(method.missing)),
             (f"Not scored{name}", tables.unscored(method)),
             (f"Not scored by SPIDER's rules, only by AutoSpine's{name}", tables.unscored_by_challenge(method)),
-            (f"Predictions without a reference{name}, not scored", tables.extras(method)),
+            (f"Predictions without a reference{name}, not scored", list(method.extra)),
             (f"On one side only{name}", [str(one) for one in method.unmatched_labels]),
         )
         yield from ((title, lines) for title, lines in alerts if lines)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from autospine.core.errors import UserError
+from autospine.evaluation.case import schemes_shown
 from autospine.evaluation.cohort import CaseFiles
+from autospine.evaluation.structures import common_labels
 from autospine.labels.anatomy import Anatomy
 from autospine.metrics.surface import bounding_box
 from autospine.overlay.colours import Colour, colour_of
@@ -64,13 +66,13 @@ def draw_case(files: CaseFiles) -> tuple[str, list[Panel]]:
     """
     try:
         reference = read_mask(files.reference)
-        annotated = files.common.reference.apply(reference.array, files.reference)
-        predicted = annotated * 0
-        if files.prediction is not None:
-            predicted = files.common.prediction.apply(read_mask(files.prediction).array, files.prediction)
+        found = reference.array * 0 if files.prediction is None else read_mask(files.prediction).array
+        common = common_labels(*schemes_shown((found, reference.array), files.common.schemes))
+        annotated = common.reference.apply(reference.array, files.reference)
+        predicted = common.prediction.apply(found, files.prediction or files.reference)
     except UserError:
         return "", []
-    rows = files.common.reference.target
+    rows = common.reference.target
     hidden = annotated == rows.ignore_label
     predicted[hidden | (predicted == rows.ignore_label)] = 0
     annotated[hidden] = 0

@@ -15,7 +15,7 @@ from autospine.evaluation.cohort import Evaluation, complete
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.csv_files import STATISTICS, csv_files
 from autospine.evaluation.report.json_summary import SCHEMA, as_dict, read_summary
-from autospine.evaluation.report.tables import extras, figure, heading, interval_text, notes, p_text, worst_cases
+from autospine.evaluation.report.tables import figure, heading, interval_text, notes, p_text, worst_cases
 from autospine.evaluation.report.text import WIDTH, as_markdown, as_text
 from autospine.evaluation.statistics import Interval
 from autospine.evaluation.structures import METRICS
@@ -81,7 +81,7 @@ def test_a_missing_prediction_counts_in_every_metric_and_is_listed() -> None:
 def test_what_stands_below_the_tables() -> None:
     found = replace(evaluation(), extra=("1_t2_seg", "9_t2"), failures=("a.mha: is empty; copy it",))
     assert heading(found) == ("Scores of 4 cases of 2 patients (labels of predictions: spider, of references: spider)")
-    assert extras(found) == ["1_t2_seg (is it 1_t2?)", "9_t2"]
+    assert "Predictions without a reference (not scored): 1_t2_seg, 9_t2" in list(notes(found))
     assert list(notes(found))[-1] == "Not scored: a.mha: is empty; copy it"
 
 

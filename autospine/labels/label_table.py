@@ -1,0 +1,52 @@
+"""The scheme that a mask's own label table tells: names of structures, as TotalSegmentator writes them into NIfTI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from autospine.labels.anatomy import CERVICAL, LUMBAR, THORACIC, Anatomy, Kind
+from autospine.labels.schemes import SCHEMES, ExtraVertebra, LabelScheme
+
+VERTEBRA = re.compile(r"vertebrae_(?P<region>[CTL])(?P<number>\d+)")
+BELOW = {"L": LUMBAR, "T": LUMBAR + THORACIC, "C": LUMBAR + THORACIC + CERVICAL}  # level of the region's first vertebra
+NAMES = {
+    "sacrum": Anatomy(Kind.SACRUM),
+    "vertebrae_S1": Anatomy(Kind.SACRUM),
+    "vertebrae": Anatomy(Kind.VERTEBRA),
+    "vertebrae_body": Anatomy(Kind.BODY),
+    "intervertebral_discs": Anatomy(Kind.DISC),
+    "spinal_cord": Anatomy(Kind.CORD),
+    "spinal_canal": Anatomy(Kind.CANAL),
+}
+L6 = "vertebrae_L6"
+
+
+def scheme_of_table(names: Mapping[int, str]) -> LabelScheme | None:
+    """Return the scheme of a label table; None where it names nothing of the spine.
+
+    Args:
+        names: TotalSegmentator's name of each integer.
+
+    Returns:
+        A built-in scheme where the table is that one's, else one of its own, "label table".
+    """
+    anatomies, extra = {}, []
+    for value, name in sorted(names.items()):
+        if name == L6:
+            extra.append(ExtraVertebra({value: Anatomy(Kind.VERTEBRA, 1)}))
+        elif value:
+            anatomies[value] = _anatomy(value, name)
+    if not any(one.kind is not Kind.STRUCTURE for one in anatomies.values()):
+        return None
+    told = LabelScheme("label table", anatomies, extra=tuple(extra))
+    same = (one for one in SCHEMES.values() if (one.anatomies, one.extra) == (told.anatomies, told.extra))
+    return next(same, told)
+
+
+def _anatomy(value: int, name: str) -> Anatomy:
+    match = VERTEBRA.fullmatch(name)
+    if match is None:
+        return NAMES.get(name, Anatomy(Kind.STRUCTURE, value))
+    level = BELOW[match["region"]] - int(match["number"]) + 1
+    return Anatomy(Kind.VERTEBRA, level) if level > 0 else Anatomy(Kind.STRUCTURE, value)
