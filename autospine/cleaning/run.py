@@ -13,12 +13,13 @@ from autospine.cleaning.rules import RULES
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, write_text
 from autospine.core.machine import workers_for
+from autospine.core.overwriting import check_files, check_folders
 from autospine.core.parallel import try_cases
 from autospine.core.tables import csv_text
 from autospine.dataset.metadata import read_declaration
 from autospine.labels.conversion import get_scheme
 from autospine.labels.schemes import SCHEMES, LabelScheme
-from autospine.volumes.folders import written_name
+from autospine.volumes.folders import check_table, output_paths, written_name
 
 log = logging.getLogger(__name__)
 USUAL = "spider"
@@ -85,13 +86,11 @@ def clean_all(request: CleanRequest) -> CleaningOutcome:
         UserError: There are no masks, the scheme is unknown, or the output would replace the input.
     """
     folder, paths = _masks(request.masks)
-    if request.output.resolve() == folder.resolve():
-        raise UserError(request.output, "holds the masks themselves", "choose another output folder")
+    outputs = _outputs(request, paths, folder)
     scheme, workers = _scheme(request.labels, folder), workers_for(request.workers)
-    check_writable(request.output)
     jobs = [
-        CleaningJob(path, request.output / written_name(path), scheme, request.rules, request.keep_labels)
-        for path in paths
+        CleaningJob(path, output, scheme, request.rules, request.keep_labels)
+        for path, output in zip(paths, outputs, strict=True)
     ]
     names = [volumes.volume_id(path) for path in paths]
     cleaned = try_cases(_clean, jobs, names, "clean", workers, request.output)
@@ -112,6 +111,18 @@ def _masks(path: Path) -> tuple[Path, list[Path]]:
     folder = path / "masks" if (path / "masks").is_dir() else path
     paths = volumes.find_volumes(folder)
     return folder if folder.is_dir() and paths != [folder] else folder.parent, paths
+
+
+def _outputs(request: CleanRequest, paths: list[Path], folder: Path) -> list[Path]:
+    """Return where each clean mask goes, after a check that nothing that is read lies there."""
+    outputs = output_paths(request.output, [written_name(path) for path in paths])
+    is_file = outputs == [request.output]
+    check_folders(() if is_file else (request.output,), paths)
+    tables = (home / "dataset.json" for home in (folder, folder.resolve().parent))
+    check_files([*outputs, *([request.report] if request.report else [])], (*paths, *tables))
+    check_table(request.report)
+    check_writable(request.output.parent if is_file else request.output)
+    return outputs
 
 
 def _scheme(labels: str | None, folder: Path) -> LabelScheme:

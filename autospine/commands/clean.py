@@ -30,7 +30,7 @@ def main() -> int:
     """Run the command."""
     parser = make_parser(DESCRIPTION, EXAMPLES)
     add_input(parser, "masks", "a mask, or a folder of masks")
-    add_output(parser, "folder for the clean masks")
+    add_output(parser, "folder for the clean masks, or a file for one")
     parser.add_argument(
         "--rules", choices=("adapted", "published"), default="adapted", help="which rules (default: adapted)"
     )

@@ -22,7 +22,7 @@ def main() -> int:
     """Run the command."""
     parser = make_parser(DESCRIPTION, EXAMPLES)
     add_input(parser, "input", "a scan, a folder of them or a DICOM folder")
-    add_output(parser, "folder for the scans; with --masks for OUT/images and OUT/masks")
+    add_output(parser, "folder for the scans, or a file for one; with --masks the folder of OUT/images and OUT/masks")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="masks of the same names, interpolated as well")
     parser.add_argument(
         "--slice-spacing", type=float, default=1.0, metavar="MM", help="wanted slice distance (default: 1)"

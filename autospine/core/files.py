@@ -24,6 +24,7 @@ FULL_DISK = {28, 122}  # ENOSPC, EDQUOT
 UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # file systems that allocate nothing ahead
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.partial\.")
 LONGEST = 40  # letters that a temporary name keeps of the file's, so that it is never too long where that is not
+FILE_SUFFIXES = {".nii", ".gz", ".mha", ".mhd", ".nrrd", ".csv", ".json", ".html", ".md", ".png", ".npy", ".txt"}
 OLD = 24 * 3600.0  # seconds; without locks (some cluster file systems) a temporary file of that age is abandoned
 _swept: set[Path] = set()  # folders that this process has cleared of abandoned files
 
@@ -148,6 +149,8 @@ def check_writable(folder: str | Path) -> None:
     """
     if Path(folder).is_file():
         raise UserError(folder, "is a file", "give a folder")
+    if Path(folder).suffix.lower() in FILE_SUFFIXES and not Path(folder).exists():
+        raise UserError(folder, "has the name of a file", "give a folder")
     probe = Path(folder) / f".{os.getpid()}.probe"
     write_text(probe, "probe")
     remove(probe)

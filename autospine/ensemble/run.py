@@ -15,6 +15,7 @@ import torch
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, write_with
 from autospine.core.machine import find_machine
+from autospine.core.overwriting import check_folders
 from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import listed
 from autospine.ensemble.selection import EnsembleSpec, choose_weights, save_ensemble
@@ -62,6 +63,7 @@ def make_ensemble(request: EnsembleRequest) -> str:
             raise UserError(request.output, f"already holds {what}", "name another folder, or delete it")
     _check_options(request, len(models))
     names = names_of(models)
+    check_folders([request.output / f"{PREFIX}{name}" for name in names], [model.folder / CARD for model in models])
     if request.search:
         work, fold = _search_fold(request, models)
         check_writable(request.output)

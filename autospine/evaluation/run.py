@@ -12,6 +12,7 @@ from typing import Literal
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, read_json
 from autospine.core.machine import workers_for
+from autospine.core.overwriting import check_folders
 from autospine.core.parallel import try_cases
 from autospine.dataset.cases import patient_and_sequence
 from autospine.dataset.metadata import read_declaration, scheme_told_by
@@ -79,12 +80,14 @@ def evaluate(request: EvaluateRequest) -> MethodComparison:
     """
     if not 0 <= request.tolerance < inf:
         raise UserError("--tolerance", f"is {request.tolerance:g} mm", "give a distance of 0 or more")
-    if request.output:
-        check_writable(request.output)
     references = find_references(request.reference, request.images)
     folders = (request.prediction, *request.against)
     groups = _groups(references, request.by)
     files = [find_predictions(path, references) for path in folders]
+    if request.output:
+        masks = [mask for each in (references.masks, references.images, *files) for mask in each.values()]
+        check_folders((request.output,), masks)
+        check_writable(request.output)
     comparison = MethodComparison(
         tuple(
             _score_method(name, path, masks, references, groups, request)

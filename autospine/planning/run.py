@@ -12,8 +12,9 @@ from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable
 from autospine.core.machine import Machine, find_machine, workers_for
+from autospine.core.overwriting import check_files, check_folders
 from autospine.core.workspace import SourceCase, WorkFolder
-from autospine.dataset.cases import Case, listed, load_dataset
+from autospine.dataset.cases import Case, Dataset, listed, load_dataset
 from autospine.dataset.metadata import TRAINING
 from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
 from autospine.labels.conversion import get_scheme
@@ -103,6 +104,7 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
     work = WorkFolder(request.work)
     others = _other_plans(work, request.plans)
     if not request.dry_run:
+        _check_apart(request, work, dataset)
         check_writable(work.root)
     scheme = get_scheme(request.labels) if request.labels else None
     started = time.monotonic()
@@ -124,6 +126,15 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
         _write(outcome, work, _still_true(others, work, fingerprint), dataset.annotated)
         preprocess(cases, plans, work.root, workers)
     return outcome
+
+
+def _check_apart(request: PlanRequest, work: WorkFolder, dataset: Dataset) -> None:
+    """Check that the work folder's files replace nothing that is read; its own splits may be given back."""
+    scans = [path for case in dataset.cases for path in (*case.images, case.mask) if path is not None]
+    check_folders((work.root, work.cache, *(work.preprocessed(plan) for plan in request.plans)), scans)
+    named = [Path(name) for name in (request.splits, request.labels) if name and Path(name) != work.splits]
+    tables = [dataset.root / name for name in ("dataset.json", "overview.csv", "patients.csv")]
+    check_files((work.fingerprint, work.plans, work.splits, work.sources), (*scans, *tables, *named))
 
 
 def _check_numbers(request: PlanRequest) -> None:

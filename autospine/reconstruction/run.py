@@ -12,6 +12,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable
 from autospine.core.machine import workers_for
+from autospine.core.overwriting import check_files, check_folders
 from autospine.core.parallel import try_cases
 from autospine.core.tables import DISCLAIMER
 from autospine.reconstruction.annotated import annotated_slices
@@ -21,7 +22,7 @@ from autospine.reconstruction.images import Method, interpolate_image
 from autospine.reconstruction.masks import Rule, interpolate_mask
 from autospine.reconstruction.measurements import Measurement, measure, write_measurements
 from autospine.volumes import Volume, find_volumes, read_image, read_mask, volume_id, write_volume
-from autospine.volumes.folders import written_name
+from autospine.volumes.folders import check_table, names_file, output_paths, written_name
 from autospine.volumes.geometry import three, triple
 
 LARGEST_GIB = 16  # an interpolated scan above it is surely a slip of --slice-spacing
@@ -52,6 +53,13 @@ class ReconstructRequest:
     table: Path | None = None
     workers: int = 0
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders that are written into; none where the output is the file of one scan."""
+        if self.masks is not None:
+            return self.output, self.output / "images", self.output / "masks"
+        return () if names_file(self.output) else (self.output,)
+
 
 @dataclass(frozen=True)
 class ReconstructionJob:
@@ -67,6 +75,8 @@ class ReconstructionJob:
     def targets(self) -> tuple[Path, ...]:
         """Return where the scan goes, and its mask."""
         output = self.request.output
+        if not self.request.folders:
+            return (output,)
         if self.mask is None:
             return (output / written_name(self.image),)
         suffix = written_name(self.mask).removeprefix(volume_id(self.mask))
@@ -111,7 +121,7 @@ def reconstruct_all(request: ReconstructRequest) -> ReconstructionOutcome:
     check_copies(files, request.output)
     if request.table is not None:
         _check_table(request.table, jobs)
-    check_writable(request.output)
+    check_writable(request.output if request.folders else request.output.parent)
     copy_files(files, request.output)  # first: an interrupted run must not lose who is for validation
     names, workers = [job.id for job in jobs], workers_for(request.workers)
     answers = try_cases(_interpolate, jobs, names, "reconstruct", workers, request.output)
@@ -154,17 +164,18 @@ def _find_jobs(request: ReconstructRequest, files: Sequence[Path]) -> list[Recon
     jobs = [
         ReconstructionJob(volume_id(path), path, masks.get(volume_id(path)), request, ignore_label) for path in images
     ]
-    inputs = {path.resolve() for path in (*images, *mask_files, *files)}
+    if request.masks is None:
+        output_paths(request.output, [job.id for job in jobs])
     targets = [target for job in jobs for target in job.targets]
-    for target in targets if request.table is None else [*targets, request.table]:
-        if target.resolve() in inputs:
-            raise UserError(target, "would be written over an input", "choose another output folder")
+    check_folders(request.folders, (*images, *mask_files))
+    check_files(targets if request.table is None else [*targets, request.table], (*images, *mask_files, *files))
     return jobs
 
 
 def _check_table(table: Path, jobs: Sequence[ReconstructionJob]) -> None:
     """Check before long work that the table can be written, also where a folder is still to be made."""
     folders = {parent for job in jobs for target in job.targets for parent in target.resolve().parents}
+    check_table(table)
     if table.is_dir() or table.resolve() in folders:
         raise UserError(table, "is a folder", "give a file for the table")
     check_writable(table.parent)

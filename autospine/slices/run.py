@@ -9,6 +9,7 @@ from pathlib import Path
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, write_text
 from autospine.core.machine import workers_for
+from autospine.core.overwriting import check_folders
 from autospine.core.parallel import try_cases
 from autospine.core.tables import csv_text
 from autospine.dataset.cases import load_dataset
@@ -67,8 +68,8 @@ def extract_slices(request: SlicesRequest) -> SlicesResult:
     """
     _check(request)
     dataset = load_dataset(request.dataset)
-    if request.output.resolve() == dataset.root.resolve():
-        raise UserError(request.output, "is the data set itself", "choose another output folder")
+    inputs = [path for case in dataset.annotated for path in (*case.images, case.mask) if path is not None]
+    check_folders((request.output, *(request.output / folder for folder in FOLDERS)), inputs)
     scheme = get_scheme(request.mask_labels) if request.mask_labels else dataset.scheme or SCHEMES[DEFAULT_SCHEME]
     target = get_scheme(request.labels)
     _check_schemes(request, scheme, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from autospine.core.errors import UserError
@@ -29,6 +30,41 @@ def written_name(path: Path) -> str:
     """Return the file name of what is made from a volume: for a header or a DICOM folder, one file as well."""
     suffix = None if path.is_dir() else volume_suffix(path)
     return volume_id(path) + {".mhd": ".mha", None: ".nii.gz"}.get(suffix, suffix or "")
+
+
+def names_file(output: Path) -> bool:
+    """Return whether an output is one volume's file and not a folder.
+
+    Raises:
+        UserError: It is, with a suffix that cannot be written.
+    """
+    suffix = None if output.is_dir() else volume_suffix(output)
+    if suffix == ".mhd":
+        raise UserError(output, "would be two files", "give .mha, .nii, .nii.gz or .nrrd, or a folder")
+    return suffix is not None
+
+
+def output_paths(output: Path, names: Sequence[str]) -> list[Path]:
+    """Return where volumes of these names go: into a folder, or one of them to a file.
+
+    Raises:
+        UserError: The output is one file for several volumes.
+    """
+    if not names_file(output):
+        return [output / name for name in names]
+    if len(names) > 1:
+        raise UserError(output, f"is one file for {len(names)} volumes", "give a folder")
+    return [output]
+
+
+def check_table(path: Path | None) -> None:
+    """Check that the path of a table, if one is asked for, does not name a volume.
+
+    Raises:
+        UserError: It does.
+    """
+    if path is not None and volume_suffix(path):
+        raise UserError(path, "is the name of a volume", "give a .csv file")
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:

@@ -132,8 +132,34 @@ def test_masks_are_never_replaced(command: Run, masks: Path) -> None:
     for given in (masks, masks / "1_t2.mha"):
         answer = command(main, "-i", given, "-o", masks)
         assert answer.status == 2
-        assert "holds the masks themselves; choose another output folder" in answer.err
+        assert "masks: holds files that are read; choose another output" in answer.err
     assert {path: path.read_bytes() for path in masks.iterdir()} == before
+
+
+def test_a_report_never_replaces_a_mask(command: Run, masks: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in masks.iterdir()}
+    (tmp_path / "link.csv").symlink_to(masks / "1_t2.mha")
+    (tmp_path / "hard.csv").hardlink_to(masks / "1_t2.mha")
+    for name, why in (
+        (masks / "1_t2.mha", "would be written over an input"),
+        (tmp_path / "link.csv", "would be written over an input"),
+        (tmp_path / "hard.csv", "would be written over an input"),
+        (tmp_path / "out" / "1_t2.mha", "would be written twice"),
+        (tmp_path / "other.nii.gz", "is the name of a volume; give a .csv file"),
+    ):
+        answer = command(main, "-i", masks, "-o", tmp_path / "out", "--report", name)
+        assert answer.status == 2
+        assert answer.errors[0].endswith(f"{name}: {why}" + ("" if "give" in why else "; choose another output"))
+        assert not (tmp_path / "out").exists()
+    assert {path: path.read_bytes() for path in masks.iterdir()} == before
+
+
+def test_one_mask_goes_to_the_file_that_is_named(command: Run, masks: Path, tmp_path: Path) -> None:
+    assert command(main, "-i", masks / "1_t2.mha", "-o", tmp_path / "clean.nii.gz").status == 0
+    assert read_mask(tmp_path / "clean.nii.gz").array.max() > 0
+    answer = command(main, "-i", masks, "-o", tmp_path / "all.nii.gz")
+    assert answer.errors[0].endswith("all.nii.gz: is one file for 2 volumes; give a folder")
+    assert not (tmp_path / "all.nii.gz").exists()
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,12 @@ def test_the_folder_one_is_in_keeps_its_name(
     assert [path.name for path in (tmp_path / "fine").iterdir()] == ["series.nii.gz"]
 
 
+def test_one_scan_goes_to_the_file_that_is_named(folder: Path, tmp_path: Path, command) -> None:
+    assert command(main, "-i", folder / "images" / "1_t2.mha", "-o", tmp_path / "new" / "fine.nii.gz").status == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["fine.nii.gz"]
+    assert read_image(tmp_path / "new" / "fine.nii.gz").array.ndim == 3
+
+
 def test_a_link_keeps_its_own_name(folder: Path, tmp_path: Path, command) -> None:
     (tmp_path / "link.mha").symlink_to(folder / "images" / "1_t2.mha")
     assert command(main, "-i", tmp_path / "link.mha", "-o", tmp_path / "fine").status == 0
@@ -242,7 +248,7 @@ def test_a_link_keeps_its_own_name(folder: Path, tmp_path: Path, command) -> Non
         ("fine/images", "fine/images: is a folder; give a file for the table"),
         ("data/masks/1_t2.mha", "1_t2.mha: would be written over an input"),
         ("data/overview.csv", "overview.csv: would be written over an input"),
-        ("data/masks/1_t2.mha/t.csv", "1_t2.mha: is a file; give a folder"),
+        ("data/masks/1_t2.mha/t.csv", "1_t2.mha/t.csv: would be written over an input"),
     ],
 )
 def test_a_table_that_cannot_be_written_is_refused_before_the_work(
@@ -274,7 +280,9 @@ def test_dicom_slices_with_uneven_gaps_are_refused(tmp_path: Path, command) -> N
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-o", "data/images"), "would be written over an input; choose another output folder"),
+        (("-o", "data/images"), "data/images: holds files that are read; choose another output"),
+        (("-o", "fine.mha"), "fine.mha: is one file for 2 volumes; give a folder"),
+        (("-o", "fine.mha", "--masks", "data/masks"), "fine.mha: has the name of a file; give a folder"),
         (("-o", "fine", "--slice-spacing", "0"), "--slice-spacing: is 0; give millimetres above 0"),
         (("-o", "fine", "--slice-spacing", "nan"), "--slice-spacing: is nan"),
         (("-o", "fine", "--table", "t.csv"), "--table: measures masks, and there are none; add --masks"),

@@ -256,10 +256,14 @@ def test_wrong_options_are_one_line(run: Run, tmp_path: Path, options: tuple[obj
     assert not (tmp_path / "png").exists()
 
 
-def test_the_data_set_is_never_written_into(command: Run, data: Path) -> None:
-    answer = command(main, "-i", data, "-o", data)
-    assert answer.status == 2
-    assert "is the data set itself" in answer.errors[0]
+def test_the_data_set_is_never_written_into(command: Run, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "masks").symlink_to(data / "masks")
+    for output, holding in ((data, data / "images"), (data / "masks", data / "masks"), (tmp_path / "linked",) * 2):
+        answer = command(main, "-i", data, "-o", output)
+        assert answer.status == 2
+        assert f"{holding}" in answer.errors[0]
+        assert "holds files that are read; choose another output" in answer.errors[0]
 
 
 def test_real_scans_stand_upright(command: Run, real_data: Path, tmp_path: Path) -> None:
