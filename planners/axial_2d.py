@@ -38,7 +38,7 @@ class Axial2D(Planner):
         spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
         median = np.median(spacings, axis=0)
         axial = self.truly_axial()
-        side = self.pixel_spacing or round(float(median[[0, 2]].min()), 4)
+        side = self.pixel_side(round(float(median[[0, 2]].min()), 4))
         self.reason(
             f"axial slices of {side:g} mm pixels"
             if axial

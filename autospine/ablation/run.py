@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import Split
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.folds import choose_splits, read_case_pool
+from autospine.training.resolution import FILE as PLAN
+from autospine.training.resolution import read_plan
 from autospine.training.run import TrainRequest, choose_plan, train
 from autospine.training.trainer import Trainer
 
@@ -113,7 +115,8 @@ def ablate(request: AblateRequest) -> str:
         _check_fold(tasks[0].trainer, work, request.fold)
     write_json(folder / BUDGET, to_plain(budget))
     for number, task in enumerate(tasks, start=1):
-        _train(task, request, budget, f"variant {number} of {len(tasks)}: {task.variant.title}")
+        title = f"variant {number} of {len(tasks)}: {task.variant.title}"
+        _train(task, request, budget, title, _common_plan(tasks))
     words = f"{kind.name}, recipe {base.name}, plan {plan.name}, fold {request.fold}; each variant: "
     result = Result(
         ablation,
@@ -176,7 +179,13 @@ def _check_fold(trainer: Trainer, work: WorkFolder, fold: str) -> None:
         choose_splits(trainer, work, read_case_pool(work), fold)
 
 
-def _train(task: Task, request: AblateRequest, budget: AblationBudget, title: str) -> None:
+def _common_plan(tasks: Sequence[Task]) -> Plan | None:
+    """Return the plan as the first variant took it, which all of them are compared on; None for the first."""
+    noted = next((task.folder for task in tasks if (task.folder / PLAN).exists()), None)
+    return None if noted is None else read_plan(noted)
+
+
+def _train(task: Task, request: AblateRequest, budget: AblationBudget, title: str, plan: Plan | None) -> None:
     """Train and validate one variant, unless that is done."""
     if task.scored is not None:
         log.info("%s: is trained already", title)
@@ -195,6 +204,7 @@ def _train(task: Task, request: AblateRequest, budget: AblationBudget, title: st
             resume=task.started,
         ),
         task.trainer.recipe,
+        plan,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from autospine.planning.training_domain import TrainingDomain
 from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.normalisation import Normalisation
 
-VERSION = 3  # 3: Grid.slice_interpolation, ignore_label, training_domain
+VERSION = 4  # 4: coarser, pixel_mm
 FIRST, AGAIN = "run autospine_plan first", "run autospine_plan again"
 Triple = tuple[int, int, int]
 
@@ -28,6 +28,18 @@ class Reason:
     decision: str  # what was decided
     because: str  # why, in one sentence
     figures: str = ""  # the fingerprint's figures behind it
+
+
+@dataclass(frozen=True)
+class CoarserGrid:
+    """What of a plan is another on larger pixels, for trainings that are short of time."""
+
+    pixel_mm: float  # longest side of a pixel in-plane
+    grid: Grid
+    patch: Triple
+    batch: int
+    network: NetworkShape
+    memory_gib: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,8 @@ class Plan:
     training_domain: TrainingDomain  # ranges of the training data
     memory_gib: float  # predicted memory of training
     reasons: tuple[Reason, ...] = ()  # of its decisions
+    coarser: tuple[CoarserGrid, ...] = ()  # from the finest on; a time budget may take one
+    pixel_mm: float | None = None  # of the coarser grid that a time budget took; None for the plan's own
     version: int = VERSION  # of the file format
 
     @property
@@ -64,6 +78,16 @@ class Plan:
     def network_patch(self) -> tuple[int, ...]:
         """Return the voxels of the patch along `network_axes`."""
         return tuple(self.patch[axis] for axis in self.network_axes)
+
+    @property
+    def cases_name(self) -> str:
+        """Return the name of the folder of its preprocessed cases."""
+        return self.name if self.pixel_mm is None else f"{self.name}@{self.pixel_mm:g}"
+
+    def resolutions(self) -> tuple[Plan, ...]:
+        """Return the plan on each of its grids, the finest first; none of them has another to choose from."""
+        own = replace(self, coarser=())
+        return (own, *(replace(own, **{f.name: getattr(c, f.name) for f in fields(c)}) for c in self.coarser))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

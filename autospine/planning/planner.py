@@ -5,6 +5,7 @@ A planner of your own subclasses `Planner`, sets `name` and `view_axis`, and ove
 
 from __future__ import annotations
 
+import copy
 from abc import ABC
 from dataclasses import replace
 from typing import ClassVar
@@ -20,7 +21,7 @@ from autospine.labels.anatomy import Kind
 from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
 from autospine.networks.shape import NetworkShape, stages
 from autospine.planning.memory import training_memory_gib
-from autospine.planning.plan import Plan, Reason, Triple
+from autospine.planning.plan import CoarserGrid, Plan, Reason, Triple
 from autospine.planning.training_domain import measure_domain
 from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 from autospine.preprocessing.normalisation import Normalisation
@@ -28,6 +29,9 @@ from autospine.preprocessing.normalisation import Normalisation
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
 CONTEXT_MM = 40.0  # in view around the labelled column
 PARTIAL_ABOVE = 1.5  # intervertebral distances: with more image above the topmost label, annotation stopped early
+COARSER = (2**0.5, 2.0)  # times the plan's own pixels, for trainings that are short of time
+COARSEST_MM = 1.3  # in-plane: larger pixels hardly show a disc
+WORTH = 1.2  # a grid must be coarser by this factor than the one before it
 ORDERED_KINDS = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.STRUCTURE)
 CLASS_NAMES = {Kind.VERTEBRA: "vertebra", Kind.DISC: "disc", Kind.BODY: "vertebral body"}
 
@@ -58,6 +62,7 @@ class Planner(ABC):
     patch_limit: ClassVar[Triple] = (64, 640, 320)
     slice_interpolation: SliceInterpolation | None = None
     pixel_spacing: float | None = None
+    coarsening: float = 1.0  # of the pixels' median spacing
 
     def __init__(self, fingerprint: Fingerprint, machine: Machine) -> None:
         self.fingerprint = fingerprint
@@ -70,12 +75,39 @@ class Planner(ABC):
         self.reasons.append(Reason(decision, because, figures))
 
     def plan(self) -> Plan:
-        """Take every decision in order.
+        """Take every decision, and again on coarser grids unless the user fixed the pixels.
 
         Raises:
             UserError: The data set cannot be planned this way.
         """
         self.check()
+        plan = self.plan_on_one_grid()
+        coarser = () if self.pixel_spacing else self.plan_coarser(plan)
+        return replace(plan, coarser=coarser, reasons=tuple(self.reasons))
+
+    def plan_coarser(self, plan: Plan) -> tuple[CoarserGrid, ...]:
+        """Take the same decisions on coarser grids, among which autospine_train --minutes chooses."""
+        found: list[CoarserGrid] = []
+        finest = before = pixel_mm(plan)
+        for factor in COARSER:
+            wanted = min(factor * finest, COARSEST_MM)
+            if wanted < WORTH * before:
+                continue
+            planner = copy.copy(self)
+            planner.reasons, planner.coarsening = [], wanted / finest
+            other = planner.plan_on_one_grid()
+            before = pixel_mm(other)
+            found.append(CoarserGrid(before, other.grid, other.patch, other.batch, other.network, other.memory_gib))
+            self.reason(
+                f"{before:g} mm where time is short",
+                "autospine_train --minutes takes the finest spacing at which the narrowest network gets enough updates",
+                f"patch {_shape(other.patch)}, batch {other.batch}, {len(other.network.strides)} stages, "
+                f"about {other.memory_gib:.1f} GiB",
+            )
+        return tuple(found)
+
+    def plan_on_one_grid(self) -> Plan:
+        """Take every decision in order."""
         grid = self.choose_grid()
         patch = self.choose_patch(grid)
         encoding = self.choose_encoding()
@@ -96,8 +128,7 @@ class Planner(ABC):
             training_domain=measure_domain(self.fingerprint),
             memory_gib=0.0,
         )
-        plan = self.fit_memory(plan)
-        return replace(plan, reasons=tuple(self.reasons))
+        return self.fit_memory(plan)
 
     def check(self) -> None:
         """Refuse data sets that this planner cannot plan.
@@ -113,7 +144,8 @@ class Planner(ABC):
         spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
         median = [round(float(v), 4) for v in np.median(spacings, axis=0)]
         slices = self.through_plane_spacing(spacings)
-        spacing = (slices, self.pixel_spacing or median[1], self.pixel_spacing or median[2])
+        rows, columns = (self.pixel_side(side) for side in median[1:])
+        spacing = (slices, rows, columns)
         self.reason(
             f"spacing {_format_spacing(spacing)}",
             f"the in-plane spacing is as asked for; the median is {median[1]:g} x {median[2]:g} mm"
@@ -122,6 +154,12 @@ class Planner(ABC):
             f"rows {_range(spacings[:, 1])} mm, columns {_range(spacings[:, 2])} mm over {len(self.cases)} cases",
         )
         return Grid(spacing, slice_interpolation=self.slice_interpolation)
+
+    def pixel_side(self, median: float) -> float:
+        """Return the mm of a pixel's side: as asked for, else the cases' median, else a coarser one."""
+        if self.pixel_spacing:
+            return self.pixel_spacing
+        return median if self.coarsening == 1 else round(median * self.coarsening, 2)
 
     def through_plane_spacing(self, spacings: np.ndarray) -> float | None:
         """Choose the spacing along the slice axis in mm; None keeps each case's own.
@@ -319,6 +357,11 @@ def _smaller_patch(plan: Plan) -> Triple | None:
             sizes = [half if a == axis else v for a, v in enumerate(plan.patch)]
             return (sizes[0], sizes[1], sizes[2])
     return None
+
+
+def pixel_mm(plan: Plan) -> float:
+    """Return the longest side of a plan's pixels, along the axes that are resampled and seen."""
+    return max((mm for mm in plan.grid.spacing[1:] if mm is not None), default=COARSEST_MM)
 
 
 def _range(values: np.ndarray, digits: int = 2) -> str:

@@ -207,7 +207,10 @@ def _other_plans(work: WorkFolder, names: tuple[str, ...]) -> tuple[Plan, ...]:
 
 def _missing(cases: tuple[Case, ...], plans: tuple[Plan, ...], work: WorkFolder) -> int:
     return sum(
-        any(not CaseStore(work.preprocessed(plan.name), case.id).done(preprocessing_key(case, plan)) for plan in plans)
+        any(
+            not CaseStore(work.preprocessed(plan.cases_name), case.id).done(preprocessing_key(case, plan))
+            for plan in plans
+        )
         for case in cases
     )
 

@@ -48,8 +48,8 @@ class PreprocessingPlan(Protocol):
     """What preprocessing reads of a plan."""
 
     @property
-    def name(self) -> str:
-        """Return the configuration's name."""
+    def cases_name(self) -> str:
+        """Return the name of the folder of its cases."""
 
     @property
     def view_axis(self) -> int | None:
@@ -90,7 +90,7 @@ def preprocess(cases: Sequence[Case], plans: Sequence[PreprocessingPlan], work: 
     folder = Path(work) / "preprocessed"
     jobs = [PreprocessingJob(case, tuple(plans), folder) for case in cases]
     with ExitStack() as locks:
-        for name in sorted({plan.name for plan in plans}):  # in one order, so that no two wait for each other
+        for name in sorted({plan.cases_name for plan in plans}):  # in one order, so that no two wait for each other
             locks.enter_context(locked(folder / name, "preprocesses cases", wait=True))
         run_cases(preprocess_case, jobs, [case.id for case in cases], "preprocess", workers, Path(work))
 
@@ -98,7 +98,9 @@ def preprocess(cases: Sequence[Case], plans: Sequence[PreprocessingPlan], work: 
 def preprocess_case(job: PreprocessingJob) -> None:
     """Read one case and store it for every plan that lacks it."""
     case = job.case
-    keys = [(plan, CaseStore(job.folder / plan.name, case.id), preprocessing_key(case, plan)) for plan in job.plans]
+    keys = [
+        (plan, CaseStore(job.folder / plan.cases_name, case.id), preprocessing_key(case, plan)) for plan in job.plans
+    ]
     missing = [(plan, store, key) for plan, store, key in keys if not store.done(key)]
     if not missing:
         return

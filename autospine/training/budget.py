@@ -92,7 +92,7 @@ def choose_budget(trainer: Trainer, batches: Batches, job: Job, cost: Validation
     """Measure updates on this machine, and choose the budget by them."""
     batch = batches.make(0).to(job.device)
     shapes = list(trainer.width_options()) if job.minutes is not None else [trainer.shape()]
-    precision = _fastest_precision(trainer, shapes[len(shapes) // 3], batch, job.device)
+    precision = fastest_precision(trainer, shapes[len(shapes) // 3], batch, job.device)
     if job.minutes is None:
         seconds = time_step(trainer, shapes[0], precision, batch, job.device)
         budget = _by_epochs(trainer, shapes[0], precision, seconds, batches, job, patches)
@@ -102,7 +102,7 @@ def choose_budget(trainer: Trainer, batches: Batches, job: Job, cost: Validation
     return replace(budget, micro_batches=micro_batches_that_fit(trainer, context, budget.shape, batch))
 
 
-def _fastest_precision(trainer: Trainer, shape: NetworkShape, batch: Batch, device: torch.device) -> Precision:
+def fastest_precision(trainer: Trainer, shape: NetworkShape, batch: Batch, device: torch.device) -> Precision:
     """Return the format and layout with the quickest update; measured in turn, the best of each: others disturb."""
     choices = precisions(device)
     timers = [StepTimer(trainer, shape, precision, batch, device) for precision in choices]

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from torch import Tensor
 
@@ -52,6 +53,16 @@ class Batch:
         for first, last in pairwise(edges):
             if first < last:
                 yield self.patches(first, last)
+
+    def like(self, count: int, patch: tuple[int, ...]) -> Batch:
+        """Return `count` of its patches on another number of voxels, as roughly as timing an update needs."""
+        index = torch.arange(count, device=self.images.device) % len(self.images)
+        picked = Batch(*(getattr(self, name)[index] for name in FIELDS))
+        images = F.interpolate(picked.images, patch)
+        labels = F.interpolate(picked.labels[:, None].float(), patch)[:, 0].to(self.labels.dtype)
+        sizes = zip(patch, self.labels.shape[1:], strict=True)
+        factors = torch.tensor([new / old for new, old in sizes], device=self.images.device)
+        return Batch(images, labels, picked.centres * factors, picked.through_plane_offset_mm, picked.spacing / factors)
 
     def with_images(self, images: Tensor, labels: Tensor, centres: Tensor) -> Batch:
         """Return the batch after augmentation."""

@@ -41,6 +41,7 @@ from autospine.training.folds import (
 from autospine.training.job import Job
 from autospine.training.loop import fit
 from autospine.training.options import check_options, option_words
+from autospine.training.resolution import at_resolution
 from autospine.training.trainer import MultiModelTrainer, Trainer
 from autospine.training.validation import evaluation_of, score_cases, validate
 
@@ -94,12 +95,13 @@ class TrainRequest:
     loader: Loader = "threads"
 
 
-def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
+def train(request: TrainRequest, recipe: Recipe | None = None, plan: Plan | None = None) -> str:
     """Train what was asked for; return what a person reads at the end.
 
     Args:
         request: What was asked for.
         recipe: Instead of the one that the request names.
+        plan: Instead of the one that the request names, whatever the time allows.
 
     Raises:
         UserError: An option, the work folder or the machine does not allow it.
@@ -111,7 +113,8 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
     work = WorkFolder(request.work)
     work.check()
     kind = registry.load("trainers", request.trainer)
-    plan = choose_plan(kind, work, request.plan)
+    plan_fixed = plan is not None
+    plan = plan or choose_plan(kind, work, request.plan)
     sequence = sequence_named(request.sequence)
     trainer: Trainer = kind(plan, _recipe(kind, request, sequence, recipe))
     _check_classes(trainer, request.allow_missing_classes)
@@ -128,7 +131,7 @@ def train(request: TrainRequest, recipe: Recipe | None = None) -> str:
             _check_folder(job.folder, request)
             jobs.append(job)
         jobs = [replace(job, fold=_kept(job, splits[job.fold_name])) for job in jobs]
-        evaluations = [_finish_fold(trainer, replace(job, started=time.monotonic())) for job in jobs]
+        evaluations = [_finish_fold(trainer, replace(job, started=time.monotonic()), plan_fixed) for job in jobs]
         text = _describe(trainer, [e for e in evaluations if e is not None], jobs)
         warning = next(iter(splits.values())).warning
         if warning:
@@ -198,7 +201,7 @@ def _job(request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, f
     return Job(
         work=work.root,
         folder=work.model(trainer.name, trainer.plan.name, trainer.recipe.name, name),
-        cases=work.preprocessed(trainer.plan.name),
+        cases=work.preprocessed(trainer.plan.cases_name),
         fold=fold,
         fold_name=name,
         device=device,
@@ -245,8 +248,9 @@ def train_fold(trainer: Trainer, job: Job) -> Evaluation | None:
     return validate(trainer, job)
 
 
-def _finish_fold(trainer: Trainer, job: Job) -> Evaluation | None:
-    """Train a fold, or validate it alone where it is trained already."""
+def _finish_fold(trainer: Trainer, job: Job, plan_fixed: bool) -> Evaluation | None:
+    """Train a fold on the grid that its time allows, or validate it alone where it is trained already."""
+    trainer, job = at_resolution(trainer, job, plan_fixed)
     if job.resume and job.epochs is None and (job.folder / CARD).exists():
         hint = "" if job.minutes is None else ": --minutes adds nothing to it, --epochs N goes on to epoch N"
         log.info("fold %s is trained already%s", job.fold_name, hint)

@@ -141,6 +141,10 @@ class Trainer(ABC):
         papers = (registry.load("comparisons", name) for name in registry.known("comparisons"))
         return {name: recipe for paper in papers for name, recipe in paper.recipes.get(cls.name, {}).items()}
 
+    def on_plan(self, plan: Plan) -> Trainer:
+        """Return this trainer on another plan."""
+        return type(self)(plan, self.recipe)
+
     # What the network learns.
 
     @property
@@ -209,6 +213,11 @@ class Trainer(ABC):
     def patch(self) -> tuple[int, ...]:
         """Return the voxels of a patch along the network's axes."""
         return self.recipe.patch or self.plan.network_patch
+
+    @property
+    def trained_in_turn(self) -> int:
+        """Return how many networks share the time of a budget."""
+        return 1
 
     @property
     def batch(self) -> int:

@@ -134,6 +134,11 @@ class MedFusionNetTrainer(MultiModelTrainer):
 
     # All of them.
 
+    @property
+    def trained_in_turn(self) -> int:
+        """Return how many members share the time of a budget."""
+        return len(self.options.members)
+
     def train(self, job: Job) -> Evaluation | None:
         """Train each member, search for weights, and validate the ensemble."""
         enlarged_first = self.options.enlarge == "before"

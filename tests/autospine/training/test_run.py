@@ -79,7 +79,7 @@ def test_a_fold_leaves_a_model_scores_masks_and_curves(work: WorkFolder) -> None
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("weights.safetensors", "model.json", "checkpoint.pt", "metrics.csv", "progress.png", "curves.png"),
-        *("split.json", "validation", ".lock"),
+        *("split.json", "plan.json", "validation", ".lock"),
     }
     card = read_model(folder).card
     fold = read_case_pool(work).folds[0]

@@ -1,0 +1,237 @@
+"""Resolution of a training that has a time budget: the finest of the plan's grids at which enough updates are made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+
+from autospine.core.errors import UserError
+from autospine.core.files import read_json, write_json
+from autospine.core.machine import workers_for
+from autospine.core.workspace import WorkFolder
+from autospine.dataset.cases import Case
+from autospine.fingerprint.fingerprint import Fingerprint
+from autospine.inference.model import CARD
+from autospine.planning.memory import multiply_adds, training_memory_gib
+from autospine.planning.plan import Plan, Reason
+from autospine.planning.planner import pixel_mm
+from autospine.preprocessing.run import preprocess, preprocessing_key
+from autospine.preprocessing.storage import CaseStore
+from autospine.training import distributed
+from autospine.training.budget import LOADING, SECONDS_PER_CASE, fastest_precision, length_within, validation_cost
+from autospine.training.data import Batch
+from autospine.training.epoch_validation import validation_patches, validation_seconds
+from autospine.training.job import Job
+from autospine.training.loading import training_and_validation
+from autospine.training.profiling import TooLargeError, time_step
+from autospine.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+FILE = "plan.json"  # in a model's folder: the plan as it is trained
+LEAST_BATCH = 0.25  # of the plan's, where time is short even on the coarsest grid
+
+
+def at_resolution(trainer: Trainer, job: Job, fixed: bool = False) -> tuple[Trainer, Job]:
+    """Choose one of the plan's grids, preprocess the fold's cases for it where they are not, and note the plan.
+
+    A continued training keeps its plan, and a fold takes that of a fold beside it, so that the two can be averaged.
+
+    Args:
+        trainer: On the plan with all of its grids.
+        job: Its cases are those of the finest grid.
+        fixed: Whether the trainer's plan is taken as it is.
+
+    Returns:
+        Trainer and job on the grid that is taken.
+
+    Raises:
+        UserError: A continued training's plan is none of the work folder's any more, or a case cannot be preprocessed.
+    """
+    plan = trainer.plan if fixed else kept_plan(trainer.plan, job) or _choose(trainer, job)
+    if distributed.is_main():
+        write_json(job.folder / FILE, plan.to_dict())
+        if plan.pixel_mm is not None:
+            preprocess(_cases(job), [plan], job.work, workers_for(0))
+    distributed.wait_for_all()
+    return trainer.on_plan(plan), replace(job, cases=WorkFolder(job.work).preprocessed(plan.cases_name))
+
+
+def kept_plan(plan: Plan, job: Job) -> Plan | None:
+    """Return the plan that a continued training was begun with, or that of a fold beside it; None to choose one.
+
+    Raises:
+        UserError: The work folder was planned otherwise since.
+    """
+    known = [_rules(one) for one in plan.resolutions()]
+    if job.resume and (job.folder / FILE).exists():
+        begun = read_plan(job.folder)
+        if _rules(begun) not in known:
+            hint = "delete the model's folder, or plan as before"
+            raise UserError(job.folder, "was begun with another plan than the work folder's", hint)
+        return begun
+    if job.resume and (job.checkpoint.exists() or (job.folder / CARD).exists()):
+        return plan.resolutions()[0]
+    beside = sorted(job.folder.parent.glob("fold_[0-9]*")) if job.fold_name.isdigit() else []
+    for folder in beside:
+        if (folder / FILE).exists() and _rules(other := read_plan(folder)) in known:
+            if job.minutes is not None and plan.coarser:
+                log.info("%g mm pixels, as %s: folds on one grid can be averaged", pixel_mm(other), folder.name)
+            return other
+    return None
+
+
+def read_plan(folder: Path) -> Plan:
+    """Read the plan that a model's folder notes."""
+    return Plan.from_dict(read_json(folder / FILE), str(folder / FILE))
+
+
+def _rules(plan: Plan) -> tuple[object, ...]:
+    return plan.grid, plan.normalisation, plan.encoding, plan.patch, plan.network
+
+
+def _choose(trainer: Trainer, job: Job) -> Plan:
+    """Return the plan that the time allows, with what was given up among its reasons."""
+    plans = trainer.plan.resolutions()
+    if job.minutes is None or trainer.recipe.patch:  # a paper's patch is taken as it is
+        return plans[0]
+    clock, enough = _Clock(trainer, plans, job), trainer.recipe.min_updates
+    chosen, measured = finest_with_enough(len(plans), lambda k: clock.updates(plans[k]), enough)
+    plan, updates = plans[chosen], measured[chosen]
+    if trainer.recipe.batch is None:
+        batch, updates = batch_with_enough(
+            plan.batch, updates, lambda size: clock.updates(replace(plan, batch=size)), enough
+        )
+        plan = replace(plan, batch=batch)
+        plan = replace(plan, memory_gib=round(training_memory_gib(plan), 2))
+    reason = reason_for(plans, measured, plan, updates, job.minutes)
+    log.info("%s: %s", reason.decision, reason.because)
+    return replace(plan, reasons=(*plan.reasons, reason))
+
+
+def finest_with_enough(count: int, updates: Callable[[int], int], enough: int) -> tuple[int, dict[int, int]]:
+    """Choose the finest grid on which enough updates can be made, else the coarsest.
+
+    The coarsest is measured first, since measuring takes time too: a finer one only where all coarser ones are enough.
+
+    Args:
+        count: Of grids, from the finest.
+        updates: On one of them, measured.
+        enough: Updates.
+
+    Returns:
+        Its index, and the updates on the grids that were measured.
+    """
+    measured: dict[int, int] = {}
+    for k in reversed(range(count)):
+        measured[k] = updates(k)
+        if measured[k] < enough:
+            break
+    return min((k for k, found in measured.items() if found >= enough), default=count - 1), measured
+
+
+def batch_with_enough(batch: int, found: int, updates: Callable[[int], int], enough: int) -> tuple[int, int]:
+    """Halve the batch until enough updates can be made, to a quarter at least.
+
+    Args:
+        batch: Patches per update.
+        found: Updates of that batch.
+        updates: Of a batch, measured.
+        enough: Updates.
+
+    Returns:
+        Batch and its updates.
+    """
+    least = max(ceil(batch * LEAST_BATCH), 1)
+    while found < enough and batch // 2 >= least:
+        batch //= 2
+        found = updates(batch)
+    return batch, found
+
+
+def reason_for(plans: Sequence[Plan], measured: Mapping[int, int], taken: Plan, updates: int, minutes: float) -> Reason:
+    """Say what is taken for a budget of minutes, and what that gives up.
+
+    Args:
+        plans: On each grid, the finest first.
+        measured: Updates by index; those of finer grids, which take longer, are expected from them.
+        taken: One of `plans`, with its batch.
+        updates: That it makes.
+        minutes: Of the budget.
+    """
+    last = min(measured)
+    work = [plan.batch * multiply_adds(plan.network, plan.network_patch) for plan in plans]
+    given_up = []
+    for plan, count in zip(plans, work, strict=True):
+        if plan.grid == taken.grid:
+            break
+        k = plans.index(plan)
+        expected = f"{measured[k]}" if k in measured else f"about {measured[last] * work[last] / count:.0f}"
+        given_up.append(f"{pixel_mm(plan):g} mm would get {expected} updates of the narrowest network")
+    batch = next(plan.batch for plan in plans if plan.grid == taken.grid)
+    smaller = f" in batches of {taken.batch} instead of {batch}" if taken.batch < batch else ""
+    decision = f"{pixel_mm(taken):g} mm pixels for {minutes:g} minutes"
+    return Reason(decision, "; ".join([*given_up, f"{pixel_mm(taken):g} mm gets {updates}{smaller}"]))
+
+
+class _Clock:
+    """Measures for how many updates of the narrowest network the time is enough."""
+
+    def __init__(self, trainer: Trainer, plans: Sequence[Plan], job: Job) -> None:
+        self.trainer, self.job = trainer.on_plan(plans[0]), job
+        self.training, validation = training_and_validation(self.trainer, job)
+        self.batch = self.training.make(0).to(job.device)
+        self.patches = validation_patches(self.training, validation)
+        self.cost = validation_cost(self.trainer, job)
+        quick, batch = self._on(plans[-1])
+        self.precision = fastest_precision(quick, quick.width_options()[0], batch, job.device)
+
+    def _on(self, plan: Plan) -> tuple[Trainer, Batch]:
+        trainer = self.trainer.on_plan(plan)
+        trainer.fit_statistics(self.training.sampler)
+        return trainer, self.batch.like(trainer.batch, trainer.patch)
+
+    def updates(self, plan: Plan) -> int:
+        """Return the updates with a plan; none where the memory does not hold one patch."""
+        trainer, batch = self._on(plan)
+        try:
+            seconds = time_step(trainer, trainer.width_options()[0], self.precision, batch, self.job.device)
+        except TooLargeError:
+            return 0
+        left = self.job.seconds_left() / trainer.trained_in_turn
+        left -= self.cost.seconds(seconds.forward) + _preprocessing_seconds(plan, self.job)
+        (left,) = distributed.of_the_main([left], self.job.device)
+        looks = validation_seconds(self.patches, seconds.forward)
+        return max(length_within(left, seconds.update * LOADING, looks)[0], 0)
+
+
+def _preprocessing_seconds(plan: Plan, job: Job) -> float:
+    """Return the expected time of bringing the fold's cases onto the plan's grid, those that are there not counted."""
+    if plan.pixel_mm is None:
+        return 0.0
+    folder = WorkFolder(job.work).preprocessed(plan.cases_name)
+    missing = [case for case in _cases(job) if not CaseStore(folder, case.id).done(preprocessing_key(case, plan))]
+    return len(missing) * SECONDS_PER_CASE / workers_for(0)
+
+
+def _cases(job: Job) -> tuple[Case, ...]:
+    """Return the files of the fold's cases.
+
+    Raises:
+        UserError: One is no longer there.
+    """
+    work = WorkFolder(job.work)
+    sources, known = work.load_sources(), Fingerprint.load(work.fingerprint).cases
+    cases = []
+    for case in known:
+        if case.id in set(job.fold.cases):
+            source = sources[case.id]
+            paths = (*map(Path, source.images), Path(source.mask))
+            cases.append(Case(case.id, paths[:-1], paths[-1], case.patient, case.sequence, case.subset))
+            lost = next((path for path in paths if not path.exists()), None)
+            if lost is not None:
+                raise UserError(lost, "is missing", "put it back, or run autospine_plan on the data set's new place")
+    return tuple(cases)
