@@ -40,6 +40,6 @@ def quick_precision(device: torch.device) -> Precision:
     """Return the fastest format of a device, by what it is rather than by a clock: the same on every run."""
     if device.type == "cuda":
         return Precision("float16")
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capcapabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     half = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
     return Precision("bfloat16" if half else "float32")
