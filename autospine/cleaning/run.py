@@ -134,7 +134,7 @@ def _scheme(labels: str | None, folder: Path) -> LabelScheme:
 
 
 def _clean(job: CleaningJob) -> CleaningReport:
-    volume = volumes.read_mask(job.mask)
+    volume = volumes.read_mask(job.mask, job.scheme.negative)
     clean = clean_labels if job.keep_labels else clean_mask
     cleaned = clean(volume.array, job.scheme, job.rules, job.mask)
     volumes.write_volume(volume.with_array(cleaned.mask), job.output)

@@ -186,4 +186,4 @@ def _foreign_scheme(path: Path, labels: Mapping[str, Any]) -> LabelScheme:
     except UserError:
         guess = infer_scheme(named).anatomies
         anatomies = {value: guess[value] for value in named}
-    return LabelScheme("dataset", anatomies, ignore_label)
+    return LabelScheme.with_ignore_label("dataset", anatomies, ignore_label)

@@ -94,7 +94,7 @@ def store_probabilities(
         stored = [folder / f".{case}.{k}.npy" for k in range(len(models))]
         try:
             predict_members(predictors, sources[case].images, stored)
-            mask = read_mask(sources[case].mask).array
+            mask = read_mask(sources[case].mask, card.plan.scheme.negative).array
             reference = reference_classes(mask, trainer, sources[case].mask)
             for image, window in missing.items():
                 image.write(stored, reference, window, patients[case], digests)

@@ -24,8 +24,9 @@ from autospine.evaluation.probabilities import read_probabilities
 from autospine.evaluation.report.text import save
 from autospine.evaluation.spider import SPIDER, ChallengeCase, score_challenge
 from autospine.evaluation.structures import common_labels
-from autospine.labels.conversion import get_scheme, infer_scheme, present_labels
+from autospine.labels.conversion import PLAIN, get_scheme, infer_scheme, label_voxels
 from autospine.labels.schemes import SCHEMES, LabelScheme
+from autospine.labels.strays import stray_labels
 from autospine.volumes import Volume, read_mask
 from autospine.volumes.folders import volume_id
 
@@ -182,14 +183,22 @@ def _schemes(
     if pred_scheme is not None and ref_scheme is not None:
         return pred_scheme, ref_scheme
     common = [predictions[id_] for id_ in references if id_ in predictions]
-    predicted = _labels(common, workers_for(request.workers)) if pred_scheme is None else set()
-    annotated = _labels(list(references.values()), workers_for(request.workers)) if ref_scheme is None else set()
+    workers = workers_for(request.workers)
+    predicted = _voxels(common, workers) if pred_scheme is None else {}
+    annotated = _voxels(list(references.values()), workers) if ref_scheme is None else {}
     if ref_scheme is None:
-        ref_scheme = infer_scheme(predicted | annotated)
+        ref_scheme = infer_scheme(_labels({**predicted, **annotated}))
     if pred_scheme is None:
-        fits = predicted - {0, ref_scheme.ignore_label} <= set(ref_scheme.anatomies)
-        pred_scheme = ref_scheme if fits else infer_scheme(predicted)
+        fits = _labels(predicted) - {0, ref_scheme.ignore_label} <= set(ref_scheme.anatomies)
+        pred_scheme = ref_scheme if fits else infer_scheme(_labels(predicted))
+    if PLAIN in (pred_scheme.name, ref_scheme.name):
+        for line in stray_labels({**predicted, **annotated}, "name the labels with --pred-labels and --ref-labels"):
+            log.warning("%s", line)
     return pred_scheme, ref_scheme
+
+
+def _labels(voxels: Mapping[str, Mapping[int, int]]) -> set[int]:
+    return {label for in_one in voxels.values() for label in in_one}
 
 
 def _declared(files: Mapping[str, Path]) -> LabelScheme | None:
@@ -214,14 +223,15 @@ def _named(name: str, files: Mapping[str, Path], option: str) -> LabelScheme:
     return scheme
 
 
-def _labels(paths: Sequence[Path], workers: int) -> set[int]:
-    """Return every label in some masks; unreadable ones are reported later, when they are scored."""
-    answers = try_cases(_labels_in, paths, [path.name for path in paths], "reading labels", workers)
-    return {label for present in answers if not isinstance(present, UserError) for label in present}
+def _voxels(paths: Sequence[Path], workers: int) -> dict[str, dict[int, int]]:
+    """Return the voxels of every label, by file; unreadable masks are reported later, when they are scored."""
+    answers = try_cases(_voxels_in, paths, [path.name for path in paths], "reading labels", workers)
+    both = zip(paths, answers, strict=True)
+    return {str(path): voxels for path, voxels in both if not isinstance(voxels, UserError)}
 
 
-def _labels_in(path: Path) -> tuple[int, ...]:
-    return present_labels(read_mask(path).array, path)
+def _voxels_in(path: Path) -> dict[int, int]:
+    return label_voxels(read_mask(path).array, path)
 
 
 def _without_score(task: _CaseTask, error: UserError) -> _CaseResult:
@@ -231,8 +241,9 @@ def _without_score(task: _CaseTask, error: UserError) -> _CaseResult:
 
 def _score(task: _CaseTask) -> _CaseResult:
     """Read both masks once and score them both ways; either may fail by itself."""
-    reference = read_mask(task.files.reference)
-    prediction = None if task.files.prediction is None else read_mask(task.files.prediction)
+    files, (pred_scheme, ref_scheme) = task.files, task.files.common.schemes
+    reference = read_mask(files.reference, ref_scheme.negative)
+    prediction = None if files.prediction is None else read_mask(files.prediction, pred_scheme.negative)
     case, challenge, failures = None, None, []
     try:
         case = _score_volumes(task, prediction, reference)

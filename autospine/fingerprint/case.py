@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autospine.core.errors import UserError
 from autospine.dataset import verify
 from autospine.dataset.cases import Case
 from autospine.fingerprint.slice_filter import ClassWeights, class_weights, counts_of_statistics, filter_slices
@@ -70,7 +69,7 @@ def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFinge
     from autospine.volumes import read_image, read_mask
 
     images = [read_image(path) for path in case.images]
-    mask = read_mask(case.mask) if case.mask is not None else None
+    mask = read_mask(case.mask, scheme.negative if scheme else None) if case.mask is not None else None
     verify.check_grids(case, [image.geometry for image in images], mask.geometry if mask else None)
     measured = _measure(case, images, mask, scheme)
     problems = verify.case_problems(case, measured.voxels, scheme)
@@ -87,8 +86,6 @@ def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: Labe
     labels: Mapping[int, LabelStatistics] = {}
     foreground, voxels, mask_sum = None, {}, None
     if mask is not None:
-        if int(mask.array.min()) < 0:
-            raise UserError(str(case.mask), f"holds the label {int(mask.array.min())}", "use labels from 0 up")
         labels = label_statistics(mask.array)
         foreground = _foreground(first.array, mask.array, ignore_label)
         voxels = {0: mask.array.size - sum(label.voxels for label in labels.values())}

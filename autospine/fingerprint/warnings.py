@@ -11,6 +11,7 @@ from autospine.dataset.cases import UNKNOWN, listed, names_patient
 from autospine.fingerprint.case import CaseFingerprint
 from autospine.fingerprint.label_order import OrderedLabels, agreement
 from autospine.labels.schemes import LabelScheme
+from autospine.labels.strays import unlike_the_others
 
 FEW_PATIENTS = 5
 SPACING_RATIO = 1.5  # 90th over 10th percentile of an axis's spacing
@@ -29,6 +30,7 @@ def dataset_warnings(cases: Cases, ordered_labels: Sequence[OrderedLabels], sche
         One sentence each, the gravest first.
     """
     groups: tuple[Iterable[str], ...] = (
+        _unlike(cases),
         _duplicates(cases),
         _empty(cases),
         _patients(cases),
@@ -48,6 +50,13 @@ def _groups(pairs: Iterable[tuple[str | None, str]]) -> list[list[str]]:
         if key is not None:
             groups.setdefault(key, []).append(name)
     return [names for names in groups.values() if len(names) > 1]
+
+
+def _unlike(cases: Cases) -> Iterable[str]:
+    labels = {case.id: case.voxels for case in cases if case.mask_checksum is not None}
+    for id_ in unlike_the_others(labels):
+        own = listed([str(label) for label in sorted(labels[id_]) if label])
+        yield f"{id_} shares no label with any other case ({own}): are its integers of another scheme?"
 
 
 def _duplicates(cases: Cases) -> Iterable[str]:

@@ -14,9 +14,9 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import read_json
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.schemes import BACKGROUND, SCHEME_FORM, SCHEMES, LabelScheme
+from autospine.labels.schemes import BACKGROUND, SCHEME_FORM, SCHEMES, LabelScheme, free_value
 
-USUAL_IGNORE_LABEL = 255
+PLAIN = "plain"  # the scheme of integers about which nothing is known
 LOOKUP_LIMIT = 1 << 16  # up to here a table by value, above it a search
 
 
@@ -73,13 +73,24 @@ def present_labels(mask: np.ndarray, where: str | Path = "mask") -> tuple[int, .
     Raises:
         UserError: The mask is of floats.
     """
+    return tuple(label_voxels(mask, where))
+
+
+def label_voxels(mask: np.ndarray, where: str | Path = "mask") -> dict[int, int]:
+    """Count the voxels of every integer that a mask holds, ascending, background included.
+
+    Raises:
+        UserError: The mask is of floats.
+    """
     if mask.dtype.kind not in "biu":
         raise UserError(where, f"holds {mask.dtype} values", "store labels as integers")
     if mask.size == 0:
-        return ()
+        return {}
     if int(mask.min()) >= 0 and int(mask.max()) < LOOKUP_LIMIT:
-        return tuple(np.flatnonzero(np.bincount(mask.ravel())).tolist())
-    return tuple(np.unique(mask).tolist())
+        counts = np.bincount(mask.ravel())
+        return {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
+    labels, voxels = np.unique(mask, return_counts=True)
+    return dict(zip(labels.tolist(), voxels.tolist(), strict=True))
 
 
 def scheme_of_mask(scheme: LabelScheme, mask: np.ndarray, where: str | Path = "mask") -> LabelScheme:
@@ -139,12 +150,7 @@ def conversion(source: LabelScheme, target: LabelScheme) -> Conversion:
 
 
 def _free_value(wanted: int, scheme: LabelScheme) -> int:
-    if wanted not in scheme.anatomies:
-        return wanted
-    value = USUAL_IGNORE_LABEL
-    while value in scheme.anatomies:
-        value += 1
-    return value
+    return free_value(scheme.anatomies) if wanted in scheme.anatomies else wanted
 
 
 def missing_classes(
@@ -198,4 +204,4 @@ def infer_scheme(values: Iterable[int]) -> LabelScheme:
     labels = sorted({int(value) for value in values} - {BACKGROUND})
     if all(value in SCHEMES["spider"].anatomies for value in labels):
         return SCHEMES["spider"]
-    return LabelScheme("plain", {value: Anatomy(Kind.STRUCTURE, value) for value in labels})
+    return LabelScheme(PLAIN, {value: Anatomy(Kind.STRUCTURE, value) for value in labels})

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from autospine.core.errors import UserError
 from autospine.labels.anatomy import LUMBAR, Anatomy, Kind
 
 BACKGROUND = 0
+USUAL_IGNORE_LABEL = 255
 SCHEME_FORM = 'write {"name": ..., "labels": {"1": "vertebra:1", ...}, "ignore_label": 255 or null}'
 VERTEBRAE_TO_C1 = 24  # five lumbar, twelve thoracic, seven cervical
 
@@ -54,12 +56,14 @@ class LabelScheme:
         name: What `--labels` calls it.
         anatomies: The anatomy of each integer. Several integers may share one anatomy.
         ignore_label: Voxels with this value are not annotated: no loss, no score.
+        negative_ignore_label: The integer that files hold for the ignore label where that is negative (nnU-Net's -1).
         extra: Vertebrae beyond C1 to L5 that a mask may hold, from the lowest up.
     """
 
     name: str
     anatomies: Mapping[int, Anatomy]
     ignore_label: int | None = None
+    negative_ignore_label: int | None = None
     extra: tuple[ExtraVertebra, ...] = ()
 
     def __post_init__(self) -> None:
@@ -72,6 +76,20 @@ class LabelScheme:
     def value_of(self, anatomy: Anatomy) -> int | None:
         """Return the integer of exactly this anatomy (the smallest if several), or None."""
         return self._values.get(anatomy)
+
+    @property
+    def negative(self) -> tuple[int, int] | None:
+        """Return the negative integer of the files and the ignore label that it is read as, for `read_mask`."""
+        if self.negative_ignore_label is None or self.ignore_label is None:
+            return None
+        return self.negative_ignore_label, self.ignore_label
+
+    @classmethod
+    def with_ignore_label(cls, name: str, anatomies: Mapping[int, Anatomy], declared: int | None) -> LabelScheme:
+        """Return a scheme with the ignore label that is declared; a negative one is read as 255 or the next free."""
+        if declared is None or declared >= 0:
+            return cls(name, anatomies, declared)
+        return cls(name, anatomies, free_value(anatomies), declared)
 
     def shown_by(self, labels: Iterable[int]) -> LabelScheme:
         """Return the scheme of a mask with these labels: the extra vertebrae that it shows have levels, too."""
@@ -89,7 +107,8 @@ class LabelScheme:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values: name, labels (integer to anatomy key), ignore_label."""
         labels = {str(value): anatomy.key for value, anatomy in self.anatomies.items()}
-        return {"name": self.name, "labels": labels, "ignore_label": self.ignore_label}
+        ignored = self.ignore_label if self.negative_ignore_label is None else self.negative_ignore_label
+        return {"name": self.name, "labels": labels, "ignore_label": ignored}
 
     @classmethod
     def from_dict(cls, data: Any, where: str | Path = "label scheme") -> LabelScheme:
@@ -113,10 +132,18 @@ class LabelScheme:
         anatomies: dict[int, Anatomy] = {}
         for text, key in data["labels"].items():
             value = _integer(text, where)
+            if value < 0:
+                hint = 'number the labels from 0; "ignore_label" may be negative'
+                raise UserError(where, f"has the negative label {value}", hint)
             if value in anatomies:
                 raise UserError(where, f"lists the label {value} twice", SCHEME_FORM)
             anatomies[value] = Anatomy.parse(str(key), str(where))
-        return cls(str(data.get("name", Path(where).stem)), anatomies, ignore_label)
+        return cls.with_ignore_label(str(data.get("name", Path(where).stem)), anatomies, ignore_label)
+
+
+def free_value(anatomies: Mapping[int, Anatomy]) -> int:
+    """Return 255, or the next integer above that stands for nothing."""
+    return next(value for value in count(USUAL_IGNORE_LABEL) if value not in anatomies)
 
 
 def _integer(text: Any, where: str | Path) -> int:

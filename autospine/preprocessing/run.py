@@ -107,7 +107,7 @@ def preprocess_case(job: PreprocessingJob) -> None:
     image, volume = read_channels(case.images)
     if case.mask is None:
         raise UserError(case.id, "has no mask", "preprocess cases with masks only")
-    mask = volumes.read_mask(case.mask).array
+    mask = volumes.read_mask(case.mask, job.plans[0].scheme.negative).array
     for plan, store, key in missing:
         grid = case_grid(plan.grid, mask.shape, volume.spacing)
         labels = grid.resample_mask(mask, plan.scheme.ignore_label)

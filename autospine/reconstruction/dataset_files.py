@@ -8,6 +8,7 @@ from pathlib import Path
 from autospine.core.errors import UserError
 from autospine.core.files import reading, replacing
 from autospine.dataset.metadata import read_declaration
+from autospine.labels.schemes import LabelScheme
 
 TABLES = ("overview.csv", "patients.csv")
 DECLARATION = "dataset.json"
@@ -28,13 +29,9 @@ def small_files(scans: Path, masks: Path) -> tuple[Path, ...]:
     return (*(path for path in tables if path.is_file()), *declared[:1])
 
 
-def ignore_label_of(files: Sequence[Path]) -> int | None:
-    """Return what marks voxels that nobody annotated, if a dataset.json among the files says."""
-    for path in files:
-        if path.name == DECLARATION:
-            scheme = read_declaration(path).scheme
-            return None if scheme is None else scheme.ignore_label
-    return None
+def scheme_of(files: Sequence[Path]) -> LabelScheme | None:
+    """Return what the masks' integers mean, if a dataset.json among the files says."""
+    return next((read_declaration(path).scheme for path in files if path.name == DECLARATION), None)
 
 
 def check_copies(files: Sequence[Path], output: Path) -> None:

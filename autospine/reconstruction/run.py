@@ -16,7 +16,7 @@ from autospine.core.overwriting import check_files, check_folders
 from autospine.core.parallel import try_cases
 from autospine.core.tables import DISCLAIMER
 from autospine.reconstruction.annotated import annotated_slices
-from autospine.reconstruction.dataset_files import check_copies, copy_files, ignore_label_of, small_files
+from autospine.reconstruction.dataset_files import check_copies, copy_files, scheme_of, small_files
 from autospine.reconstruction.grid import SliceGrid, plan_slices
 from autospine.reconstruction.images import Method, interpolate_image
 from autospine.reconstruction.masks import Rule, interpolate_mask
@@ -63,13 +63,14 @@ class ReconstructRequest:
 
 @dataclass(frozen=True)
 class ReconstructionJob:
-    """One scan whose slices are interpolated, its mask if there is one, and the mask's ignore label."""
+    """One scan whose slices are interpolated, its mask if there is one, and the ignore label, as read and as stored."""
 
     id: str
     image: Path
     mask: Path | None
     request: ReconstructRequest
     ignore_label: int | None = None
+    negative: tuple[int, int] | None = None
 
     @property
     def targets(self) -> tuple[Path, ...]:
@@ -160,10 +161,9 @@ def _find_jobs(request: ReconstructRequest, files: Sequence[Path]) -> list[Recon
     masks = {volume_id(path): path for path in mask_files}
     if request.input.is_file() and len(mask_files) == 1:
         masks = {volume_id(request.input): mask_files[0]}
-    ignore_label = ignore_label_of(files)
-    jobs = [
-        ReconstructionJob(volume_id(path), path, masks.get(volume_id(path)), request, ignore_label) for path in images
-    ]
+    scheme = scheme_of(files)
+    ignored = (scheme.ignore_label, scheme.negative) if scheme else (None, None)
+    jobs = [ReconstructionJob(volume_id(path), path, masks.get(volume_id(path)), request, *ignored) for path in images]
     if request.masks is None:
         output_paths(request.output, [job.id for job in jobs])
     targets = [target for job in jobs for target in job.targets]
@@ -195,7 +195,7 @@ def _interpolate(job: ReconstructionJob) -> InterpolatedScan:
     mask: Volume | None = None
     measurements: tuple[Measurement, ...] = ()
     if job.mask is not None:
-        mask = _read_mask_of(job.mask, image)
+        mask = _read_mask_of(job.mask, image, job.negative)
         labels = np.moveaxis(mask.array, axis, 0)
         annotated = annotated_slices(_annotated_only(labels, job.ignore_label))
         summary += _describe_skipped(grid.measured - len(annotated))
@@ -212,8 +212,8 @@ def _interpolate(job: ReconstructionJob) -> InterpolatedScan:
     return InterpolatedScan(job.id, summary, measurements)
 
 
-def _read_mask_of(path: Path, image: Volume) -> Volume:
-    mask = read_mask(path)
+def _read_mask_of(path: Path, image: Volume, negative: tuple[int, int] | None) -> Volume:
+    mask = read_mask(path, negative)
     difference = image.geometry.difference(mask.geometry)
     if difference:
         raise UserError(path, f"lies on another grid than its scan ({difference})", "resample it")

@@ -139,7 +139,7 @@ def extract(job: SliceJob) -> list[SliceRow]:
         UserError: A file cannot be read or written, image and mask lie on different grids, the image is constant, or
             the mask holds labels that the schemes lack or that are too large for eight bits.
     """
-    image, mask, spacing = _read(job.case)
+    image, mask, spacing = _read(job.case, job.scheme)
     rows: list[SliceRow] = []
     axis = PLANES[job.request.plane].axis
     for first in range(0, mask.shape[axis], CHUNK):
@@ -149,11 +149,11 @@ def extract(job: SliceJob) -> list[SliceRow]:
     return rows
 
 
-def _read(case: Case) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
+def _read(case: Case, scheme: LabelScheme) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
     """Return the image from 0 to 255, the mask in its own labels, and their spacing."""
     if case.mask is None:
         raise UserError(case.id, "has no mask", "extract slices of annotated cases")
-    image, mask = volumes.read_image(case.images[0]), volumes.read_mask(case.mask)
+    image, mask = volumes.read_image(case.images[0]), volumes.read_mask(case.mask, scheme.negative)
     verify.check_grids(case, [image.geometry], mask.geometry)
     low, high = np.percentile(image.array, (LOW, HIGH))
     if low == high:  # one bright spot in the dark, say

@@ -64,7 +64,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
     for case_id in tqdm(subset.cases, desc=subset.name, unit="case", disable=None, leave=False):
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
-        mask = volumes.read_mask(source.mask)
+        mask = volumes.read_mask(source.mask, trainer.plan.scheme.negative)
         found = segment(channels, predictor)
         found.save(folder / f"{case_id}{mask_suffix(Path(source.mask))}", folder / f"{case_id}.json")
         picture = folder / f"{case_id}.png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,22 +46,32 @@ def read_image(path: str | Path) -> Volume:
     return volume
 
 
-def read_mask(path: str | Path) -> Volume:
+def read_mask(path: str | Path, negative: tuple[int, int] | None = None) -> Volume:
     """Read a mask as uint8, uint16 or int32, the smallest that holds its labels.
 
+    Args:
+        path: As for `read_image`.
+        negative: The negative integer that is declared the ignore label, and the label that it is read as;
+            `write_volume` writes it as it was.
+
     Raises:
-        UserError: As for `read_image`, or a voxel is negative, NaN or not a whole number.
+        UserError: As for `read_image`, or a voxel is NaN, not a whole number, or negative without being declared.
     """
     path = _existing(path)
     array, geometry = _values(path)
     if array.dtype.kind == "f":
         _check_whole(path, array)
-    lowest, highest = array.min(), array.max()
-    if lowest < 0:
-        raise UserError(path, f"holds negative labels ({lowest:g} lowest)", "number the labels from 0")
+    highest = array.max()
     if highest > np.iinfo(np.int32).max:
         raise UserError(path, f"holds labels up to {highest:g}", "number the labels below 2147483648")
-    return Volume.from_file_order(array, geometry, path, _label_type(int(highest)))
+    if array.min() >= 0:
+        return Volume.from_file_order(array, geometry, path, _label_type(int(highest)))
+    if negative is not None:
+        _check_is_free(path, array, negative)
+        array, highest = np.where(array == negative[0], negative[1], array), max(highest, negative[1])
+    _check_not_negative(path, array)
+    volume = Volume.from_file_order(array, geometry, path, _label_type(int(highest)))
+    return replace(volume, negative=negative)
 
 
 def _existing(path: str | Path) -> Path:
@@ -137,6 +148,22 @@ def _check_whole(path: Path, array: np.ndarray) -> None:
     if fractions:
         problem = f"holds {fractions} voxels that are no whole numbers"
         raise UserError(path, problem, "give a mask of labels, resampled with nearest neighbour if at all")
+
+
+def _check_is_free(path: Path, array: np.ndarray, negative: tuple[int, int]) -> None:
+    if (array == negative[1]).any():
+        problem = f"holds both {negative[0]}, its ignore label, and {negative[1]}, which that is read as"
+        raise UserError(path, problem, f"store another integer than {negative[1]}")
+
+
+def _check_not_negative(path: Path, array: np.ndarray) -> None:
+    """Refuse negative labels: an integer is never wrapped, and -1 usually means "not annotated" (nnU-Net)."""
+    below = array[array < 0]
+    if below.size:
+        value = int(below.max())
+        problem = f"holds the negative label {value} ({int((below == value).sum())} voxels)"
+        declare = f'"ignore_label": {value} in dataset.json'
+        raise UserError(path, problem, f"number the labels from 0, or, if nobody annotated there, declare {declare}")
 
 
 def _label_type(highest: int) -> type[np.generic]:

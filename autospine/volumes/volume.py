@@ -21,6 +21,7 @@ class Volume:
         axes: Canonical axis a is file axis `axes[a]` ...
         flips: ... and reversed where `flips[a]`.
         path: The file or DICOM folder that it came from.
+        negative: The negative label that the file holds, and the label of `array` that stands for it.
     """
 
     array: np.ndarray
@@ -29,6 +30,7 @@ class Volume:
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
     path: Path | None = None
+    negative: tuple[int, int] | None = None
 
     @classmethod
     def from_file_order(

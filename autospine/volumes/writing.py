@@ -37,7 +37,10 @@ def write_volume(volume: Volume, path: str | Path) -> None:
         UserError: The suffix is none of these, the disk is full, or the folder cannot be written.
     """
     path = Path(path)
-    array = smallest_type(volume.in_file_order())  # (i, j, k)
+    array = volume.in_file_order()  # (i, j, k)
+    if volume.negative is not None:
+        array = np.where(array == volume.negative[1], volume.negative[0], array.astype(np.int64))
+    array = smallest_type(array)
     suffix = volume_suffix(path)
     if suffix == ".mha":
         content = encode_metaimage(array, volume.geometry)

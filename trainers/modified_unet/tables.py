@@ -186,7 +186,7 @@ def _add(
 ) -> None:
     """Add the slices of one case to the scorers."""
     source = Path(work.load_sources()[case].mask)
-    annotated = volumes.read_mask(source)
+    annotated = volumes.read_mask(source, scheme.negative)
     written = output_scheme(get_scheme(SCHEME), scheme, None)
     segmented = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array
     prediction = conversion(written, get_scheme(SCHEME)).apply(segmented, case)

@@ -88,7 +88,12 @@ def test_mask_of_fractions(tmp_path, spine, write, boxes):
 def test_negative_label(tmp_path, spine, write, boxes):
     spine(tmp_path, "1_t1")
     write(tmp_path / "masks" / "1_t1.mha", boxes([1, 2]).astype(np.int16) - 1)
-    assert "-1" in problem(tmp_path)
+    assert "label -1" in problem(tmp_path) and '"ignore_label": -1 in dataset.json' in problem(tmp_path)
+    labels = '{"labels": {"1": "vertebra:1"}, "ignore_label": -1}'
+    (tmp_path / "dataset.json").write_text(labels)
+    fingerprint = make_fingerprint(load_dataset(tmp_path), workers=1)
+    assert fingerprint.scheme.negative == (-1, 255)
+    assert set(fingerprint.cases[0].voxels) == {0, 1, 255} and set(fingerprint.cases[0].centroids) == {1}
 
 
 def test_truncated_file(tmp_path, spine):

@@ -187,6 +187,33 @@ def test_integers_that_mean_nothing_known(folders: tuple[Path, Path]) -> None:
     assert evaluation.ref_scheme == "plain" and means(evaluation) == {"structure 77": 1.0}
 
 
+def test_a_stray_integer_that_decides_the_scheme_is_named(
+    folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    mask = np.kron(spine(), np.ones((1, 4, 4), np.uint8))
+    for id_ in ("1_t2", "2_t1"):
+        write(folders[1] / f"{id_}.mha", mask)
+    mask[0, 0, 0] = 77
+    write(folders[0] / "1_t2.mha", mask)
+    scored = evaluate(EvaluateRequest(*folders)).first
+    assert scored.ref_scheme == "plain"
+    assert "1_t2.mha: holds 77 (1 voxels), which the scheme spider lacks" in caplog.text
+
+
+def test_a_negative_ignore_label_counts_where_it_is_declared(folders: tuple[Path, Path]) -> None:
+    mask = spine().astype(np.int16)
+    mask[mask == 202] = -1  # nobody annotated the disc that the second prediction lacks
+    write(folders[1] / "2_t1.mha", mask)
+    problem = (
+        'label -1 (24 voxels); number the labels from 0, or, if nobody annotated there, declare "ignore_label": -1'
+    )
+    assert problem in evaluate(EvaluateRequest(*folders)).first.failures[0]
+    labels = {"1": "vertebra:1", "2": "vertebra:2", "202": "disc:2", "100": "canal"}
+    (folders[1] / "dataset.json").write_text(json.dumps({"labels": labels, "ignore_label": -1}))
+    scored = evaluate(EvaluateRequest(*folders)).first
+    assert not scored.failures and scored.cases[1].mean("dice") == 1
+
+
 def test_different_grids_are_named_and_the_others_finish(folders: tuple[Path, Path]) -> None:
     write(folders[0] / "1_t2.mha", spine(), (5.0, 1.0, 0.5))
     result = run(*folders)

@@ -206,6 +206,26 @@ def test_warns_where_annotation_stops_early(tmp_path, spine):
     warned(tmp_path, "highest vertebra label", "39 mm")
 
 
+def test_a_stray_integer_is_named_with_what_it_costs(tmp_path, spine, write, boxes):
+    for number in range(4):
+        spine(tmp_path, f"{number}_t1", [1, 2, 3, 4])
+    mask = boxes([1, 2, 3, 4])
+    mask.ravel()[np.flatnonzero(mask == 0)[0]] = 77
+    write(tmp_path / "masks" / "2_t1.mha", mask)
+    line = warned(tmp_path, "2_t1.mha: holds 77 (1 voxels), which the scheme spider lacks")
+    assert "plain structures, without levels" in line and "autospine_clean" in line and "--labels" in line
+    assert made(tmp_path).scheme.name == "plain"
+    mask[mask == 0] = 77  # no stray any more
+    write(tmp_path / "masks" / "2_t1.mha", mask)
+    assert not [line for line in made(tmp_path).warnings if "which the scheme spider lacks" in line]
+
+
+def test_a_case_with_other_integers_than_all_others_is_named(tmp_path, spine):
+    for number in range(4):
+        spine(tmp_path, f"{number}_t1", [11, 12] if number == 2 else [1, 2, 3])
+    assert "2_t1 shares no label with any other case (11, 12)" in warned(tmp_path, "shares no label")
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [("t2", range(1, 8)), ("mixed", range(1, 10)), ("ffe", range(1, 6)), ("discs", range(201, 206))],

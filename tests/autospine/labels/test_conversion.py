@@ -188,6 +188,14 @@ def test_result_type_fits_the_target_whatever_is_present() -> None:
     assert made.dtype == np.uint32
 
 
+def test_a_negative_ignore_label_is_read_as_a_free_one() -> None:
+    scheme = LabelScheme.from_dict({"name": "x", "labels": {"1": "canal", "255": "cord"}, "ignore_label": -1})
+    assert (scheme.ignore_label, scheme.negative) == (256, (-1, 256))
+    assert LabelScheme.from_dict(scheme.to_dict()) == scheme
+    with pytest.raises(UserError, match=r'negative label -2; number the labels from 0; "ignore_label" may'):
+        LabelScheme.from_dict({"labels": {"-2": "canal"}})
+
+
 def test_large_and_negative_integers() -> None:
     source = LabelScheme("large", {2_000_000_000: L3, -7: Anatomy(Kind.CANAL)})
     mask = np.array([0, 2_000_000_000, -7, 0], np.int64)

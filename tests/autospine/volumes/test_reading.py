@@ -10,7 +10,7 @@ import pytest
 import SimpleITK
 
 from autospine.core.errors import UserError
-from autospine.volumes import read_header, read_image, read_mask
+from autospine.volumes import read_header, read_image, read_mask, write_volume
 
 SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd")
 
@@ -152,7 +152,11 @@ def test_masks_take_the_smallest_type(tmp_path, save, highest, stored, expected)
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0.5, "1 voxels that are no whole numbers"), (-3, r"negative labels \(-3 lowest\)"), (2**31, "up to")],
+    [
+        (0.5, "1 voxels that are no whole numbers"),
+        (-3, r'label -3 \(1 voxels\); number .*"ignore_label": -3 in dataset'),
+        (2**31, "up to"),
+    ],
 )
 def test_masks_that_are_none_are_refused(tmp_path, save, value, words):
     array = np.zeros((3, 4, 5))
@@ -160,6 +164,22 @@ def test_masks_that_are_none_are_refused(tmp_path, save, value, words):
     save(tmp_path / "m.mha", array, np.eye(3))
     with pytest.raises(UserError, match=words):
         read_mask(tmp_path / "m.mha")
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nii.gz", ".nrrd"])
+def test_a_declared_negative_label_is_read_as_another_and_written_as_it_was(tmp_path, save, suffix):
+    array = np.zeros((3, 4, 5), np.int16)
+    array[1, 2, 3], array[0, 0, 0] = 7, -1
+    save(tmp_path / f"m{suffix}", array, np.eye(3))
+    mask = read_mask(tmp_path / f"m{suffix}", negative=(-1, 255))
+    assert sorted(np.unique(mask.array)) == [0, 7, 255] and mask.array.dtype == np.uint8
+    write_volume(mask, tmp_path / f"again{suffix}")
+    again = read_mask(tmp_path / f"again{suffix}", negative=(-1, 300))
+    assert sorted(np.unique(again.array)) == [0, 7, 300]
+    array[2, 2, 2] = 255
+    save(tmp_path / f"m{suffix}", array, np.eye(3))
+    with pytest.raises(UserError, match="holds both -1, its ignore label, and 255"):
+        read_mask(tmp_path / f"m{suffix}", negative=(-1, 255))
 
 
 def test_paths_that_are_no_volumes(tmp_path):

@@ -65,9 +65,12 @@ def draw_case(files: CaseFiles) -> tuple[str, list[Panel]]:
         file cannot be read any more, nothing.
     """
     try:
-        reference = read_mask(files.reference)
-        found = reference.array * 0 if files.prediction is None else read_mask(files.prediction).array
-        common = common_labels(*schemes_shown((found, reference.array), files.common.schemes))
+        schemes = files.common.schemes
+        reference = read_mask(files.reference, schemes[1].negative)
+        found = reference.array * 0
+        if files.prediction is not None:
+            found = read_mask(files.prediction, schemes[0].negative).array
+        common = common_labels(*schemes_shown((found, reference.array), schemes))
         annotated = common.reference.apply(reference.array, files.reference)
         predicted = common.prediction.apply(found, files.prediction or files.reference)
     except UserError:
