@@ -12,11 +12,12 @@ import json
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from autospine.core.errors import UserError
 
@@ -38,6 +39,23 @@ def reading(path: str | Path, missing: str = "check the path") -> Iterator[None]
         raise UserError(path, "does not exist", missing) from error
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+
+
+@contextmanager
+def opened(path: str | Path, missing: str = "check the path") -> Iterator[BinaryIO]:
+    """Open a file for reading its bytes; a pipe, which could keep the reader waiting for ever, or a device is refused.
+
+    Raises:
+        UserError: It is missing, unreadable or no regular file.
+    """
+    with reading(path, missing), open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UserError(path, "is no regular file (a pipe or a device)", "give a file on a disk")
+        yield file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager
@@ -200,8 +218,11 @@ def read_json(path: str | Path, hint: str = "run the command that made it again"
     Raises:
         UserError: The file is missing, unreadable or not JSON.
     """
+    with opened(path, hint) as file:
+        content = file.read()
     try:
-        with reading(path, hint):
-            return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(content.decode("utf-8"))
+    except RecursionError as error:
+        raise UserError(path, "is not valid JSON (nested too deeply)", hint) from error
     except ValueError as error:
         raise UserError(path, f"is not valid JSON ({error})", hint) from error

@@ -133,13 +133,16 @@ def _has_the_keys(kind: Any, data: Any) -> bool:
 def _key(kind: Any, key: str, where: str, key_path: str) -> Any:
     try:
         return kind(key)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(where, f"{key_path} has the key {key!r}", HINT) from error
 
 
 def _scalar(kind: Any, data: Any, where: str, key_path: str) -> Any:
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError as error:
+            raise UserError(where, f"{key_path} is beyond any number", HINT) from error
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _key(kind, data, where, key_path)
     right = isinstance(data, kind) and not (kind is int and isinstance(data, bool))

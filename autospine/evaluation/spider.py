@@ -29,6 +29,7 @@ from autospine.labels.conversion import conversion, present_labels, scheme_of_ma
 from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.metrics.surface import bounding_box
 from autospine.volumes import Volume
+from autospine.volumes.reading import stored_as_float
 
 SPIDER = SCHEMES["spider"]
 CANAL, NO_CANAL = 100, 999.0
@@ -229,19 +230,7 @@ def score_challenge(
 def _as_the_script_sees(volume: Volume, scheme: LabelScheme) -> np.ndarray:
     """Return labels in the file's order, (z, y, x)."""
     array = volume.in_file_order().transpose()
-    if volume.path is not None and _is_float(volume.path):
+    if volume.path is not None and stored_as_float(volume.path):
         raise UserError(volume.path, "holds floats, of which SPIDER's script dies", "store whole numbers")
     where = volume.path or "mask"
     return array if scheme == SPIDER else conversion(scheme_of_mask(scheme, array, where), SPIDER).apply(array, where)
-
-
-def _is_float(path: Path) -> bool:
-    """Return whether the file's voxels are stored as floats."""
-    import SimpleITK
-
-    if path.is_dir():
-        return False
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    return reader.GetPixelID() in (SimpleITK.sitkFloat32, SimpleITK.sitkFloat64)

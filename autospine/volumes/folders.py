@@ -83,8 +83,14 @@ def is_dicom_file(path: Path) -> bool:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Return whether a folder itself holds at least one DICOM file."""
-    return any(is_dicom_file(path) for path in sorted(folder.iterdir()) if path.is_file())
+    """Return whether a folder itself holds at least one DICOM file.
+
+    One that cannot be opened is taken for a series: reading it tells what is wrong with it, and spares the others.
+    """
+    try:
+        return any(is_dicom_file(path) for path in sorted(folder.iterdir()) if path.is_file())
+    except OSError:
+        return True
 
 
 def find_volumes(folder: str | Path) -> list[Path]:
@@ -104,7 +110,8 @@ def find_volumes(folder: str | Path) -> list[Path]:
         raise UserError(folder, "does not exist", "check the path")
     with reading(folder):
         entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        files = [path for path in entries if path.is_file() and volume_suffix(path)]
+        # A dangling link or a pipe that is called like a volume counts: reading it tells what is wrong with it.
+        files = [path for path in entries if volume_suffix(path) and not path.is_dir()]
         series = [path for path in entries if path.is_dir() and holds_dicom(path)]
         if not files and holds_dicom(folder):
             return [folder]

@@ -16,6 +16,12 @@ LETTERS = ("RL", "SI", "AP")  # where a canonical axis comes from and where it l
 # axes point and never by their order in the file, so flipped and permuted copies get the same answer.
 PREFERENCE = 1e-3 * np.array([[0.61, 0.23, -0.37], [0.41, 0.83, 0.29], [-0.53, 0.17, 0.71]])
 TOLERANCE_MM = 0.1
+SPACING_MM = (0.05, 50.0)  # beyond, a header's unit is not the one that it states
+MOST_MM = 2500.0  # that a scan covers along one axis, more than a whole body
+# Axes of slices: so many times coarser than both others (no figure that a protocol would give). Such a stack is
+# sagittal up to this angle between its normal and the right-left axis, though another patient axis may be nearer.
+COARSER = 1.37
+SAGITTAL_DEGREES = 65.0
 
 T = TypeVar("T")
 
@@ -93,8 +99,11 @@ class Geometry:
             return f"its size is {_joined(self.size, 'd')}"
         if not np.isfinite([*self.spacing, *self.origin, *self.direction]).all():
             return "its spacing, origin or directions are not finite"
-        if min(self.spacing) <= 0:
-            return f"its spacing is {_joined(self.spacing, '.4g')} mm"
+        lowest, highest = SPACING_MM
+        if min(self.spacing) < lowest or max(self.spacing) > highest:
+            return f"its spacing is {_joined(self.spacing, '.4g')} mm, not within {lowest:g} to {highest:g} mm"
+        if max(n * mm for n, mm in zip(self.size, self.spacing, strict=True)) > MOST_MM:
+            return f"{_joined(self.size, 'd')} voxels of {_joined(self.spacing, '.4g')} mm are longer than a person"
         if abs(np.linalg.det(self.directions())) < 1e-3:
             return "two of its axes point the same way"
         return None
@@ -106,6 +115,9 @@ class Geometry:
 
     def canonical_axes(self) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
         """Find the file axes nearest to right-left, superior-inferior and anterior-posterior.
+
+        Where voxels tell which axis the slices lie along, a sagittal stack stays one however it is tilted, up to
+        `SAGITTAL_DEGREES`.
 
         Returns:
             `axes` and `flips`: canonical axis a is file axis `axes[a]`, reversed where `flips[a]`.
@@ -121,9 +133,18 @@ class Geometry:
             matrix, _ = aligned(axes)
             return float(np.trace(matrix) + (PREFERENCE * matrix).sum())
 
-        best = max(permutations(range(3)), key=nearness)
+        slices = self._sagittal_axis(cosines)
+        best = max((axes for axes in permutations(range(3)) if slices in (None, axes[0])), key=nearness)
         flips = aligned(best)[1] < 0
         return (best[0], best[1], best[2]), (bool(flips[0]), bool(flips[1]), bool(flips[2]))
+
+    def _sagittal_axis(self, cosines: np.ndarray) -> int | None:
+        """Return the file axis along which sagittal slices are stacked, None where voxels do not tell."""
+        slices = int(np.argmax(self.spacing))
+        finer = [spacing for axis, spacing in enumerate(self.spacing) if axis != slices]
+        if self.spacing[slices] < COARSER * max(finer):
+            return None
+        return slices if abs(cosines[0, slices]) >= np.cos(np.radians(SAGITTAL_DEGREES)) else None
 
     def canonical(self) -> Geometry:
         """Return the same voxels' grid with canonical axes: slices, rows, columns."""

@@ -1,20 +1,20 @@
-"""MetaImage pixels (.mha, .mhd), read without SimpleITK, which passes damaged data on with a shrug.
+"""MetaImage (.mha, .mhd), read without SimpleITK, which passes damaged data on with a shrug or ends the process.
 
 Format: https://itk.org/Wiki/MetaIO/Documentation
 """
 
 from __future__ import annotations
 
-import math
-import zlib
+import os
 from pathlib import Path
 
 import numpy as np
 
 from autospine.core.errors import UserError
-from autospine.core.files import reading
-from autospine.volumes import itk
-from autospine.volumes.geometry import Geometry
+from autospine.core.files import opened
+from autospine.volumes.geometry import Geometry, three
+from autospine.volumes.stored import StoredVolume, check_grid, check_shape, damaged_file
+from autospine.volumes.voxels import Voxels, beside
 
 TYPES = {
     "MET_CHAR": "i1",
@@ -23,53 +23,51 @@ TYPES = {
     "MET_USHORT": "u2",
     "MET_INT": "i4",
     "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
     "MET_LONG_LONG": "i8",
     "MET_ULONG_LONG": "u8",
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
-REQUIRED = ("NDims", "DimSize", "ElementType", "ElementDataFile")
-NUMBERS = ("DimSize", "ElementSpacing", "Offset", "Position", "Origin", "TransformMatrix", "Rotation", "Orientation")
 HEADER_BYTES = 65536  # a header, comments included, is far shorter
-# Rare keys that change what the bytes mean are left to SimpleITK.
-RARE = {"HeaderSize", "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"}
+MOST_AXES = 10  # as ITK has it
+UNIT_LENGTH = 1e-5  # by which a direction may miss the length 1 and still be taken as it is written
+# Each with its synonyms, the first given counts.
+SPACING = ("ElementSpacing", "ElementSize")
+ORIGIN = ("Offset", "Position", "Origin")
+MATRIX = ("TransformMatrix", "Rotation", "Orientation")
+BIG_ENDIAN = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 
 
-def header(path: Path) -> Geometry:
-    """Read the grid without the pixels; what SimpleITK would complain about on stderr is found before.
-
-    Raises:
-        UserError: The file is not readable, not one scalar volume, or its grid is impossible.
-    """
-    with path.open("rb") as file:
-        keys, _ = parse(file.read(HEADER_BYTES))
-    if any(not keys.get(key) for key in REQUIRED) or not all(map(_finite, (keys.get(key) for key in NUMBERS))):
-        raise itk.damaged_file(path)
-    return itk.header(path)
-
-
-def pixels(path: Path, geometry: Geometry) -> np.ndarray:
-    """Read the values in file order, shape `geometry.size`.
+def header(path: Path) -> StoredVolume:
+    """Read the header.
 
     Raises:
-        UserError: The file is truncated or damaged.
+        UserError: The file is not readable, not one scalar volume, its grid is impossible, or its voxels lie elsewhere.
     """
-    content = path.read_bytes()
-    keys, offset = parse(content)
-    type_code = TYPES.get(keys.get("ElementType", ""))
-    name = keys.get("ElementDataFile", "")
-    plain = keys.get("BinaryData", "True") == "True" and not RARE & keys.keys()
-    if type_code is None or not plain or (name != "LOCAL" and (" " in name or "%" in name or name == "LIST")):
-        return itk.pixels(path, geometry)
-    data = memoryview(content)[offset:] if name == "LOCAL" else memoryview(_beside(path, name))
-    big = keys.get("BinaryDataByteOrderMSB", keys.get("ElementByteOrderMSB", "False")) == "True"
-    dtype = np.dtype((">" if big else "<") + type_code)
-    expected = int(np.prod(geometry.size, dtype=np.int64)) * dtype.itemsize  # bytes
-    if keys.get("CompressedData", "False") == "True":
-        data = _inflated(path, data, expected)
-    if len(data) < expected:
-        raise UserError(path, f"is truncated ({len(data)} of {expected} bytes of voxels)", "copy or export it again")
-    return np.frombuffer(data[:expected], dtype=dtype).reshape(geometry.size, order="F")
+    with opened(path) as file:
+        keys, offset = parse(file.read(HEADER_BYTES))
+    try:
+        geometry = _geometry(path, keys)
+        skipped = int(keys.get("HeaderSize", 0))
+    except (ValueError, OverflowError) as error:
+        raise damaged_file(path) from error
+    kind = keys.get("ElementType", "")
+    if kind not in TYPES:
+        raise UserError(path, f"holds voxels of the type {kind or 'nothing'}", f"use one of {', '.join(TYPES)}")
+    dtype = np.dtype((">" if _true(keys, *BIG_ENDIAN) else "<") + TYPES[kind])
+    check_grid(path, geometry, dtype)
+    name = os.fsdecode(keys["ElementDataFile"].encode("latin-1"))
+    local = name.upper() == "LOCAL"
+    if name.split()[0] == "LIST" or "%" in name:
+        raise UserError(path, "keeps its voxels in several files", "convert it to .mha, one file")
+    coding = "gzip" if _true(keys, "CompressedData") else "raw"
+    if "BinaryData" in keys and not _true(keys, "BinaryData"):
+        coding = "text"
+    start = skipped if skipped else offset if local else 0
+    voxels = Voxels(path, path if local else beside(path, name), start, coding, dtype, geometry.size)
+    return StoredVolume(geometry, dtype, voxels.read)
 
 
 def parse(content: bytes) -> tuple[dict[str, str], int]:
@@ -85,24 +83,34 @@ def parse(content: bytes) -> tuple[dict[str, str], int]:
     return keys, offset
 
 
-def _finite(numbers: str | None) -> bool:
-    try:
-        return all(math.isfinite(float(number)) for number in (numbers or "").split())
-    except ValueError:
-        return False
+def _geometry(path: Path, keys: dict[str, str]) -> Geometry:
+    """Return the stated grid; raises ValueError where the header states none."""
+    axes = int(keys.get("NDims", 0))
+    if not 1 <= axes <= MOST_AXES or not keys.get("ElementDataFile"):
+        raise ValueError("no MetaImage")
+    shape = [int(number) for number in keys.get("DimSize", "").split()]
+    if len(shape) != axes:
+        raise ValueError("DimSize")
+    size = check_shape(path, shape, int(keys.get("ElementNumberOfChannels", 1)))
+    spacing = _numbers(keys, SPACING, np.ones(axes))[:3]
+    origin = _numbers(keys, ORIGIN, np.zeros(axes))[:3]
+    matrix = _numbers(keys, MATRIX, np.eye(axes)).reshape(axes, axes)[:3, :3].T  # written column by column
+    if (spacing > 0).all() and np.allclose(np.linalg.norm(matrix, axis=0), 1, rtol=0, atol=UNIT_LENGTH):
+        return Geometry(size, three(spacing.tolist()), three(origin.tolist()), tuple(matrix.ravel().tolist()))
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = matrix * spacing, origin
+    return Geometry.from_affine(size, affine)
 
 
-def _beside(path: Path, name: str) -> bytes:
-    data = path.parent / name
-    if not data.exists():
-        raise UserError(path, f"names the voxel file {name}, which is missing", "copy both files")
-    with reading(data):
-        return data.read_bytes()
+def _numbers(keys: dict[str, str], names: tuple[str, ...], default: np.ndarray) -> np.ndarray:
+    text = next((keys[name] for name in names if name in keys), None)
+    if text is None:
+        return default
+    numbers = np.array([float(number) for number in text.split()])
+    if len(numbers) != default.size:
+        raise ValueError(names[0])
+    return numbers
 
 
-def _inflated(path: Path, data: memoryview, expected: int) -> memoryview:
-    try:
-        return memoryview(zlib.decompress(data, 47, max(expected, 1)))  # 47: a zlib or a gzip header
-    except zlib.error as error:
-        problem = "is truncated or damaged (its voxels do not decompress)"
-        raise UserError(path, problem, "copy or export it again") from error
+def _true(keys: dict[str, str], *names: str) -> bool:
+    return any(keys.get(name, "")[:1] in ("T", "t", "1") for name in names)

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from autospine.core.errors import UserError
-from autospine.core.files import reading
-from autospine.volumes import dicom, itk, metaimage, nifti
+from autospine.core.files import opened
+from autospine.volumes import dicom, metaimage, nifti, nrrd
 from autospine.volumes.folders import KNOWN, volume_suffix
 from autospine.volumes.geometry import Geometry
+from autospine.volumes.stored import StoredVolume, damaged_file
 from autospine.volumes.volume import Volume
 
 logger = logging.getLogger(__name__)
+HEADERS = {
+    ".mha": metaimage.header,
+    ".mhd": metaimage.header,
+    ".nii": nifti.header,
+    ".nii.gz": nifti.header,
+    ".nrrd": nrrd.header,
+}
 
 
 def read_header(path: str | Path) -> Geometry:
@@ -24,7 +35,7 @@ def read_header(path: str | Path) -> Geometry:
     Raises:
         UserError: It does not exist, is not readable, or is not one scalar volume.
     """
-    return _header(_existing(path))[0]
+    return _stored(_existing(path)).geometry
 
 
 def read_image(path: str | Path) -> Volume:
@@ -39,10 +50,11 @@ def read_image(path: str | Path) -> Volume:
         UserError: It does not exist, is truncated, is not one scalar volume, or has no finite voxel.
     """
     path = _existing(path)
-    array, geometry = _values(path)
-    volume = Volume.from_file_order(array, geometry, path, np.float32)
-    if array.dtype.kind == "f":
-        _replace_not_finite(path, array, volume.array)
+    with _enough_memory(path):
+        array, geometry = _values(path)
+        volume = Volume.from_file_order(array, geometry, path, np.float32)
+        if array.dtype.kind == "f":
+            _replace_not_finite(path, array, volume.array)
     return volume
 
 
@@ -58,65 +70,77 @@ def read_mask(path: str | Path, negative: tuple[int, int] | None = None) -> Volu
         UserError: As for `read_image`, or a voxel is NaN, not a whole number, or negative without being declared.
     """
     path = _existing(path)
-    array, geometry = _values(path)
-    if array.dtype.kind == "f":
-        _check_whole(path, array)
-    highest = array.max()
-    if highest > np.iinfo(np.int32).max:
-        raise UserError(path, f"holds labels up to {highest:g}", "number the labels below 2147483648")
-    if array.min() >= 0:
-        return Volume.from_file_order(array, geometry, path, _label_type(int(highest)))
-    if negative is not None:
-        _check_is_free(path, array, negative)
-        array, highest = np.where(array == negative[0], negative[1], array), max(highest, negative[1])
-    _check_not_negative(path, array)
-    volume = Volume.from_file_order(array, geometry, path, _label_type(int(highest)))
-    return replace(volume, negative=negative)
+    with _enough_memory(path):
+        array, geometry = _values(path)
+        if array.dtype.kind == "f":
+            _check_whole(path, array)
+        highest = array.max()
+        if highest > np.iinfo(np.int32).max:
+            raise UserError(path, f"holds labels up to {highest:g}", "number the labels below 2147483648")
+        if array.min() >= 0:
+            return Volume.from_file_order(array, geometry, path, _label_type(int(highest)))
+        if negative is not None:
+            _check_is_free(path, array, negative)
+            array, highest = np.where(array == negative[0], negative[1], array), max(highest, negative[1])
+        _check_not_negative(path, array)
+        volume = Volume.from_file_order(array, geometry, path, _label_type(int(highest)))
+        return replace(volume, negative=negative)
+
+
+def stored_as_float(path: str | Path) -> bool:
+    """Return whether a file's voxels are floating-point numbers; of a DICOM folder, False.
+
+    Raises:
+        UserError: As for `read_header`.
+    """
+    dtype = _stored(_existing(path)).dtype
+    return dtype is not None and dtype.kind == "f"
 
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
+    if "\0" in str(path) or not os.path.lexists(path):
+        raise UserError(path, "does not exist", "check the path")
     if path.is_dir():
         return path
-    if not path.exists():
-        raise UserError(path, "does not exist", "check the path")
-    suffix = volume_suffix(path)
-    if suffix is None:
+    if volume_suffix(path) is None:
         raise UserError(path, "has no suffix of a volume", f"give a {KNOWN} file or a DICOM folder")
-    if not path.name.endswith(suffix):
-        raise UserError(path, "has a suffix in capitals", f"rename it to end in {suffix}")
-    with reading(path), path.open("rb") as file:
+    with opened(path) as file:
         empty = not file.read(1)
     if empty:
         raise UserError(path, "is empty", "copy or export it again")
     return path
 
 
-def _header(path: Path) -> tuple[Geometry, tuple[str, ...], tuple[Path, ...]]:
-    """Return the grid, remarks about it, and the files of a DICOM series."""
-    if path.is_dir():
-        return dicom.header(path)
-    if volume_suffix(path) in (".nii", ".nii.gz"):
-        return *nifti.header(path), ()
-    return (itk.header(path) if path.suffix == ".nrrd" else metaimage.header(path)), (), ()
+def _stored(path: Path) -> StoredVolume:
+    """Read a header; whatever a damaged one makes a library raise is one line."""
+    try:
+        if path.is_dir():
+            return dicom.header(path)
+        return HEADERS[str(volume_suffix(path))](path)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise damaged_file(path) from error
 
 
 def _values(path: Path) -> tuple[np.ndarray, Geometry]:
-    """Read values in file order and their grid, and logs what is doubtful about it."""
-    geometry, remarks, files = _header(path)
-    for remark in remarks:
+    """Read values in file order and their grid, and log what is doubtful about it."""
+    stored = _stored(path)
+    for remark in stored.remarks:
         logger.warning("%s: %s", path, remark)
-    if path.is_dir():
-        array = dicom.pixels(path, geometry, files)
-    elif path.suffix in (".mha", ".mhd"):
-        array = metaimage.pixels(path, geometry)
-    elif path.suffix == ".nrrd":
-        array = itk.pixels(path, geometry)
-    else:
-        array = nifti.pixels(path, geometry)
+    array = stored.pixels()
     if array.dtype.kind not in "iuf":
         raise UserError(path, f"holds voxels of type {array.dtype}", "give real numbers, one per voxel")
-    return array, geometry
+    return array, stored.geometry
+
+
+@contextmanager
+def _enough_memory(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise UserError(path, "does not fit into the free memory", "close other programs, or crop it") from error
 
 
 def _replace_not_finite(path: Path, array: np.ndarray, canonical: np.ndarray) -> None:

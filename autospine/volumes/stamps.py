@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from autospine.core.files import opened
+
 HEADER_BYTES = 65536
 DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)\s*$", re.MULTILINE)
 INSIDE = "LOCAL"  # the voxels follow the header
@@ -21,6 +23,7 @@ def stamps(path: Path) -> list[Stamp]:
 
     Raises:
         OSError: A file cannot be looked at.
+        UserError: It is missing, unreadable or no regular file.
     """
     files = list(filter(Path.is_file, sorted(path.iterdir()))) if path.is_dir() else [path, *_data_files(path)]
     return [(str(file.resolve()), (found := file.stat()).st_size, found.st_mtime_ns) for file in files]
@@ -28,7 +31,7 @@ def stamps(path: Path) -> list[Stamp]:
 
 def _data_files(path: Path) -> list[Path]:
     """Return the file beside a MetaImage or NRRD header that holds its voxels; none where they follow the header."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         match = DATA_FILE.search(file.read(HEADER_BYTES))
     name = os.fsdecode(match[1]) if match else INSIDE
     data = path.parent / name

@@ -98,8 +98,42 @@ def test_moderately_oblique_axes_are_those_that_nibabel_finds(directions, a, b, 
     tilt = Rotation.from_euler("xyz", (a, b, c), degrees=True).as_matrix()
     if np.trace(tilt) < 1 + 2 * np.cos(np.radians(44)):
         return
-    canonical = grid(tilt @ directions[index]).canonical()
+    canonical = grid(tilt @ directions[index], spacing=(1.0, 1.0, 1.0)).canonical()
     assert nibabel.aff2axcodes(RAS @ canonical.affine()) == ("L", "I", "P")
+
+
+@pytest.mark.parametrize("axis", "yz")
+@pytest.mark.parametrize("degrees", [0, 30, 46, 50, 60, -46, -60, 120, 134])
+@pytest.mark.parametrize("size", [(15, 40, 30), (60, 20, 20)])
+def test_a_sagittal_stack_stays_one_when_it_is_tilted(axis, degrees, size):
+    """Slices 4 mm apart along the file's first axis, from right to left, turned about another axis."""
+    geometry = grid(Rotation.from_euler(axis, degrees, degrees=True).as_matrix(), size, (4.0, 0.7, 0.8))
+    for turn in TURNS:
+        _, copied = turned(np.zeros(size), geometry, *turn)
+        assert copied.canonical().spacing[0] == pytest.approx(4.0)
+        assert copied.canonical().size[0] == size[0]
+
+
+@pytest.mark.parametrize("degrees", [0, 20, -20])
+def test_axial_and_coronal_stacks_keep_their_axes(degrees):
+    for thick, axis in ((2, "y"), (1, "z")):
+        spacing = tuple(4.0 if k == thick else 0.7 for k in range(3))
+        geometry = grid(Rotation.from_euler(axis, degrees, degrees=True).as_matrix(), spacing=spacing)
+        assert geometry.canonical().spacing == ((0.7, 4.0, 0.7) if thick == 2 else (0.7, 0.7, 4.0))
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing", "words"),
+    [
+        ((4, 5, 6), (0.001, 0.7, 4.0), "spacing is 0.001 x 0.7 x 4 mm, not within 0.05 to 50 mm"),
+        ((4, 5, 6), (700.0, 700.0, 4000.0), "not within 0.05 to 50 mm"),
+        ((640, 640, 640), (5.0, 0.7, 4.0), "longer than a person"),
+        ((4, 5, 0), (1.0, 1.0, 1.0), "its size is 4 x 5 x 0"),
+    ],
+)
+def test_grids_that_no_scan_has_are_told_why(size, spacing, words):
+    assert words in str(grid(np.eye(3), size, spacing).problem())
+    assert grid(np.eye(3), (4, 5, 6), (0.05, 1.0, 50.0)).problem() is None
 
 
 def test_the_affine_agrees_with_simpleitk():

@@ -186,10 +186,8 @@ def test_paths_that_are_no_volumes(tmp_path):
     cases = {
         "nothing.mha": "does not exist",
         "notes.txt": "no suffix of a volume",
-        "scan.NII.GZ": "rename it to end in .nii.gz",
     }
     (tmp_path / "notes.txt").write_text("hello")
-    (tmp_path / "scan.NII.GZ").write_text("hello")
     for name, words in cases.items():
         with pytest.raises(UserError, match=words):
             read_image(tmp_path / name)
@@ -197,6 +195,7 @@ def test_paths_that_are_no_volumes(tmp_path):
     with pytest.raises(UserError, match="holds no DICOM series"):
         read_image(tmp_path / "empty")
     (tmp_path / "a.mha").write_text("x")
+    (tmp_path / "b.NII.GZ").write_text("x")
     with pytest.raises(UserError, match="is a folder of 2 volumes; name one of its files"):
         read_image(tmp_path)
 

@@ -1,0 +1,138 @@
+"""Calls of native libraries that a damaged file may crash, in one process apart that is kept for the next call.
+
+The process is a bare interpreter, not one of `multiprocessing`: that would run a user's script once more. Requests and
+answers are pickled over its standard input and output.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from autospine.core.errors import UserError
+
+Answer = TypeVar("Answer")
+START = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    "from autospine.core.isolation import serve; serve()"
+)
+MEMORY = 4 * 2**30  # bytes of address space that a call may take
+
+
+class WorkerDiedError(Exception):
+    """The process ended in the middle of a call, or had to be ended since it took too long."""
+
+
+class _Worker:
+    """One process; it belongs to the process that started it."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-X", "utf8", "-c", START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self.send(sys.path)
+
+    def send(self, content: object) -> None:
+        """Write one object to the process."""
+        assert self.process.stdin is not None
+        pickle.dump(content, self.process.stdin, protocol=5)
+        self.process.stdin.flush()
+
+    def receive(self) -> Any:
+        """Read one object from the process."""
+        assert self.process.stdout is not None
+        return pickle.load(self.process.stdout)
+
+    def alive(self) -> bool:
+        """Return whether this process may use it."""
+        return self.owner == os.getpid() and self.process.poll() is None
+
+    def kill(self) -> None:
+        """End it."""
+        if self.owner == os.getpid():
+            self.process.kill()
+            self.process.communicate()  # closes the pipes
+
+
+_lock = threading.Lock()
+_workers: list[_Worker] = []  # at most one
+
+
+def isolated(work: Callable[..., Answer], *arguments: object, seconds: float) -> Answer:
+    """Call a module-level function in the process apart, one call at a time.
+
+    Args:
+        work: The function; what it takes and gives has to pickle.
+        arguments: What it gets.
+        seconds: After which it is given up.
+
+    Raises:
+        WorkerDiedError: It crashed or took too long. The next call gets a new process.
+        UserError: As raised by the function.
+        RuntimeError: Any other exception of the function, as text.
+    """
+    with _lock:
+        if not (_workers and _workers[0].alive()):
+            _workers[:] = [_Worker()]
+        worker = _workers[0]
+        clock = threading.Timer(seconds, worker.process.kill)
+        clock.start()
+        try:
+            worker.send((work, arguments))
+            succeeded, answer = worker.receive()
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            worker.kill()
+            raise WorkerDiedError(str(worker.process.returncode)) from error
+        except BaseException:  # interrupted: its answer would be taken for that of the next call
+            worker.kill()
+            raise
+        finally:
+            clock.cancel()
+    if succeeded:
+        return cast(Answer, answer)
+    raise answer
+
+
+def serve() -> None:
+    """Answer calls until the parent is gone; what native code prints is thrown away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with suppress(ImportError, ValueError, OSError):  # not on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    while True:
+        try:
+            work, arguments = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        pickle.dump(_attempt(work, arguments), answers, protocol=5)
+        answers.flush()
+
+
+def _attempt(work: Callable[..., object], arguments: tuple[object, ...]) -> tuple[bool, object]:
+    try:
+        return True, work(*arguments)
+    except UserError as error:
+        return False, error
+    except Exception as error:  # may not pickle
+        return False, RuntimeError(f"{type(error).__name__}: {error}")
+
+
+@atexit.register
+def _end() -> None:
+    for worker in _workers:
+        worker.kill()
