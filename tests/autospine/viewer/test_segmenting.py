@@ -69,7 +69,7 @@ def test_files_are_gone_afterwards(loaded, scan, nothing_left: Path) -> None:
     [
         ("notes.txt", "notes.txt: has no suffix of a volume; give a "),
         ("scan.mhd", "scan.mhd: is a header whose voxels lie in another file; convert it"),
-        ("SCAN.MHA", "SCAN.MHA: has a suffix in capitals; rename it to end in .mha"),
+        ("SCAN.MHA", "SCAN.MHA: is not a readable .mha file"),
         ("broken.mha", "broken.mha: "),
         ("broken.nii.gz", "broken.nii.gz: "),
         ("broken.nrrd", "broken.nrrd: "),
