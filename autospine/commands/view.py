@@ -20,6 +20,14 @@ def main() -> int:
     parser = make_parser(DESCRIPTION, EXAMPLES)
     add_models(parser)
     parser.add_argument("--port", type=int, default=8501, metavar="N", help="of the page (default: 8501)")
+    parser.add_argument(
+        "--host",
+        dest="hosts",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="other names by which a tunnel or a proxy asks for the page (default: this machine's own only)",
+    )
     add_device(parser)
     return run(parser, _view)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +29,7 @@ class Boundary:
 
     Attributes:
         doing: Such as "predict".
-        output: Folder that gets the full traces; None takes the system's folder for temporary files.
+        output: Folder that gets the full traces; None takes a temporary file.
     """
 
     doing: str
@@ -60,12 +62,25 @@ class Boundary:
         return UserError(case, problem, where)
 
     def _write(self, text: str) -> Path | None:
-        """Append to the first file that takes it."""
-        for folder in (self.output, Path(tempfile.gettempdir())):
+        """Append to a file beside the output, or where there is none or it takes nothing, to a temporary one."""
+        for find in (self._beside_output, _temporary):
             with suppress(OSError):
-                if folder is not None:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    with open(folder / TRACES, "a", encoding="utf-8", errors="backslashreplace") as file:
-                        file.write(text)
-                    return folder / TRACES
+                path = find()
+                with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(text)
+                return path
         return None
+
+    def _beside_output(self) -> Path:
+        if self.output is None:
+            return _temporary()
+        self.output.mkdir(parents=True, exist_ok=True)
+        return self.output / TRACES
+
+
+@cache
+def _temporary() -> Path:
+    """Make this process's own file, which nobody else can have put there."""
+    handle, name = tempfile.mkstemp(prefix="autospine_errors_", suffix=".log")
+    os.close(handle)
+    return Path(name)

@@ -108,7 +108,7 @@ def _measure(
         points = [np.array(case.centroids[v]) * case.spacing for v in values if v in case.centroids]
         if not points:
             continue
-        distances += _neighbour_distances(case, values, levels)
+        distances += neighbour_distances(case, values, levels)
         rows = [float(point[1]) for point in points]  # mm from the first row's centre
         above.append(min(rows) + case.spacing[1] / 2)
         below.append((case.shape[1] - 0.5) * case.spacing[1] - max(rows))
@@ -116,7 +116,7 @@ def _measure(
     return OrderedLabels(kind, values, levels, distance, float(np.median(above)), float(np.median(below)))
 
 
-def _neighbour_distances(case: CaseFingerprint, values: tuple[int, ...], levels: tuple[int, ...]) -> list[float]:
+def neighbour_distances(case: CaseFingerprint, values: tuple[int, ...], levels: tuple[int, ...]) -> list[float]:
     """Return distances in mm between centroids of consecutive levels that the case shows."""
     neighbours = zip(values, values[1:], levels, levels[1:], strict=False)
     return [

@@ -88,7 +88,8 @@ class Model:
         """Load the network with its weights, ready to predict.
 
         Raises:
-            UserError: The trainer is not installed, or the weights are missing, damaged or of another network.
+            UserError: The trainer is not installed, or the weights are missing, damaged, of another network, or no
+                finite numbers.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -104,6 +105,8 @@ class Model:
             raise UserError(path, "is missing or damaged", "copy the model again, or train it again") from error
         except RuntimeError as error:
             raise UserError(path, "does not fit its model.json", "copy the model again") from error
+        if not all(value.isfinite().all() for value in network.state_dict().values()):
+            raise UserError(path, "holds weights that are NaN or infinite", "train the model again")
         return network.to(where).eval()
 
 

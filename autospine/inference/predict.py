@@ -18,10 +18,12 @@ from autospine.core.errors import UserError
 from autospine.core.machine import find_machine
 from autospine.inference.model import find_models
 from autospine.inference.ood import domain_warnings
+from autospine.inference.plausibility import implausible
 from autospine.inference.predictor import Prediction, Predictor
 from autospine.inference.segmentation import Segmentation, report_labels
 from autospine.labels.conversion import conversion, get_scheme
 from autospine.labels.schemes import LabelScheme
+from autospine.preprocessing.storage import describe_labels
 from autospine.volumes import Volume, read_image
 
 
@@ -79,9 +81,16 @@ def segment(
     first, plan = channels[0], predictor.plan
     _check_channels(channels, plan.channels)
     image = np.stack([channel.array for channel in channels]) if len(channels) > 1 else first.array[None]
-    prediction = predictor.predict(image, first.spacing, probabilities, interpolated)
+    try:
+        prediction = predictor.predict(image, first.spacing, probabilities, interpolated)
+    except FloatingPointError as error:
+        hint = "look at the scan's intensities; if every scan ends so, train the model again"
+        raise UserError(first.path or "the scan", str(error), hint) from error
     warnings = domain_warnings(plan, first.array, prediction.decoded.labels, first.spacing, sequence)
     source = predictor.models[0].card.scheme
+    ranges = plan.training_domain.labels if source == plan.scheme else ()
+    found = describe_labels(prediction.decoded.labels)
+    doubts = implausible(found, first.array.shape[1], first.spacing, source, ranges)
     target = output_scheme(source, plan.scheme, labels)
     prediction = convert_prediction(prediction, source, target)
     values = prediction.decoded.labels
@@ -96,6 +105,7 @@ def segment(
         classes=("background", *(kind.name for kind in predictor.encoding.classes)),
         network_seconds=prediction.network_seconds,
         interpolated_labels=prediction.interpolated_labels,
+        implausible=doubts,
     )
 
 

@@ -68,6 +68,9 @@ class Predictor:
 
         Returns:
             Labels of shape (slices, rows, columns) in the models' scheme.
+
+        Raises:
+            FloatingPointError: A network answers with NaN or infinite values.
         """
         resampled = preprocess_image(image, spacing, self.plan)
         grid = case_grid(self.plan.grid, image.shape[1:], spacing)
@@ -154,7 +157,10 @@ class ModelGroup:
             total = self._output(0, images)
             for k in range(1, len(self.networks)):
                 total += self._output(k, images)
-        return total.cpu()
+        outputs = total.cpu()
+        if not torch.isfinite(outputs.sum()):  # NaN and infinity outlast every sum
+            raise FloatingPointError("makes the network answer with NaN or infinite values")
+        return outputs
 
     def _output(self, k: int, images: Tensor) -> Tensor:
         """Return one network's output times its share: soft-max over classes and over levels, offsets as they are."""

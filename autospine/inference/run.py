@@ -229,7 +229,9 @@ def _write(scan: Scan, request: PredictRequest, image: Volume, segmentation: Seg
         from autospine.overlay.draw import draw_overlay
 
         picture = request.output / f"{scan.id}.png"
-        draw_overlay(image.array, segmentation.mask, image.spacing, segmentation.scheme, picture, scan.id)
+        draw_overlay(
+            image.array, segmentation.mask, image.spacing, segmentation.scheme, picture, scan.id, segmentation.remarks
+        )
     if request.panoptic:
         from autospine.inference.panoptic import panoptic
 
@@ -240,15 +242,13 @@ def _write(scan: Scan, request: PredictRequest, image: Volume, segmentation: Seg
 
 
 def describe_segmentation(segmentation: Segmentation) -> str:
-    """Return one line: the ranges of labels by kind, and why levels are ambiguous."""
-    if not segmentation.labels:
-        return "nothing was found"
+    """Return one line: the ranges of labels by kind, why levels are ambiguous, and what is implausible."""
     kinds: dict[Kind, list[Anatomy]] = {}
     for report in segmentation.labels:
         anatomy = Anatomy.parse(report.anatomy)
         kinds.setdefault(anatomy.kind, []).append(anatomy)
-    text = ", ".join(_range(anatomies) for anatomies in sorted(map(sorted, kinds.values())))
-    return f"{text}; AMBIGUOUS levels: {segmentation.ambiguous}" if segmentation.ambiguous else text
+    text = ", ".join(_range(anatomies) for anatomies in sorted(map(sorted, kinds.values()))) or "nothing was found"
+    return "; ".join((text, *segmentation.remarks))
 
 
 def _range(anatomies: list[Anatomy]) -> str:

@@ -52,6 +52,13 @@ class Segmentation:
     # Labels of all slices, measured ones as in the mask and interpolated ones, on the scan's rows and columns; None
     # where the plan interpolated none or nobody asked for them.
     interpolated_labels: np.ndarray | None = None
+    implausible: tuple[str, ...] = ()  # where the mask is unlike those of the training data
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return what to know before the mask is used: ambiguous levels, and what is implausible."""
+        ambiguous = [f"AMBIGUOUS levels: {self.ambiguous}"] if self.ambiguous else []
+        return (*ambiguous, *(f"IMPLAUSIBLE: {sentence}" for sentence in self.implausible))
 
     @property
     def mask(self) -> np.ndarray:
@@ -68,6 +75,7 @@ class Segmentation:
             "scheme": self.scheme.name,
             "ambiguous": self.ambiguous,
             "warnings": list(self.warnings),
+            "implausible": list(self.implausible),
             "labels": to_plain(self.labels),
             "note": f"{ASSUMPTION} {DISCLAIMER}",
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,8 @@ FOOTER = f"Names assume five lumbar vertebrae. {DISCLAIMER}"
 HEIGHT, DPI = 6.4, 130  # inches of the views, dots per inch
 ABOVE, BELOW, LEGEND_LINE, GAP, EDGE = 0.62, 0.42, 0.26, 0.12, 0.15  # inches
 NARROWEST, WIDEST = 5.0, 22.0  # inches of the whole picture
-PAPER, INK, FAINT = "#101216", "#f2f2f2", "#9aa0a8"
+HEADING, REMARK_LINE, REMARK_LETTERS = 0.36, 0.18, 13  # inches, letters of a remark to an inch
+PAPER, INK, FAINT, WARNING = "#101216", "#f2f2f2", "#9aa0a8", "#ffb340"
 FILL, LINE = 0.3, 1.3
 PNG = {"compress_level": 3}  # a tenth larger than at 6, and written in half the time
 NAMED = (Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA, Kind.BODY)
@@ -41,6 +43,7 @@ def draw_overlay(
     scheme: LabelScheme,
     path: str | Path,
     title: str = "",
+    remarks: Sequence[str] = (),
 ) -> None:
     """Draw a scan with its labels.
 
@@ -51,6 +54,7 @@ def draw_overlay(
         scheme: What the integers mean.
         path: The PNG to write, atomically.
         title: Printed above.
+        remarks: What to know before the mask is used, below the title.
 
     Raises:
         UserError: Image and mask differ in shape, the mask holds a label outside the scheme, or the file
@@ -62,11 +66,11 @@ def draw_overlay(
     if scheme.ignore_label is not None:
         mask = mask.copy()
         mask[mask == scheme.ignore_label] = BACKGROUND
-    figure = make_figure(find_views(image, mask, spacing), scheme, title)
+    figure = make_figure(find_views(image, mask, spacing), scheme, title, remarks)
     write_with(path, lambda file: figure.savefig(file, format="png", dpi=DPI, facecolor=PAPER, pil_kwargs=PNG))
 
 
-def make_figure(views: Sequence[View], scheme: LabelScheme, title: str) -> Figure:
+def make_figure(views: Sequence[View], scheme: LabelScheme, title: str, remarks: Sequence[str] = ()) -> Figure:
     """Lay the views side by side, all in one scale."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -80,7 +84,8 @@ def make_figure(views: Sequence[View], scheme: LabelScheme, title: str) -> Figur
     width = max(total * scale + gaps, NARROWEST)
     lines = -(-len(legend) // max(int(width / ENTRY_INCHES), 1))
     below = BELOW + LEGEND_LINE * lines
-    height = tallest * scale + ABOVE + below
+    remark_lines = [line for remark in remarks for line in wrap(remark, int(width * REMARK_LETTERS))]
+    height = tallest * scale + ABOVE + REMARK_LINE * len(remark_lines) + below
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     left = (width - total * scale - GAP * (len(views) - 1)) / 2
@@ -90,7 +95,9 @@ def make_figure(views: Sequence[View], scheme: LabelScheme, title: str) -> Figur
         box = (left / width, (below + tallest * scale - tall) / height, wide / width, tall / height)
         _draw_view(figure.add_axes(box), view, scheme, shown, (low, high))
         left += wide + GAP
-    _write_around(figure, title, legend, bool(shown), lines)
+    heading = title if shown else f"{title} (nothing labelled)".strip()
+    _write_above(figure, heading, remark_lines)
+    _write_below(figure, legend, lines)
     return figure
 
 
@@ -170,12 +177,18 @@ def _halo(width: float) -> dict[str, Any]:
     return {"path_effects": [withStroke(linewidth=width, foreground="black", alpha=0.8)]}
 
 
-def _write_around(figure: Figure, title: str, legend: Sequence[Anatomy], labelled: bool, lines: int) -> None:
+def _write_above(figure: Figure, heading: str, remarks: Sequence[str]) -> None:
+    height = figure.get_size_inches()[1]
+    style: dict[str, Any] = {"ha": "center", "va": "top", "parse_math": False}  # a file may be called "$_$.mha"
+    figure.text(0.5, 1 - 0.1 / height, heading, color=INK, fontsize=12, **style)
+    for k, line in enumerate(remarks):
+        figure.text(0.5, 1 - (HEADING + k * REMARK_LINE) / height, line, color=WARNING, fontsize=9, **style)
+
+
+def _write_below(figure: Figure, legend: Sequence[Anatomy], lines: int) -> None:
     from matplotlib.patches import Patch
 
     height = figure.get_size_inches()[1]
-    heading = title if labelled else f"{title} (nothing labelled)".strip()
-    figure.text(0.5, 1 - 0.1 / height, heading, color=INK, fontsize=12, ha="center", va="top")
     figure.text(0.5, 0.08 / height, FOOTER, color=FAINT, fontsize=8, ha="center", va="bottom")
     if not legend:
         return

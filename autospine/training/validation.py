@@ -68,7 +68,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
         found = segment(channels, predictor)
         found.save(folder / f"{case_id}{mask_suffix(Path(source.mask))}", folder / f"{case_id}.json")
         picture = folder / f"{case_id}.png"
-        draw_overlay(channels[0].array, found.mask, mask.spacing, found.scheme, picture, title=case_id)
+        draw_overlay(channels[0].array, found.mask, mask.spacing, found.scheme, picture, case_id, found.remarks)
         annotated = reference_of(trainer, mask.array, source.mask)
         for name, images in images_of(case_id, subset, trainer.plan.view_axis):
             pair, schemes = (found.mask[images], annotated[images]), (found.scheme, trainer.prepared.scheme)

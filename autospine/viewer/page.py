@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from autospine.core.boundary import Boundary
 from autospine.core.errors import UserError
 from autospine.core.tables import DISCLAIMER
 from autospine.inference.segmentation import ASSUMPTION
@@ -16,6 +19,7 @@ from autospine.viewer.segmenting import SegmentedScan, segment_upload
 from autospine.viewer.text import escape, remarks, table_rows
 
 KEPT = "segmented"  # in the session: the id of the upload, and its segmentation
+BOUNDARY = Boundary("autospine_view")
 FORMATS = ".nii.gz, .nii, .mha or .nrrd"
 
 
@@ -24,17 +28,21 @@ def show(models: tuple[str, ...], device: str) -> None:
     st.set_page_config(page_title="AutoSpine", layout="wide")
     st.title("AutoSpine")
     st.markdown(f"Segments an MRI of the lumbar spine. **{DISCLAIMER}**")
-    try:
-        page_models = _page_models(models, device)
-        st.caption(escape("Model: " + ", ".join(model.name for model in page_models.models)))
-        upload = st.file_uploader(f"Scan ({FORMATS}). It stays on this machine.")
-        if upload is None:
-            st.session_state.pop(KEPT, None)
-            return
-        segmented = _segmented(upload, page_models)
-    except UserError as error:
-        st.error(escape(str(error)))
+    problem = BOUNDARY.attempt("the page", partial(_show_page, models), device)
+    if problem is not None:
+        st.error(escape(str(problem)))
+
+
+def _show_page(models: tuple[str, ...], device: str) -> None:
+    page_models = _page_models(models, device)
+    st.caption(escape("Model: " + ", ".join(model.name for model in page_models.models)))
+    upload = st.file_uploader(f"Scan ({FORMATS}). It stays on this machine.")
+    if upload is None:
+        st.session_state.pop(KEPT, None)
         return
+    segmented = BOUNDARY.attempt(upload.name, partial(_segmented, upload), page_models)
+    if isinstance(segmented, UserError):
+        raise segmented
     _show(segmented)
 
 
@@ -84,7 +92,8 @@ def _show_slices(segmented: SegmentedScan) -> None:
     pictures = draw_slice(scan.array[number - 1], mask[number - 1], spacing, segmented.window, scheme)
     left, right = st.columns(2)
     left.image(pictures.scan, caption=f"Scan, slice {number} of {count}; front is left")
-    right.image(pictures.mask, caption="Mask; colours as in the table")
+    names = "; the levels are AMBIGUOUS" if segmented.segmentation.ambiguous else ""
+    right.image(pictures.mask, caption=f"Mask; colours as in the table{names}")
 
 
 def _show_table(segmented: SegmentedScan) -> None:

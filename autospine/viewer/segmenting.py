@@ -69,7 +69,8 @@ def _collect(case_id: str, scan: Volume, segmentation: Segmentation, folder: Pat
     """Write what `autospine_predict` writes, and read it into memory."""
     mask, report, picture = folder / f"mask{suffix}", folder / "report.json", folder / "overlay.png"
     segmentation.save(mask, report)
-    draw_overlay(scan.array, segmentation.mask, scan.spacing, segmentation.scheme, picture, case_id)
+    scheme, remarks = segmentation.scheme, segmentation.remarks
+    draw_overlay(scan.array, segmentation.mask, scan.spacing, scheme, picture, case_id, remarks)
     return SegmentedScan(
         id=case_id,
         scan=scan,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +16,7 @@ from autospine.core.machine import find_machine
 from autospine.viewer.models import find_page_models
 
 ADDRESS = "127.0.0.1"  # nobody else's machine reaches it
+NAMES = (ADDRESS, "localhost")  # under which a browser may ask for the page; others are foreign pages in disguise
 LARGEST_UPLOAD = 2000  # MB
 APP = Path(__file__).with_name("app.py")
 
@@ -25,6 +28,7 @@ class ViewRequest:
     models: tuple[Path, ...]
     port: int = 8501
     device: str = "auto"
+    hosts: tuple[str, ...] = ()  # other names of this machine, of a tunnel or a proxy before the page
 
     @property
     def address(self) -> str:
@@ -39,8 +43,11 @@ def prepare(request: ViewRequest) -> Callable[[], None]:
         A function that serves the page until the process is interrupted.
 
     Raises:
-        UserError: Streamlit, the model, the device or the port cannot be had.
+        UserError: Streamlit, the model, the device or the port cannot be had, or a host is no name.
     """
+    for host in request.hosts:
+        if not re.fullmatch(r"[A-Za-z0-9.-]+", host):
+            raise UserError("--host", f"{host!r} is no name of a host", "give one such as spine.example.org")
     if find_spec("streamlit") is None:
         raise UserError("streamlit", "is not installed", "install it with: pip install streamlit")
     find_page_models(request.models)
@@ -74,18 +81,29 @@ def streamlit_arguments(request: ViewRequest) -> list[str]:
     settings = {
         "server.address": ADDRESS,
         "server.port": str(request.port),
+        "server.enableCORS": "true",
+        "server.enableXsrfProtection": "true",
+        "server.enableStaticServing": "false",
+        "server.trustedUserHeaders": "{}",
         "server.headless": "true",
         "server.fileWatcherType": "none",
         "server.maxUploadSize": str(LARGEST_UPLOAD),
         "browser.gatherUsageStats": "false",
+        "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "logger.hideWelcomeMessage": "true",
     }
     flags = [f"--{name}={value}" for name, value in settings.items()]
+    flags += [f"--server.allowedHosts={host}" for host in (*NAMES, *request.hosts)]
+    flags += [f"--server.corsAllowedOrigins=http://{host}" for host in NAMES]
     return ["run", str(APP), *flags, "--", request.device, *(str(path.resolve()) for path in request.models)]
 
 
 def _serve(arguments: Sequence[str]) -> None:
+    """Run Streamlit where neither a .streamlit folder of the current directory nor the environment sets anything."""
+    os.chdir(APP.parent)
+    for name in [name for name in os.environ if name.startswith("STREAMLIT_")]:
+        del os.environ[name]
     from streamlit.web.cli import main
 
     main(list(arguments), prog_name="streamlit", standalone_mode=False)

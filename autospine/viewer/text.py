@@ -49,6 +49,9 @@ def remarks(segmentation: Segmentation) -> tuple[str, ...]:
         lines.append("Nothing was found in this scan.")
     if why := segmentation.ambiguous:
         lines.append(f"It is uncertain which level is which: {why}. Check the names before you use them.")
+    if segmentation.labels and segmentation.implausible:
+        doubts = " ".join(f"{doubt[:1].upper()}{doubt[1:]}." for doubt in segmentation.implausible)
+        lines.append(f"The mask is implausible beside those that the model was trained on. {doubts}")
     if names := _flagged(segmentation, CUT):
         lines.append(f"Cut by the field of view, so the volume is that of a part: {names}.")
     if names := _flagged(segmentation, MISSING):

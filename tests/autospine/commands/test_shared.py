@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from autospine.commands.shared import add_device, add_workers, make_parser, run
-from autospine.core.boundary import TRACES
+from autospine.core.boundary import _temporary
 from autospine.core.errors import UserError
 from autospine.core.tables import DISCLAIMER
 from tests.paths import ROOT
@@ -67,10 +67,12 @@ def test_what_nobody_foresaw_is_one_line_too(
     command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    _temporary.cache_clear()
     answer = command(acting(stumble))
+    _temporary.cache_clear()
     assert answer.status == 2
     (line,) = answer.err.splitlines()
-    traces = tmp_path / TRACES
+    (traces,) = tmp_path.iterdir()
     assert line.endswith(f" met an unexpected RecursionError (too deep); its full trace is in {traces}")
     assert "in stumble" in traces.read_text()
     with pytest.raises(RecursionError):

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from autospine.core.boundary import TRACES, Boundary
+from autospine.core.boundary import TRACES, Boundary, _temporary
 from autospine.core.errors import UserError
 
 
@@ -37,13 +38,24 @@ def test_traces_of_all_cases_stand_in_one_file(tmp_path: Path) -> None:
     assert text.index("divide a") < text.index("ZeroDivisionError") < text.index("divide b") < text.index("MemoryError")
 
 
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    _temporary.cache_clear()
+    yield
+    _temporary.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
 def test_a_folder_that_takes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     error = Boundary("divide", tmp_path / "file").line("a", ValueError("many\n lines"))
-    assert str(error).endswith(f"ValueError (many lines); its full trace is in {tmp_path / 'temporary' / TRACES}")
+    (traces,) = (tmp_path / "temporary").iterdir()
+    assert str(error).endswith(f"ValueError (many lines); its full trace is in {traces}")
+    assert "many\n lines" in traces.read_text()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    _temporary.cache_clear()
     error = Boundary("divide").line("a", ValueError("x" * 1000))
     assert str(error).endswith("xxx); --debug shows its full trace")
     assert len(str(error)) < 300

@@ -254,8 +254,6 @@ def _save_unet(trainer, job) -> None:
 )
 def test_the_line_about_a_scan_names_its_levels_from_the_lowest_up(keys: tuple[str, ...], line: str) -> None:
     labels = [SimpleNamespace(anatomy=key) for key in keys]
-    assert describe_segmentation(SimpleNamespace(labels=labels, ambiguous="")) == line
-    if keys:
-        assert (
-            describe_segmentation(SimpleNamespace(labels=labels, ambiguous="why")) == f"{line}; AMBIGUOUS levels: why"
-        )
+    assert describe_segmentation(SimpleNamespace(labels=labels, remarks=())) == line
+    flagged = SimpleNamespace(labels=labels, remarks=("AMBIGUOUS levels: why", "IMPLAUSIBLE: small"))
+    assert describe_segmentation(flagged) == f"{line}; AMBIGUOUS levels: why; IMPLAUSIBLE: small"

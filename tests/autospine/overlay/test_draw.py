@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,28 @@ def test_nothing_labelled_and_nothing_to_see(tmp_path: Path) -> None:
     assert (tmp_path / "empty.png").is_file()
     figure = make_figure(find_views(scan(mask), mask, (4.0, 1.0, 1.0)), SPIDER, "2_t1")
     assert "2_t1 (nothing labelled)" in [text.get_text() for text in figure.texts]
+
+
+def test_remarks_stand_below_the_title_and_cover_nothing() -> None:
+    mask, sentence = spine(1), "the image ends right below the lowest instance, so nothing shows which level it is"
+    views = find_views(scan(mask), mask, (4.0, 1.0, 1.0))
+    figure = make_figure(views, SPIDER, "2_t1", [f"AMBIGUOUS levels: {sentence}", "IMPLAUSIBLE: volume of L5 0.04 ml"])
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    title, *remarks, _ = sorted(figure.texts, key=lambda text: -text.get_position()[1])
+    assert title.get_text() == "2_t1"
+    words = " ".join(text.get_text() for text in remarks)
+    assert words == f"AMBIGUOUS levels: {sentence} IMPLAUSIBLE: volume of L5 0.04 ml"
+    boxes = [text.get_window_extent(renderer) for text in (title, *remarks, figure.axes[0].title)]
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(boxes))
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+@pytest.mark.parametrize("title", ["$_$", "$\\frac{$", "a_$b^", "_{}$$"])
+def test_a_title_is_no_formula(tmp_path: Path, title: str) -> None:
+    mask = spine(1)
+    draw_overlay(scan(mask), mask, (4.0, 1.0, 1.0), SPIDER, tmp_path / "a.png", title, [f"{title} is odd"])
+    assert read(tmp_path / "a.png").std() > 0.05
 
 
 def test_unlabelled_voxels_are_left_plain(tmp_path: Path) -> None:

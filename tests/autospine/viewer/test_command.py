@@ -76,22 +76,41 @@ def test_a_mistake_is_one_line_and_nothing_is_served(
     assert served == []
 
 
+OPEN = """[server]
+enableCORS = false
+enableXsrfProtection = false
+allowedHosts = ["*"]
+address = "0.0.0.0"
+"""
+
+
 @pytest.mark.slow
-def test_the_page_answers_and_ends_with_an_interrupt(model: Path) -> None:
+def test_the_page_answers_its_own_names_alone_and_ends_with_an_interrupt(model: Path, tmp_path: Path) -> None:
     pytest.importorskip("streamlit")
+    (tmp_path / ".streamlit").mkdir()
+    (tmp_path / ".streamlit" / "config.toml").write_text(OPEN)
     words = [sys.executable, "-m", "autospine.commands.view", "-m", str(model), "--device", "cpu"]
     port = free_port()
     serving = subprocess.Popen(
-        [*words, "--port", str(port)],
+        [*words, "--port", str(port), "--host", "spine.example.org"],
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "STREAMLIT_SERVER_ENABLE_CORS": "false"},
     )
     try:
         assert serving.stdout is not None
         (address,) = re.findall(r"http://127\.0\.0\.1:\d+", serving.stdout.readline())
         assert b'<div id="root">' in _content(address, 30)
+        for host, origin, status in (
+            ("127.0.0.1", "127.0.0.1", 101),
+            ("localhost", "localhost", 101),
+            ("spine.example.org", "spine.example.org", 101),
+            ("evil.example.com", "evil.example.com", 403),  # resolved to this machine: DNS rebinding
+            ("127.0.0.1", "evil.example.com", 403),
+        ):
+            assert _opened(port, host, origin) == status, (host, origin)
         serving.send_signal(signal.SIGINT)
         assert serving.wait(timeout=30) == 0
         assert "Traceback" not in serving.stdout.read()
@@ -99,6 +118,22 @@ def test_the_page_answers_and_ends_with_an_interrupt(model: Path) -> None:
         serving.kill()
         serving.wait()
         serving.stdout.close()
+
+
+def _opened(port: int, host: str, origin: str) -> int:
+    """The status with which the server answers a browser that opens the page's socket."""
+    lines = (
+        "GET /_stcore/stream HTTP/1.1",
+        f"Host: {host}:{port}",
+        f"Origin: http://{origin}:{port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall("\r\n".join((*lines, "", "")).encode())
+        return int(connection.recv(1000).split()[1])
 
 
 def _content(address: str, seconds: float) -> bytes:

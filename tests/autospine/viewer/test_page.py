@@ -110,7 +110,8 @@ def test_warnings_stand_in_words(tmp_path: Path, bright, model: Path, scan) -> N
     page = given(
         opened(bright(tmp_path / "narrow", replace(plan, training_domain=seen)).folder), "5_t2.mha", scan("5_t2.mha")
     )
-    (said,) = [warning.value for warning in page.warning]
+    doubts, said = [warning.value for warning in page.warning]
+    assert "No vertebra was found" in doubts
     assert "Spacing from left to right is 4.00 mm" in said
     assert "The sequence t2 was not in the training data" in said
 
@@ -126,6 +127,25 @@ def test_an_empty_answer_is_said_to_be_one(model: Path, tmp_path: Path) -> None:
     assert any("Nothing was found" in warning.value for warning in page.warning)
     assert not page.slider  # one slice leaves nothing to choose
     assert not page.dataframe
+
+
+def test_what_nobody_foresaw_is_one_line(model: Path, scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    from autospine.core.boundary import _temporary
+    from autospine.viewer import page as module
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, case in (("segment_upload", r"5\_t2.mha"), ("draw_slice", "the page")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, lambda *_: 1 // 0)
+            _temporary.cache_clear()
+            page = given(opened(model), "5_t2.mha", scan("5_t2.mha"))
+            _temporary.cache_clear()
+        assert not page.exception
+        (error,) = page.error
+        assert error.value.startswith(f"{case}: autospine\\_view met an unexpected ZeroDivisionError")
+    assert len(list(tmp_path.glob("autospine_errors_*.log"))) == 2
 
 
 def test_a_model_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:

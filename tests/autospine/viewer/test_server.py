@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.viewer.server import ADDRESS, ViewRequest, check_port, streamlit_arguments
+from autospine.viewer.server import ADDRESS, ViewRequest, check_port, prepare, streamlit_arguments
 
 
 def test_the_page_is_for_this_machine_only_and_tells_nobody(tmp_path: Path) -> None:
@@ -15,9 +15,25 @@ def test_the_page_is_for_this_machine_only_and_tells_nobody(tmp_path: Path) -> N
         "--server.address=127.0.0.1",
         "--server.port=9000",
         "--server.headless=true",
+        "--server.enableCORS=true",
+        "--server.enableXsrfProtection=true",
+        "--server.allowedHosts=127.0.0.1",
+        "--server.allowedHosts=localhost",
         "--browser.gatherUsageStats=false",
     } < set(words)
     assert words[words.index("--") + 1 :] == ["cuda", str(tmp_path / "a b"), str(tmp_path / "c")]
+
+
+def test_other_names_are_accepted_where_they_are_given(tmp_path: Path) -> None:
+    words = streamlit_arguments(ViewRequest((tmp_path,), hosts=("spine.example.org",)))
+    assert [word for word in words if "allowedHosts" in word][2:] == ["--server.allowedHosts=spine.example.org"]
+
+
+@pytest.mark.parametrize("host", ["*", "*.org", "a b", "http://a", ""])
+def test_what_is_no_name_of_a_host(tmp_path: Path, host: str) -> None:
+    pytest.importorskip("streamlit")
+    with pytest.raises(UserError, match=r"--host: .* is no name of a host"):
+        prepare(ViewRequest((tmp_path,), hosts=(host,)))
 
 
 def test_streamlit_knows_every_setting(tmp_path: Path) -> None:

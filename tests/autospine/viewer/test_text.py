@@ -11,8 +11,13 @@ def label(anatomy: str, name: str, level: int | None = None, flags: tuple[str, .
     return SimpleNamespace(anatomy=anatomy, name=name, level=level, flags=flags, confidence=0.5, volume_ml=2.5)
 
 
-def found(*labels: SimpleNamespace, ambiguous: str = "", warnings: tuple[str, ...] = ()) -> SimpleNamespace:
-    return SimpleNamespace(labels=labels, ambiguous=ambiguous, warnings=warnings)
+def found(
+    *labels: SimpleNamespace,
+    ambiguous: str = "",
+    warnings: tuple[str, ...] = (),
+    implausible: tuple[str, ...] = (),
+) -> SimpleNamespace:
+    return SimpleNamespace(labels=labels, ambiguous=ambiguous, warnings=warnings, implausible=implausible)
 
 
 def test_a_row_per_structure_from_the_lowest_level_up() -> None:
@@ -43,10 +48,13 @@ def test_remarks_name_what_they_are_about() -> None:
             label("disc:3", "L3/L4 disc", 3, cut),
             ambiguous="the image ends there",
             warnings=("spacing is 2 mm; training had 1", "contrast is off"),
+            implausible=("no vertebra was found", "volume of L3 1 ml; training had 8 to 40"),
         )
     )
     assert said == (
         "It is uncertain which level is which: the image ends there. Check the names before you use them.",
+        "The mask is implausible beside those that the model was trained on. No vertebra was found. Volume of L3 1 ml; "
+        "training had 8 to 40.",
         "Cut by the field of view, so the volume is that of a part: L3, L3/L4 disc.",
         "A level between two found ones was not seen. It lies beside: L5, L3.",
         "The scan is unlike what the model was trained on. Spacing is 2 mm; training had 1. Contrast is off.",
