@@ -55,11 +55,7 @@ def displacement(nodes: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def displacement_at(nodes: Tensor, size: Sequence[int], points: Tensor) -> Tensor:
-    """Compute the field at points, (row, column) voxels.
-
-    Shape:
-        nodes (B, 2, R, C), size (H, W), points (B, N, 2); result (B, N, 2).
-    """
+    """Compute the field of nodes (B, 2, R, C) at points (B, N, 2), both (row, column) voxels of (H, W)."""
     rows, columns = (
         spline_weights((points[..., axis] + 0.5) / size[axis] * (nodes.shape[2 + axis] - BORDER), count)
         for axis, count in enumerate(nodes.shape[-2:])
@@ -68,11 +64,7 @@ def displacement_at(nodes: Tensor, size: Sequence[int], points: Tensor) -> Tenso
 
 
 def invert(nodes: Tensor, size: Sequence[int], points: Tensor) -> Tensor:
-    """Find the x with x + displacement(x) = point, by fixed-point iteration.
-
-    Shape:
-        nodes (B, 2, R, C), size (H, W), points (B, N, 2); result (B, N, 2).
-    """
+    """Find the x (B, N, 2) with x + displacement(x) = point, by fixed-point iteration; nodes (B, 2, R, C)."""
     found = points
     for _ in range(REPEATS):
         found = points - displacement_at(nodes, size, found)

@@ -13,11 +13,7 @@ TABLE = 256  # entries of a tone curve
 
 
 def shift_histogram(images: Tensor, parameters: Parameters) -> None:
-    """Apply gamma, histogram shift and inversion, joined in one tone curve per sample. Mean and deviation stay.
-
-    Shape:
-        (B, C, [D,] H, W).
-    """
+    """Apply gamma, histogram shift and inversion as one tone curve per sample (B, ...). Mean and deviation stay."""
     straight = parameters.histogram_shift.new_tensor([k / (KNOTS - 1) for k in range(KNOTS)])
     bent = ((parameters.histogram_shift - straight).abs() > 1e-6).any(1)
     chosen = ((parameters.gamma != 1) | parameters.inverted | bent).nonzero()[:, 0]

@@ -23,11 +23,7 @@ def lower_resolution(images: Tensor, parameters: Parameters) -> None:
 
 
 def gaussian(deviation: Tensor, size: int) -> Tensor:
-    """Compute matrices of a Gaussian blur; each row adds up to one, at the edges too.
-
-    Shape:
-        (b,) voxels to (b, size, size).
-    """
+    """Compute matrices (b, size, size) of Gaussian blur by (b,) voxels; each row adds up to one, at the edges too."""
     places = torch.arange(size, device=deviation.device, dtype=deviation.dtype)
     distance = (places[:, None] - places) / deviation.clamp(min=1e-3)[:, None, None]
     exponent = -0.5 * distance.square()
@@ -36,11 +32,7 @@ def gaussian(deviation: Tensor, size: int) -> Tensor:
 
 
 def larger_voxels(voxel: Tensor, size: int) -> Tensor:
-    """Compute matrices that average over voxels of another size and interpolate back linearly.
-
-    Shape:
-        (b,) size of the larger voxels, at least 1, to (b, size, size). Each row adds up to one.
-    """
+    """Compute matrices (b, size, size) that average over (b,) larger voxels, 1 at least, and interpolate back."""
     width = voxel[:, None]
     places = torch.arange(size, device=voxel.device, dtype=voxel.dtype)
     coarse = (places + 0.5) / width - 0.5  # (b, size): where each voxel lies among the larger ones

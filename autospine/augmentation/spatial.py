@@ -43,11 +43,7 @@ def move(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -
 
 
 def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor:
-    """Compute for every output voxel where its value comes from, as grid_sample wants it.
-
-    Shape:
-        matrix (b, 2, 2), shift (b, 2); result (b, H, W, 2) of (column, row), -1..1 from edge to edge.
-    """
+    """Compute where every output voxel comes from, (b, H, W, 2) of (column, row), -1..1 from edge to edge."""
     inverse = torch.linalg.inv(matrix)
     extent = torch.tensor(size, dtype=torch.float32)
     middle = (extent - 1) / 2
@@ -62,22 +58,14 @@ def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor
 
 
 def _bending(matrix: Tensor, elastic: Tensor, size: Sequence[int]) -> Tensor:
-    """Compute what an elastic displacement of the new image adds to the sampling grid.
-
-    Shape:
-        matrix (b, 2, 2), elastic (b, 2, R, C); result (b, H, W, 2) of (column, row), -1..1 from edge to edge.
-    """
+    """Compute what an elastic displacement of the new image adds to the sampling grid, (b, H, W, 2)."""
     away = displacement(elastic, size)  # (b, 2, H, W)
     source = torch.einsum("bij,bjhw->bhwi", torch.linalg.inv(matrix), away)
     return (source * (2 / torch.tensor(size, dtype=torch.float32))).flip(-1)
 
 
 def move_centres(centres: Tensor, parameters: Parameters, size: Sequence[int]) -> Tensor:
-    """Return where centres of the old image are in the moved one.
-
-    Shape:
-        (B, N, 2 or 3) voxel coordinates, `size` ([D,] H, W); result the same.
-    """
+    """Return where (B, N, 2 or 3) voxel coordinates in ([D,] H, W) are in the moved image."""
     middle = (centres.new_tensor(size[-2:]) - 1) / 2
     matrix, shift = parameters.matrix.to(centres), parameters.shift.to(centres)
     in_plane = (centres[..., -2:] - middle) @ matrix.transpose(1, 2) + shift[:, None] + middle
@@ -91,11 +79,7 @@ def move_centres(centres: Tensor, parameters: Parameters, size: Sequence[int]) -
 
 
 def crop_field_of_view(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
-    """Make the rows that are not visible dark and label them `outside`, in place.
-
-    Shape:
-        images (B, C, [D,] H, W), labels (B, [D,] H, W).
-    """
+    """Make rows that are not visible dark in (B, C, [D,] H, W), and label them `outside`, in place."""
     for index, (first, end) in enumerate(parameters.visible_rows.tolist()):
         for hidden in (slice(0, first), slice(end, images.shape[-2])):
             if hidden.start < hidden.stop:

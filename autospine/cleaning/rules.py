@@ -50,11 +50,7 @@ class Rule:
 
 
 def neighbour_counts(classes: np.ndarray) -> np.ndarray:
-    """Count how often each class stands among a pixel's eight neighbours.
-
-    Returns:
-        uint16 of the same shape: four bits per class, class 0 in the lowest.
-    """
+    """Count each class among a pixel's eight neighbours, uint16: four bits per class, class 0 in the lowest."""
     own = _ONE[classes]
     rows = own.copy()
     rows[:, 1:] += own[:, :-1]

@@ -89,11 +89,7 @@ class LabelMatch:
 
 
 def match_labels(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> tuple[LabelMatch, ...]:
-    """Find what the script compares every label with, in (z, y, x) masks with a spacing along x, y and z in mm.
-
-    Returns:
-        One match per label of the reference, ascending.
-    """
+    """Match labels as the script does, by the reference's, ascending; (z, y, x) masks, spacing along x, y, z in mm."""
     script_order, correct_order = tuple(spacing), tuple(reversed(spacing))
     matches = []
     for label in np.unique(reference[reference != 0]):
@@ -198,11 +194,7 @@ def score_challenge(
     pred_scheme: LabelScheme = SPIDER,
     ref_scheme: LabelScheme = SPIDER,
 ) -> ChallengeCase:
-    """Score one case as the script does: no prediction as an empty one, other schemes converted to SPIDER's first.
-
-    Returns:
-        The figures, or the problem that the script would die of.
-    """
+    """Score one case as the script does: no prediction as an empty one, other schemes converted to SPIDER's first."""
     try:
         annotated = _as_the_script_sees(reference, ref_scheme)
         predicted = annotated * 0 if prediction is None else _as_the_script_sees(prediction, pred_scheme)

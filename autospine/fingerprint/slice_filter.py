@@ -72,11 +72,7 @@ def class_weight_ratio(voxels: Sequence[int], classes: Sequence[int] = ALL_CLASS
 
 
 def class_counts(mask: np.ndarray, scheme: LabelScheme, axis: int = 0) -> np.ndarray:
-    """Count the voxels of each class on each slice along an axis; unlabelled ones are not counted.
-
-    Returns:
-        `(slices, 4)` int64: background, vertebrae, canal, discs.
-    """
+    """Count background, vertebrae, canal and discs on each slice along an axis, `(slices, 4)`, of what is labelled."""
     turned = np.moveaxis(mask, axis, 0)
     return counts_of_statistics(label_statistics(turned), turned.shape, scheme)
 

@@ -24,11 +24,7 @@ Cases = Sequence[CaseFingerprint]
 
 
 def dataset_warnings(cases: Cases, ordered_labels: Sequence[OrderedLabels], scheme: LabelScheme) -> tuple[str, ...]:
-    """List every warning about the training cases.
-
-    Returns:
-        One sentence each, the gravest first.
-    """
+    """List every warning about the training cases, one sentence each, the gravest first."""
     groups: tuple[Iterable[str], ...] = (
         _unlike(cases),
         _duplicates(cases),

@@ -10,6 +10,8 @@ with x the skip and g the coarser decoder features. Pal et al. write coefficient
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,26 +21,22 @@ from autospine.networks.blocks import (
     CONVOLUTION,
     TRANSPOSED,
     ConvBatchNormReLU,
-    convolutions,
     initialise_he,
     resize_to,
+    stage_convolutions,
 )
 from autospine.networks.encoder_decoder import EncoderDecoder
 from autospine.networks.shape import NetworkShape
 
 
 class AttentionUNet(EncoderDecoder):
-    """U-Net with attention gates on its skips, max-pooling down and transposed convolutions up.
-
-    Shape:
-        (B, in_channels, *spatial) of any size to (B, out_channels, *spatial). Inside, sizes are padded to a multiple of
-        the product of all strides.
-    """
+    """U-Net with attention gates on its skips, max-pooling down and transposed convolutions up."""
 
     def __init__(self, shape: NetworkShape, attend_encoder: bool = False) -> None:
         super().__init__(shape)
         dimension, widths, strides = shape.dimension, shape.widths, shape.strides
-        self.add_encoder(lambda source, stage: self._stage(source, stage, shape.blocks))
+        build = partial(stage_convolutions, ConvBatchNormReLU, shape)
+        self.add_encoder(lambda source, stage: build(source, stage, shape.blocks))
         self.self_attention = nn.ModuleList(
             SelfGate(dimension, width) if attend_encoder else nn.Identity() for width in widths
         )
@@ -47,15 +45,11 @@ class AttentionUNet(EncoderDecoder):
             for stage in range(len(widths) - 1)
         )
         self.add_decoder(
-            lambda source, stage: self._stage(source, stage, shape.decoder_blocks),
+            lambda source, stage: build(source, stage, shape.decoder_blocks),
             lambda source, stage: TRANSPOSED[dimension](source, widths[stage], strides[stage + 1], strides[stage + 1]),
         )
         self.add_heads()
         self.apply(initialise_he)
-
-    def _stage(self, source: int, stage: int, blocks: int) -> nn.Sequential:
-        channels = (source, *(self.shape.widths[stage],) * blocks)
-        return convolutions(ConvBatchNormReLU, self.shape.dimension, channels, self.shape.kernels[stage])
 
     def encode(self, stage: int, x: Tensor) -> Tensor:
         """Compute the features of an encoder stage, weighed by themselves if asked for."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autospine.networks.shape import NetworkShape
+
 SLOPE = 0.01  # of LeakyReLU, as in nnU-Net
 CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -57,29 +59,6 @@ class ConvNormAct(nn.Sequential):
         out_channels: int,
         kernel: Sequence[int],
         stride: Sequence[int] | int = 1,
-    ) -> None:
-        padding = tuple(size // 2 for size in kernel)
-        stride = stride if isinstance(stride, int) else tuple(stride)
-        super().__init__(
-            CONVOLUTION[dimension](in_channels, out_channels, tuple(kernel), stride, padding, bias=False),
-            InstanceNorm(out_channels),
-            nn.LeakyReLU(SLOPE, inplace=True),
-        )
-
-
-class ConvBatchNormReLU(nn.Sequential):
-    """Convolution with "same" padding, batch normalisation, ReLU: the block of most papers' networks.
-
-    The convolution has no bias, since the norm would take it away again.
-    """
-
-    def __init__(
-        self,
-        dimension: int,
-        in_channels: int,
-        out_channels: int,
-        kernel: Sequence[int],
-        stride: Sequence[int] | int = 1,
         dilation: Sequence[int] | int = 1,
     ) -> None:
         rates = (dilation,) * dimension if isinstance(dilation, int) else tuple(dilation)
@@ -87,13 +66,26 @@ class ConvBatchNormReLU(nn.Sequential):
         stride = stride if isinstance(stride, int) else tuple(stride)
         super().__init__(
             CONVOLUTION[dimension](in_channels, out_channels, tuple(kernel), stride, padding, rates, bias=False),
-            BATCH_NORM[dimension](out_channels),
-            nn.ReLU(inplace=True),
+            *self.norm_and_activation(dimension, out_channels),
         )
+
+    @staticmethod
+    def norm_and_activation(dimension: int, channels: int) -> tuple[nn.Module, nn.Module]:
+        """Build what follows the convolution."""
+        return InstanceNorm(channels), nn.LeakyReLU(SLOPE, inplace=True)
+
+
+class ConvBatchNormReLU(ConvNormAct):
+    """The same with batch normalisation and ReLU: the block of most papers' networks."""
+
+    @staticmethod
+    def norm_and_activation(dimension: int, channels: int) -> tuple[nn.Module, nn.Module]:
+        """Build what follows the convolution."""
+        return BATCH_NORM[dimension](channels), nn.ReLU(inplace=True)
 
 
 def convolutions(
-    block: type[ConvNormAct | ConvBatchNormReLU],
+    block: type[ConvNormAct],
     dimension: int,
     channels: Sequence[int],
     kernel: Sequence[int],
@@ -106,6 +98,13 @@ def convolutions(
             for number, (source, target) in enumerate(pairwise(channels))
         )
     )
+
+
+def stage_convolutions(
+    block: type[ConvNormAct], shape: NetworkShape, source: int, stage: int, count: int, stride: Sequence[int] | int = 1
+) -> nn.Sequential:
+    """Build `count` blocks of a stage's width and kernel on `source` channels."""
+    return convolutions(block, shape.dimension, (source, *(shape.widths[stage],) * count), shape.kernels[stage], stride)
 
 
 def resize_to(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -124,11 +123,7 @@ def initialise_he(module: nn.Module) -> None:
 
 
 def pad_to_multiple(x: Tensor, multiple: Sequence[int]) -> Tensor:
-    """Repeat the last voxel of each spatial axis until the size is a multiple.
-
-    Shape:
-        (B, C, *spatial) to (B, C, *padded spatial).
-    """
+    """Repeat the last voxel of each spatial axis of (B, C, *spatial) until the size is a multiple."""
     missing = [-size % of for size, of in zip(x.shape[2:], multiple, strict=True)]
     if not any(missing):
         return x

@@ -30,9 +30,6 @@ DILATION = {2: (3, 3), 3: (1, 3, 3)}  # dilation of a focal block
 class CFNet(PaddedNetwork):
     """Cascade fusion network.
 
-    Shape:
-        (B, in_channels, *spatial) of any size to (B, out_channels, *spatial).
-
     Args:
         shape: Six stages: the image's grid, two of the stem (the second also of the first group), three scales of the
             cascade. The width of the first is not used.

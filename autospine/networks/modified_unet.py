@@ -7,9 +7,11 @@ Glorot-uniform initial weights. The text gives no other width: 32, 64, 128, 256,
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
-from autospine.networks.blocks import ConvBatchNormReLU, convolutions
+from autospine.networks.blocks import ConvBatchNormReLU, stage_convolutions
 from autospine.networks.encoder_decoder import EncoderDecoder
 from autospine.networks.shape import NetworkShape
 
@@ -19,10 +21,6 @@ UP_SLOPE = 0.1  # of the up-sample block's LeakyReLU
 class ModifiedUNet(EncoderDecoder):
     """Max-pooling down with dropout after each stage, up-sample blocks up, skips concatenated; 2-D.
 
-    Shape:
-        (B, in_channels, rows, columns) of any size to (B, out_channels, rows, columns). Inside, sizes are padded to a
-        multiple of the product of all strides.
-
     Raises:
         ValueError: The shape is not of two dimensions.
     """
@@ -31,17 +29,12 @@ class ModifiedUNet(EncoderDecoder):
         super().__init__(shape)
         if shape.dimension != 2:
             raise ValueError(f"dimension is {shape.dimension}, should be 2")
-        self.add_encoder(
-            lambda source, stage: nn.Sequential(self._stage(source, stage, shape.blocks), nn.Dropout(dropout))
-        )
+        build = partial(stage_convolutions, ConvBatchNormReLU, shape)
+        self.add_encoder(lambda source, stage: nn.Sequential(build(source, stage, shape.blocks), nn.Dropout(dropout)))
         self.extra = ConvBatchNormReLU(2, shape.widths[-1], shape.widths[-1], shape.kernels[-1])
-        self.add_decoder(lambda source, stage: self._stage(source, stage, shape.decoder_blocks), self._up)
+        self.add_decoder(lambda source, stage: build(source, stage, shape.decoder_blocks), self._up)
         self.add_heads()
         self.apply(initialise_glorot)
-
-    def _stage(self, source: int, stage: int, blocks: int) -> nn.Sequential:
-        channels = (source, *(self.shape.widths[stage],) * blocks)
-        return convolutions(ConvBatchNormReLU, 2, channels, self.shape.kernels[stage])
 
     def _up(self, source: int, stage: int) -> nn.Sequential:
         """Build the paper's up-sample block."""

@@ -16,7 +16,7 @@ from autospine.networks.shape import NetworkShape
 
 
 class ResUNet(EncoderDecoder):
-    """Residual units on a U: (B, in_channels, *spatial) of any size to (B, out_channels, *spatial)."""
+    """Residual units on a U."""
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__(shape)

@@ -46,11 +46,7 @@ FULL = SAFNetComponents()
 
 
 class SAFNet(PaddedNetwork):
-    """Scene-aware fusion network; low, mid and high features have `width` channels, a multiple of 8.
-
-    Shape:
-        (B, in_channels, D, H, W) of any size to (B, out_channels, D, H, W).
-    """
+    """Scene-aware fusion network; low, mid and high features have `width` channels, a multiple of 8."""
 
     def __init__(
         self, in_channels: int, out_channels: int, width: int = 128, components: SAFNetComponents = FULL
@@ -85,11 +81,7 @@ class SAFNet(PaddedNetwork):
         return resize_to(logits, x.shape[2:])
 
     def _splice(self, low: Tensor, mid: Tensor, high: Tensor) -> Tensor:
-        """Weigh the channels of low times mid by what the whole image shows (equations 6 to 8).
-
-        Shape:
-            three (B, width, D, ...) to (B, 3 * width, D, H / 4, W / 4).
-        """
+        """Weigh the channels of low times mid by what the whole image shows (equations 6 to 8), (B, 3 * width, ...)."""
         response = high.mean(dim=(2, 3, 4), keepdim=True).sigmoid()  # (B, width, 1, 1, 1)
         response = self.attention(response)
         mid = resize_to(mid, low.shape[2:])

@@ -18,11 +18,7 @@ KERNEL = (3, 3)
 
 
 class SegNet(PaddedNetwork):
-    """VGG-16's convolutions and their mirror image, joined by the indices of the maxima.
-
-    Shape:
-        (B, in_channels, H, W) of any size to (B, out_channels, H, W).
-    """
+    """VGG-16's convolutions and their mirror image, joined by the indices of the maxima."""
 
     def __init__(
         self,

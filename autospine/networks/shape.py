@@ -77,11 +77,7 @@ class NetworkShape:
 
 
 def stages(patch: Sequence[int], spacing: Sequence[float]) -> tuple[Stages, Stages]:
-    """Pool an axis while its spacing is within twice the finest and its size allows (after nnU-Net).
-
-    Returns:
-        Kernels and strides of each stage, two stages at least.
-    """
+    """Pool an axis while its spacing is within twice the finest and its size allows (after nnU-Net), once at least."""
     fine, size = np.array(spacing, float), np.array(patch)
     kernels, strides = [_kernel(fine)], [(1,) * len(size)]
     while len(strides) < MOST_STAGES:

@@ -27,11 +27,7 @@ SMALLEST_SIDE = 2 ** len(KERNELS)  # of the masks that it sees: it halves them t
 
 
 class SpineGenerator(PaddedNetwork):
-    """Atrous autoencoder with an LSTM over the positions of its deepest features, whose width is even.
-
-    Shape:
-        (B, in_channels, H, W) of any size to (B, out_channels, H, W) logits.
-    """
+    """Atrous autoencoder with an LSTM over the positions of its deepest features, whose width is even."""
 
     def __init__(self, in_channels: int, out_channels: int, widths: tuple[int, ...] = (64, 128, 256)) -> None:
         super().__init__((2 ** len(widths),) * 2)

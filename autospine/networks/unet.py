@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import nn
 
-from autospine.networks.blocks import CONVOLUTION, ConvNormAct, convolutions, initialise_he
+from autospine.networks.blocks import CONVOLUTION, ConvNormAct, initialise_he, stage_convolutions
 from autospine.networks.encoder_decoder import EncoderDecoder
 from autospine.networks.shape import NetworkShape
 
@@ -23,14 +25,11 @@ class UNet(EncoderDecoder):
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__(shape)
-        self.add_encoder(lambda source, stage: self._stage(source, stage, shape.blocks, shape.strides[stage]), False)
-        self.add_decoder(lambda source, stage: self._stage(source, stage, shape.decoder_blocks), self._up)
+        build = partial(stage_convolutions, ConvNormAct, shape)
+        self.add_encoder(lambda source, stage: build(source, stage, shape.blocks, shape.strides[stage]), False)
+        self.add_decoder(lambda source, stage: build(source, stage, shape.decoder_blocks), self._up)
         self.add_heads(shape.deep_supervision)
         self.apply(initialise_he)
-
-    def _stage(self, source: int, stage: int, blocks: int, stride: tuple[int, ...] | int = 1) -> nn.Sequential:
-        channels = (source, *(self.shape.widths[stage],) * blocks)
-        return convolutions(ConvNormAct, self.shape.dimension, channels, self.shape.kernels[stage], stride)
 
     def _up(self, source: int, stage: int) -> nn.Sequential:
         reduce = CONVOLUTION[self.shape.dimension](source, self.shape.widths[stage], 1, bias=False)

@@ -12,7 +12,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from autospine.networks.blocks import CONVOLUTION, MAX_POOL, TRANSPOSED, ConvBatchNormReLU, convolutions, initialise_he
+from autospine.networks.blocks import (
+    CONVOLUTION,
+    MAX_POOL,
+    TRANSPOSED,
+    ConvBatchNormReLU,
+    initialise_he,
+    stage_convolutions,
+)
 from autospine.networks.encoder_decoder import PaddedNetwork
 from autospine.networks.shape import NetworkShape
 
@@ -33,19 +40,15 @@ class UNetPlusPlus(PaddedNetwork):
         self.nodes, self.ups = nn.ModuleDict(), nn.ModuleDict()
         for i in range(depth):
             source = shape.in_channels if i == 0 else widths[i - 1]
-            self.nodes[f"{i}_0"] = self._node(source, i)
+            self.nodes[f"{i}_0"] = stage_convolutions(ConvBatchNormReLU, shape, source, i, 2)
         for j in range(1, depth):
             for i in range(depth - j):
                 stride = shape.strides[i + 1]
                 self.ups[f"{i}_{j}"] = TRANSPOSED[dimension](widths[i + 1], widths[i], stride, stride)
-                self.nodes[f"{i}_{j}"] = self._node((j + 1) * widths[i], i)
+                self.nodes[f"{i}_{j}"] = stage_convolutions(ConvBatchNormReLU, shape, (j + 1) * widths[i], i, 2)
         outputs = range(1, depth) if shape.deep_supervision else range(depth - 1, depth)
         self.heads = nn.ModuleDict({str(j): CONVOLUTION[dimension](widths[0], shape.out_channels, 1) for j in outputs})
         self.apply(initialise_he)
-
-    def _node(self, in_channels: int, stage: int) -> nn.Sequential:
-        channels = (in_channels, *(self.shape.widths[stage],) * 2)
-        return convolutions(ConvBatchNormReLU, self.shape.dimension, channels, self.shape.kernels[stage])
 
     def logits(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Compute the logits of a padded image; in training with deep supervision, one output per X(0, j)."""

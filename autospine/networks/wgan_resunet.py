@@ -38,9 +38,6 @@ FULL = GeneratorComponents()
 class ResidualAttentionUNet(EncoderDecoder):
     """The generator: a segmentation network.
 
-    Shape:
-        (B, in_channels, H, W) of any size to (B, out_channels, H, W) logits.
-
     Args:
         shape: Four levels and the bottom, halved before each but the first; widths are multiples of the number of
             heads.

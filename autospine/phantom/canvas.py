@@ -119,11 +119,7 @@ class Scene:
 
 
 def lattice_noise(rng: np.random.Generator, axes: Axes, scale: tuple[float, float, float]) -> np.ndarray:
-    """Return smooth noise of unit spread: chance values on a lattice of `scale` mm (x, z, y), joined smoothly.
-
-    Returns:
-        float32 (slices, rows, columns)
-    """
+    """Return smooth float32 noise of unit spread: chance values on a lattice of `scale` mm (x, z, y), then joined."""
     cells, weights, counts = [], [], []
     for values, step in zip((axes.x, -axes.z, axes.y), scale, strict=True):
         position = (values - values[0]) / step + float(rng.random())

@@ -157,11 +157,7 @@ def read_channels(images: Sequence[Path]) -> tuple[np.ndarray, volumes.Volume]:
 
 
 def preprocess_image(image: np.ndarray, spacing: tuple[float, float, float], plan: PreprocessingPlan) -> np.ndarray:
-    """Resample, normalise and, where the plan says so, interpolate `(channels, slices, rows, columns)`, spacing in mm.
-
-    Returns:
-        `(channels, slices, rows, columns)` float32 on the plan's grid.
-    """
+    """Resample, normalise and, where the plan says so, interpolate `(channels, slices, rows, columns)`, mm apart."""
     grid = case_grid(plan.grid, image.shape[1:], spacing)
     resampled = grid.resample(image)
     for channel in resampled:

@@ -203,11 +203,7 @@ def _write(job: SliceJob, grey: np.ndarray, labels: np.ndarray, first: int) -> l
 
 
 def coloured(picture: np.ndarray, classes: np.ndarray, scheme: LabelScheme) -> np.ndarray:
-    """Return the picture with the labels' colours over it.
-
-    Returns:
-        `(rows, columns, 3)` uint8.
-    """
+    """Return the picture with the labels' colours over it, `(rows, columns, 3)` uint8."""
     result = np.repeat(picture[..., None].astype(np.float32), 3, axis=2)
     for value, anatomy in scheme.anatomies.items():
         inside = classes == value

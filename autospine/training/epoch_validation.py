@@ -35,11 +35,7 @@ def _layout(context: Context, images: Tensor) -> torch.memory_format:
 
 
 def scores_of(confusion: Tensor) -> Scores:
-    """Compute scores from a confusion matrix, rows reference, columns prediction; class 0 is background.
-
-    Returns:
-        Means over the foreground classes that reference or prediction show; 0 if neither shows any.
-    """
+    """Compute means over the foreground classes of a confusion matrix (reference in rows) that are shown; else 0."""
     counts = confusion.double()
     hit = counts.diagonal()[1:]
     reference, predicted = counts.sum(dim=1)[1:], counts.sum(dim=0)[1:]

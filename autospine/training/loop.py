@@ -41,11 +41,7 @@ CHECKPOINT_SECONDS = 30.0  # an epoch that ends sooner after the last checkpoint
 
 
 def fit(trainer: Trainer, job: Job, cost: ValidationCost | None = None) -> Path:
-    """Train one fold.
-
-    Returns:
-        The model's folder, with weights.safetensors and model.json.
-    """
+    """Train one fold; return the model's folder, with weights.safetensors and model.json."""
     content = load_checkpoint(job.checkpoint, job.device) if job.resume and job.checkpoint.exists() else None
     if content is not None:
         job = replace(job, seed=content["seed"])

@@ -45,11 +45,7 @@ class BinaryCrossEntropy(nn.Module):
 
 
 def _log_complement(logits: Tensor) -> Tensor:
-    """Compute log(1 - P) of every class: only the likeliest can come near P = 1, so only its rest is summed anew.
-
-    Shape:
-        (B, C, *spatial) to the same.
-    """
+    """Compute log(1 - P) of (B, C, ...): only the likeliest class can come near 1, so only its rest is summed anew."""
     highest, likeliest = logits.max(1, keepdim=True)  # (B, 1, *spatial)
     rest = logits.scatter(1, likeliest, -torch.inf).logsumexp(1, keepdim=True)
     total = torch.logaddexp(highest, rest)

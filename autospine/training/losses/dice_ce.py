@@ -169,11 +169,7 @@ def deep_supervision_weights(outputs: int) -> tuple[float, ...]:
 
 
 def downsample_labels(labels: Tensor, size: Sequence[int]) -> Tensor:
-    """Sample labels on a coarser grid, each from the middle of its block (nearest, no new values).
-
-    Shape:
-        (B, *spatial) to (B, *size).
-    """
+    """Sample labels (B, *spatial) on a coarser grid, each from the middle of its block (nearest, no new values)."""
     for axis, (length, wanted) in enumerate(zip(labels.shape[1:], size, strict=True), start=1):
         if length != wanted:
             index = (torch.arange(wanted, device=labels.device) * 2 + 1) * length // (2 * wanted)

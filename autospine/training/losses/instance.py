@@ -74,11 +74,7 @@ def instance_dice_loss(log_probabilities: Tensor, labels: Tensor, weight: Tensor
 
 
 def neighbourhoods(labels: Tensor) -> Tensor:
-    """Find the nearest instance of every pixel, 0 where the image shows none.
-
-    Shape:
-        (B, *spatial) integers, 0 being background, to the same, on the same device.
-    """
+    """Find the nearest instance of every pixel of (B, *spatial), 0 where the image shows none; on the same device."""
     from scipy.ndimage import distance_transform_edt
 
     found = labels.cpu().numpy().copy()  # (B, *spatial)
