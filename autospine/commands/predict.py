@@ -29,7 +29,7 @@ def main() -> int:
     """Run the command."""
     parser = make_parser(DESCRIPTION, EXAMPLES)
     add_input(parser, "inputs", "file(s), a folder or a DICOM folder", several=True)
-    add_output(parser, "folder for the masks")
+    add_output(parser, "folder for the masks, or the mask's file for one scan")
     add_models(parser)
     parser.add_argument("--labels", metavar="SCHEME", help="scheme of the masks (default: the data set's own)")
     add_device(parser)

@@ -26,7 +26,7 @@ def check_folders(folders: Iterable[Path], inputs: Sequence[Path]) -> None:
     holding = _identities(parent for path in files for parent in (path.parent, _full(path).parent))
     for folder in folders:
         if _identity(folder) in holding:
-            raise UserError(folder, "holds files that are read", HINT)
+            raise UserError(folder, "holds files of the input", HINT)
         if _lies_in(folder, read):
             raise UserError(folder, "lies in a series that is read", HINT)
 

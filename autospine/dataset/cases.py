@@ -89,6 +89,16 @@ def load_dataset(root: str | Path) -> Dataset:
     return Dataset(root, cases, declaration.channels, scheme, table)
 
 
+def annotation_files(scans: Path) -> list[Path]:
+    """Return the masks, and what else lies there, of the data set that `scans` is, or whose scans it is."""
+    folder = scans.resolve() if scans.is_dir() else scans.resolve().parent
+    found = []
+    for images, masks in LAYOUTS:
+        roots = [root for root in (folder, *folder.parents[:2]) if root == folder or root / images == folder]
+        found += [root / masks for root in roots if (root / images).is_dir() and (root / masks).is_dir()]
+    return [path for masks in found for path in masks.iterdir()]
+
+
 def patient_and_sequence(id_: str) -> tuple[str, str]:
     """Return the patient and sequence that an id names.
 

@@ -14,17 +14,19 @@ from tqdm import tqdm
 
 from autospine.core.boundary import Boundary
 from autospine.core.errors import UserError
-from autospine.core.files import make_folder
+from autospine.core.files import check_writable
 from autospine.core.machine import find_machine, workers_for
+from autospine.core.overwriting import check_files, check_folders
 from autospine.core.tables import DISCLAIMER
-from autospine.dataset.cases import patient_and_sequence
+from autospine.dataset.cases import annotation_files, patient_and_sequence
 from autospine.inference.model import Model, find_models
+from autospine.inference.outputs import ScanOutputs
 from autospine.inference.predict import segment
 from autospine.inference.predictor import Predictor
 from autospine.inference.segmentation import Segmentation
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.volumes import Volume, find_volumes, read_image, volume_id
-from autospine.volumes.folders import volume_suffix
+from autospine.volumes.folders import names_file, output_paths, volume_suffix
 
 log = logging.getLogger(__name__)
 DICOM_SUFFIX = ".nii.gz"
@@ -81,6 +83,11 @@ class Scan:
         """
         return [read_image(path) for path in self.images]
 
+    def outputs(self, request: PredictRequest) -> ScanOutputs:
+        """Return the files that a request wants of the scan."""
+        (mask,) = output_paths(request.output, [f"{self.id}{self.suffix}"])
+        return ScanOutputs.beside(mask, request.overlay, request.probabilities, request.panoptic)
+
 
 @dataclass
 class PredictResult:
@@ -120,16 +127,27 @@ def predict_scans(request: PredictRequest) -> PredictResult:
     """
     models = find_models(request.models)
     scans = find_scans(request.inputs, models[0].card.plan.channels)
-    make_folder(request.output)
+    _check_outputs(request, scans)
     result, waiting = PredictResult(request.output), []
     for scan in scans:
-        if (request.output / f"{scan.id}{scan.suffix}").exists() and not request.overwrite:
+        if scan.outputs(request).done and not request.overwrite:
             result.skipped.append(scan.id)
         else:
             waiting.append(scan)
     if waiting:
         _segment_scans(waiting, models, request, result)
     return result
+
+
+def _check_outputs(request: PredictRequest, scans: Sequence[Scan]) -> None:
+    """Check that what is written replaces neither a scan nor a mask of its data set."""
+    output_paths(request.output, [scan.id for scan in scans])  # refuses one file for several
+    outputs = [scan.outputs(request) for scan in scans]
+    annotations = [mask for path in request.inputs for mask in annotation_files(path)]
+    inputs = [*(path for scan in scans for path in scan.images), *annotations]
+    check_folders(() if names_file(request.output) else (request.output,), inputs)
+    check_files([file for each in outputs for file in each.files], inputs)
+    check_writable(outputs[0].mask.parent)
 
 
 def find_scans(inputs: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
@@ -187,7 +205,7 @@ def _segment_scans(scans: list[Scan], models: list[Model], request: PredictReque
     writers = ThreadPoolExecutor(max(workers_for(request.workers), 1))
     writing: list[tuple[Scan, Future[str | UserError]]] = []
     with ThreadPoolExecutor(1) as reader, writers:
-        boundary = Boundary("predict", request.output)
+        boundary = Boundary("predict", scans[0].outputs(request).mask.parent)
         reading = reader.submit(boundary.attempt, scans[0].id, Scan.read, scans[0])
         predictor = Predictor(models, torch.device(find_machine(request.device, None).device))
         for index, scan in enumerate(tqdm(scans, desc="predict", unit="scan", disable=None, leave=False)):
@@ -216,28 +234,26 @@ def _segment_scans(scans: list[Scan], models: list[Model], request: PredictReque
 
 
 def _segment(scan: Scan, predictor: Predictor, request: PredictRequest, channels: Sequence[Volume]) -> Segmentation:
-    store = request.output / f"{scan.id}.npy" if request.probabilities else None
-    sequence = patient_and_sequence(scan.id)[1]
-    return segment(channels, predictor, request.labels, sequence, store, request.panoptic)
+    outputs, sequence = scan.outputs(request), patient_and_sequence(scan.id)[1]
+    outputs.check_report([model.name for model in predictor.models], request.overwrite)
+    return segment(channels, predictor, request.labels, sequence, outputs.probabilities, request.panoptic)
 
 
 def _write(scan: Scan, request: PredictRequest, image: Volume, segmentation: Segmentation) -> str:
-    """Write a scan's mask, report and what else is asked for; return a line about it."""
-    mask, report = f"{scan.id}{scan.suffix}", f"{scan.id}.json"
-    segmentation.save(request.output / mask, request.output / report)
-    if request.overlay:
+    """Write what is asked for of a scan, its report last; return a line about it."""
+    outputs = scan.outputs(request)
+    outputs.begin(segmentation.volume, request.overwrite)
+    if outputs.overlay:
         from autospine.overlay.draw import draw_overlay
 
-        picture = request.output / f"{scan.id}.png"
-        draw_overlay(
-            image.array, segmentation.mask, image.spacing, segmentation.scheme, picture, scan.id, segmentation.remarks
-        )
-    if request.panoptic:
+        mask, scheme, remarks = segmentation.mask, segmentation.scheme, segmentation.remarks
+        draw_overlay(image.array, mask, image.spacing, scheme, outputs.overlay, scan.id, remarks)
+    if outputs.instances and outputs.objects:
         from autospine.inference.panoptic import panoptic
 
-        folder = request.output / "panoptic"
-        objects = panoptic(segmentation.volume, segmentation.scheme, segmentation.interpolated_labels)
-        objects.save(folder / mask, folder / report)
+        found = panoptic(segmentation.volume, segmentation.scheme, segmentation.interpolated_labels)
+        found.save(outputs.instances, outputs.objects)
+    segmentation.save(outputs.mask, outputs.report)
     return describe_segmentation(segmentation)
 
 

@@ -132,7 +132,7 @@ def test_masks_are_never_replaced(command: Run, masks: Path) -> None:
     for given in (masks, masks / "1_t2.mha"):
         answer = command(main, "-i", given, "-o", masks)
         assert answer.status == 2
-        assert "masks: holds files that are read; choose another output" in answer.err
+        assert "masks: holds files of the input; choose another output" in answer.err
     assert {path: path.read_bytes() for path in masks.iterdir()} == before
 
 

@@ -280,7 +280,7 @@ def test_dicom_slices_with_uneven_gaps_are_refused(tmp_path: Path, command) -> N
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-o", "data/images"), "data/images: holds files that are read; choose another output"),
+        (("-o", "data/images"), "data/images: holds files of the input; choose another output"),
         (("-o", "fine.mha"), "fine.mha: is one file for 2 volumes; give a folder"),
         (("-o", "fine.mha", "--masks", "data/masks"), "fine.mha: has the name of a file; give a folder"),
         (("-o", "fine", "--slice-spacing", "0"), "--slice-spacing: is 0; give millimetres above 0"),

@@ -263,7 +263,7 @@ def test_the_data_set_is_never_written_into(command: Run, data: Path, tmp_path: 
         answer = command(main, "-i", data, "-o", output)
         assert answer.status == 2
         assert f"{holding}" in answer.errors[0]
-        assert "holds files that are read; choose another output" in answer.errors[0]
+        assert "holds files of the input; choose another output" in answer.errors[0]
 
 
 def test_real_scans_stand_upright(command: Run, real_data: Path, tmp_path: Path) -> None:

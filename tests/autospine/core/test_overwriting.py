@@ -21,7 +21,7 @@ def scan(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["linked", "stored", "alias", "stored/../linked"])
 def test_a_folder_that_holds_an_input_is_refused_whatever_its_name(scan: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "alias").symlink_to(tmp_path / "stored")
-    with pytest.raises(UserError, match="holds files that are read; choose another output"):
+    with pytest.raises(UserError, match="holds files of the input; choose another output"):
         check_folders([tmp_path / name], [scan])
 
 

@@ -103,6 +103,108 @@ def test_what_is_there_already_is_left_alone_unless_asked(tmp_path, scans, model
     assert read_mask(mask).array.any()
 
 
+EVERYTHING = {"overlay": True, "probabilities": True, "panoptic": True}
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("lost", ["1_t1.mha", "1_t1.json", "1_t1.png", "1_t1.npy", "panoptic/1_t1.mha"])
+def test_a_scan_is_done_when_all_that_was_asked_for_is_there(tmp_path, scans, model, lost: str) -> None:
+    run(tmp_path, model, scans / "1_t1.mha", **EVERYTHING)
+    whole = contents(tmp_path / "out")
+    (tmp_path / "out" / lost).unlink()
+    assert list(run(tmp_path, model, scans, **EVERYTHING).done) == ["1_t1", "2_t2", "3_t2"]
+    assert whole.items() <= contents(tmp_path / "out").items()
+    assert len(run(tmp_path, model, scans, **EVERYTHING).skipped) == 3
+
+
+def test_the_report_is_written_last(tmp_path, scans, model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the files are there already: between two runs no report vouches for files of both."""
+    run(tmp_path, model, scans / "1_t1.mha", **EVERYTHING)
+
+    def full(*_: object) -> None:
+        raise UserError("1_t1.json", "the disk is full", "free some space")
+
+    monkeypatch.setattr("autospine.inference.segmentation.write_json", full)
+    assert len(run(tmp_path, model, scans / "1_t1.mha", overwrite=True, **EVERYTHING).failures) == 1
+    assert names(tmp_path / "out") == ["1_t1.mha", "1_t1.npy", "1_t1.png", "panoptic"]
+
+
+def test_a_mask_that_is_another_one_is_kept_and_said(tmp_path, scans, model) -> None:
+    run(tmp_path, model, scans / "1_t1.mha")
+    mask = tmp_path / "out" / "1_t1.mha"
+    write_array(mask, np.ones((6, 72, 36), np.uint8))  # corrected by hand
+    before = contents(tmp_path / "out")
+    (line,) = run(tmp_path, model, scans / "1_t1.mha", overlay=True).failures
+    assert "1_t1.mha: is there already and is another mask than these models predict; delete it, or" in line
+    assert contents(tmp_path / "out") == before
+    assert run(tmp_path, model, scans / "1_t1.mha", overlay=True, overwrite=True).failures == []
+    assert set(np.unique(read_mask(mask).array)) == {0, 100}
+
+
+def test_a_mask_of_other_models_is_kept_and_said(tmp_path, scans, model) -> None:
+    run(tmp_path, model, scans / "1_t1.mha")
+    report = tmp_path / "out" / "1_t1.json"
+    report.write_text(report.read_text().replace("@", "@0"))
+    before = contents(tmp_path / "out")
+    (line,) = run(tmp_path, model, scans / "1_t1.mha", probabilities=True).failures
+    assert "1_t1.mha: was predicted by other models; delete it, or predict again with --overwrite" in line
+    assert contents(tmp_path / "out") == before
+
+
+def test_another_tools_json_is_never_replaced(tmp_path, scans, model) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "1_t1.json").write_text('{"EchoTime": 0.1}')
+    for overwrite in (False, True):
+        outcome = run(tmp_path, model, scans, overwrite=overwrite)
+        assert [line.partition(": ")[2] for line in outcome.failures] == [
+            "is no report of autospine_predict; choose another output"
+        ]
+    assert (tmp_path / "out" / "1_t1.json").read_text() == '{"EchoTime": 0.1}'
+
+
+def test_scans_and_masks_of_a_data_set_are_never_replaced(tmp_path, scans, model) -> None:
+    shutil.copytree(scans, tmp_path / "set" / "images")
+    shutil.copytree(scans, tmp_path / "set" / "masks")
+    (tmp_path / "alias").symlink_to(tmp_path / "set" / "images")
+    before = contents(tmp_path / "set")
+    data = tmp_path / "set"
+    for given in (data, data / "images", data / "images" / "1_t1.mha"):
+        for output in (data / "images", data / "masks", tmp_path / "alias"):
+            for overwrite in (False, True):
+                request = PredictRequest((given,), output, (model,), overwrite=overwrite)
+                with pytest.raises(UserError, match="holds files of the input; choose another output"):
+                    predict_scans(request)
+    assert contents(tmp_path / "set") == before
+
+
+@pytest.mark.parametrize("name", ["mask.nii.gz", "2_t2_seg.mha"])
+def test_one_scan_goes_to_the_file_that_is_named(tmp_path, scans, model, name: str) -> None:
+    request = PredictRequest((scans / "2_t2.nii.gz",), scans / name, (model,), device="cpu", overlay=True)
+    before = contents(scans)
+    assert list(predict_scans(request).done) == ["2_t2"]
+    stem = name.partition(".")[0]
+    assert {path.name for path in contents(scans).keys() - before.keys()} == {name, f"{stem}.json", f"{stem}.png"}
+    assert before.items() <= contents(scans).items()
+    assert set(np.unique(read_mask(scans / name).array)) == {0, 100}
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "problem"),
+    [
+        ("", "mask.nii.gz", "is one file for 3 volumes; give a folder"),
+        ("1_t1.mha", "mask.mhd", "would be two files; give .mha"),
+        ("1_t1.mha", "scans/1_t1.mha", "would be written over an input"),
+        ("1_t1.mha", "masks.csv", "has the name of a file; give a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_the_mask_is_refused(tmp_path, scans, model, given, output, problem) -> None:
+    with pytest.raises(UserError, match=problem):
+        predict_scans(PredictRequest((scans / given,), tmp_path / output, (model,), device="cpu"))
+
+
 def test_overlay_and_probabilities_beside_the_masks(tmp_path, scans, model) -> None:
     run(tmp_path, model, scans / "1_t1.mha", overlay=True, probabilities=True)
     assert names(tmp_path / "out") == ["1_t1.json", "1_t1.mha", "1_t1.npy", "1_t1.png"]
