@@ -14,6 +14,7 @@ from autospine.inference.sliding_window import Chunk, Chunks
 from autospine.labels.encoding import Encoding
 from autospine.preprocessing.grid import CaseGrid
 
+SMALLEST = 1e-12  # probability that still has a logarithm
 REACH = 3  # voxels: a level of the plan's grid farther away belongs to an instance that was left out
 
 
@@ -70,7 +71,7 @@ class Aggregator:
         if not self.interpolated and len(self.wanted) > len(self.grid.measured):
             outputs = pick_slices(outputs, self.axis, self.grid.measured)
         before = self.grid.shape if self.interpolated else self.grid.resampled
-        resized = resize_stream(outputs, self.axis, before, self.classes.shape)
+        resized = _resized(outputs, self.axis, before, self.classes.shape)
         if probabilities is None:
             self._collect_classes(resized, None)
             return
@@ -192,6 +193,22 @@ def _nearest_level(labels: np.ndarray, inside: np.ndarray, values: tuple[int, ..
     levels = labels[source]
     levels[distance[points_in_box] > REACH] = 0
     return levels
+
+
+def _resized(outputs: Chunks, axis: int, before: tuple[int, ...], after: tuple[int, ...]) -> Chunks:
+    """Bring probabilities onto another grid: their logarithms onto a finer one, so that borders lie between voxels.
+
+    Probabilities leap from 0 to 1 at a border that the network is sure of, and linear interpolation would put it
+    halfway between two voxels of a coarse grid, whatever they say; logarithms differ by logits.
+    """
+    if before == after or any(new < old for old, new in zip(before, after, strict=True)):
+        yield from resize_stream(outputs, axis, before, after)
+        return
+    logarithms = ((first, np.log(np.maximum(values, SMALLEST))) for first, values in outputs)
+    for first, values in resize_stream(logarithms, axis, before, after):
+        probabilities = np.exp(values)
+        probabilities /= probabilities.sum(axis=0)
+        yield first, probabilities
 
 
 def argmax_and_max(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -97,7 +97,10 @@ def test_another_grid_and_back(tmp_path: Path, scan: Path, bright, dimension: in
 @pytest.mark.parametrize("spacing", [(6.0, 5.0, 4.5), (3.0, 2.0, 2.5)], ids=["coarser", "finer"])
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_streamed_labels_are_those_of_the_whole_array(tmp_path: Path, random_model, dimension: int, spacing) -> None:
-    """Probabilities go back from a coarser or finer plan chunk by chunk as they do at once, to the last voxel."""
+    """What the network says goes back from a coarser or finer plan chunk by chunk as it does at once, to the last voxel.
+
+    Onto a finer grid as logits, which leave a border where the network sees it; averaged as probabilities.
+    """
     grid = Grid(spacing, (0.0,) * 3)
     encoding = plain_encoding(get_scheme("spider"), (1, 2, 3, 4, 5, 100))
     predictor = Predictor([random_model(tmp_path / "model", dimension, encoding=encoding, grid=grid)], CPU)
@@ -105,10 +108,26 @@ def test_streamed_labels_are_those_of_the_whole_array(tmp_path: Path, random_mod
     resampled = preprocess_image(image, SPACING, predictor.plan)
     outputs = group.outputs(resampled, case_grid(predictor.plan.grid, image.shape[1:], SPACING).spacing)
     whole = np.concatenate([values for _, values in outputs], axis=group.axis + 1)
-    expected = np.array([0, *encoding.values])[resize(whole, image.shape[1:]).argmax(axis=0)]
+    scores = np.log(whole) if spacing[0] > SPACING[0] else whole
+    expected = np.array([0, *encoding.values])[resize(scores, image.shape[1:]).argmax(axis=0)]
     streamed = predictor.predict(image, SPACING).decoded.labels
     assert len(np.unique(expected)) > 2
     assert np.count_nonzero(streamed != expected) == 0
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("edge", [128, 129, 130, 131])
+def test_a_coarse_plan_leaves_borders_between_its_voxels(tmp_path: Path, bright, dimension: int, edge: int) -> None:
+    """A half-plane that begins at a quarter of a coarse voxel comes back where it was, within a tenth of one."""
+    image = np.zeros((1, 5, 128, 256), np.float32)
+    image[..., edge:] = 100
+    encoding = plain_encoding(get_scheme("spider"), (1, 100))
+    grid, patch = Grid((None, 1.0, 1.0)), (1, 32, 64) if dimension == 2 else (4, 32, 64)
+    plan = make_plan(encoding, dimension, grid=grid, patch=patch, pixel_mm=1.0)
+    predictor = Predictor([bright(tmp_path / "model", plan)], CPU)
+    labels = predictor.predict(image, (4.0, 0.25, 0.25)).decoded.labels
+    borders = (labels == 0).sum(axis=2)
+    np.testing.assert_array_equal(borders, edge)  # to the voxel of a quarter of a coarse one
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
