@@ -97,7 +97,7 @@ def test_another_grid_and_back(tmp_path: Path, scan: Path, bright, dimension: in
 @pytest.mark.parametrize("spacing", [(6.0, 5.0, 4.5), (3.0, 2.0, 2.5)], ids=["coarser", "finer"])
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_streamed_labels_are_those_of_the_whole_array(tmp_path: Path, random_model, dimension: int, spacing) -> None:
-    """What the network says goes back from a coarser or finer plan chunk by chunk as it does at once, to the last voxel.
+    """Outputs go back from a coarser or finer plan chunk by chunk as they do at once, to the last voxel.
 
     Onto a finer grid as logits, which leave a border where the network sees it; averaged as probabilities.
     """
