@@ -16,7 +16,7 @@ from figures import Spread, call, command, make_parser, workspace
 
 from autospine.core import registry
 from autospine.core.machine import cores
-from autospine.core.precision import quick_precision
+from autospine.core.precision import usual_precision
 from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plans
 from autospine.training.data import Batches, Loader
@@ -86,7 +86,7 @@ def prepared(work: Path, plan: str, share: float) -> tuple[Trainer, Context, Bat
     batches: Batches = make_batches(trainer, job, fold.train, 0)
     full = trainer.shape()
     shape = replace(full, widths=tuple(max(int(width * share) // 8 * 8, 8) for width in full.widths))
-    context = prepare(trainer, shape, quick_precision(device), device)
+    context = prepare(trainer, shape, usual_precision(device), device)
     return trainer, context, batches
 
 

@@ -33,6 +33,11 @@ def main() -> int:
     add_models(parser)
     parser.add_argument("--labels", metavar="SCHEME", help="scheme of the masks (default: the data set's own)")
     add_device(parser)
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        help="number format of the networks (default: the fastest here, measured once)",
+    )
     add_workers(parser)
     parser.add_argument("--overlay", action="store_true", help="a PNG with coloured labels beside each mask")
     parser.add_argument("--probabilities", action="store_true", help="class probabilities (.npy) beside each mask")

@@ -34,6 +34,7 @@ def predict(
     device: str = "auto",
     labels: str | None = None,
     sequence: str = "unknown",
+    precision: str | None = None,
 ) -> Segmentation:
     """Segment one scan.
 
@@ -43,12 +44,13 @@ def predict(
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         labels: Scheme of the mask; None: the data set's own where it has a label for every anatomy.
         sequence: "t1", "t2", ... for the warnings; "unknown" to leave it out.
+        precision: "float32", "bfloat16" or "float16"; None takes the fastest of the device.
 
     Raises:
         UserError: The scan or the model cannot be read, or they do not fit.
     """
     models = find_models([model] if isinstance(model, (str, Path)) else model)
-    predictor = Predictor(models, torch.device(find_machine(device, None).device))
+    predictor = Predictor(models, torch.device(find_machine(device, None).device), precision)
     return segment(_channels(volume), predictor, labels, sequence)
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autospine.core.precision import Precision, quick_precision
+from autospine.core.precision import Precision
 from autospine.inference.aggregator import Aggregator
 from autospine.inference.inverse import add_streams, invert_stream, pick_slices, spatial_steps
 from autospine.inference.levels.decode import Decoded, decode
 from autospine.inference.model import Model
+from autospine.inference.precision import prediction_precision
 from autospine.inference.sliding_window import Chunks, stream_slices, stream_volume
 from autospine.preprocessing.grid import case_grid
 from autospine.preprocessing.normalisation import visible_rows
@@ -43,12 +44,13 @@ class Predictor:
     Args:
         models: Alike in plan and labels; patches and transforms may differ.
         device: Of the networks.
+        precision: Number format of the networks; None takes the fastest.
     """
 
-    def __init__(self, models: Sequence[Model], device: torch.device) -> None:
+    def __init__(self, models: Sequence[Model], device: torch.device, precision: str | None = None) -> None:
         card = models[0].card
         self.models, self.plan, self.encoding = tuple(models), card.plan, card.encoding
-        self.groups = make_groups(models, device, quick_precision(device))
+        self.groups = make_groups(models, device, prediction_precision(device, card.plan.dimension, precision))
 
     def predict(
         self,

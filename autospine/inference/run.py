@@ -42,6 +42,7 @@ class PredictRequest:
         models: Folders of models, of their folds, or of ensembles.
         labels: Label scheme of the masks; None takes the data set's own.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: Number format of the networks; None takes the fastest of the device.
         workers: Threads that write; 0 is one per core.
         overlay: Write a picture with coloured labels beside each mask.
         probabilities: Write class probabilities (.npy) beside each mask.
@@ -54,6 +55,7 @@ class PredictRequest:
     models: tuple[Path, ...]
     labels: str | None = None
     device: str = "auto"
+    precision: str | None = None
     workers: int = 0
     overlay: bool = False
     probabilities: bool = False
@@ -207,7 +209,7 @@ def _segment_scans(scans: list[Scan], models: list[Model], request: PredictReque
     with ThreadPoolExecutor(1) as reader, writers:
         boundary = Boundary("predict", scans[0].outputs(request).mask.parent)
         reading = reader.submit(boundary.attempt, scans[0].id, Scan.read, scans[0])
-        predictor = Predictor(models, torch.device(find_machine(request.device, None).device))
+        predictor = Predictor(models, torch.device(find_machine(request.device, None).device), request.precision)
         for index, scan in enumerate(tqdm(scans, desc="predict", unit="scan", disable=None, leave=False)):
             current = reading
             if index + 1 < len(scans):

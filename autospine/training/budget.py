@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from autospine.core.errors import UserError
-from autospine.core.precision import Precision
+from autospine.core.precision import Precision, usual_precision
 from autospine.inference.sliding_window import starts
 from autospine.networks.shape import NetworkShape
 from autospine.preprocessing.storage import CaseStore
@@ -92,14 +92,21 @@ def choose_budget(trainer: Trainer, batches: Batches, job: Job, cost: Validation
     """Measure updates on this machine, and choose the budget by them."""
     batch = batches.make(0).to(job.device)
     shapes = list(trainer.width_options()) if job.minutes is not None else [trainer.shape()]
-    precision = fastest_precision(trainer, shapes[len(shapes) // 3], batch, job.device)
     if job.minutes is None:
+        precision = settled_precision(job.device)
         seconds = time_step(trainer, shapes[0], precision, batch, job.device)
         budget = _by_epochs(trainer, shapes[0], precision, seconds, batches, job, patches)
     else:
+        precision = fastest_precision(trainer, shapes[len(shapes) // 3], batch, job.device)
         budget = _by_minutes(trainer, shapes, precision, batch, job, cost, patches)
     context = prepare(trainer, budget.shape, precision, job.device)
     return replace(budget, micro_batches=micro_batches_that_fit(trainer, context, budget.shape, batch))
+
+
+def settled_precision(device: torch.device) -> Precision:
+    """Return the format and layout of a device without looking at the clock, so that equal seeds stay equal."""
+    usual, choices = usual_precision(device), precisions(device)
+    return usual if usual in choices else choices[0]
 
 
 def fastest_precision(trainer: Trainer, shape: NetworkShape, batch: Batch, device: torch.device) -> Precision:

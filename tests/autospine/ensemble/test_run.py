@@ -39,7 +39,7 @@ class Semantic(ToyTrainer):
 
 @pytest.fixture(autouse=True)
 def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autospine.inference.predictor.quick_precision", lambda device: Precision())
+    monkeypatch.setattr("autospine.inference.predictor.prediction_precision", lambda *_: Precision())
 
 
 @pytest.fixture

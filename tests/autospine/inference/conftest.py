@@ -20,7 +20,7 @@ def _float32(toys: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock does not choose the number format."""
     from autospine.core.precision import Precision
 
-    monkeypatch.setattr("autospine.inference.predictor.quick_precision", lambda device: Precision())
+    monkeypatch.setattr("autospine.inference.predictor.prediction_precision", lambda *_: Precision())
 
 
 @pytest.fixture

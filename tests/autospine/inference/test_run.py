@@ -334,7 +334,7 @@ def test_predicting_with_unet_imports_no_paper(tmp_path, scans, tiny_work) -> No
     command = [sys.executable, "-c", IMPORTED, str(scans / "1_t1.mha"), str(tmp_path / "unet")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["trainers", "trainers.unet"]
+    assert done.stdout.split() == ["planners", "trainers", "trainers.unet"]
 
 
 def _save_unet(trainer, job) -> None:

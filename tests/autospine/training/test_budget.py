@@ -176,7 +176,7 @@ def test_the_quickest_format_is_taken_if_it_is_worth_it(
     trainer, job, batches, seconds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, half, last = Precision(), Precision("bfloat16"), Precision("bfloat16", True)
-    job = replace(job, minutes=None)
+    monkeypatch.setattr(budget, "precisions", lambda device: (plain, half, last))
     for times, expected in (
         ({plain: 1.0, half: 0.5, last: 0.3}, last),
         ({plain: 1.0, half: 0.5, last: 0.499}, half),
@@ -185,6 +185,17 @@ def test_the_quickest_format_is_taken_if_it_is_worth_it(
         monkeypatch.setattr(budget.StepTimer, "seconds", lambda self, times=times: times[self.context.precision])
         found = choose_budget(trainer, batches, job, NOTHING_AFTER, 0)
         assert found.precision == expected
+
+
+@pytest.mark.parametrize("usual", [Precision(), Precision("bfloat16")])
+def test_without_minutes_no_clock_decides_the_format(
+    trainer, job, batches, seconds, monkeypatch: pytest.MonkeyPatch, usual: Precision
+) -> None:
+    monkeypatch.setattr(budget, "precisions", lambda device: (Precision(), Precision("bfloat16")))
+    monkeypatch.setattr(budget, "usual_precision", lambda device: usual)
+    monkeypatch.setattr(budget.StepTimer, "seconds", lambda self: pytest.fail("looked at the clock"))
+    found = choose_budget(trainer, batches, replace(job, minutes=None), NOTHING_AFTER, 0)
+    assert found.precision == usual
 
 
 def test_without_a_budget_the_recipe_or_the_user_says_how_long(trainer, job, batches, seconds) -> None:

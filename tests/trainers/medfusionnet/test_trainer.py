@@ -47,7 +47,7 @@ SPLIT = Fold(IDS[:3], IDS[3:5], IDS[5:])
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(DeepLabV3Trainer, "widths", (8,) * 5)
     monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
-    monkeypatch.setattr("autospine.inference.predictor.quick_precision", lambda device: Precision())
+    monkeypatch.setattr("autospine.inference.predictor.prediction_precision", lambda *_: Precision())
     yield
 
 
