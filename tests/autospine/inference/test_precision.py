@@ -77,7 +77,9 @@ def test_where_nothing_can_be_remembered_no_clock_decides(
 def test_the_format_that_is_asked_for_is_taken_without_a_measurement(cache: Path) -> None:
     assert prediction_precision(CPU, 2, "bfloat16") == Precision("bfloat16")
     assert not cache.exists()
-    with pytest.raises(UserError, match="--precision int8: is no number format; choose from float32, bfloat16, float16"):
+    with pytest.raises(
+        UserError, match="--precision int8: is no number format; choose from float32, bfloat16, float16"
+    ):
         prediction_precision(CPU, 2, "int8")
 
 
