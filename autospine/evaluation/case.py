@@ -12,6 +12,7 @@ import numpy as np
 
 from autospine.evaluation.instance_counts import InstanceScore
 from autospine.evaluation.instances import score_instances
+from autospine.evaluation.partial_annotation import leave_out_above
 from autospine.evaluation.probabilities import Probabilities
 from autospine.evaluation.structures import TOLERANCE_MM, LabelScore, common_labels, score_case
 from autospine.labels.anatomy import Anatomy
@@ -31,6 +32,26 @@ class CaseScore:
     unmatched_labels: Mapping[str, tuple[Anatomy, ...]] | None = None
     instances: tuple[InstanceScore, ...] = ()  # vertebrae, discs, ... counted and matched, one entry per kind
     log_loss: float = nan  # over all annotated voxels, in nats; NaN without probabilities
+    above_annotation: tuple[Anatomy, ...] = ()  # predicted where annotation had stopped: left out of the scores
+    counted: CaseScore | None = None  # the scores that count those as false positives; None where there are none
+    ambiguous: str | None = None  # why the prediction was flagged; empty if it was not, None if no report tells
+
+    @property
+    def all_counted(self) -> CaseScore:
+        """Return the scores that count everything predicted."""
+        return self.counted or self
+
+    @property
+    def levels_wrong(self) -> bool | None:
+        """Return whether a detected instance has a wrong level; None without levels or detected instances."""
+        pairs = [
+            (match.prediction.level, match.reference.level)
+            for score in self.instances
+            if score.levelled
+            for match in score.matches
+            if match.detected and match.prediction and match.reference
+        ]
+        return any(predicted != true for predicted, true in pairs) if pairs else None
 
     def mean(self, metric: str) -> float:
         """Return the mean over the structures that at least one mask shows, single levels only; NaN without any."""
@@ -70,22 +91,29 @@ def evaluate_case(
     """
     predicted = np.zeros_like(reference) if prediction is None else prediction
     schemes = schemes_shown((predicted, reference), schemes, sources)
-    scores = score_case(predicted, reference, spacing, *schemes, sources, tolerance_mm, probabilities)
-    if prediction is None:  # background that nobody predicted is not right either
-        scores = [replace(score, accuracy=0.0) for score in scores]
-    common = common_labels(*schemes)
-    losses = probabilities.negative_log_likelihood(reference, schemes[1]) if probabilities else {}
-    return CaseScore(
-        id=id_,
-        scores=tuple(scores),
-        missing=prediction is None,
-        unmatched_labels={
-            "prediction": _unmatched(predicted, common.prediction),
-            "reference": _unmatched(reference, common.reference),
-        },
-        instances=score_instances(predicted, reference, spacing, *schemes, sources),
-        log_loss=log_loss(losses.values()),
-    )
+
+    def score(mask: np.ndarray) -> CaseScore:
+        scores = score_case(mask, reference, spacing, *schemes, sources, tolerance_mm, probabilities)
+        if prediction is None:  # background that nobody predicted is not right either
+            scores = [replace(score, accuracy=0.0) for score in scores]
+        common = common_labels(*schemes)
+        losses = probabilities.negative_log_likelihood(reference, schemes[1]) if probabilities else {}
+        return CaseScore(
+            id=id_,
+            scores=tuple(scores),
+            missing=prediction is None,
+            unmatched_labels={
+                "prediction": _unmatched(mask, common.prediction),
+                "reference": _unmatched(reference, common.reference),
+            },
+            instances=score_instances(mask, reference, spacing, *schemes, sources),
+            log_loss=log_loss(losses.values()),
+        )
+
+    seen = leave_out_above(predicted, reference, spacing[1], schemes)
+    if not seen.left_out:
+        return score(predicted)
+    return replace(score(seen.prediction), above_annotation=seen.left_out, counted=score(predicted))
 
 
 def schemes_shown(

@@ -90,6 +90,21 @@ class Evaluation:
         return tuple(case.id for case in self.cases if case.missing)
 
     @cached_property
+    def counted(self) -> Evaluation:
+        """Return the evaluation that counts what is predicted above the annotation as false positives."""
+        return replace(self, cases=complete([case.all_counted for case in self.cases])[0])
+
+    @property
+    def flags(self) -> Mapping[tuple[bool, bool], tuple[str, ...]]:
+        """Return the ids of the cases whose report says whether levels are ambiguous, by (flagged, levels wrong)."""
+        known = [case for case in self.cases if case.ambiguous is not None and case.levels_wrong is not None]
+        outcomes = [(flagged, wrong) for flagged in (True, False) for wrong in (True, False)]
+        return {
+            outcome: tuple(case.id for case in known if (bool(case.ambiguous), case.levels_wrong) == outcome)
+            for outcome in outcomes
+        }
+
+    @cached_property
     def labels(self) -> tuple[LabelSummary, ...]:
         """Return every structure over all cases, all levels of a kind last."""
         return tuple(_summary(column) for column in zip(*(case.scores for case in self.cases), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Literal
@@ -207,11 +207,18 @@ def _declared(files: Mapping[str, Path]) -> LabelScheme | None:
     for folder in (first.parent, first.parent.parent):
         if (folder / "dataset.json").is_file():
             return read_declaration(folder / "dataset.json").scheme
-    report = first.parent / f"{volume_id(first)}.json"
-    content = read_json(report) if report.is_file() else None
-    if isinstance(content, dict) and "autospine" in content:  # not another tool's
-        return SCHEMES.get(str(content.get("scheme", "")))
-    return scheme_told_by(first)
+    report = _report_of(first)
+    return SCHEMES.get(str(report.get("scheme", ""))) if report else scheme_told_by(first)
+
+
+def _report_of(mask: Path) -> Mapping[str, object]:
+    """Return what autospine_predict says of a mask that it made; empty for another tool's."""
+    path = mask.parent / f"{volume_id(mask)}.json"
+    try:
+        content = read_json(path) if path.is_file() else None
+    except UserError:  # a file that happens to have this name
+        return {}
+    return content if isinstance(content, dict) and "autospine" in content else {}
 
 
 def _named(name: str, files: Mapping[str, Path], option: str) -> LabelScheme:
@@ -263,7 +270,7 @@ def _score_volumes(task: _CaseTask, prediction: Volume | None, reference: Volume
         if difference:
             problem = f"lies on another grid than {files.reference}: {difference}"
             raise UserError(str(files.prediction), problem, "bring the prediction to the reference's grid")
-    return evaluate_case(
+    score = evaluate_case(
         task.id,
         None if prediction is None else prediction.array,
         reference.array,
@@ -273,3 +280,5 @@ def _score_volumes(task: _CaseTask, prediction: Volume | None, reference: Volume
         task.tolerance_mm,
         None if files.prediction is None else read_probabilities(files.prediction),
     )
+    report = {} if files.prediction is None else _report_of(files.prediction)
+    return replace(score, ambiguous=str(report["ambiguous"]) if "ambiguous" in report else None)

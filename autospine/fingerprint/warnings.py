@@ -10,6 +10,7 @@ import numpy as np
 from autospine.dataset.cases import UNKNOWN, listed, names_patient
 from autospine.fingerprint.case import CaseFingerprint
 from autospine.fingerprint.label_order import OrderedLabels, agreement
+from autospine.labels.encoding import PARTIAL_ABOVE
 from autospine.labels.schemes import LabelScheme
 from autospine.labels.strays import unlike_the_others
 
@@ -18,7 +19,6 @@ SPACING_RATIO = 1.5  # 90th over 10th percentile of an axis's spacing
 WIDE_GAP_MM = 6.0
 RARE = 0.05  # share of patients who show a label
 MIX = 0.05  # a trait that at least this share of cases has and this share lacks is mixed
-EARLY_STOP = 1.5  # room above the highest annotated label, in distances of neighbours
 
 Cases = Sequence[CaseFingerprint]
 
@@ -114,7 +114,7 @@ def _rare(cases: Cases, scheme: LabelScheme) -> Iterable[str]:
 
 def _stops_early(ordered_labels: Sequence[OrderedLabels]) -> Iterable[str]:
     for sequence in ordered_labels:
-        if sequence.room_above_mm > EARLY_STOP * sequence.intervertebral_distance_mm > 0:
+        if sequence.room_above_mm > PARTIAL_ABOVE * sequence.intervertebral_distance_mm > 0:
             yield (
                 f"the highest {sequence.kind.value} label lies {sequence.room_above_mm:.0f} mm under the image's"
                 f" top (neighbours: {sequence.intervertebral_distance_mm:.0f} mm apart), "

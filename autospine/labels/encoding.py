@@ -14,6 +14,8 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.labels.schemes import BACKGROUND, LabelScheme
 
+PARTIAL_ABOVE = 1.5  # intervertebral distances: with more image above the topmost label, annotation stopped early
+
 
 @dataclass(frozen=True)
 class SemanticClass:

@@ -18,7 +18,7 @@ from autospine.fingerprint.case import CaseFingerprint
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.fingerprint.label_order import OrderedLabels
 from autospine.labels.anatomy import Kind
-from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
+from autospine.labels.encoding import PARTIAL_ABOVE, Encoding, SemanticClass, plain_encoding
 from autospine.networks.shape import NetworkShape, stages
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import CoarserGrid, Plan, Reason, Triple
@@ -28,7 +28,6 @@ from autospine.preprocessing.normalisation import Normalisation
 
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
 CONTEXT_MM = 40.0  # in view around the labelled column
-PARTIAL_ABOVE = 1.5  # intervertebral distances: with more image above the topmost label, annotation stopped early
 COARSER = (2**0.5, 2.0)  # times the plan's own pixels, for trainings that are short of time
 COARSEST_MM = 1.3  # in-plane: larger pixels hardly show a disc
 WORTH = 1.2  # a grid must be coarser by this factor than the one before it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
             pair, schemes = (found.mask[images], annotated[images]), (found.scheme, trainer.prepared.scheme)
             if subset.slices is None:
                 score = evaluate_case(name, *pair, mask.spacing, schemes, (name, source.mask))
+                score = replace(score, ambiguous=found.ambiguous)
             else:  # a slice has no instances
                 rows = score_case(*pair, mask.spacing, *schemes, (name, source.mask))
                 score = CaseScore(name, tuple(rows))

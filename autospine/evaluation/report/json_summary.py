@@ -47,7 +47,13 @@ def read_summary(path: Path, hint: str) -> dict[str, Any]:
     return content
 
 
+def _flags(evaluation: Evaluation) -> dict[str, list[str]]:
+    words = {True: "flagged", False: "not_flagged"}, {True: "wrong", False: "right"}
+    return {f"{words[0][flag]}_{words[1][wrong]}": list(ids) for (flag, wrong), ids in evaluation.flags.items()}
+
+
 def _method(evaluation: Evaluation) -> dict[str, Any]:
+    above = [case for case in evaluation.cases if case.above_annotation]
     return {
         "method": evaluation.name,
         "prediction_labels": evaluation.pred_scheme,
@@ -67,6 +73,13 @@ def _method(evaluation: Evaluation) -> dict[str, Any]:
             for case in evaluation.cases
         },
         "spider": _challenge(evaluation) if evaluation.challenge else None,
+        "ambiguous": _flags(evaluation),
+        "above_annotation": {
+            "cases": {case.id: [one.key for one in case.above_annotation] for case in above},
+            "overall_if_counted": {metric: _plain(evaluation.counted.overall(metric)) for metric in METRICS},
+        }
+        if above
+        else None,
         "missing_predictions": list(evaluation.missing),
         "extra_predictions": list(evaluation.extra),
         "unmatched_labels": [

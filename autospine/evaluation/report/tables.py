@@ -260,8 +260,40 @@ def notes(evaluation: Evaluation, most: int | None = None) -> Iterator[str]:
         yield f"Predictions without a reference (not scored): {', '.join(evaluation.extra)}"
     if evaluation.unmatched_labels:
         yield f"On one side only: {', '.join(map(str, evaluation.unmatched_labels))}"
+    for title, lines in (*flag_lines(evaluation), *above_annotation_lines(evaluation)):
+        yield f"{title}: {'; '.join(lines)}"
     yield from _listed("Not scored", unscored(evaluation), most)
     yield from _listed("Not scored by SPIDER's rules, only by AutoSpine's", unscored_by_challenge(evaluation), most)
+
+
+def flag_lines(evaluation: Evaluation) -> Iterator[tuple[str, list[str]]]:
+    """Return which cases were flagged as ambiguous, and whether the flags were right; nothing without a flag."""
+    flagged = [case for case in evaluation.cases if case.ambiguous]
+    if not flagged:
+        return
+    words = {True: "wrong", False: "right", None: "not found"}
+    lines = [f"{case.id} ({case.ambiguous}): levels {words[case.levels_wrong]}" for case in flagged]
+    found = {outcome: len(ids) for outcome, ids in evaluation.flags.items()}
+    lines.append(
+        f"levels are wrong in {found[True, True]} of {found[True, True] + found[True, False]} flagged cases, and in "
+        f"{found[False, True]} of {found[False, True] + found[False, False]} others"
+    )
+    yield "Flagged as ambiguous by the model", lines
+
+
+def above_annotation_lines(evaluation: Evaluation) -> Iterator[tuple[str, list[str]]]:
+    """Return what was left out above the annotation, and the figures that count it; nothing where nothing was."""
+    cases = [case for case in evaluation.cases if case.above_annotation]
+    if not cases:
+        return
+    lines = [f"{case.id}: {', '.join(one.name for one in case.above_annotation)}" for case in cases]
+    figures = [
+        f"{TITLES[metric]} {figure(metric, evaluation.counted.overall(metric))} for "
+        f"{figure(metric, evaluation.overall(metric))}"
+        for metric in HEADLINES
+    ]
+    lines.append(f"counted as false positives, overall {', '.join(figures)}")
+    yield "Predicted above the topmost annotated level, where the image goes on (not scored, as in training)", lines
 
 
 def _listed(title: str, lines: Sequence[str], most: int | None) -> Iterator[str]:

@@ -179,6 +179,13 @@ def test_the_report_of_a_prediction_names_the_scheme(folders: tuple[Path, Path])
     assert score_folder(*folders).pred_scheme == "spider"
 
 
+def test_the_report_of_a_prediction_tells_whether_it_was_flagged(folders: tuple[Path, Path]) -> None:
+    (folders[0] / "1_t2.json").write_text(json.dumps({"autospine": "0.1.0", "ambiguous": "the image ends"}))
+    (folders[0] / "2_t1.json").write_text("{")  # whatever that is
+    cases = evaluate(EvaluateRequest(*folders)).first.cases
+    assert [case.ambiguous for case in cases] == ["the image ends", None]
+
+
 def test_integers_that_mean_nothing_known(folders: tuple[Path, Path]) -> None:
     for folder in folders:
         for path in folder.iterdir():

@@ -51,6 +51,8 @@ def outcome(match: InstanceMatch) -> str:
 
 def errors(case: CaseScore) -> Iterator[str]:
     """Return what went wrong with the instances and structures of a case, a line each."""
+    if case.ambiguous:
+        yield f"levels flagged as ambiguous: {case.ambiguous}"
     named: set[Anatomy | None] = set()
     for score in case.instances:
         shift = score.level_shift or 0
