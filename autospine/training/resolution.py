@@ -164,17 +164,13 @@ def reason_for(plans: Sequence[Plan], measured: Mapping[int, int], taken: Plan, 
     """
     last = min(measured)
     work = [plan.batch * multiply_adds(plan.network, plan.network_patch) for plan in plans]
-    given_up = []
-    for plan, count in zip(plans, work, strict=True):
-        if plan.grid == taken.grid:
-            break
-        k = plans.index(plan)
-        expected = f"{measured[k]}" if k in measured else f"about {measured[last] * work[last] / count:.0f}"
-        given_up.append(f"{pixel_mm(plan):g} mm would get {expected} updates of the narrowest network")
-    batch = next(plan.batch for plan in plans if plan.grid == taken.grid)
-    smaller = f" in batches of {taken.batch} instead of {batch}" if taken.batch < batch else ""
-    decision = f"{pixel_mm(taken):g} mm pixels for {minutes:g} minutes"
-    return Reason(decision, "; ".join([*given_up, f"{pixel_mm(taken):g} mm gets {updates}{smaller}"]))
+    k = next(k for k, plan in enumerate(plans) if plan.grid == taken.grid)
+    expected = [str(measured.get(i, f"about {measured[last] * work[last] / work[i]:.0f}")) for i in range(k)]
+    given_up = [f"{pixel_mm(plan):g} mm would get {count}" for plan, count in zip(plans, expected, strict=False)]
+    gets = f"{pixel_mm(taken):g} mm gets {updates} updates of the narrowest network"
+    if taken.batch < plans[k].batch:
+        gets += f" in batches of {taken.batch} instead of {plans[k].batch}"
+    return Reason(f"{pixel_mm(taken):g} mm pixels for {minutes:g} minutes", "; ".join([*given_up, gets]))
 
 
 class _Clock:

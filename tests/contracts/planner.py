@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
@@ -21,7 +22,7 @@ from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.networks.shape import NetworkShape
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import VERSION, Plan
-from autospine.planning.planner import Planner
+from autospine.planning.planner import COARSEST_MM, Planner, pixel_mm
 
 STATISTICS = IntensityStatistics(0.0, 1.0, 100.0, 400.0, 500.0, 110.0, 60.0)
 SAGITTAL = (4.4, 0.6, 0.6)
@@ -139,6 +140,30 @@ class PlannerContract:
         assert plan.grid.spacing[0] == usual.grid.spacing[0]
         assert np.prod(plan.patch) < np.prod(usual.patch)
         assert any("1.5" in reason.decision for reason in plan.reasons)
+
+    def test_coarser_grids_take_the_same_decisions(self) -> None:
+        plan = self.plan()
+        finest = plan.resolutions()[0]
+        for before, other in pairwise(plan.resolutions()):
+            assert pixel_mm(before) < pixel_mm(other) == other.pixel_mm <= COARSEST_MM
+            assert np.prod(other.patch) < np.prod(before.patch)
+            assert other.memory_gib < before.memory_gib
+            assert other.memory_gib == pytest.approx(training_memory_gib(other), abs=0.01)
+            assert other.cases_name == f"{plan.name}@{other.pixel_mm:g}" != finest.cases_name == plan.name
+            factors = zip(other.network_patch, other.network.scale_factor, strict=True)
+            assert all(size % factor == 0 for size, factor in factors)
+            assert any(f"{other.pixel_mm:g} mm where time is short" in reason.decision for reason in plan.reasons)
+            kept = ("view_axis", "normalisation", "scheme", "encoding", "mirror_axes", "training_domain")
+            assert all(getattr(other, name) == getattr(finest, name) for name in kept)
+        assert [other.pixel_mm for other in plan.coarser] == [0.85, 1.2]
+
+    def test_what_is_coarse_or_fixed_has_no_coarser_grid(self) -> None:
+        assert self.plan(*some_cases(spacing=(4.4, 1.2, 1.2), shape=(17, 256, 256))).coarser == ()
+        (one,) = self.plan(*some_cases(spacing=(4.4, 1.0, 1.0), shape=(17, 300, 300))).coarser
+        assert one.pixel_mm == COARSEST_MM
+        planner = self.planner(fingerprint(*some_cases()))
+        planner.pixel_spacing = 0.6
+        assert planner.plan().coarser == ()
 
     def test_json_there_and_back(self) -> None:
         plan = self.plan()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.inference.model import read_model
+from autospine.training import resolution
 from autospine.training.run import TrainRequest
 
 pytestmark = pytest.mark.usefixtures("toys")
@@ -153,3 +155,20 @@ def test_a_size_has_a_folder_of_its_own(work: WorkFolder, monkeypatch: pytest.Mo
         ablate(asked(work, size=32))
     assert [recipe.name for recipe in seen] == [f"quick_size-32_{variant}" for variant in VARIANTS]
     assert {recipe.patch for recipe in seen} == {(32, 16)}
+
+
+@pytest.mark.slow
+def test_all_variants_are_compared_on_the_grid_that_the_first_took(
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long an update of another variant takes."""
+    asked_for = []
+
+    def choose(trainer, job):
+        asked_for.append(job.folder)
+        return replace(trainer.plan, batch=1, coarser=())
+
+    monkeypatch.setattr(resolution, "_choose", choose)
+    ablate(asked(work))
+    assert asked_for == [folder(work, "plain")]
+    assert {read_model(folder(work, variant)).card.plan.batch for variant in VARIANTS} == {1}

@@ -43,6 +43,13 @@ def test_a_newer_version_says_to_update(plan: Plan, tmp_path: Path, inside: bool
         Plans.load(path)
 
 
+def test_an_older_version_says_to_plan_again(plan: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "plans.json"
+    write_json(path, {"version": VERSION - 1, "plans": []})
+    with pytest.raises(UserError, match=r"plans\.json: .*; run autospine_plan again"):
+        Plans.load(path)
+
+
 @pytest.mark.parametrize("content", [[], {}, {"plans": {}}, {"plans": [3]}, {"plans": [{}]}, "text", None])
 def test_anything_else_is_an_error_that_names_the_file(tmp_path: Path, content: object) -> None:
     write_json(tmp_path / "plans.json", content)

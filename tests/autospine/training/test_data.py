@@ -203,3 +203,18 @@ def test_a_worker_process_that_fails_is_named(tiny_work: WorkFolder, monkeypatch
     batches = Batches(sampler_of(tiny_work, 2), 2, seed=1, loader="processes")
     with pytest.raises(UserError, match="a worker process ended, as shown above; use --loader threads"):
         next(batches.iterate(0, 4))
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_batch_like_another_has_its_content_on_other_voxels(tiny_work: WorkFolder, dimension: int) -> None:
+    """For timing: as many patches as asked for, the same ones again where there are fewer."""
+    batch = Batches(sampler_of(tiny_work, dimension), 2, 0).make(0)
+    patch = tuple(size // 2 for size in batch.labels.shape[1:])
+    found = batch.like(3, patch)
+    assert found.images.shape == (3, 1, *patch)
+    assert (found.labels.shape, found.labels.dtype) == ((3, *patch), batch.labels.dtype)
+    every_other = (slice(None), *(slice(None, None, 2),) * dimension)
+    assert torch.equal(found.labels[:2], batch.labels[every_other])
+    torch.testing.assert_close(found.centres, batch.centres[[0, 1, 0]] / 2, equal_nan=True)
+    torch.testing.assert_close(found.spacing, batch.spacing[[0, 1, 0]] * 2)
+    assert same(batch.like(2, tuple(batch.labels.shape[1:])), batch)
