@@ -31,6 +31,7 @@ from autospine.inference.predictor import Predictor
 from autospine.networks.clustered_attention import clustered_attention
 from autospine.networks.self_attention import PositionAttention
 from autospine.planning.plan import Plan, Plans
+from autospine.planning.recipe import Recipe
 from autospine.training.budget import precisions
 from autospine.training.data import Batch, Batches
 from autospine.training.folds import read_case_pool
@@ -128,14 +129,16 @@ class Bench:
         """Every trainer in each of its recipes: a few updates at the recipe's own size."""
         rows = []
         for name in registry.known("trainers"):
-            for recipe in registry.load("trainers", name).recipes:
-                rows.append((f"{name} {recipe}", self._trained(name, recipe)))
+            for recipe in registry.load("trainers", name).recipes.values():
+                large = recipe.patch is not None and not self.cuda
+                text = "left out: too large for a processor" if large else self._trained(name, recipe)
+                rows.append((f"{name} {recipe.name}", text))
                 show(*rows[-1])
         return rows
 
-    def _trained(self, name: str, recipe: str) -> str:
+    def _trained(self, name: str, recipe: Recipe) -> str:
         try:
-            trainer = self.trainer(name, recipe)
+            trainer = self.trainer(name, recipe.name, recipe.plans[0] if recipe.plans else None)
             members = getattr(trainer, "members", None)
             batches, context = self.batches(trainer), self.context(trainer, quick_precision(self.device))
             first = batches.make(0).to(self.device)
