@@ -24,7 +24,7 @@ from figures import call, command, machine
 
 from autospine import volumes
 from autospine.core import registry
-from autospine.core.precision import Precision, quick_precision
+from autospine.core.precision import Precision, usual_precision
 from autospine.core.workspace import WorkFolder
 from autospine.inference.model import Model, find_models
 from autospine.inference.predictor import Predictor
@@ -140,7 +140,7 @@ class Bench:
         try:
             trainer = self.trainer(name, recipe.name, recipe.plans[0] if recipe.plans else None)
             members = getattr(trainer, "members", None)
-            batches, context = self.batches(trainer), self.context(trainer, quick_precision(self.device))
+            batches, context = self.batches(trainer), self.context(trainer, usual_precision(self.device))
             first = batches.make(0).to(self.device)
             parts = micro_batches_that_fit(trainer, context, trainer.shape(), first)
             start = time.perf_counter()
@@ -173,7 +173,7 @@ class Bench:
         """A batch that the memory cannot hold is divided."""
         trainer = self.trainer("unet", plan="2d_sagittal")
         trainer.recipe = replace(trainer.recipe, batch=4096 if self.cuda else 24)
-        context, batches = self.context(trainer, quick_precision(self.device)), self.batches(trainer)
+        context, batches = self.context(trainer, usual_precision(self.device)), self.batches(trainer)
         parts = micro_batches_that_fit(trainer, context, trainer.shape(), batches.make(0).to(self.device))
         return [(f"batch of {trainer.batch}", f"{parts} micro-batches")]
 
