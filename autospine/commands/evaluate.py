@@ -46,6 +46,11 @@ def main() -> int:
         "(default: by sequence if there are several)",
     )
     parser.add_argument("--tolerance", metavar="MM", type=float, default=1.0, help="of NSD, in mm (default: 1)")
+    parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="bring predictions on other grids to their reference's, by nearest neighbour (not with --protocol)",
+    )
     parser.add_argument("--images", metavar="DIR", type=Path, help="scans for the pictures (default: the data set's)")
     parser.add_argument(
         "-o", "--output", metavar="OUT", type=Path, help="write report.html, tables and summary.json here"

@@ -34,6 +34,7 @@ class CaseScore:
     log_loss: float = nan  # over all annotated voxels, in nats; NaN without probabilities
     above_annotation: tuple[Anatomy, ...] = ()  # predicted where annotation had stopped: left out of the scores
     counted: CaseScore | None = None  # the scores that count those as false positives; None where there are none
+    resampled: bool = False  # the prediction was brought to the reference's grid
     ambiguous: str | None = None  # why the prediction was flagged; empty if it was not, None if no report tells
 
     @property

@@ -89,6 +89,11 @@ class Evaluation:
         """Return the ids of references without a prediction; they score 0."""
         return tuple(case.id for case in self.cases if case.missing)
 
+    @property
+    def resampled(self) -> tuple[str, ...]:
+        """Return the ids of the predictions that were brought to their reference's grid."""
+        return tuple(case.id for case in self.cases if case.resampled)
+
     @cached_property
     def counted(self) -> Evaluation:
         """Return the evaluation that counts what is predicted above the annotation as false positives."""

@@ -29,6 +29,7 @@ from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.labels.strays import stray_labels
 from autospine.volumes import Volume, read_mask
 from autospine.volumes.folders import volume_id
+from autospine.volumes.resampling import onto_grid
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class EvaluateRequest:
         by: Columns to group cases by: "sequence", "vendor" or one of overview.csv. None: by sequence if there are
             several.
         tolerance: Of NSD, in mm.
+        resample: Bring predictions on other grids to their references' (nearest neighbour); not with a protocol.
         images: Folder of the scans, for pictures; None takes the data set's.
         output: Folder for report.html, tables and summary.json; None writes nothing.
         workers: Processes at once; 0 is one per core.
@@ -63,6 +65,7 @@ class EvaluateRequest:
     protocol: Literal["spider"] | None = None
     by: tuple[str, ...] | None = None
     tolerance: float = 1.0
+    resample: bool = False
     images: Path | None = None
     output: Path | None = None
     workers: int = 0
@@ -81,6 +84,9 @@ def evaluate(request: EvaluateRequest) -> MethodComparison:
     """
     if not 0 <= request.tolerance < inf:
         raise UserError("--tolerance", f"is {request.tolerance:g} mm", "give a distance of 0 or more")
+    if request.resample and request.protocol:
+        problem, hint = f"does not go with --protocol {request.protocol}", "its script takes the files as they are"
+        raise UserError("--resample", problem, hint)
     references = find_references(request.reference, request.images)
     folders = (request.prediction, *request.against)
     groups = _groups(references, request.by)
@@ -106,6 +112,7 @@ class _CaseTask:
     files: CaseFiles
     tolerance_mm: float
     spider: bool
+    resample: bool
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,8 @@ def _score_method(
         for id_, mask in references.masks.items()
     }
     tasks = [
-        _CaseTask(id_, case_files, request.tolerance, request.protocol == "spider") for id_, case_files in files.items()
+        _CaseTask(id_, case_files, request.tolerance, request.protocol == "spider", request.resample)
+        for id_, case_files in files.items()
     ]
     workers = workers_for(request.workers)
     answers = try_cases(_score, tasks, list(files), f"scoring {name}", workers, request.output)
@@ -263,13 +271,16 @@ def _score(task: _CaseTask) -> _CaseResult:
 
 
 def _score_volumes(task: _CaseTask, prediction: Volume | None, reference: Volume) -> CaseScore:
-    files = task.files
-    if prediction is not None:
-        # canonical grids: a file may store the same voxels in another order
-        difference = reference.geometry.canonical().difference(prediction.geometry.canonical())
-        if difference:
-            problem = f"lies on another grid than {files.reference}: {difference}"
-            raise UserError(str(files.prediction), problem, "bring the prediction to the reference's grid")
+    files, probabilities = task.files, None
+    other_grid = prediction is not None and prediction.grid_difference(reference)
+    if prediction is not None and other_grid:
+        if not task.resample:
+            problem = f"lies on another grid than {files.reference}: {other_grid}"
+            hint = "bring it to the reference's grid, or give --resample (nearest neighbour)"
+            raise UserError(str(files.prediction), problem, hint)
+        prediction = _resampled(prediction, reference)
+    elif files.prediction is not None:
+        probabilities = read_probabilities(files.prediction)
     score = evaluate_case(
         task.id,
         None if prediction is None else prediction.array,
@@ -278,7 +289,16 @@ def _score_volumes(task: _CaseTask, prediction: Volume | None, reference: Volume
         files.common.schemes,
         (files.prediction or files.reference, files.reference),
         task.tolerance_mm,
-        None if files.prediction is None else read_probabilities(files.prediction),
+        probabilities,
     )
     report = {} if files.prediction is None else _report_of(files.prediction)
-    return replace(score, ambiguous=str(report["ambiguous"]) if "ambiguous" in report else None)
+    ambiguous = str(report["ambiguous"]) if "ambiguous" in report else None
+    return replace(score, ambiguous=ambiguous, resampled=bool(other_grid))
+
+
+def _resampled(prediction: Volume, reference: Volume) -> Volume:
+    resampled = onto_grid(prediction, reference)
+    if prediction.array.any() and not resampled.array.any():
+        problem, hint = f"lies outside of {reference.path}", "check that both are of one scan"
+        raise UserError(prediction.path or "prediction", problem, hint)
+    return resampled

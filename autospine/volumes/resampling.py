@@ -1,8 +1,12 @@
-"""Resample arrays linearly, axis by axis; an axis whose size stays is left alone."""
+"""Resample arrays linearly, axis by axis (an axis whose size stays is left alone), and masks onto another grid."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+
+from autospine.volumes.volume import Volume
 
 
 def resized_shape(shape: tuple[int, ...], spacing: tuple[float, ...], target: tuple[float, ...]) -> tuple[int, ...]:
@@ -54,6 +58,15 @@ def resample_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: flo
     above *= share
     above += below
     return above
+
+
+def onto_grid(mask: Volume, target: Volume) -> Volume:
+    """Bring a mask to another grid in the same space: each voxel gets the label of the nearest one, 0 outside."""
+    from scipy.ndimage import affine_transform
+
+    matrix = np.linalg.inv(mask.canonical_affine()) @ target.canonical_affine()  # target's voxels to the mask's
+    labels = affine_transform(mask.array, matrix, output_shape=target.array.shape, order=0)
+    return replace(target, array=labels, path=mask.path, negative=mask.negative)
 
 
 def _average_axis(array: np.ndarray, axis: int, positions: np.ndarray, step: float) -> np.ndarray:

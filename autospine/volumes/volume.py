@@ -72,6 +72,10 @@ class Volume:
             raise ValueError(f"an array of shape {array.shape} does not fit the grid {self.array.shape}")
         return replace(self, array=array)
 
+    def grid_difference(self, other: Volume) -> str | None:
+        """Return in words how this grid differs from another one; the same voxels in another order are the same."""
+        return self.geometry.canonical().difference(other.geometry.canonical())
+
     def canonical_affine(self) -> np.ndarray:
         """Return the 4x4 matrix from canonical index (slice, row, column) to LPS mm."""
         return self.geometry.canonical().affine()

@@ -73,6 +73,7 @@ def _method(evaluation: Evaluation) -> dict[str, Any]:
             for case in evaluation.cases
         },
         "spider": _challenge(evaluation) if evaluation.challenge else None,
+        "resampled": list(evaluation.resampled),
         "ambiguous": _flags(evaluation),
         "above_annotation": {
             "cases": {case.id: [one.key for one in case.above_annotation] for case in above},

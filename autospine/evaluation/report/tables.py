@@ -53,6 +53,7 @@ EXPLANATION = (
     'diagonal; "absent" counts cases where neither mask shows it (in no mean). "All ..." rows are in no '
     "mean of a case and not in the overall one where single levels are scored."
 )
+RESAMPLED = "Brought to the reference's grid by nearest neighbour, which moves outlines by up to half a voxel"
 OVER_PATIENTS = "Means over cases, intervals over patients."
 
 
@@ -260,6 +261,8 @@ def notes(evaluation: Evaluation, most: int | None = None) -> Iterator[str]:
         yield f"Predictions without a reference (not scored): {', '.join(evaluation.extra)}"
     if evaluation.unmatched_labels:
         yield f"On one side only: {', '.join(map(str, evaluation.unmatched_labels))}"
+    if evaluation.resampled:
+        yield f"{RESAMPLED}: {', '.join(evaluation.resampled)}"
     for title, lines in (*flag_lines(evaluation), *above_annotation_lines(evaluation)):
         yield f"{title}: {'; '.join(lines)}"
     yield from _listed("Not scored", unscored(evaluation), most)

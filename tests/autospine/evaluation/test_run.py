@@ -229,6 +229,28 @@ def test_different_grids_are_named_and_the_others_finish(folders: tuple[Path, Pa
     assert "Scores of 1 case" in result.stdout and "Traceback" not in result.stderr
 
 
+def test_a_mask_on_another_grid_can_be_resampled(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    fine = np.kron(spine(), np.ones((1, 2, 2), np.uint8))
+    for id_ in ("1_t2", "2_t1"):
+        write(folders[1] / f"{id_}.mha", fine, (4.0, 0.5, 0.25))
+    half = sitk.ReadImage(str(folders[0] / "1_t2.mha"))
+    half.SetOrigin([0, 0.125, -0.25])  # the same space: centres of 2 x 2 pixels
+    sitk.WriteImage(half[:, :, :], str(folders[0] / "1_t2.mha"))
+    (folders[0] / "2_t1.nii.gz").unlink()
+    (line,) = evaluate(EvaluateRequest(*folders)).first.failures
+    assert "size 3 x 12 x 8 against 3 x 24 x 16; bring it to the reference's grid, or give --resample" in line
+    asked = EvaluateRequest(*folders, resample=True, output=tmp_path / "out")
+    scored = evaluate(asked).first
+    assert scored.resampled == ("1_t2",) and not scored.failures and scored.cases[0].mean("dice") == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "by nearest neighbour" in page and "<img" in page
+    half.SetOrigin([500, 0, 0])
+    sitk.WriteImage(half, str(folders[0] / "1_t2.mha"))
+    assert "1_t2.mha: lies outside of" in evaluate(EvaluateRequest(*folders, resample=True)).first.failures[0]
+    with pytest.raises(UserError, match="--resample: does not go with --protocol spider"):
+        evaluate(EvaluateRequest(*folders, protocol="spider", resample=True))
+
+
 def test_unreadable_files_are_named_and_the_others_finish(folders: tuple[Path, Path]) -> None:
     (folders[0] / "1_t2.mha").write_bytes(b"ObjectType = Image\n")
     evaluation = score_folder(*folders)

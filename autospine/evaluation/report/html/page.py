@@ -121,6 +121,7 @@ def _alerts(comparison: MethodComparison) -> Iterator[tuple[str, list[str]]]:
             (f"Not scored by SPIDER's rules, only by AutoSpine's{name}", tables.unscored_by_challenge(method)),
             (f"Predictions without a reference{name}, not scored", list(method.extra)),
             (f"On one side only{name}", [str(one) for one in method.unmatched_labels]),
+            (f"{tables.RESAMPLED}{name}", list(method.resampled)),
             *((f"{title}{name}", lines) for title, lines in tables.flag_lines(method)),
             *((f"{title}{name}", lines) for title, lines in tables.above_annotation_lines(method)),
         )

@@ -18,6 +18,7 @@ from autospine.metrics.surface import bounding_box
 from autospine.overlay.colours import Colour, colour_of
 from autospine.overlay.draw import inner_centre
 from autospine.volumes import Volume, read_image, read_mask
+from autospine.volumes.resampling import onto_grid
 
 HEIGHT = 460  # pixels
 WIDEST = 460
@@ -69,7 +70,10 @@ def draw_case(files: CaseFiles) -> tuple[str, list[Panel]]:
         reference = read_mask(files.reference, schemes[1].negative)
         found = reference.array * 0
         if files.prediction is not None:
-            found = read_mask(files.prediction, schemes[0].negative).array
+            prediction = read_mask(files.prediction, schemes[0].negative)
+            if prediction.grid_difference(reference):
+                prediction = onto_grid(prediction, reference)
+            found = prediction.array
         common = common_labels(*schemes_shown((found, reference.array), schemes))
         annotated = common.reference.apply(reference.array, files.reference)
         predicted = common.prediction.apply(found, files.prediction or files.reference)
