@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 
+from autospine.commands.shared import add_version
 from autospine.core.tables import DISCLAIMER
 
 COMMANDS = {
@@ -22,10 +23,22 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Print the table of commands."""
+    """Print the table of commands, or the version."""
     width = max(map(len, COMMANDS))
-    lines = ["AutoSpine: segmentation of lumbar-spine MRI that configures itself.", ""]
-    lines += [f"  {command:<{width}}  {what}" for command, what in COMMANDS.items()]
-    lines += ["", f"Each command explains itself with --help. {DISCLAIMER}"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    parser = argparse.ArgumentParser(
+        prog="autospine",
+        description="AutoSpine: segmentation of lumbar-spine MRI that configures itself.",
+        epilog="\n".join(
+            [
+                "commands:",
+                *(f"  {command:<{width}}  {what}" for command, what in COMMANDS.items()),
+                "",
+                f"Each command explains itself with --help. {DISCLAIMER}",
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_version(parser)
+    parser.parse_args()
+    parser.print_help()
     return 0

@@ -14,6 +14,7 @@ from textwrap import fill
 from typing import Any, Protocol, TextIO, TypeVar, cast
 
 from autospine.core.tables import DISCLAIMER
+from autospine.core.version import __version__
 from autospine.core.text import PrintableStream, printable
 
 Request = TypeVar("Request")
@@ -27,7 +28,13 @@ def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
+    add_version(parser)
     return parser
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add --version."""
+    parser.add_argument("--version", action="version", version=f"AutoSpine {__version__}", help="show it and end")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -25,41 +25,43 @@ from autospine.labels.conversion import conversion, get_scheme
 from autospine.labels.schemes import LabelScheme
 from autospine.preprocessing.storage import describe_labels
 from autospine.volumes import Volume, read_image
+from autospine.volumes.arrays import image_of_array
 
 
 def predict(
-    volume: Volume | str | Path | np.ndarray | Sequence[Volume],
+    volume: Volume | str | Path | np.ndarray | Sequence[Volume | np.ndarray],
     model: str | Path | Sequence[str | Path],
     *,
     device: str = "auto",
     labels: str | None = None,
     sequence: str = "unknown",
     precision: str | None = None,
+    spacing: Sequence[float] | None = None,
+    affine: np.ndarray | None = None,
 ) -> Segmentation:
     """Segment one scan.
 
     Args:
-        volume: A file, a DICOM folder, a volume that was read, or one volume per channel.
+        volume: A file, a DICOM folder, a volume that was read, an array, or a volume or array per channel.
         model: A model's folder, the folder above its folds, or several.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         labels: Scheme of the mask; None: the data set's own where it has a label for every anatomy.
         sequence: "t1", "t2", ... for the warnings; "unknown" to leave it out.
         precision: "float32", "bfloat16" or "float16"; None takes the fastest of the device.
+        spacing: Of arrays whose slices run from right to left, rows from head to foot, columns from front to back: mm
+            along each.
+        affine: Of arrays in any orientation: 4x4 matrix from index to RAS mm, as nibabel has it.
 
     Raises:
         UserError: The scan or the model cannot be read, or they do not fit.
     """
     models = find_models([model] if isinstance(model, (str, Path)) else model)
     predictor = Predictor(models, torch.device(find_machine(device, None).device), precision)
-    return segment(_channels(volume), predictor, labels, sequence)
-
-
-def _channels(volume: Volume | str | Path | np.ndarray | Sequence[Volume]) -> list[Volume]:
-    if isinstance(volume, np.ndarray):
-        raise UserError("volume", "is an array without a grid", "pass a file or a Volume")
     if isinstance(volume, (str, Path)):
-        return [read_image(volume)]
-    return [volume] if isinstance(volume, Volume) else list(volume)
+        volume = read_image(volume)
+    channels = [volume] if isinstance(volume, (Volume, np.ndarray)) else volume
+    volumes = [one if isinstance(one, Volume) else image_of_array(one, spacing, affine) for one in channels]
+    return segment(volumes, predictor, labels, sequence)
 
 
 def segment(

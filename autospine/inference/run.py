@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from autospine.volumes.folders import names_file, output_paths, volume_suffix
 
 log = logging.getLogger(__name__)
 DICOM_SUFFIX = ".nii.gz"
+SAYS_NOTHING = re.compile(r"(dicom|dcm|images?|series|scans?|files?|mri?|se|ser|s|im|st|i)?[\d._-]*")  # a folder's name
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def find_scans(inputs: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
         if not path.exists():
             raise UserError(path, "does not exist", "name a scan or a folder of scans")
         if path.is_file():
-            scans.append(Scan(volume_id(path), (path,), mask_suffix(path)))
+            scans += _group([path], channels)
             continue
         images = path / "images" if (path / "images").is_dir() else path
         holds_volumes = any(volume_suffix(file) for file in images.iterdir() if file.is_file())
@@ -171,7 +173,7 @@ def find_scans(inputs: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
         if files:
             scans += _group(files, channels)
         else:
-            scans.append(Scan(path.resolve().name, (path,), DICOM_SUFFIX))
+            scans.append(Scan(series_name(path.resolve()), (path,), DICOM_SUFFIX))
     names = [scan.id for scan in scans]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -179,10 +181,26 @@ def find_scans(inputs: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
     return scans
 
 
+def series_name(folder: Path) -> str:
+    """Return what a DICOM folder's mask is called: its name, behind its parent's where it says nothing.
+
+    Example:
+        >>> series_name(Path("patient7/DICOM")), series_name(Path("patient7/t2_sagittal"))
+        ('patient7_DICOM', 't2_sagittal')
+    """
+    return f"{folder.parent.name}_{folder.name}" if SAYS_NOTHING.fullmatch(folder.name.lower()) else folder.name
+
+
 def _group(files: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
     """Make one scan per file, or per group of <id>_0000, <id>_0001, ... where the model takes several channels."""
     if len(channels) == 1:
-        return [Scan(volume_id(path), (path,), mask_suffix(path)) for path in files]
+        ids = {path: volume_id(path) for path in files}
+        known = set(ids.values())
+        for path, id_ in ids.items():  # nnU-Net's number of the only channel
+            bare = id_.removesuffix("_0000")
+            if bare and not {bare, f"{bare}_0001"} & known:
+                ids[path] = bare
+        return [Scan(id_, (path,), mask_suffix(path)) for path, id_ in ids.items()]
     groups: dict[str, list[Path]] = {}
     for path in files:
         groups.setdefault(volume_id(path).rpartition("_")[0] or volume_id(path), []).append(path)

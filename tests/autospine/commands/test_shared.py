@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from autospine.commands.main import COMMANDS as MAIN
+from autospine.commands.main import main
 from autospine.commands.shared import add_device, add_workers, make_parser, run
 from autospine.core.boundary import _temporary
 from autospine.core.errors import UserError
 from autospine.core.tables import DISCLAIMER
+from autospine.core.version import __version__
 from tests.paths import ROOT
 
 COMMANDS = (
@@ -101,6 +105,19 @@ def test_options_that_all_share(command: Callable) -> None:
     assert (seen[0].device, seen[0].workers, seen[0].debug) == ("cpu", 3, False)
     assert command(acting(fail), "--device", "toaster").status == 2
     assert command(acting(fail), "--workers", "many").status == 2
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_every_command_says_its_version(command: Callable, module: str) -> None:
+    answer = command(importlib.import_module(f"autospine.commands.{module}").main, "--version")
+    assert (answer.status, answer.out) == (0, f"AutoSpine {__version__}\n")
+
+
+def test_without_a_word_all_commands_are_listed(command: Callable) -> None:
+    answer = command(main)
+    assert answer.status == 0
+    assert all(name.split()[0] in answer.out for name in MAIN)
+    assert command(main, "predict").status == 2
 
 
 def test_help_ends_with_what_it_is_for(command: Callable) -> None:

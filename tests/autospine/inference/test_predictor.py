@@ -252,12 +252,20 @@ def test_what_cannot_be_segmented_is_said(tmp_path: Path, scan: Path, bright, wh
     bright(tmp_path / "model")
     volume = read_image(scan)
     given, problem = {
-        "array": (volume.array, "without a grid"),
+        "array": (volume.array, "needs one grid"),
         "two channels": ([volume, volume], "has 2 channels, the model needs 1"),
         "missing file": (tmp_path / "nothing.mha", "nothing.mha"),
     }[what]
     with pytest.raises(UserError, match=problem):
         predict(given, tmp_path / "model", device="cpu")
+
+
+def test_an_array_with_its_spacing_is_segmented_as_the_file(tmp_path: Path, scan: Path, bright) -> None:
+    bright(tmp_path / "model")
+    volume, expected = read_image(scan), predict(scan, tmp_path / "model", device="cpu")
+    found = predict(volume.array, tmp_path / "model", device="cpu", spacing=volume.spacing)
+    assert np.array_equal(found.mask, expected.mask)
+    assert [one.volume_ml for one in found.labels] == [one.volume_ml for one in expected.labels]
 
 
 def test_two_channels_go_in_together(tmp_path: Path, scan: Path, save) -> None:

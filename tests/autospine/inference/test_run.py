@@ -18,6 +18,7 @@ from autospine.inference.run import (
     find_scans,
     mask_suffix,
     predict_scans,
+    series_name,
 )
 from autospine.volumes import read_image, read_mask
 from tests.paths import ROOT
@@ -216,8 +217,8 @@ def test_a_dicom_folder(tmp_path, model) -> None:
     import SimpleITK as sitk
 
     image = sitk.Cast(sitk.GetImageFromArray(spine_image(spine_mask())), sitk.sitkInt16)
-    series = tmp_path / "series"
-    series.mkdir()
+    series = tmp_path / "p7" / "DICOM"
+    series.mkdir(parents=True)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     for k in range(image.GetDepth()):
@@ -235,8 +236,8 @@ def test_a_dicom_folder(tmp_path, model) -> None:
         writer.SetFileName(str(series / f"{k}.dcm"))
         writer.Execute(part)
     outcome = run(tmp_path, model, series)
-    assert list(outcome.done) == ["series"]
-    mask = sitk.ReadImage(str(tmp_path / "out" / "series.nii.gz"))
+    assert list(outcome.done) == ["p7_DICOM"]
+    mask = sitk.ReadImage(str(tmp_path / "out" / "p7_DICOM.nii.gz"))
     assert mask.GetSize() == (36, 72, 6)
     assert sitk.GetArrayFromImage(mask).max() == 100
 
@@ -267,6 +268,36 @@ def test_channels_are_grouped_by_name(tmp_path) -> None:
     (tmp_path / "b_0001.mha").unlink()
     with pytest.raises(UserError, match="has 1 channel files, the model needs 2"):
         find_scans([tmp_path], ("t1", "t2"))
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (("a_0000.mha", "b_0000.nii.gz"), ["a", "b"]),
+        (("a.mha", "a_0000.mha"), ["a", "a_0000"]),
+        (("a_0000.mha", "a_0001.mha"), ["a_0000", "a_0001"]),
+        (("_0000.mha", "a_00000.mha"), ["_0000", "a_00000"]),
+    ],
+)
+def test_nnunets_number_of_the_only_channel_is_no_part_of_the_id(tmp_path, names, ids: list[str]) -> None:
+    for name in names:
+        write_array(tmp_path / name, np.zeros((2, 3, 4), np.float32))
+    assert [scan.id for scan in find_scans([tmp_path], ("image",))] == ids
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("p7/DICOM", "p7_DICOM"),
+        ("p7/SE000001", "p7_SE000001"),
+        ("p7/1.2.840.113619", "p7_1.2.840.113619"),
+        ("p7/t2_sagittal", "t2_sagittal"),
+        ("p7/s1_t2", "s1_t2"),
+        ("p7/12_t1", "12_t1"),
+    ],
+)
+def test_a_series_in_a_folder_whose_name_says_nothing_is_called_by_two(folder: str, name: str) -> None:
+    assert series_name(Path(folder)) == name
 
 
 @pytest.mark.parametrize(
