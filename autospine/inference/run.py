@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from autospine.core.boundary import Boundary
 from autospine.core.errors import UserError
-from autospine.core.files import check_writable
+from autospine.core.files import check_writable, reading
 from autospine.core.machine import find_machine, workers_for
 from autospine.core.overwriting import check_files, check_folders
 from autospine.core.tables import DISCLAIMER
@@ -168,7 +168,8 @@ def find_scans(inputs: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
             scans += _group([path], channels)
             continue
         images = path / "images" if (path / "images").is_dir() else path
-        holds_volumes = any(volume_suffix(file) for file in images.iterdir() if file.is_file())
+        with reading(images):
+            holds_volumes = any(volume_suffix(file) for file in images.iterdir() if file.is_file())
         files = find_volumes(images) if holds_volumes else []
         if files:
             scans += _group(files, channels)
@@ -226,12 +227,12 @@ def _segment_scans(scans: list[Scan], models: list[Model], request: PredictReque
     writing: list[tuple[Scan, Future[str | UserError]]] = []
     with ThreadPoolExecutor(1) as reader, writers:
         boundary = Boundary("predict", scans[0].outputs(request).mask.parent)
-        reading = reader.submit(boundary.attempt, scans[0].id, Scan.read, scans[0])
+        following = reader.submit(boundary.attempt, scans[0].id, Scan.read, scans[0])
         predictor = Predictor(models, torch.device(find_machine(request.device, None).device), request.precision)
         for index, scan in enumerate(tqdm(scans, desc="predict", unit="scan", disable=None, leave=False)):
-            current = reading
+            current = following
             if index + 1 < len(scans):
-                reading = reader.submit(boundary.attempt, scans[index + 1].id, Scan.read, scans[index + 1])
+                following = reader.submit(boundary.attempt, scans[index + 1].id, Scan.read, scans[index + 1])
             channels = current.result()
             if isinstance(channels, UserError):
                 result.failures.append(str(channels))
