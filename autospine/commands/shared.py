@@ -14,8 +14,8 @@ from textwrap import fill
 from typing import Any, Protocol, TextIO, TypeVar, cast
 
 from autospine.core.tables import DISCLAIMER
-from autospine.core.version import __version__
 from autospine.core.text import PrintableStream, printable
+from autospine.core.version import __version__
 
 Request = TypeVar("Request")
 
