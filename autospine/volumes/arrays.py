@@ -29,19 +29,19 @@ def image_of_array(
     if array.ndim != 3 or not array.size or array.dtype.kind not in "iuf":
         problem = f"has the shape {array.shape} and the type {array.dtype}"
         raise UserError("the array", problem, "give real numbers along three axes, one array per channel")
-    if (spacing is None) == (affine is None):
-        raise UserError("the array", "needs one grid", "give either spacing= or affine=")
-    if affine is not None:
+    if affine is not None and spacing is None:
         if np.shape(affine) != (4, 4):
             raise UserError("affine=", f"has the shape {np.shape(affine)}", "give a 4x4 matrix to RAS mm")
         geometry = Geometry.from_affine(array.shape, LPS @ np.asarray(affine, float))
-    else:
+    elif spacing is not None and affine is None:
         if len(spacing) != 3:
             raise UserError("spacing=", f"holds {len(spacing)} numbers", "give mm along slices, rows and columns")
         directions = tuple(float(cosine) for cosine in CANONICAL.T.ravel())
         geometry = Geometry(array.shape, triple(spacing), (0.0, 0.0, 0.0), directions)
-    if problem := geometry.problem():
-        raise UserError("the array", f"has a grid that no scan has: {problem}", "check spacing= or affine=")
+    else:
+        raise UserError("the array", "needs one grid", "give either spacing= or affine=")
+    if fault := geometry.problem():
+        raise UserError("the array", f"has a grid that no scan has: {fault}", "check spacing= or affine=")
     volume = Volume.from_file_order(array, geometry, None, np.float32)
     if not np.isfinite(volume.array).all():
         raise UserError("the array", "holds NaN or infinite values", "replace them")
