@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from autospine.core.errors import UserError
+from autospine.evaluation.case import mean_of_known
 
 NAN = float("nan")
 MEAN = "mean"  # of a case's structures
@@ -49,6 +50,7 @@ def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:
     if rows and "all_levels" not in rows[0]:
         raise UserError(path, "was written by another version of AutoSpine", "delete the model and train again")
     by_case: dict[str, list[Score]] = {}
+    by_case_means: list[Score] = []
     for row in rows:
         if row["all_levels"] == "yes":
             continue
@@ -57,26 +59,16 @@ def read_cases(folder: Path, metrics: Sequence[str]) -> list[Score]:
         except KeyError as error:
             raise UserError(path, f"has no column {error}", "choose a metric that is scored") from error
         by_case.setdefault(row["case"], []).append(Score(_case_of(row["case"]), row["anatomy"], values))
-    means = [
-        Score(
-            scores[0].case,
-            MEAN,
-            {metric: _mean(score.values[metric] for score in scores) for metric in metrics},
-        )
-        for scores in by_case.values()
-    ]
-    return [score for scores in by_case.values() for score in scores] + means
+    for scores in by_case.values():
+        means = {metric: mean_of_known(score.values[metric] for score in scores) for metric in metrics}
+        by_case_means.append(Score(scores[0].case, MEAN, means))
+    return [score for scores in by_case.values() for score in scores] + by_case_means
 
 
 def _case_of(name: str) -> str:
     """Return the case of a row; rows of slices are called after their case."""
     case, separator, number = name.rpartition(SLICE)
     return case if separator and number.isdigit() else name
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if not isnan(value)]
-    return mean(known) if known else NAN
 
 
 def structures_of(scores: Iterable[Score]) -> tuple[str, ...]:

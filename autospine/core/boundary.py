@@ -25,15 +25,10 @@ LONGEST = 200  # letters of an error's own message
 
 @dataclass(frozen=True)
 class Boundary:
-    """What is done to cases, so that an error can say it.
+    """What is done to cases, so that an error can say it."""
 
-    Attributes:
-        doing: Such as "predict".
-        output: Folder that gets the full traces; None takes a temporary file.
-    """
-
-    doing: str
-    output: Path | None = None
+    doing: str  # such as "predict"
+    output: Path | None = None  # folder that gets the full traces; None takes a temporary file
 
     def attempt(self, case: str, work: Callable[[Argument], Result], argument: Argument) -> Result | UserError:
         """Return what `work` returns for one case, or what went wrong with it."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-import numpy as np
-
 from autospine.ensemble.search import ScoresByWeighting, Weighting, single_member
 from autospine.ensemble.stored_image import StoredImage
-from autospine.evaluation.statistics import Interval, bootstrap
+from autospine.evaluation.statistics import Interval, bootstrap, by_patient
 
 
 @dataclass(frozen=True)
@@ -89,17 +87,12 @@ def compare_with_members(
     independent: bool,
 ) -> MemberComparison:
     """Compare a weighting with each member alone."""
+    patients = {image.name: image.record.patient for image in images}
     rows = []
     for k, name in enumerate(names):
         member = scores[single_member(k, len(names))]
-        interval = bootstrap(_by_patient(images, scores[chosen].iou - member.iou))
+        differences = dict(zip(patients, scores[chosen].iou - member.iou, strict=True))
+        interval = bootstrap(by_patient(differences, patients))
         rows.append(MemberDifference(name, member.mean_iou, interval))
     rows.sort(key=lambda row: -1.0 if isnan(row.score) else row.score, reverse=True)
     return MemberComparison(subset, independent, len(images), scores[chosen].mean_iou, tuple(rows))
-
-
-def _by_patient(images: Sequence[StoredImage], values: np.ndarray) -> Mapping[str, Sequence[float]]:
-    patients: dict[str, list[float]] = {}
-    for image, value in zip(images, values, strict=True):
-        patients.setdefault(image.record.patient, []).append(float(value))
-    return patients

@@ -1,15 +1,7 @@
 """Scores of one case: two masks of one grid, structure by structure.
 
-Values where a mask is empty (the penalty distance is the reference image's diagonal in mm):
-
-| prediction | reference | Dice, IoU, F1, precision, recall, NSD | ASD, HD, HD95 | volume error share |
-|---|---|---|---|---|
-| empty | empty | NaN: "absent in both", in no mean, but counted | NaN | NaN |
-| empty | not empty | 0 | penalty distance, directed ones too | -1 |
-| not empty | empty | 0 | penalty distance, directed ones too | 1 |
-
-Accuracy and volumes are what their formulas give, NaN if the structure is absent in both. Log loss is NaN without
-probabilities and where the reference does not show the structure.
+docs/evaluation.md has the values where a mask is empty: 0, or the reference image's diagonal in mm. NaN is "absent in
+both", in no mean, but counted. Log loss is NaN without probabilities and where the reference lacks the structure.
 """
 
 from __future__ import annotations

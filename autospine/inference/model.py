@@ -39,34 +39,21 @@ class NetworkBuilder(Protocol):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Content of model.json.
+    """Content of model.json."""
 
-    Attributes:
-        trainer: Name of the trainer.
-        plan, recipe: Those that the model was trained with.
-        encoding: Meaning of the output channels.
-        scheme: Labels of the predicted masks.
-        shape: Of the network.
-        patch: Voxels along the network's axes.
-        fold: Name of the fold.
-        trained_on: Ids of the training cases.
-        weights: SHA-256 of the weights' file; `save_model` fills it in.
-        autospine: Version that trained the model.
-        version: Of this file's form.
-    """
-
-    trainer: str
+    trainer: str  # name of the trainer
+    # plan, recipe: those that the model was trained with.
     plan: Plan
     recipe: Recipe
-    encoding: Encoding
-    scheme: LabelScheme
-    shape: NetworkShape
-    patch: tuple[int, ...]
-    fold: str
-    trained_on: tuple[str, ...]
-    weights: str = ""
-    autospine: str = __version__
-    version: int = VERSION
+    encoding: Encoding  # meaning of the output channels
+    scheme: LabelScheme  # labels of the predicted masks
+    shape: NetworkShape  # of the network
+    patch: tuple[int, ...]  # voxels along the network's axes
+    fold: str  # name of the fold
+    trained_on: tuple[str, ...]  # ids of the training cases
+    weights: str = ""  # SHA-256 of the weights' file; `save_model` fills it in
+    autospine: str = __version__  # version that trained the model
+    version: int = VERSION  # of this file's form
 
 
 @dataclass(frozen=True)

@@ -24,42 +24,26 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Segment:
-    """One connected object.
+    """One connected object."""
 
-    Attributes:
-        instance: Number in the instance map, from 1.
-        value: Label in the mask.
-        anatomy: Key such as "vertebra:1".
-        name: Such as "L5", under the stated assumption.
-        level: Ordinal from the lowest lumbar vertebra, or None.
-        voxels: Number of voxels.
-        volume_ml: Volume of the object.
-        centroid_mm: In the scanner's LPS frame.
-        extent_mm: Of its box from left to right, head to foot, front to back, along the image's axes.
-    """
-
-    instance: int
-    value: int
-    anatomy: str
-    name: str
-    level: int | None
-    voxels: int
-    volume_ml: float
-    centroid_mm: tuple[float, float, float]
+    instance: int  # number in the instance map, from 1
+    value: int  # label in the mask
+    anatomy: str  # key such as "vertebra:1"
+    name: str  # such as "L5", under the stated assumption
+    level: int | None  # ordinal from the lowest lumbar vertebra, or None
+    voxels: int  # number of voxels
+    volume_ml: float  # volume of the object
+    centroid_mm: tuple[float, float, float]  # in the scanner's LPS frame
+    # Of its box from left to right, head to foot, front to back, along the image's axes.
     extent_mm: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Panoptic:
-    """Objects of one mask.
+    """Objects of one mask."""
 
-    Attributes:
-        instances: Instance numbers on the mask's grid, 0 outside.
-        segments: One per number, in order.
-    """
-
-    instances: Volume
-    segments: tuple[Segment, ...]
+    instances: Volume  # instance numbers on the mask's grid, 0 outside
+    segments: tuple[Segment, ...]  # one per number, in order
 
     def save(self, path: Path, table: Path) -> None:
         """Write the instance map, then its table as JSON."""

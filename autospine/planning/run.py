@@ -70,23 +70,16 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class PlanOutcome:
-    """What was decided.
+    """What was decided."""
 
-    Attributes:
-        request: What was asked.
-        fingerprint, plans, splits: What came of it.
-        machine: Planned for.
-        to_preprocess: Cases that lack a stored array for at least one plan.
-        seconds_per_case: Of reading and measuring one case, as measured.
-    """
-
-    request: PlanRequest
+    request: PlanRequest  # what was asked
+    # fingerprint, plans, splits: what came of it.
     fingerprint: Fingerprint
     plans: tuple[Plan, ...]
     splits: Splits
-    machine: Machine
-    to_preprocess: int
-    seconds_per_case: float
+    machine: Machine  # planned for
+    to_preprocess: int  # cases that lack a stored array for at least one plan
+    seconds_per_case: float  # of reading and measuring one case, as measured
 
 
 def make_plans(request: PlanRequest) -> PlanOutcome:

@@ -39,24 +39,20 @@ SplitStrategy = Literal["folds", "patient", "slices"]
 class SplitSettings:
     """How a paper splits its data.
 
-    Attributes:
-        by: "patient" keeps all series of a patient together. "slices" splits slice by slice, as some papers do:
-            neighbouring slices are then in different subsets, and scores are too high.
-        train, validation, test: Shares, or any numbers in proportion (138, 4, 30). A subset with a share above 0 gets
-            at least one patient, or slice.
-        folds: How many; their scored subsets lie at even distances along the shuffled patients, or slices.
-        seed: Of the shuffling; the training's own seed does not move it.
-
     Raises:
         ValueError: Nothing to train on, nothing to score, or no fold.
     """
 
+    # "patient" keeps all series of a patient together. "slices" splits slice by slice, as some papers do: neighbouring
+    # slices are then in different subsets, and scores are too high.
     by: Literal["patient", "slices"] = "patient"
+    # train, validation, test: shares, or any numbers in proportion (138, 4, 30). A subset with a share above 0 gets at
+    # least one patient, or slice.
     train: float = 0.8
     validation: float = 0.1
     test: float = 0.1
-    folds: int = 5
-    seed: int = 0
+    folds: int = 5  # how many; their scored subsets lie at even distances along the shuffled patients, or slices
+    seed: int = 0  # of the shuffling; the training's own seed does not move it
 
     def __post_init__(self) -> None:
         if min(self.shares) < 0 or not self.train or not (self.validation or self.test):

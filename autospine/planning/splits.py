@@ -34,12 +34,9 @@ FORM = (
 
 @dataclass(frozen=True)
 class FoldSlices:
-    """Slices of each subset of a fold, where slices are split one by one.
+    """Slices of each subset of a fold, where slices are split one by one."""
 
-    Attributes:
-        train, validation, test: Indices along the plan's view axis, ascending, by case id.
-    """
-
+    # train, validation, test: indices along the plan's view axis, ascending, by case id.
     train: dict[str, tuple[int, ...]]
     validation: dict[str, tuple[int, ...]]
     test: dict[str, tuple[int, ...]]

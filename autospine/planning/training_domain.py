@@ -19,39 +19,29 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class LabelRanges:
-    """Ranges of labels that are alike.
+    """Ranges of labels that are alike."""
 
-    Attributes:
-        values: Ordered labels from the lowest up, or one label.
-        volume_ml: Of one label in one case; those that the image cuts above or below are left out. None where all are.
-        distance_mm: Between the centroids of neighbours in order; None where there are none.
-    """
-
-    values: tuple[int, ...]
+    values: tuple[int, ...]  # ordered labels from the lowest up, or one label
+    # Of one label in one case; those that the image cuts above or below are left out. None where all are.
     volume_ml: Range | None
-    distance_mm: Range | None
+    distance_mm: Range | None  # between the centroids of neighbours in order; None where there are none
 
 
 @dataclass(frozen=True)
 class TrainingDomain:
-    """Ranges of the training data.
+    """Ranges of the training data."""
 
-    Attributes:
-        spacing_low, spacing_high: mm along (slices, rows, columns).
-        extent_low, extent_high: Field of view in mm along the same axes.
-        sequences: Names of the sequences.
-        contrast: Lowest and highest mean of the labelled tissue, in deviations of its image from the image's mean;
-            None where no case shows any.
-        labels: Ranges of every label.
-    """
-
+    # spacing_low, spacing_high: mm along (slices, rows, columns).
     spacing_low: Triple
     spacing_high: Triple
+    # extent_low, extent_high: field of view in mm along the same axes.
     extent_low: Triple
     extent_high: Triple
-    sequences: tuple[str, ...]
+    sequences: tuple[str, ...]  # names of the sequences
+    # Lowest and highest mean of the labelled tissue, in deviations of its image from the image's mean; None where no
+    # case shows any.
     contrast: Range | None = None
-    labels: tuple[LabelRanges, ...] = ()
+    labels: tuple[LabelRanges, ...] = ()  # ranges of every label
 
 
 def measure_domain(fingerprint: Fingerprint) -> TrainingDomain:

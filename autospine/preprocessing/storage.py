@@ -18,47 +18,33 @@ from autospine.reconstruction.grid import SliceGrid
 
 @dataclass(frozen=True)
 class LabelRecord:
-    """Position of one label on the plan's grid.
+    """Position of one label on the plan's grid."""
 
-    Attributes:
-        value: In the data set's scheme.
-        voxels: How many.
-        centroid: Voxel index along (slices, rows, columns).
-        low, high: First and last index of its box along each axis, inclusive.
-    """
-
-    value: int
-    voxels: int
-    centroid: tuple[float, float, float]
+    value: int  # in the data set's scheme
+    voxels: int  # how many
+    centroid: tuple[float, float, float]  # voxel index along (slices, rows, columns)
+    # low, high: first and last index of its box along each axis, inclusive.
     low: tuple[int, int, int]
     high: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """Record of a preprocessed case, for loader and scorer.
+    """Record of a preprocessed case, for loader and scorer."""
 
-    Attributes:
-        id, patient, sequence: As in the data set.
-        shape: Of the plan's grid, (slices, rows, columns).
-        spacing: mm, same order.
-        labels: One record per label present.
-        slices: Slices along the view axis that take part in training; None for all. A recipe's filter may drop some.
-        key: Of everything that the preprocessed arrays depend on.
-        slice_grid: Which slices were measured, where the plan interpolates those between; None elsewhere.
-        checksums: CRC-32 of the files of image and mask, which `CaseStore.write` adds.
-    """
-
+    # id, patient, sequence: as in the data set.
     id: str
     patient: str
     sequence: str
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    labels: tuple[LabelRecord, ...]
+    shape: tuple[int, int, int]  # of the plan's grid, (slices, rows, columns)
+    spacing: tuple[float, float, float]  # mm, same order
+    labels: tuple[LabelRecord, ...]  # one record per label present
+    # Slices along the view axis that take part in training; None for all. A recipe's filter may drop some.
     slices: tuple[int, ...] | None
-    key: str
+    key: str  # of everything that the preprocessed arrays depend on
+    # Which slices were measured, where the plan interpolates those between; None elsewhere.
     slice_grid: SliceGrid | None = None
-    checksums: tuple[int, int] = (0, 0)
+    checksums: tuple[int, int] = (0, 0)  # CRC-32 of the files of image and mask, which `CaseStore.write` adds
 
 
 def describe_labels(mask: np.ndarray) -> tuple[LabelRecord, ...]:

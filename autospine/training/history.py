@@ -14,16 +14,12 @@ from autospine.core.tables import csv_text
 
 @dataclass(frozen=True)
 class Scores:
-    """Of some patches: mean over the classes present.
+    """Of some patches: mean over the classes present."""
 
-    Attributes:
-        dice, iou: Mean over foreground classes, 0 to 1.
-        accuracy: Share of the annotated voxels that have the right class.
-    """
-
+    # dice, iou: mean over foreground classes, 0 to 1.
     dice: float
     iou: float
-    accuracy: float
+    accuracy: float  # share of the annotated voxels that have the right class
 
 
 NOT_SCORED = Scores(math.nan, math.nan, math.nan)  # an epoch of an older version

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -45,21 +44,7 @@ NOTES = (
 )
 
 
-@dataclass(frozen=True)
-class FoldScore:
-    """What one trained fold reached."""
-
-    # By structure, as keys of anatomy, in percent; of those that the scored cases or the masks show.
-    dice: Mapping[str, float]
-
-    @property
-    def figure(self) -> Figure | None:
-        """Return mean and standard deviation (n - 1) over the structures; None if there are none."""
-        values = list(self.dice.values())
-        return (mean(values), stdev(values) if len(values) > 1 else 0.0) if values else None
-
-
-Folds = Mapping[int, FoldScore]
+Folds = Mapping[int, Mapping[str, float]]  # Dice in percent by fold, then by structure (keys of anatomy) that is shown
 
 
 def write_table(folder: Path) -> None:
@@ -89,22 +74,22 @@ def recipe_folders(recipe: Path) -> dict[str, Path]:
     return {trainer: recipe if trainer == "safnet" else models / trainer / plan / compared for trainer in METHODS}
 
 
-def scored_folds(recipe: Path) -> dict[int, FoldScore]:
+def scored_folds(recipe: Path) -> dict[int, dict[str, float]]:
     """Read the scores of the numbered folds in a recipe's folder."""
     scores = {}
     for fold in recipe.glob(f"{FOLD}*"):
         number = fold.name.removeprefix(FOLD)
         summaries = [path for subset in SUBSETS if (path := fold / subset / "summary.json").exists()]
         if number.isdecimal() and summaries:  # others: fold_all, or one that its owner has renamed
-            scores[int(number)] = _score(summaries[0])
+            scores[int(number)] = _dice(summaries[0])
     return dict(sorted(scores.items()))
 
 
-def _score(summary: Path) -> FoldScore:
+def _dice(summary: Path) -> dict[str, float]:
     known = {anatomy.key for anatomy in get_scheme(SCHEME).anatomies.values()}
     rows = read_summary(summary, "score the fold again with autospine_train --continue")["labels"]
     dice = {row["anatomy"]: row["mean"]["dice"] for row in rows if not row["all_levels"]}
-    return FoldScore({key: 100 * value for key, value in dice.items() if key in known and value is not None})
+    return {key: 100 * value for key, value in dice.items() if key in known and value is not None}
 
 
 def _markdown(scores: Mapping[str, Folds]) -> str:
@@ -124,7 +109,7 @@ def _markdown(scores: Mapping[str, Folds]) -> str:
 
 def _structures(folds: Folds, numbers: Sequence[int]) -> Iterator[tuple[str, ...]]:
     for anatomy in get_scheme(SCHEME).anatomies.values():
-        values = [(k in folds, folds[k].dice.get(anatomy.key) if k in folds else None) for k in numbers]
+        values = [(k in folds, folds[k].get(anatomy.key) if k in folds else None) for k in numbers]
         cells = [NONE if not scored else ABSENT if value is None else f"{value:.2f}" for scored, value in values]
         yield (anatomy.name, *cells)
 
@@ -135,7 +120,9 @@ def _folds(scores: Mapping[str, Folds]) -> list[int]:
 
 
 def _figure(folds: Folds, fold: int) -> Figure | None:
-    return folds[fold].figure if fold in folds else None
+    """Return mean and standard deviation (n - 1) over the structures; None if there are none."""
+    values = list(folds.get(fold, {}).values())
+    return (mean(values), stdev(values) if len(values) > 1 else 0.0) if values else None
 
 
 def _published(figures: Sequence[Figure], fold: int) -> Figure | None:

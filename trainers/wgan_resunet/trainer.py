@@ -51,25 +51,21 @@ HEADS = 4
 
 @dataclass(frozen=True)
 class WGANOptions(Options):
-    """Choices of the trainer; `residual`, `dilated`, `attention` and `adversarial` are those of the paper's ablation.
+    """Choices of the trainer; the first three and `adversarial` are those of the paper's ablation."""
 
-    Attributes:
-        residual, dilated, attention, clusters: Of the generator, see `GeneratorComponents`.
-        adversarial: Whether there is a critic at all.
-        critic, constraint, penalty, clip, critic_steps: Of the critic, see `CriticTraining`.
-        alpha, beta, gamma: Weights of the adversarial term, cross-entropy and Dice (equation 1).
-    """
-
+    # residual, dilated, attention, clusters: of the generator, see `GeneratorComponents`.
     residual: bool = True
     dilated: bool = True
     attention: Attention = "clustered"
     clusters: int = 64
-    adversarial: bool = True
+    adversarial: bool = True  # whether there is a critic at all
+    # critic, constraint, penalty, clip, critic_steps: of the critic, see `CriticTraining`.
     critic: Kind = "wasserstein"
     constraint: Constraint = "penalty"
     penalty: float = 10.0
     clip: float = 0.01
     critic_steps: int = 5
+    # alpha, beta, gamma: weights of the adversarial term, cross-entropy and Dice (equation 1).
     alpha: float = 0.01
     beta: float = 1.0
     gamma: float = 1.0

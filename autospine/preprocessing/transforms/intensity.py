@@ -61,16 +61,12 @@ class ZScore(IntensityTransform):
 
 @dataclass(frozen=True)
 class UnitRange(IntensityTransform):
-    """Scale two percentiles of each channel to 0 and 1 and clip beyond; what is constant becomes 0.
+    """Scale two percentiles of each channel to 0 and 1 and clip beyond; what is constant becomes 0."""
 
-    Attributes:
-        lower, upper: Percentiles, 0 to 100.
-        per_slice: 1 takes each slice for itself, 0 the whole case.
-    """
-
+    # lower, upper: percentiles, 0 to 100.
     lower: float = 0
     upper: float = 100
-    per_slice: float = 0
+    per_slice: float = 0  # 1 takes each slice for itself, 0 the whole case
 
     def __post_init__(self) -> None:
         check_flag("per_slice", self.per_slice)

@@ -26,14 +26,10 @@ class TransformTable:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a transform did to all cases.
+    """What a transform did to all cases."""
 
-    Attributes:
-        lines: For the log.
-        problem, hint: Why nothing can be trained on what is left, and what to do about it; empty if all is well.
-    """
-
-    lines: tuple[str, ...]
+    lines: tuple[str, ...]  # for the log
+    # problem, hint: why nothing can be trained on what is left, and what to do about it; empty if all is well.
     problem: str = ""
     hint: str = ""
 

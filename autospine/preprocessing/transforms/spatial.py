@@ -46,21 +46,13 @@ class SpatialTransform(ABC):
 
 @dataclass(frozen=True)
 class CropResizePad(SpatialTransform):
-    """A window of one grid, resized and put into another grid.
+    """A window of one grid, resized and put into another grid."""
 
-    Attributes:
-        window: What is kept of the grid before.
-        size: Voxels of the window after resizing.
-        offset: Where it starts in the grid after.
-        shape: Of the grid after.
-        zero: Whether the margin is 0 rather than each channel's darkest value.
-    """
-
-    window: Window
-    size: Shape
-    offset: Shape
-    shape: Shape
-    zero: bool = False
+    window: Window  # what is kept of the grid before
+    size: Shape  # voxels of the window after resizing
+    offset: Shape  # where it starts in the grid after
+    shape: Shape  # of the grid after
+    zero: bool = False  # whether the margin is 0 rather than each channel's darkest value
 
     def for_shape(self, shape: Shape) -> CropResizePad:
         """Return itself: it was made for one grid."""
@@ -191,12 +183,9 @@ class Pad(Counts, SpatialTransform):
     """Pad axes that have fewer voxels on both sides; nothing is cut off.
 
     The margin is each channel's darkest value, as if the unscaled image had been padded with 0.
-
-    Attributes:
-        zero: 1 pads with 0 instead, which after `z_score` is the mean.
     """
 
-    zero: float = 0
+    zero: float = 0  # 1 pads with 0 instead, which after `z_score` is the mean
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,12 +203,9 @@ class Fit(Counts):
     The slice's two axes are scaled by one factor in mm, so that the slice just fits, and padded (see `Pad`). Where
     only one of the two is given, the other follows. The axis across the slices is the view axis, in volumes the
     first: fewer slices than wanted are padded, more are interpolated linearly.
-
-    Attributes:
-        zero: As in `Pad`.
     """
 
-    zero: float = 0
+    zero: float = 0  # as in `Pad`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -240,13 +226,9 @@ class Fit(Counts):
 
 @dataclass(frozen=True)
 class OtsuCrop:
-    """Crop to the body as the first channel shows it; slices along the view axis are all kept.
+    """Crop to the body as the first channel shows it; slices along the view axis are all kept."""
 
-    Attributes:
-        margin: mm around the body's box.
-    """
-
-    margin: float = 10.0
+    margin: float = 10.0  # mm around the body's box
 
     def __post_init__(self) -> None:
         if self.margin < 0:
