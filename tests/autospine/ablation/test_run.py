@@ -65,11 +65,11 @@ def test_a_killed_ablation_goes_on_where_it_was(work: WorkFolder, monkeypatch: p
     """The second training is interrupted: the first is kept, the second and third are made."""
     trained: list[str] = []
 
-    def interrupted(request: TrainRequest, recipe: object) -> str:
+    def interrupted(request: TrainRequest, recipe: object, plan: object) -> str:
         trained.append(recipe.name)
         if len(trained) == 2:
             raise KeyboardInterrupt
-        return run_train(request, recipe)
+        return run_train(request, recipe, plan)
 
     run_train = run.train
     monkeypatch.setattr(run, "train", interrupted)
@@ -93,7 +93,7 @@ def test_budget_and_seed_outlast_an_interruption_before_the_first_checkpoint(
 ) -> None:
     begun = []
 
-    def interrupted(request: TrainRequest, recipe: object) -> str:
+    def interrupted(request: TrainRequest, recipe: object, plan: object) -> str:
         begun.append((request.epochs, request.minutes, request.seed, request.resume))
         raise KeyboardInterrupt
 
