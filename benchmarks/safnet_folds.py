@@ -16,7 +16,7 @@ from pathlib import Path
 
 from figures import call, command, make_parser, workspace
 
-from trainers.safnet.tables import FoldScore, scored_folds
+from trainers.safnet.tables import Folds, fold_figure, scored_folds
 
 PLAN = "3d_volume"
 
@@ -34,14 +34,14 @@ def main() -> None:
         work = folder / "work"
         coarse = ["--pixel-spacing", options.pixel_spacing] if options.pixel_spacing else []
         call(command("plan", dataset, work, "--plans", PLAN, "--folds", options.of, *coarse))
-        found: dict[str, dict[int, FoldScore]] = {}
+        found: dict[str, Folds] = {}
         for fold in options.folds:
             for trainer in options.trainers:
                 found[trainer] = measure(work, trainer, fold, options)
         print_scores(found, options.folds)
 
 
-def measure(work: Path, trainer: str, fold: int, options: Namespace) -> dict[int, FoldScore]:
+def measure(work: Path, trainer: str, fold: int, options: Namespace) -> Folds:
     """Train one fold; gives the scores of all folds so far."""
     which = ["--trainer", trainer, "--plan", PLAN, "--fold", fold, "--seed", options.seed]
     call(command("train", work, *which, "--minutes", options.minutes))
@@ -49,13 +49,13 @@ def measure(work: Path, trainer: str, fold: int, options: Namespace) -> dict[int
     return scored_folds(recipe)
 
 
-def print_scores(found: dict[str, dict[int, FoldScore]], folds: list[int]) -> None:
+def print_scores(found: dict[str, Folds], folds: list[int]) -> None:
     print(f"{'mean Dice':12s}" + "".join(f"{name:>20s}" for name in found))
     means: dict[str, list[float]] = {name: [] for name in found}
     for fold in folds:
         cells = ""
         for name, scores in found.items():
-            figure = scores[fold].figure
+            figure = fold_figure(scores, fold)
             if figure:
                 means[name].append(figure[0])
             cells += f"{f'{figure[0]:.2f} +- {figure[1]:.2f}' if figure else '-':>20s}"

@@ -97,7 +97,7 @@ def _markdown(scores: Mapping[str, Folds]) -> str:
     names = [f"fold {k + 1}" for k in numbers]
     rows = []
     for trainer, (method, published) in METHODS.items():
-        reached = [_figure(scores[trainer], k) for k in numbers]
+        reached = [fold_figure(scores[trainer], k) for k in numbers]
         cells = [_cell(figure, _published(published, k)) for figure, k in zip(reached, numbers, strict=True)]
         means = [figure[0] for figure in reached if figure]
         overall = f"{mean(means):.2f}" if means else NONE
@@ -119,7 +119,7 @@ def _folds(scores: Mapping[str, Folds]) -> list[int]:
     return sorted({*range(len(METHODS["safnet"][1])), *(k for folds in scores.values() for k in folds)})
 
 
-def _figure(folds: Folds, fold: int) -> Figure | None:
+def fold_figure(folds: Folds, fold: int) -> Figure | None:
     """Return mean and standard deviation (n - 1) over the structures; None if there are none."""
     values = list(folds.get(fold, {}).values())
     return (mean(values), stdev(values) if len(values) > 1 else 0.0) if values else None
@@ -138,6 +138,6 @@ def _csv(scores: Mapping[str, Folds]) -> str:
     rows = []
     for trainer, (method, published) in METHODS.items():
         for k in _folds(scores):
-            figures = _figure(scores[trainer], k), _published(published, k)
+            figures = fold_figure(scores[trainer], k), _published(published, k)
             rows.append([method, k + 1, *(cell for figure in figures for cell in figure or ("", ""))])
     return csv_text(["method", "fold", "mean", "deviation", "published_mean", "published_deviation"], rows)

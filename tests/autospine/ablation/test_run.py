@@ -140,7 +140,7 @@ def test_without_a_budget_variants_train_as_long_as_the_recipe_says(
     work: WorkFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr(run, "train", lambda request, recipe: seen.append((request.epochs, recipe.epochs)))
+    monkeypatch.setattr(run, "train", lambda request, recipe, plan: seen.append((request.epochs, recipe.epochs)))
     with pytest.raises(UserError, match="has no scores"):
         ablate(asked(work, epochs=None))
     assert len(seen) == len(VARIANTS)
@@ -150,7 +150,7 @@ def test_without_a_budget_variants_train_as_long_as_the_recipe_says(
 
 def test_a_size_has_a_folder_of_its_own(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(run, "train", lambda request, recipe: seen.append(recipe))
+    monkeypatch.setattr(run, "train", lambda request, recipe, plan: seen.append(recipe))
     with pytest.raises(UserError, match="has no scores"):
         ablate(asked(work, size=32))
     assert [recipe.name for recipe in seen] == [f"quick_size-32_{variant}" for variant in VARIANTS]
