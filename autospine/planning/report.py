@@ -59,8 +59,8 @@ def _plan(outcome: PlanOutcome, plan: Plan, explain: bool) -> list[str]:
             lines.append(f"      [{reason.figures}]")
     if outcome.request.minutes is not None:
         lines.append(
-            f"  {outcome.request.minutes:g} minutes: autospine_train --minutes measures one update of each width "
-            "and takes the widest that gets enough updates"
+            f"  {outcome.request.minutes:g} minutes: autospine_train --minutes times updates and takes the finest "
+            "pixels, then the widest network, that get enough of them"
         )
     low, high = training_seconds(plan, outcome.machine, updates=1)
     time = f"{_short(low)} to {_short(high)} an update (measured before training starts)"

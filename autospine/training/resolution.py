@@ -21,7 +21,7 @@ from autospine.planning.planner import pixel_mm
 from autospine.preprocessing.run import preprocess, preprocessing_key
 from autospine.preprocessing.storage import CaseStore
 from autospine.training import distributed
-from autospine.training.budget import LOADING, SECONDS_PER_CASE, fastest_precision, length_within, validation_cost
+from autospine.training.budget import LOADING, fastest_precision, length_within, validation_cost
 from autospine.training.data import Batch
 from autospine.training.epoch_validation import validation_patches, validation_seconds
 from autospine.training.job import Job
@@ -32,6 +32,7 @@ from autospine.training.trainer import Trainer
 log = logging.getLogger(__name__)
 
 FILE = "plan.json"  # in a model's folder: the plan as it is trained
+SECONDS_TO_PREPROCESS = 1.0  # a case
 LEAST_BATCH = 0.25  # of the plan's, where time is short even on the coarsest grid
 
 
@@ -210,7 +211,7 @@ def _preprocessing_seconds(plan: Plan, job: Job) -> float:
         return 0.0
     folder = WorkFolder(job.work).preprocessed(plan.cases_name)
     missing = [case for case in _cases(job) if not CaseStore(folder, case.id).done(preprocessing_key(case, plan))]
-    return len(missing) * SECONDS_PER_CASE / workers_for(0)
+    return len(missing) * SECONDS_TO_PREPROCESS / workers_for(0)
 
 
 def _cases(job: Job) -> tuple[Case, ...]:

@@ -86,8 +86,9 @@ def clock(work: WorkFolder, plan: Plan, tiny_work: WorkFolder, monkeypatch: pyte
 
     for module in (budget, resolution):
         monkeypatch.setattr(module, "time_step", fake)
-        monkeypatch.setattr(module, "SECONDS_PER_CASE", 0.0)
         monkeypatch.setattr(module, "validation_seconds", lambda patches, forward: 1e-6)
+    monkeypatch.setattr(budget, "SECONDS_PER_CASE", 0.0)
+    monkeypatch.setattr(resolution, "SECONDS_TO_PREPROCESS", 0.0)
     monkeypatch.setattr(Job, "seconds_left", lambda self: self.minutes * 60)
     monkeypatch.setitem(ToyTrainer.recipes, "quick", replace(QUICK, min_updates=ENOUGH))
     return told
