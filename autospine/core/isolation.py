@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from autospine.core.errors import UserError
@@ -24,7 +25,7 @@ START = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from autospine.core.isolation import serve; serve()"
 )
-MEMORY = 4 * 2**30  # bytes of address space that a call may take
+WORN = 2**30  # bytes of address space above which a process, whose library leaks after damaged files, is renewed
 
 
 class WorkerDiedError(Exception):
@@ -70,13 +71,14 @@ _lock = threading.Lock()
 _workers: list[_Worker] = []  # at most one
 
 
-def isolated(work: Callable[..., Answer], *arguments: object, seconds: float) -> Answer:
+def isolated(work: Callable[..., Answer], *arguments: object, seconds: float, memory: int) -> Answer:
     """Call a module-level function in the process apart, one call at a time.
 
     Args:
         work: The function; what it takes and gives has to pickle.
         arguments: What it gets.
         seconds: After which it is given up.
+        memory: Bytes that it may take (on Linux; elsewhere it is not limited).
 
     Raises:
         WorkerDiedError: It crashed or took too long. The next call gets a new process.
@@ -90,8 +92,8 @@ def isolated(work: Callable[..., Answer], *arguments: object, seconds: float) ->
         clock = threading.Timer(seconds, worker.process.kill)
         clock.start()
         try:
-            worker.send((work, arguments))
-            succeeded, answer = worker.receive()
+            worker.send((work, arguments, memory))
+            succeeded, answer, taken = worker.receive()
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             worker.kill()
             raise WorkerDiedError(str(worker.process.returncode)) from error
@@ -100,6 +102,8 @@ def isolated(work: Callable[..., Answer], *arguments: object, seconds: float) ->
             raise
         finally:
             clock.cancel()
+        if taken > WORN:
+            worker.kill()
     if succeeded:
         return cast(Answer, answer)
     raise answer
@@ -110,17 +114,32 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    while True:
+        try:
+            work, arguments, memory = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        _limit(_address_space() + memory)
+        succeeded, answer = _attempt(work, arguments)
+        pickle.dump((succeeded, answer, _address_space()), answers, protocol=5)
+        answers.flush()
+
+
+def _address_space() -> int:
+    """Return the bytes of this process's address space; 0 where Linux does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _limit(space: int) -> None:
     with suppress(ImportError, ValueError, OSError):  # not on Windows
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    while True:
-        try:
-            work, arguments = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        pickle.dump(_attempt(work, arguments), answers, protocol=5)
-        answers.flush()
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        if sys.platform == "linux":
+            resource.setrlimit(resource.RLIMIT_AS, (space if most < 0 else min(space, most), most))
 
 
 def _attempt(work: Callable[..., object], arguments: tuple[object, ...]) -> tuple[bool, object]:

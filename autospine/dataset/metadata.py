@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autospine.core.errors import UserError
-from autospine.core.files import read_json, reading
+from autospine.core.files import opened, read_json
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import infer_scheme
 from autospine.labels.label_table import scheme_of_table
@@ -54,16 +54,20 @@ def read_table(path: Path) -> list[dict[str, str]]:
         path: A UTF-8 file with a header line, separated by commas, semicolons or tabs.
 
     Raises:
-        UserError: The file is unreadable or not UTF-8 text.
+        UserError: The file is unreadable, not UTF-8 text or no table.
     """
+    with opened(path) as file:
+        content = file.read()
     try:
-        with reading(path):
-            text = path.read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(path, "is not UTF-8 text", "save it as CSV in UTF-8") from error
     header, _, _ = text.partition("\n")
     separator = max(",;\t", key=header.count)
-    rows = csv.DictReader(text.splitlines(), delimiter=separator, restval="")
+    try:
+        rows = list(csv.DictReader(text.splitlines(), delimiter=separator, restval=""))
+    except csv.Error as error:
+        raise UserError(path, f"is no table ({error})", "save it as CSV in UTF-8") from error
     return [{key.strip(): (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in rows]
 
 

@@ -5,6 +5,7 @@ GDCM, which reads the files, may crash on a damaged one: it runs in a process ap
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import reading
 from autospine.core.isolation import WorkerDiedError, isolated
+from autospine.core.tables import counted
 from autospine.volumes import gdcm
 from autospine.volumes.folders import is_dicom_file, volume_suffix
 from autospine.volumes.gdcm import DicomFile
@@ -28,6 +30,7 @@ UNEVEN_MM = 0.05  # deviation of a slice from an even grid that is worth a warni
 MISSING_SHARE = 0.25  # deviation, as a share of the slice distance, that no even grid can stand for
 SAME_MM = 1e-3  # slices that are no further apart lie at one position
 ENOUGH_SECONDS, BYTES_PER_SECOND = 15.0, 4e6  # what a call may take, more than a slow network drive needs
+ENOUGH_BYTES, COPIES = 2**29, 6  # and the memory: libraries, and so many copies of what is read
 AS_STORED = np.dtype(np.int16)  # for an estimate of the memory
 
 Answer = TypeVar("Answer")
@@ -56,27 +59,25 @@ def header(folder: Path) -> StoredVolume:
 
 
 def _pixels(folder: Path, files: tuple[Path, ...], size: tuple[int, int, int]) -> np.ndarray:
-    array = _apart(folder, files, gdcm.read_pixels, files)
-    if array is None or array.size != np.prod(size):
+    array = _apart(folder, files, gdcm.read_pixels, math.prod(size) * AS_STORED.itemsize)
+    if array is None or array.size != math.prod(size):
         raise UserError(folder, "holds a DICOM file with damaged pixels", WHOLE_SERIES)
     return array.reshape(size)
 
 
 def _apart(
-    folder: Path, files: tuple[Path, ...], work: Callable[[tuple[Path, ...]], Answer], given: tuple[Path, ...]
+    folder: Path, files: tuple[Path, ...], work: Callable[[tuple[Path, ...]], Answer], voxel_bytes: int = 0
 ) -> Answer:
     """Call a function of `gdcm` in the process apart; the file that crashes it is looked for and named."""
+    stored = sum(path.stat().st_size for path in files)
+    seconds, memory = ENOUGH_SECONDS + stored / BYTES_PER_SECOND, ENOUGH_BYTES + COPIES * (voxel_bytes + stored)
     try:
-        return isolated(work, given, seconds=_seconds(given))
+        return isolated(work, files, seconds=seconds, memory=memory)
     except WorkerDiedError as error:
         for path in files if len(files) > 1 else ():
-            _apart(path, (), work, (path,))
-        problem = "makes the DICOM reader crash (truncated or damaged)"
-        raise UserError(folder if len(files) != 1 else files[0], problem, WHOLE_SERIES) from error
-
-
-def _seconds(files: tuple[Path, ...]) -> float:
-    return ENOUGH_SECONDS + sum(path.stat().st_size for path in files) / BYTES_PER_SECOND
+            _apart(folder, (path,), work, voxel_bytes)
+        where = files[0] if len(files) == 1 else folder
+        raise UserError(where, "makes the DICOM reader crash (truncated or damaged)", WHOLE_SERIES) from error
 
 
 def _series(folder: Path) -> list[DicomFile]:
@@ -84,7 +85,7 @@ def _series(folder: Path) -> list[DicomFile]:
         entries = [path for path in sorted(folder.iterdir()) if path.is_file()]  # no pipes, which would never end
     named = [path for path in entries if path.name.upper() != "DICOMDIR"]
     files = tuple(path for path in named if is_dicom_file(path) or _named_so(path))
-    headers = _apart(folder, files, gdcm.read_headers, files) if files else []
+    headers = _apart(folder, files, gdcm.read_headers) if files else []
     unread = [path.name for path, found in zip(files, headers, strict=True) if found is None]
     if unread:
         problem = f"holds {len(unread)} DICOM files that cannot be read, {unread[0]} first (truncated or no image)"
@@ -118,7 +119,7 @@ def _frames(file: DicomFile) -> tuple[Geometry, tuple[str, ...]]:
     frames = geometry.size[2]
     if frames == 1:
         return geometry, ()
-    found = _apart(file.path, (file.path,), gdcm.read_frames, (file.path,))
+    found = _apart(file.path, (file.path,), gdcm.read_frames)
     if found is None:
         raise UserError(file.path, "does not say where its frames lie", WHOLE_SERIES)
     if len(found.positions) == frames:
@@ -167,14 +168,14 @@ def _each_once(folder: Path, slices: list[DicomFile]) -> tuple[list[DicomFile], 
         if np.linalg.norm(np.subtract(file.geometry.origin, twin.geometry.origin)) >= SAME_MM:
             kept.append(file)
             continue
-        one, other = (_apart(folder, (path,), gdcm.read_pixels, (path,)) for path in (twin.path, file.path))
+        one, other = (_apart(folder, (path,), gdcm.read_pixels) for path in (twin.path, file.path))
         if one is None or other is None or not np.array_equal(one, other):
             problem = f"holds several slices at one position ({twin.path.name}, {file.path.name})"
             raise UserError(folder, problem, ONE_SERIES)
         copies.append(f"{file.path.name} is {twin.path.name}")
     if not copies:
         return kept, ()
-    return kept, (f"{len(copies)} of its slices are there twice and taken once ({copies[0]})",)
+    return kept, (f"{counted(len(copies), 'slice')} given twice, taken once ({copies[0]})",)
 
 
 def _check_even(folder: Path, slices: list[DicomFile]) -> tuple[str, ...]:

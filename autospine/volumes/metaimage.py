@@ -54,8 +54,10 @@ def header(path: Path) -> StoredVolume:
     except (ValueError, OverflowError) as error:
         raise damaged_file(path) from error
     kind = keys.get("ElementType", "")
+    if not kind:
+        raise damaged_file(path)
     if kind not in TYPES:
-        raise UserError(path, f"holds voxels of the type {kind or 'nothing'}", f"use one of {', '.join(TYPES)}")
+        raise UserError(path, f"holds voxels of the type {kind}", f"use one of {', '.join(TYPES)}")
     dtype = np.dtype((">" if _true(keys, *BIG_ENDIAN) else "<") + TYPES[kind])
     check_grid(path, geometry, dtype)
     name = os.fsdecode(keys["ElementDataFile"].encode("latin-1"))

@@ -64,9 +64,12 @@ def header(path: Path) -> StoredVolume:
     except (KeyError, ValueError, TypeError, OverflowError, IndexError) as error:
         raise damaged_file(path) from error
     check_grid(path, geometry, dtype)
-    coding = CODINGS.get(str(fields.get("encoding")))
+    encoding = fields.get("encoding")
+    if encoding is None:
+        raise damaged_file(path)
+    coding = CODINGS.get(encoding)
     if coding is None:
-        raise UserError(path, f"stores its voxels as {fields.get('encoding')}", "save it with the encoding gzip")
+        raise UserError(path, f"stores its voxels as {encoding}", "save it with the encoding gzip")
     skip = fields.get("byte skip", fields.get("byteskip", 0))
     if fields.get("line skip", fields.get("lineskip", 0)) or (skip and coding != "raw"):
         raise UserError(path, "skips lines or bytes before its voxels", "convert it to .nii.gz or .mha")
