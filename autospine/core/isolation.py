@@ -25,6 +25,10 @@ START = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from autospine.core.isolation import serve; serve()"
 )
+# Each thread would reserve address space, on a large machine more than a call may take.
+ONE_THREAD = dict.fromkeys(
+    ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1"
+)
 WORN = 2**30  # bytes of address space above which a process, whose library leaks after damaged files, is renewed
 
 
@@ -42,6 +46,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, **ONE_THREAD},
         )
         self.send(sys.path)
 

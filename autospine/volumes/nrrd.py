@@ -6,6 +6,7 @@ Format: https://teem.sourceforge.net/nrrd/format.html
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ SPACES = {
     "left-anterior-superior": (1, -1, 1),
     "las": (1, -1, 1),
 }
+DATA_FILE = re.compile(rb"^data ?file:[ \t]*(\S.*?)\s*$", re.MULTILINE)
 BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
@@ -55,7 +57,8 @@ def header(path: Path) -> StoredVolume:
     end = BLANK_LINE.search(start)
     text = start[: end.start() + 1] if end else start
     fields = _fields(path, text)
-    name = fields.get("data file", fields.get("datafile"))
+    named = DATA_FILE.search(text)  # of the raw text: pynrrd drops letters that are not ASCII
+    name = os.fsdecode(named[1]) if named else None
     if end is None and name is None:
         raise damaged_file(path)
     try:

@@ -28,6 +28,30 @@ def test_json_is_written_whole_and_read_back(tmp_path: Path) -> None:
     assert names(path.parent) == ["a.json"]
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[" * 200_000, "nested too deeply"),
+        ("9" * 5000, "is not valid JSON"),
+        ("{", "is not valid JSON"),
+        ("\xe9", "is not valid JSON"),
+    ],
+)
+def test_json_that_is_none_is_one_line(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "a.json").write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=words):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_only_regular_files_are_opened_and_nothing_waits(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    (tmp_path / "circle.json").symlink_to("circle.json")
+    for name, words in (("pipe", "no regular file"), ("zero", "no regular file"), ("circle", "cannot be read")):
+        with pytest.raises(UserError, match=words):
+            files.read_json(tmp_path / f"{name}.json")
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     files.write_json(path, 1)

@@ -99,6 +99,8 @@ def test_defaults_may_be_left_out_and_whole_numbers_are_fine_as_floats() -> None
         ({"by_value": {"a": []}}, "Outer.by_value has the key 'a'"),
         ({"by_value": [1]}, "Outer.by_value should be an object"),
         ({"by_value": None}, "Outer.by_value should be an object"),
+        ({"inner": {"share": 10**400}}, "Outer.inner.share is beyond any number"),
+        ({"colour": []}, "Outer.colour has the key []"),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_place(change: dict[str, Any], problem: str) -> None:

@@ -142,6 +142,7 @@ def test_images_that_overview_does_not_list_are_named(tmp_path, caplog):
         ("new_file_name,subset\n1_t1,trianing\n", ("trianing", "1_t1")),
         ("new_file_name\n1_t1\n1_t1\n", ("lists 1_t1 twice",)),
         ("file,subset\n1_t1,training\n", ("no column of case ids", "new_file_name")),
+        ("new_file_name\n" + "1" * 200_000 + "\n", ("is no table", "field limit", "save it as CSV")),
     ],
 )
 def test_overview_at_fault(tmp_path, text, words):

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 
 from autospine.core.errors import UserError
-from autospine.volumes import find_volumes, read_header, read_image, write_volume
+from autospine.volumes import dicom, find_volumes, read_header, read_image, write_volume
 
 SAGITTAL = np.array([[0.0, 0, -1], [1, 0, 0], [0, -1, 0]])  # rows downwards, columns backwards
 NAME = "Doe^Jane"
@@ -124,6 +127,101 @@ def test_missing_and_doubled_slices_are_refused(tmp_path, positions, words):
     for read in (read_header, read_image):
         with pytest.raises(UserError, match=words):
             read(tmp_path / "one")
+
+
+def test_the_very_same_slice_twice_is_one_slice_with_a_note(tmp_path, caplog):
+    values = write_series(tmp_path / "one")
+    for index, name in ((2, "a copy.dcm"), (4, "another.dcm")):
+        shutil.copy(tmp_path / "one" / f"1.2.3.4_{index}.dcm", tmp_path / "one" / name)
+    np.testing.assert_array_equal(read_image(tmp_path / "one").array, values)
+    (record,) = caplog.records
+    assert "one: 2 slices given twice, taken once (" in record.getMessage()
+
+
+def test_pipes_devices_and_circles_of_links_are_passed_by(tmp_path):
+    values = write_series(tmp_path / "one")
+    os.mkfifo(tmp_path / "one" / "pipe.dcm")
+    (tmp_path / "one" / "device.dcm").symlink_to("/dev/zero")
+    (tmp_path / "one" / "circle.dcm").symlink_to("circle.dcm")
+    assert find_volumes(tmp_path) == [tmp_path / "one"]
+    np.testing.assert_array_equal(read_image(tmp_path / "one").array, values)
+
+
+def test_names_that_are_not_utf_8_are_read(tmp_path):
+    """A Latin-1 name, as older systems wrote it."""
+    folder = tmp_path / os.fsdecode(b"s\xe9rie")
+    values = write_series(tmp_path / "one")
+    (tmp_path / "one").rename(folder)
+    (folder / "1.2.3.4_2.dcm").rename(folder / os.fsdecode(b"\xe9.dcm"))
+    np.testing.assert_array_equal(read_image(folder).array, values)
+
+
+def aborting_on(files: tuple[Path, ...]) -> int:
+    """Stands for a native reader that one file crashes."""
+    if any("_3" in path.name for path in files):
+        os.abort()
+    return len(files)
+
+
+def test_a_file_that_crashes_the_reader_is_named(tmp_path):
+    write_series(tmp_path / "one")
+    files = tuple(sorted((tmp_path / "one").iterdir()))
+    with pytest.raises(UserError, match=r"1\.2\.3\.4_3\.dcm: makes the DICOM reader crash"):
+        dicom._apart(tmp_path / "one", files, aborting_on)
+    assert dicom._apart(tmp_path / "one", files[:2], aborting_on) == 2
+
+
+def write_frames(folder: Path, positions=(0.0, 4.0, 8.0, 12.0), **tags: float) -> np.ndarray:
+    """Writes one file of several frames; without positions their groups are left out."""
+    folder.mkdir()
+    values = (np.random.default_rng(0).random((len(positions) or 4, 10, 12)) * 200).astype(np.uint8)
+    image = SimpleITK.GetImageFromArray(values)
+    image.SetSpacing((0.5, 0.75, 4.0))
+    SimpleITK.WriteImage(image, str(folder / "frames.dcm"))
+    dataset = pydicom.dcmread(folder / "frames.dcm")
+    if positions:
+        for frame, position in zip(dataset.PerFrameFunctionalGroupsSequence, positions, strict=True):
+            frame.PlanePositionSequence[0].ImagePositionPatient = [0, 0, position]
+    else:
+        del dataset.PerFrameFunctionalGroupsSequence
+        del dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    dataset.save_as(folder / "frames.dcm")
+    return values
+
+
+def test_frames_lie_where_their_positions_say(tmp_path, caplog):
+    values = write_frames(tmp_path / "one")
+    assert read_header(tmp_path / "one").spacing == pytest.approx((0.5, 0.75, 4.0))
+    assert sorted(read_image(tmp_path / "one").array.ravel()) == sorted(values.ravel())
+    assert caplog.records == []
+    write_frames(tmp_path / "gap", (0.0, 4.0, 12.0, 16.0))
+    with pytest.raises(UserError, match=r"frames\.dcm: has missing or uneven slices"):
+        read_image(tmp_path / "gap")
+    write_frames(tmp_path / "moments", (0.0, 0.0, 0.0, 0.0))
+    with pytest.raises(UserError, match="several slices at one position"):
+        read_image(tmp_path / "moments")
+
+
+@pytest.mark.parametrize(
+    ("tags", "gap", "tag"),
+    [
+        ({"SliceThickness": 4.0}, 4.0, "SliceThickness"),
+        ({"SliceThickness": 4.0, "SpacingBetweenSlices": 4.4}, 4.4, "SpacingBetweenSlices"),
+    ],
+)
+def test_frames_without_positions_take_the_distance_of_a_tag_and_say_so(tmp_path, caplog, tags, gap, tag):
+    write_frames(tmp_path / "one", (), **tags)
+    assert read_image(tmp_path / "one").geometry.spacing[2] == gap
+    (record,) = caplog.records
+    assert f"gives no positions of its 4 frames; taken as {gap:g} mm apart, as its {tag} says" in record.getMessage()
+
+
+def test_frames_of_which_nothing_says_where_they_lie_are_refused(tmp_path):
+    write_frames(tmp_path / "one", ())
+    with pytest.raises(UserError, match=r"frames\.dcm: does not say how far apart its 4 frames lie"):
+        read_image(tmp_path / "one")
 
 
 def test_slightly_uneven_slices_get_a_warning(tmp_path, caplog):

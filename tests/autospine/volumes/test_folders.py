@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.volumes import find_volumes, volume_id
+from autospine.volumes import find_volumes, read_image, volume_id
 from autospine.volumes.folders import written_name
 
 
@@ -68,3 +70,27 @@ def test_what_is_made_from_a_header_or_a_folder_is_one_file(tmp_path: Path) -> N
     (tmp_path / "series").mkdir()
     made = [written_name(tmp_path / name) for name in ("1_t2.nii.gz", "2_t2.MHA", "3_t2.mhd", "series")]
     assert made == ["1_t2.nii.gz", "2_t2.mha", "3_t2.mha", "series.nii.gz"]
+
+
+def test_what_is_called_like_a_volume_is_listed_so_that_its_case_tells_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "1.mha").touch()
+    (tmp_path / "2.mha").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "3.nii.gz")
+    (tmp_path / "4.NII.GZ").touch()
+    assert [path.name for path in find_volumes(tmp_path)] == ["1.mha", "2.mha", "3.nii.gz", "4.NII.GZ"]
+
+
+def test_a_folder_that_cannot_be_opened_spares_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, listed = tmp_path / "closed", Path.iterdir
+    closed.mkdir()
+    (tmp_path / "1.mha").touch()
+
+    def refusing(folder: Path) -> Iterator[Path]:
+        if folder == closed:
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    assert find_volumes(tmp_path) == [tmp_path / "1.mha", closed]
+    with pytest.raises(UserError, match=r"closed: cannot be read \(Permission denied\); check its permissions"):
+        read_image(closed)
