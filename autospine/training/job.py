@@ -38,6 +38,12 @@ class Job:
         """Return the file of everything that a continued training needs."""
         return self.folder / "checkpoint.pt"
 
+    @property
+    def already(self) -> str:
+        """Return what is said of a training that is finished, and of what would lengthen it."""
+        hint = "" if self.minutes is None else ": --minutes adds nothing to it, --epochs N goes on to epoch N"
+        return f"is trained already{hint}"
+
     def seconds_left(self) -> float:
         """Return the seconds left of the budget; infinite without one."""
         if self.minutes is None:

@@ -252,8 +252,7 @@ def _finish_fold(trainer: Trainer, job: Job, plan_fixed: bool) -> Evaluation | N
     """Train a fold on the grid that its time allows, or validate it alone where it is trained already."""
     trainer, job = at_resolution(trainer, job, plan_fixed)
     if job.resume and job.epochs is None and (job.folder / CARD).exists():
-        hint = "" if job.minutes is None else ": --minutes adds nothing to it, --epochs N goes on to epoch N"
-        log.info("fold %s is trained already%s", job.fold_name, hint)
+        log.info("fold %s %s", job.fold_name, job.already)
         return validate(trainer, job)
     return train_fold(trainer, job)
 

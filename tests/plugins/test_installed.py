@@ -150,8 +150,12 @@ def test_packages_of_the_same_names_in_the_current_directory_do_no_harm(tmp_path
 
 
 @pytest.mark.slow
-def test_a_bare_folder_in_the_current_directory_does_no_harm_to_a_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [(), ("-m", "torch.distributed.run")], ids=["python", "torchrun"])
+def test_a_bare_folder_in_the_current_directory_does_no_harm_to_a_command(
+    tmp_path: Path, start: tuple[str, ...]
+) -> None:
     (tmp_path / "trainers").mkdir()
     (tmp_path / "trainers" / "unet.py").write_text("raise SystemExit('the wrong unet')")
-    done = call("-m", "autospine.commands.train", "work", "--list-options", path=(ROOT,), cwd=tmp_path)
+    command = ("-m", "autospine.commands.train", "work", "--list-options")
+    done = call(*start, *command, path=(ROOT,), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "unet has no options\n"), done.stderr

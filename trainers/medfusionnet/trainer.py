@@ -162,7 +162,7 @@ class MedFusionNetTrainer(MultiModelTrainer):
     def _trained(self, name: str, job: Job) -> bool:
         done = job.resume and job.epochs is None and (job.folder / f"{PREFIX}{name}" / CARD).exists()
         if done:
-            log.info("member %s is trained already", name)
+            log.info("member %s %s", name, job.already)
         return done
 
     def _job_of(self, name: str, job: Job, seconds: float) -> Job:
