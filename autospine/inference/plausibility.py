@@ -22,7 +22,12 @@ Spacing = tuple[float, float, float]
 
 
 def implausible(
-    found: Iterable[LabelRecord], rows: int, spacing: Spacing, scheme: LabelScheme, ranges: Sequence[LabelRanges]
+    found: Iterable[LabelRecord],
+    rows: int,
+    spacing: Spacing,
+    scheme: LabelScheme,
+    learnt: Iterable[int],
+    ranges: Sequence[LabelRanges],
 ) -> tuple[str, ...]:
     """Return one sentence for each way in which an answer is unlike the training data's masks.
 
@@ -31,13 +36,14 @@ def implausible(
         rows: Of the answer's grid; a label that reaches the first or last one is cut, and its volume is no whole one's.
         spacing: mm along (slices, rows, columns).
         scheme: Meaning of the labels.
+        learnt: Labels that the model knows.
         ranges: Of the training data's labels, in the same scheme.
     """
     labels = {record.value: record for record in found}
     if not labels:
         return ("the mask is empty",)
     sentences = []
-    vertebrae = {value for value, anatomy in scheme.anatomies.items() if anatomy.kind in VERTEBRAE}
+    vertebrae = {value for value in learnt if scheme.anatomies[value].kind in VERTEBRAE}
     if vertebrae and not vertebrae & set(labels):
         sentences.append("no vertebra was found")
     for group in ranges:

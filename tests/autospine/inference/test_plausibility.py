@@ -10,13 +10,16 @@ import torch
 
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
+from autospine.dataset.cases import load_dataset
+from autospine.fingerprint.fingerprint import make_fingerprint
 from autospine.inference.model import WEIGHTS, save_model
 from autospine.inference.plausibility import implausible
 from autospine.inference.run import PredictRequest, predict_scans
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
-from autospine.planning.training_domain import LabelRanges
+from autospine.planning.training_domain import LabelRanges, measure_domain
 from autospine.preprocessing.storage import describe_labels
+from autospine.volumes import read_mask
 from tests.tiny import SHAPE, SPACING, make_plan, plan_of, spine_image, spine_mask, write_array
 
 SPIDER = get_scheme("spider")
@@ -28,8 +31,10 @@ def ranges(tiny_work: WorkFolder) -> tuple[LabelRanges, ...]:
     return plan_of(tiny_work, 2).training_domain.labels
 
 
-def found_in(mask: np.ndarray, ranges: tuple[LabelRanges, ...]) -> tuple[str, ...]:
-    return implausible(describe_labels(mask), SHAPE[1], SPACING, SPIDER, ranges)
+def found_in(
+    mask: np.ndarray, ranges: tuple[LabelRanges, ...], learnt: tuple[int, ...] = (1, 2, 100)
+) -> tuple[str, ...]:
+    return implausible(describe_labels(mask), SHAPE[1], SPACING, SPIDER, learnt, ranges)
 
 
 def test_ranges_are_those_of_the_training_cases(ranges: tuple[LabelRanges, ...]) -> None:
@@ -85,6 +90,7 @@ def test_no_vertebra_is_said_even_without_ranges() -> None:
     mask = spine_mask()
     mask[mask < 100] = 0
     assert found_in(mask, ()) == ("no vertebra was found",)
+    assert found_in(mask, (), learnt=(100, 201)) == ()  # a model of discs finds none
 
 
 def test_doubts_are_in_report_line_and_picture(
@@ -116,3 +122,20 @@ def test_nan_in_weights_or_answers_is_an_error(tmp_path: Path, bright) -> None:
     (line,) = predict_scans(request).failures
     assert line.startswith(f"{scan}: makes the network answer with NaN or infinite values; look at the scan's")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_real_masks_are_plausible_beside_those_of_other_patients(real_data: Path) -> None:
+    fingerprint = make_fingerprint(load_dataset(real_data / "t2"), workers=2)
+    masks = {case.id: read_mask(case.mask) for case in load_dataset(real_data / "t2").annotated}
+    for held_out in fingerprint.cases:
+        others = tuple(case for case in fingerprint.cases if case.patient != held_out.patient)
+        ranges = measure_domain(replace(fingerprint, cases=others)).labels
+        mask, learnt = masks[held_out.id], tuple(held_out.centroids)
+        found = describe_labels(mask.array)
+        assert implausible(found, mask.array.shape[1], mask.spacing, fingerprint.scheme, learnt, ranges) == ()
+        mask.array[:, ::2] = 0
+        mask.array[:, :, ::2] = 0  # a quarter of each vertebra
+        found = describe_labels(mask.array)
+        (doubt,) = implausible(found, mask.array.shape[1], mask.spacing, fingerprint.scheme, learnt, ranges)
+        assert doubt.startswith("volume of L5")
