@@ -212,16 +212,31 @@ def _abandoned(path: Path) -> bool:
         os.close(file)
 
 
+class _GivenTwiceError(Exception):
+    pass
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object's keys and values, where JSON itself would keep the last of equal keys without a word."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _GivenTwiceError(repr(next(key for key in keys if keys.count(key) > 1)))
+    return content
+
+
 def read_json(path: str | Path, hint: str = "run the command that made it again") -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: The file is missing, unreadable or not JSON.
+        UserError: The file is missing, unreadable, not JSON, or gives a key twice.
     """
     with opened(path, hint) as file:
         content = file.read()
     try:
-        return json.loads(content.decode("utf-8"))
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_each_once)
+    except _GivenTwiceError as error:
+        raise UserError(path, f"gives the key {error} twice", "keep one of them") from error
     except RecursionError as error:
         raise UserError(path, "is not valid JSON (nested too deeply)", hint) from error
     except ValueError as error:

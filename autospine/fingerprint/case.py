@@ -25,6 +25,8 @@ from autospine.labels.schemes import LabelScheme
 if TYPE_CHECKING:
     from autospine.volumes import Volume
 
+BLANK = 0.5  # share of a label's voxels that do not differ from the next ones, above which nothing is shown there
+
 
 @dataclass(frozen=True)
 class CaseFingerprint:
@@ -51,6 +53,7 @@ class CaseFingerprint:
     checksum: str  # 16 hexadecimal digits of the image's voxels, then 16 of the mask's
     mask_checksum: str | None  # the latter alone; None without a mask
     # Of semantic4's classes on the sagittal slices, before and after the slice filter; None without a mask.
+    blank_labels: tuple[int, ...] = ()  # of which the larger part lies where the image is constant
     class_weights: ClassWeights | None = None
 
     @property
@@ -115,8 +118,25 @@ def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: Labe
         boxes={value: label.box for value, label in annotated.items()},
         checksum=checksum(*(image.array for image in images)) + (mask_sum or ""),
         mask_checksum=mask_sum,
+        blank_labels=_blank(first.array, mask.array, annotated) if mask is not None else (),
         class_weights=weights,
     )
+
+
+def _blank(image: np.ndarray, mask: np.ndarray, labels: Mapping[int, LabelStatistics]) -> tuple[int, ...]:
+    """Return the labels of which the larger part lies where the image is constant, as where it was cut off."""
+    blank = []
+    for value, label in labels.items():
+        box = tuple(
+            slice(low, high + 2) for low, high in zip(label.box[:3], label.box[3:], strict=True)
+        )  # and the next
+        shown, values = mask[box] == value, image[box]
+        flat = np.ones(values.shape, bool)
+        for axis in (1, 2):  # rows and columns: slices may lie far apart
+            flat &= np.diff(values, axis=axis, append=values.take([-1], axis)) == 0
+        if (flat & shown).sum() > BLANK * label.voxels:
+            blank.append(value)
+    return tuple(blank)
 
 
 def _foreground(image: np.ndarray, mask: np.ndarray, ignore_label: int | None) -> IntensityStatistics | None:

@@ -32,7 +32,7 @@ from autospine.volumes.stamps import stamps
 log = logging.getLogger(__name__)
 
 VERSION = 2  # 2: ordered_labels
-MEASURED = 2  # raised when more is measured, so that cases in the cache are measured again
+MEASURED = 3  # raised when more is measured, so that cases in the cache are measured again
 
 Spacing = tuple[float, float, float]
 

@@ -29,6 +29,7 @@ def dataset_warnings(cases: Cases, ordered_labels: Sequence[OrderedLabels], sche
         _unlike(cases),
         _duplicates(cases),
         _empty(cases),
+        _blank(cases),
         _patients(cases),
         _out_of_order(cases, ordered_labels),
         _rare(cases, scheme),
@@ -74,6 +75,15 @@ def _empty(cases: Cases) -> Iterable[str]:
     flat = [case.id for case in cases if min(case.shape) == 1]
     if flat:
         yield f"{len(flat)} scans have a single slice, so that only 2-D plans fit them: {listed(flat)}"
+
+
+def _blank(cases: Cases) -> Iterable[str]:
+    blank = [f"{case.id} ({', '.join(map(str, case.blank_labels))})" for case in cases if case.blank_labels]
+    if blank:
+        yield (
+            f"labels lie where the image is constant, as in a cropped or blanked scan, and are taught all the same: "
+            f"{listed(blank)}"
+        )
 
 
 def _patients(cases: Cases) -> Iterable[str]:

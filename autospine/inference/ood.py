@@ -9,6 +9,8 @@ from autospine.planning.plan import Plan
 AXES = ("from left to right", "from head to foot", "from front to back")
 TOLERANCE = 1.25  # of spacing and extent, as a factor
 CONTRAST_TOLERANCE = 0.4  # standard deviations of the image
+MASK_VALUES, MASK_HIGHEST = 64, 1000  # at most so many labels of a mask, and so high
+STRIDE = 61  # of the voxels that are looked at first
 FEW_VOXELS = 200  # too few for their contrast to say anything
 
 
@@ -37,6 +39,8 @@ def domain_warnings(
         warnings.append(f"the sequence {sequence} was not in the training data ({known})")
     if np.ptp(image) == 0:
         warnings.append("the image is constant: there is nothing to segment")
+    elif looks_like_a_mask(image):
+        warnings.append(f"the image holds {np.unique(image).size} whole numbers only: it looks like a mask, not a scan")
     elif domain.contrast is not None and np.count_nonzero(mask) > FEW_VOXELS:
         contrast = float((image[mask > 0].mean() - image.mean()) / image.std())
         low, high = domain.contrast
@@ -46,3 +50,11 @@ def domain_warnings(
                 f"{low:+.2f} to {high:+.2f}"
             )
     return tuple(warnings)
+
+
+def looks_like_a_mask(image: np.ndarray) -> bool:
+    """Return whether an image holds nothing but a few small whole numbers, as masks do."""
+    if np.unique(image.ravel()[::STRIDE]).size > MASK_VALUES:  # as good as every scan, without sorting it
+        return False
+    values = np.unique(image)
+    return values.size <= MASK_VALUES and values[0] >= 0 and values[-1] <= MASK_HIGHEST and not (values % 1).any()

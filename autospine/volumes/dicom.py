@@ -18,7 +18,7 @@ from autospine.core.files import reading
 from autospine.core.isolation import WorkerDiedError, isolated
 from autospine.core.tables import counted
 from autospine.volumes import gdcm
-from autospine.volumes.folders import is_dicom_file, volume_suffix
+from autospine.volumes.folders import KNOWN, is_dicom_file, volume_suffix
 from autospine.volumes.gdcm import DicomFile
 from autospine.volumes.geometry import Geometry
 from autospine.volumes.stored import StoredVolume, check_grid
@@ -96,8 +96,9 @@ def _series(folder: Path) -> list[DicomFile]:
             series.setdefault(file.series, []).append(file)
     if not series:
         volumes = sum(volume_suffix(path) is not None for path in entries)
-        problem = f"is a folder of {volumes} volumes" if volumes else "holds no DICOM series"
-        raise UserError(folder, problem, "name one of its files" if volumes else "check the path")
+        problem = f"is a folder of {volumes} volumes" if volumes else "holds no scan"
+        hint = "name one of its files" if volumes else f"give a {KNOWN} file, a folder of them, or a DICOM series"
+        raise UserError(folder, problem, hint)
     if len(series) > 1:
         names = ", ".join(f"{name} ({_number(group[0])}{len(group)} files)" for name, group in series.items())
         raise UserError(folder, f"holds {len(series)} DICOM series: {names}", ONE_SERIES)

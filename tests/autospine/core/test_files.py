@@ -224,3 +224,9 @@ def test_removing_what_is_not_there_is_fine_and_a_folder_is_not(tmp_path: Path) 
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError):
         files.remove(tmp_path / "folder")
+
+
+def test_a_key_given_twice_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text('{"labels": {"1": "canal", "1": "cord"}, "channels": ["T1"]}')
+    with pytest.raises(UserError, match=r"dataset.json: gives the key '1' twice; keep one of them"):
+        files.read_json(tmp_path / "dataset.json")

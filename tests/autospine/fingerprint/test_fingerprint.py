@@ -13,6 +13,7 @@ from autospine.fingerprint import fingerprint as module
 from autospine.fingerprint.case import fingerprint_case
 from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
 from autospine.labels.anatomy import Kind
+from autospine.volumes import read_image
 
 
 def made(root, **options):
@@ -204,6 +205,15 @@ def test_warns_of_rare_labels_and_of_a_case_out_of_order(tmp_path, spine):
 def test_warns_where_annotation_stops_early(tmp_path, spine):
     spine(tmp_path, "1_t1", [1, 2, 3])
     warned(tmp_path, "highest vertebra label", "39 mm")
+
+
+def test_warns_of_labels_where_the_image_is_constant(tmp_path, spine, write, boxes):
+    for name in ("1_t1", "2_t1"):
+        spine(tmp_path, name, [1, 2, 3])
+    image, mask = read_image(tmp_path / "images" / "2_t1.mha").array, boxes([1, 2, 3])
+    image[:, : np.argwhere(mask == 2)[:, 1].max() + 1] = 0  # all above the lowest vertebra is cut off
+    write(tmp_path / "images" / "2_t1.mha", image)
+    assert "2_t1 (2, 3)" in warned(tmp_path, "labels lie where the image is constant")
 
 
 def test_a_stray_integer_is_named_with_what_it_costs(tmp_path, spine, write, boxes):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autospine.inference.ood import domain_warnings
+from autospine.inference.ood import domain_warnings, looks_like_a_mask
 from autospine.planning.training_domain import TrainingDomain
 from tests.tiny import make_plan, ordered_encoding
 
@@ -56,3 +56,15 @@ def test_labels_much_darker_than_in_training_are_named(bright: bool, warned_of: 
     warnings = domain_warnings(plan, array, mask, (4.5, 0.6, 0.6), "t2")
     assert any(sentence.startswith("contrast") for sentence in warnings) == warned_of
     assert domain_warnings(plan, array, np.zeros_like(mask), (4.5, 0.6, 0.6), "t2") == ()
+
+
+def test_a_mask_looks_like_one_and_a_scan_does_not() -> None:
+    mask = np.zeros((8, 64, 64), np.float32)
+    mask[2:6, 10:50, 10:50], mask[3, 20, 20] = 7, 205
+    assert looks_like_a_mask(mask)
+    assert "holds 3 whole numbers only: it looks like a mask" in " ".join(
+        domain_warnings(PLAN, mask, np.zeros(mask.shape, np.uint8), (4.5, 0.6, 0.6), "t2")
+    )
+    scan = np.random.default_rng(0).integers(0, 255, mask.shape).astype(np.float32)
+    assert not looks_like_a_mask(scan)
+    assert not looks_like_a_mask(mask / 2) and not looks_like_a_mask(mask * 100)

@@ -192,7 +192,7 @@ def test_paths_that_are_no_volumes(tmp_path):
         with pytest.raises(UserError, match=words):
             read_image(tmp_path / name)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no DICOM series"):
+    with pytest.raises(UserError, match=r"holds no scan; give a \.mha, .*or a DICOM series"):
         read_image(tmp_path / "empty")
     (tmp_path / "a.mha").write_text("x")
     (tmp_path / "b.NII.GZ").write_text("x")
