@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from autospine.core import registry
 from autospine.core.errors import UserError
@@ -119,6 +120,20 @@ def test_the_key_changes_with_files_and_rules_and_not_with_the_way_to_them(
         os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
         others.append(preprocessing_key(case, plan))
     assert len({key, *others}) == 11
+
+
+def test_voxels_changed_beside_their_header_are_read_again(case: Case, plan: Plan, tmp_path: Path) -> None:
+    header = tmp_path / "images" / "1_t2.mhd"
+    sitk.WriteImage(sitk.ReadImage(str(case.images[0])), str(header))
+    case = replace(case, images=(header,))
+    preprocess([case], [plan], tmp_path, 1)
+    before = CaseStore(tmp_path / "preprocessed" / plan.name, "1_t2").image[:]
+    voxels = header.with_suffix(".raw")
+    stored = header.stat()
+    voxels.write_bytes(voxels.read_bytes()[::-1])
+    assert header.stat() == stored
+    preprocess([case], [plan], tmp_path, 1)
+    assert not np.array_equal(CaseStore(tmp_path / "preprocessed" / plan.name, "1_t2").image[:], before)
 
 
 def test_a_case_that_fails_is_named_and_the_others_are_done(
