@@ -42,8 +42,7 @@ def apply(
         has the darkest value of its sample.
 
     Shape:
-        images (B, C, H, W) or (B, C, D, H, W), labels (B, [D,] H, W), centres (B, N, 2 or 3); results
-        the same.
+        images (B, C, H, W) or (B, C, D, H, W), labels (B, [D,] H, W), centres (B, N, 2 or 3); results the same.
     """
     images, labels = images.clone(), labels.clone()
     with torch.no_grad(), torch.autocast(images.device.type, enabled=False):

@@ -1,8 +1,7 @@
 """A data set: a folder of scans and masks, listed as cases.
 
-Layouts: `images/` and `masks/` (SPIDER's, native), `imagesTr/` and `labelsTr/` (nnU-Net's, channels
-as `<id>_0000`), `train/MR` and `train/Mask` (MRSpineSeg's, with its labels; its test folders have no masks and are not
-read).
+Layouts: `images/` and `masks/` (SPIDER's, native), `imagesTr/` and `labelsTr/` (nnU-Net's, channels as `<id>_0000`),
+`train/MR` and `train/Mask` (MRSpineSeg's, with its labels; its test folders have no masks and are not read).
 """
 
 from __future__ import annotations

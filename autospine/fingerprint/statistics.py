@@ -63,9 +63,8 @@ def intensity_statistics(values: np.ndarray) -> IntensityStatistics:
 def clipped_share(values: np.ndarray, minimum: float, maximum: float) -> float:
     """Compute the share of voxels at exactly the minimum or maximum, if both pile up as if clipped; else 0.
 
-    An unclipped scan has one or a few voxels at its maximum; zero-filled air alone piles up at the
-    minimum only. So both ends must hold 0.1 % of the voxels, and the maximum more than the values
-    just below it.
+    An unclipped scan has one or a few voxels at its maximum; zero-filled air alone piles up at the minimum only. So
+    both ends must hold 0.1 % of the voxels, and the maximum more than the values just below it.
     """
     lowest = np.count_nonzero(values == minimum) / values.size
     highest = np.count_nonzero(values == maximum) / values.size

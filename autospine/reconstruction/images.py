@@ -20,9 +20,8 @@ def interpolate_image(
     Args:
         image: `(channels, slices, rows, columns)` float32, measured slices.
         grid: Of `plan_slices` for them.
-        method: "linear" blends the two neighbours; "cubic" is a natural spline through all slices, kept within
-            the scan's own range; "registration" warps both neighbours along the displacement between
-            them, then blends.
+        method: "linear" blends the two neighbours; "cubic" is a natural spline through all slices, kept within the
+            scan's own range; "registration" warps both neighbours along the displacement between them, then blends.
         spacing: mm of rows and columns; only "registration" looks at it.
 
     Returns:

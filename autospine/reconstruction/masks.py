@@ -26,9 +26,8 @@ def interpolate_mask(
 ) -> np.ndarray:
     """Fill in labels between annotated slices, which come back voxel for voxel.
 
-    An empty slice between labelled ones counts as not annotated and is filled in like a new one
-    (`annotated_slices`). A label that an annotated slice lacks beside others is respected: it fades out towards
-    that slice within half the gap.
+    An empty slice between labelled ones counts as not annotated and is filled in like a new one (`annotated_slices`). A
+    label that an annotated slice lacks beside others is respected: it fades out towards that slice within half the gap.
 
     Args:
         mask: `(slices, rows, columns)` non-negative integers, measured slices.
