@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autospine.ablation.variants import Ablation, Layout, Variant
+from autospine.ablation.variants import Ablation, Variant
 from autospine.networks.shape import NetworkShape
 from autospine.networks.unet import UNet
 from autospine.planning.recipe import OptimiserSettings, Recipe
@@ -203,7 +203,7 @@ class AblatedTrainer(ToyTrainer):
             Variant("deep", "Toy + deep", {"adversary": False}),
             Variant("full", "Ours", {}, {"hd_mm": {"canal": (1.75, 0.5)}}),
         ),
-        (Layout("Table 1", ("dice", "iou")), Layout("Table 2", ("hd_mm",))),
+        {"Table 1": ("dice", "iou"), "Table 2": ("hd_mm",)},
         structures=("canal", "mean"),
         notes=("A toy.",),
     )

@@ -95,7 +95,7 @@ def _markdown(result: Result, tests: Iterable[tuple[str, PairedTest]]) -> str:
         (one.variant.title, str(one.updates), ", ".join(map(str, one.widths)), one.precision) for one in result.trained
     ]
     variants = Table("", (("variant", "updates", "widths", "number format"), *trained))
-    layouts = [_layout(result, layout.title, metric) for layout in ablation.layouts for metric in layout.metrics]
+    layouts = [_layout(result, title, metric) for title, metrics in ablation.layouts.items() for metric in metrics]
     header = ("variant", "against", "structure", "metric", "patients", "difference", "p", "p, Holm")
     paired = Table("Paired t-tests", (header, *(_test_row(*test) for test in tests)), text_columns=4)
     parts = [result.training, variants.as_markdown(), *(table.as_section() for table in (*layouts, paired))]

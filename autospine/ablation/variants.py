@@ -26,20 +26,12 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A table of the paper."""
-
-    title: str  # "Table 5"
-    metrics: tuple[str, ...]  # which it shows
-
-
-@dataclass(frozen=True)
 class Ablation:
     """All of a paper's variants; the last one is the full model."""
 
     source: str
     variants: tuple[Variant, ...]  # in the paper's order
-    layouts: tuple[Layout, ...]  # its tables
+    layouts: Mapping[str, tuple[str, ...]]  # metrics of its tables, by title
     # Those that the tables show, by their names in the scores; empty for all that are scored.
     structures: tuple[str, ...] = ()
     tested: tuple[str, ...] = ("dice", "hd_mm")  # metrics of the paired tests
@@ -51,7 +43,7 @@ class Ablation:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Return the metrics of all tables and tests, each once."""
-        shown = [metric for layout in self.layouts for metric in layout.metrics]
+        shown = [metric for metrics in self.layouts.values() for metric in metrics]
         return tuple(dict.fromkeys([*shown, *self.tested]))
 
     def pairs(self) -> list[tuple[Variant, Variant]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autospine.ablation.scores import MEAN
-from autospine.ablation.variants import Ablation, Layout, Variant
+from autospine.ablation.variants import Ablation, Variant
 
 
 def _variant(name: str, title: str, dice: tuple[float, float], *components: str) -> Variant:
@@ -21,7 +21,7 @@ ABLATION = Ablation(
         _variant("attention", "Base + self-attention", (79.76, 4.96), "attention"),
         _variant("all", "SAFNet", (81.37, 3.68), "pyramid", "fusion", "attention"),
     ),
-    layouts=(Layout("Table 2", ("dice",)), Layout("Beside it", ("hd_mm",))),
+    layouts={"Table 2": ("dice",), "Beside it": ("hd_mm",)},
     structures=(MEAN,),
     notes=(
         "mean: a case's mean over its structures. What the paper's deviation runs over is not said; it gives no "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autospine.ablation.scores import Score
-from autospine.ablation.variants import Ablation, Figures, Layout, Variant
+from autospine.ablation.variants import Ablation, Figures, Variant
 from trainers.wgan_resunet.tables import METRICS, STRUCTURES, case_scores
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ ABLATION = Ablation(
             ppv=((98.8, 1.2), (94.2, 1.8), (90.5, 3.6)),
         ),
     ),
-    layouts=(Layout("Table 5", ("dice", "hd_mm", "hd95_mm")), Layout("Table 6", ("mean_iou", "ppv"))),
+    layouts={"Table 5": ("dice", "hd_mm", "hd95_mm"), "Table 6": ("mean_iou", "ppv")},
     structures=tuple(STRUCTURES.values()),
     measure=measure,
     notes=(

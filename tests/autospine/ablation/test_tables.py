@@ -8,7 +8,7 @@ from scipy.stats import ttest_rel
 
 from autospine.ablation.scores import NAN, Score, read_cases, summarise
 from autospine.ablation.tables import Result, Trained, write_tables
-from autospine.ablation.variants import Ablation, Layout, Variant
+from autospine.ablation.variants import Ablation, Variant
 from autospine.core.errors import UserError
 from autospine.evaluation.statistics import holm
 
@@ -21,7 +21,7 @@ def scored(values: dict[str, float], structure: str = "canal") -> tuple[Score, .
 
 
 def ablation(*variants: Variant, tested: tuple[str, ...] = ("dice",)) -> Ablation:
-    return Ablation("Toy et al.", variants, (Layout("Table 1", ("dice",)),), ("canal",), tested)
+    return Ablation("Toy et al.", variants, {"Table 1": ("dice",)}, ("canal",), tested)
 
 
 PLAIN = Variant("plain", "Toy", {}, {"dice": {"canal": (81.5, 2.25)}})

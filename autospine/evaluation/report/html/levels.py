@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from autospine.core.tables import counted
 from autospine.evaluation.case import CaseScore
@@ -18,16 +17,11 @@ OUTCOMES = (RIGHT, WRONG_LEVEL, FALSE_NEGATIVE)
 IN_ONE_MASK = {Presence.REFERENCE: FALSE_NEGATIVE, Presence.PREDICTION: "false positive"}
 
 
-@dataclass(frozen=True)
-class LevelCounts:
-    """How many instances of one level, by its name for people, came to each of `OUTCOMES`."""
-
-    name: str
-    counts: Mapping[str, int]
+LevelCounts = Mapping[str, Mapping[str, int]]  # by a level's name for people, then by `OUTCOMES`
 
 
-def level_counts(evaluation: Evaluation) -> dict[str, list[LevelCounts]]:
-    """Count by kind, from the lowest level up; kinds without levels are left out."""
+def level_counts(evaluation: Evaluation) -> dict[str, LevelCounts]:
+    """Count instances by kind, from the lowest level up; kinds without levels are left out."""
     by_kind: dict[str, dict[Anatomy, dict[str, int]]] = {}
     for case in evaluation.cases:
         for score in case.instances:
@@ -37,8 +31,7 @@ def level_counts(evaluation: Evaluation) -> dict[str, list[LevelCounts]]:
                     counts = levels.setdefault(match.reference, dict.fromkeys(OUTCOMES, 0))
                     counts[outcome(match)] += 1
     return {
-        kind: [LevelCounts(anatomy.short_name, levels[anatomy]) for anatomy in sorted(levels)]
-        for kind, levels in by_kind.items()
+        kind: {anatomy.short_name: levels[anatomy] for anatomy in sorted(levels)} for kind, levels in by_kind.items()
     }
 
 

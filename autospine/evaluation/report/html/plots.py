@@ -178,19 +178,18 @@ def _spread(centre: float, count: int, width: float) -> list[float]:
     return [centre + width * ((k * golden) % 1 - 0.5) for k in range(count)]
 
 
-def level_bars(counts: Mapping[str, Sequence[LevelCounts]], method: str) -> str:
+def level_bars(counts: Mapping[str, LevelCounts], method: str) -> str:
     """Draw what became of each instance of the reference, level by level; a panel per kind."""
     most = max(len(levels) for levels in counts.values())
     with _drawing(f"levels, {method}", 1.1 + 0.34 * most) as (figure, done):
         panels = figure.subplots(1, len(counts), squeeze=False)[0]
         for axes, (kind, levels) in zip(panels, counts.items(), strict=True):
-            names = [level.name for level in levels]
             left = [0] * len(levels)
             for outcome, colour in OUTCOME_COLOURS.items():
-                widths = [level.counts[outcome] for level in levels]
+                widths = [outcomes[outcome] for outcomes in levels.values()]
                 axes.barh(range(len(levels)), widths, left=left, color=colour, label=outcome, height=0.72)
                 left = [a + b for a, b in zip(left, widths, strict=True)]
-            axes.set_yticks(range(len(levels)), names)
+            axes.set_yticks(range(len(levels)), list(levels))
             axes.set_xlabel(f"{kind} in the references")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(axis="x")

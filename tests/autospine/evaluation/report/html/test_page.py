@@ -142,10 +142,11 @@ def test_a_file_that_is_gone_gives_no_picture(tmp_path: Path) -> None:
 def test_levels_are_counted(comparison: MethodComparison) -> None:
     counts = level_counts(comparison.first)
     assert list(counts) == ["vertebrae"]
-    assert [each.name for each in counts["vertebrae"]] == ["L5", "L4", "L3", "L2"]
-    assert [each.counts["false negative"] for each in counts["vertebrae"]] == [1, 2, 1, 1]
-    assert all(each.counts["wrong level"] == 1 for each in counts["vertebrae"])
-    assert sum(sum(each.counts.values()) for each in counts["vertebrae"]) == 4 * len(IDS)
+    levels = counts["vertebrae"]
+    assert list(levels) == ["L5", "L4", "L3", "L2"]
+    assert [outcomes["false negative"] for outcomes in levels.values()] == [1, 2, 1, 1]
+    assert all(outcomes["wrong level"] == 1 for outcomes in levels.values())
+    assert sum(sum(outcomes.values()) for outcomes in levels.values()) == 4 * len(IDS)
 
 
 def test_faults_in_words(comparison: MethodComparison) -> None:
