@@ -148,6 +148,22 @@ def test_what_nobody_foresaw_is_one_line(model: Path, scan, tmp_path: Path, monk
     assert len(list(tmp_path.glob("autospine_errors_*.log"))) == 2
 
 
+def test_ambiguous_levels_stand_beside_the_mask(model: Path, scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autospine.viewer import page as module
+
+    kept = module.segment_upload
+
+    def flagged(name: str, content: bytes, loaded: object) -> object:
+        found = kept(name, content, loaded)
+        return replace(found, segmentation=replace(found.segmentation, ambiguous="the image ends there"))
+
+    monkeypatch.setattr(module, "segment_upload", flagged)
+    page = given(opened(model), "5_t2.mha", scan("5_t2.mha"))
+    assert any("uncertain which level is which: the image ends there" in warning.value for warning in page.warning)
+    captions = [caption for image in page.get("image") for caption in image.captions]
+    assert "Mask; colours as in the table; the levels are AMBIGUOUS" in captions
+
+
 def test_a_model_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     page = opened(tmp_path / "nowhere")
     assert not page.exception

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from autospine.core.boundary import Boundary
 from autospine.core.errors import UserError
 from autospine.evaluation.case import schemes_shown
 from autospine.evaluation.cohort import CaseFiles
@@ -20,6 +22,7 @@ from autospine.overlay.draw import inner_centre
 from autospine.volumes import Volume, read_image, read_mask
 from autospine.volumes.resampling import onto_grid
 
+log = logging.getLogger(__name__)
 HEIGHT = 460  # pixels
 WIDEST = 460
 MARGIN_MM = 20.0
@@ -62,23 +65,28 @@ def draw_case(files: CaseFiles) -> tuple[str, list[Panel]]:
     """Draw the slice on which prediction and reference differ most.
 
     Returns:
-        Which slice, and three panels: reference, prediction, differences. Without a scan the masks alone; if a
-        file cannot be read any more, nothing.
+        Which slice, and three panels: reference, prediction, differences. Without a scan the masks alone; if they
+        cannot be drawn, nothing.
     """
-    try:
-        schemes = files.common.schemes
-        reference = read_mask(files.reference, schemes[1].negative)
-        found = reference.array * 0
-        if files.prediction is not None:
-            prediction = read_mask(files.prediction, schemes[0].negative)
-            if prediction.grid_difference(reference):
-                prediction = onto_grid(prediction, reference)
-            found = prediction.array
-        common = common_labels(*schemes_shown((found, reference.array), schemes))
-        annotated = common.reference.apply(reference.array, files.reference)
-        predicted = common.prediction.apply(found, files.prediction or files.reference)
-    except UserError:
+    drawn = Boundary("the picture").attempt(str(files.reference), _draw, files)
+    if isinstance(drawn, UserError):
+        log.warning("%s", drawn)
         return "", []
+    return drawn
+
+
+def _draw(files: CaseFiles) -> tuple[str, list[Panel]]:
+    schemes = files.common.schemes
+    reference = read_mask(files.reference, schemes[1].negative)
+    found = reference.array * 0
+    if files.prediction is not None:
+        prediction = read_mask(files.prediction, schemes[0].negative)
+        if prediction.grid_difference(reference):
+            prediction = onto_grid(prediction, reference)
+        found = prediction.array
+    common = common_labels(*schemes_shown((found, reference.array), schemes))
+    annotated = common.reference.apply(reference.array, files.reference)
+    predicted = common.prediction.apply(found, files.prediction or files.reference)
     rows = common.reference.target
     hidden = annotated == rows.ignore_label
     predicted[hidden | (predicted == rows.ignore_label)] = 0

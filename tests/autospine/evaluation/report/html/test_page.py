@@ -15,6 +15,7 @@ from PIL import Image
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.html.levels import errors, level_counts
 from autospine.evaluation.report.html.page import as_page
+from autospine.evaluation.report.html import pictures
 from autospine.evaluation.report.html.pictures import draw_case
 from autospine.evaluation.report.html.plots import agreements, bland_altman, box_plots, level_bars
 from autospine.evaluation.report.tables import tables
@@ -137,6 +138,14 @@ def test_a_file_that_is_gone_gives_no_picture(tmp_path: Path) -> None:
     comparison = make(tmp_path, against=False)
     comparison.first.files["1_t1"].reference.unlink()
     assert draw_case(comparison.first.files["1_t1"]) == ("", [])
+
+
+def test_a_picture_that_cannot_be_drawn_is_left_out_and_said(
+    comparison: MethodComparison, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pictures, "_errors", lambda view: 1 // 0)
+    assert draw_case(comparison.first.files["2_t2"]) == ("", [])
+    assert "the picture met an unexpected ZeroDivisionError" in caplog.text
 
 
 def test_levels_are_counted(comparison: MethodComparison) -> None:
