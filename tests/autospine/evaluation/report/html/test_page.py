@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from autospine.evaluation.methods import MethodComparison
+from autospine.evaluation.report.html import pictures
 from autospine.evaluation.report.html.levels import errors, level_counts
 from autospine.evaluation.report.html.page import as_page
-from autospine.evaluation.report.html import pictures
 from autospine.evaluation.report.html.pictures import draw_case
 from autospine.evaluation.report.html.plots import agreements, bland_altman, box_plots, level_bars
 from autospine.evaluation.report.tables import tables
