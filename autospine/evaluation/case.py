@@ -111,7 +111,7 @@ def evaluate_case(
             log_loss=log_loss(losses.values()),
         )
 
-    seen = leave_out_above(predicted, reference, spacing[1], schemes)
+    seen = leave_out_above(predicted, reference, schemes)
     if not seen.left_out:
         return score(predicted)
     return replace(score(seen.prediction), above_annotation=seen.left_out, counted=score(predicted))

@@ -6,7 +6,7 @@ than a vertebra needs, nobody annotated there. The scores that count it as false
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,7 +18,8 @@ from autospine.labels.encoding import PARTIAL_ABOVE
 from autospine.labels.schemes import LabelScheme
 
 LEVELLED = (Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA, Kind.BODY, Kind.DISC, Kind.LAMINA, Kind.FORAMEN)
-MOSTLY = 0.5  # of a predicted structure: so much of it above the annotation, and it is left out there
+HIGHER = 0.25  # of the distance of neighbours: so much above the topmost annotated centre, and it is another structure
+MOSTLY = 0.5  # of a predicted structure: so much of it on annotated ones, and it is one of them
 
 
 @dataclass(frozen=True)
@@ -30,55 +31,64 @@ class AboveAnnotation:
 
 
 def leave_out_above(
-    prediction: np.ndarray, reference: np.ndarray, row_mm: float, schemes: tuple[LabelScheme, LabelScheme]
+    prediction: np.ndarray, reference: np.ndarray, schemes: tuple[LabelScheme, LabelScheme]
 ) -> AboveAnnotation:
-    """Leave out the levelled structures of a prediction that lie mostly above the topmost annotated one.
+    """Leave out the levelled structures of a prediction whose centre lies above the topmost annotated one's.
 
     Args:
         prediction: Labels, (slices, rows, columns).
         reference: Labels on the same grid.
-        row_mm: Height of a row.
         schemes: Of the prediction and of the reference.
 
     Returns:
-        The prediction itself where the annotation reaches the top of the image, or shows fewer than two neighbours.
+        The prediction itself where the annotation reaches the top of the image, or shows no two neighbours.
     """
-    top = _first_unannotated(_boxes(reference, schemes[1]), row_mm, schemes[1].anatomies)
+    annotated = _structures(reference, schemes[1])
+    distance = _distance(annotated, schemes[1].anatomies)
+    if not distance:
+        return AboveAnnotation(prediction, ())
+    top = min(one.row for one in annotated.values())
+    if top + 0.5 <= PARTIAL_ABOVE * distance:
+        return AboveAnnotation(prediction, ())
     left_out, trimmed = [], prediction
-    for value, box in _boxes(prediction, schemes[0]).items():
-        if box[1].start >= top:
-            continue
-        shown = prediction[box] == value
-        above = shown[:, : top - box[1].start]
-        if above.sum() >= MOSTLY * shown.sum():
+    for value, one in _structures(prediction, schemes[0]).items():
+        shown = prediction[one.box] == value
+        on_annotated = np.isin(reference[one.box][shown], list(annotated)).mean()
+        if one.row < top - HIGHER * distance and on_annotated < MOSTLY:
             trimmed = prediction.copy() if trimmed is prediction else trimmed
-            trimmed[box][:, : top - box[1].start][above] = 0
+            trimmed[one.box][shown] = 0
             left_out.append(schemes[0].anatomies[value])
     return AboveAnnotation(trimmed, tuple(sorted(left_out)))
 
 
-def _boxes(mask: np.ndarray, scheme: LabelScheme) -> dict[int, tuple[slice, ...]]:
-    """Return the box of each levelled structure that a mask shows."""
+@dataclass(frozen=True)
+class _Structure:
+    """Where a levelled structure lies: its box, and the row of its centroid."""
+
+    box: tuple[slice, ...]
+    row: float
+
+
+def _structures(mask: np.ndarray, scheme: LabelScheme) -> dict[int, _Structure]:
+    """Return the levelled structures that a mask shows, by label."""
     from scipy.ndimage import find_objects
 
     values = [v for v, one in scheme.anatomies.items() if one.kind in LEVELLED and one.level and 0 < v < LOOKUP_LIMIT]
-    found = find_objects(mask, max(values)) if values else []
-    return {value: found[value - 1] for value in values if found[value - 1] is not None}
+    boxes = find_objects(mask, max(values)) if values else []
+    return {value: _structure(mask, value, boxes[value - 1]) for value in values if boxes[value - 1] is not None}
 
 
-def _first_unannotated(boxes: Mapping[int, Sequence[slice]], row_mm: float, anatomies: Mapping[int, Anatomy]) -> int:
-    """Return the row above which nobody annotated; 0 where the annotation reaches the top of the image."""
-    centres: dict[Kind, dict[int, float]] = {}
-    for value, box in boxes.items():
-        one = anatomies[value]
-        centres.setdefault(one.kind, {})[one.level or 0] = (box[1].start + box[1].stop) / 2 * row_mm
+def _structure(mask: np.ndarray, value: int, box: tuple[slice, ...]) -> _Structure:
+    voxels = (mask[box] == value).sum(axis=(0, 2))  # (rows,)
+    return _Structure(box, box[1].start + float(np.average(np.arange(voxels.size), weights=voxels)))
+
+
+def _distance(annotated: Mapping[int, _Structure], anatomies: Mapping[int, Anatomy]) -> float:
+    """Return the median distance in rows between the centres of neighbours; 0 without any."""
+    rows: dict[Kind, dict[int, float]] = {}
+    for value, one in annotated.items():
+        rows.setdefault(anatomies[value].kind, {})[anatomies[value].level or 0] = one.row
     distances = [
-        abs(kind[high] - kind[low])
-        for kind in centres.values()
-        for low, high in pairwise(sorted(kind))
-        if high - low == 1
+        abs(kind[high] - kind[low]) for kind in rows.values() for low, high in pairwise(sorted(kind)) if high - low == 1
     ]
-    if not distances:
-        return 0
-    room_mm = min(centre for kind in centres.values() for centre in kind.values())
-    return min(box[1].start for box in boxes.values()) if room_mm > PARTIAL_ABOVE * float(np.median(distances)) else 0
+    return float(np.median(distances)) if distances else 0.0

@@ -44,20 +44,31 @@ def test_what_lies_above_the_annotation_is_in_no_score_and_both_are_kept() -> No
     ],
 )
 def test_annotation_that_does_not_stop_early(predicted: np.ndarray, reference: np.ndarray) -> None:
-    assert leave_out_above(predicted, reference, 1.0, SPIDER).prediction is predicted
+    assert leave_out_above(predicted, reference, SPIDER).prediction is predicted
 
 
 def test_an_instance_that_only_reaches_above_stays_whole() -> None:
     predicted = spine(3)
     predicted[:, 22:24, 2:6] = 3  # two rows too high
-    assert leave_out_above(predicted, spine(3), 1.0, SPIDER).left_out == ()
+    assert leave_out_above(predicted, spine(3), SPIDER).left_out == ()
     predicted[0, 1, 2] = 2  # a stray voxel of a lower level
-    assert leave_out_above(predicted, spine(3), 1.0, SPIDER).left_out == ()
+    assert leave_out_above(predicted, spine(3), SPIDER).left_out == ()
+
+
+def test_processes_of_the_topmost_vertebra_do_not_hide_the_disc_above_it() -> None:
+    """They reach higher than the disc, and into the rows of the next vertebra."""
+    predicted, reference = spine(5), spine(3)
+    for mask in (predicted, reference):
+        mask[:, 18:25, 6:8] = 3
+    predicted[:, 22:24, 2:6] = 204  # below vertebra 4
+    left_out = leave_out_above(predicted, reference, SPIDER)
+    assert [one.key for one in left_out.left_out] == ["vertebra:4", "vertebra:5", "disc:4"]
+    assert set(np.unique(left_out.prediction)) == {0, 1, 2, 3}
 
 
 def test_levels_do_not_matter_only_places() -> None:
     shifted = np.where(spine(5) > 0, spine(5) + 1, 0).astype(np.uint8)
-    assert [one.level for one in leave_out_above(shifted, spine(3), 1.0, SPIDER).left_out] == [5, 6]
+    assert [one.level for one in leave_out_above(shifted, spine(3), SPIDER).left_out] == [5, 6]
 
 
 def scored(prediction: np.ndarray, ambiguous: str | None, id_: str) -> Evaluation:
