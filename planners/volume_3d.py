@@ -19,6 +19,7 @@ class Volume3D(Planner):
     batch = 2
     smallest_batch = 1
     patch_limit = (48, 512, 256)
+    coarser = (2.0, 2 * 2**0.5)
 
     def check(self) -> None:
         """Refuse series of few slices, which are no volumes."""

@@ -28,7 +28,6 @@ from autospine.preprocessing.normalisation import Normalisation
 
 SMALLEST_PATCH = (4, 64, 32)  # slices, rows, columns: memory shrinks a patch no further
 CONTEXT_MM = 40.0  # in view around the labelled column
-COARSER = (2**0.5, 2.0)  # times the plan's own pixels, for trainings that are short of time
 COARSEST_MM = 1.3  # in-plane: larger pixels hardly show a disc
 WORTH = 1.2  # a grid must be coarser by this factor than the one before it
 ORDERED_KINDS = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.STRUCTURE)
@@ -45,6 +44,7 @@ class Planner(ABC):
         batch: Patches per update where the memory allows.
         smallest_batch: Below this the patch shrinks instead.
         patch_limit: Most voxels along each axis.
+        coarser: Times the plan's own pixels, for trainings that are short of time.
 
     Attributes:
         slice_interpolation: How slices between the measured ones are made; None for the measured ones alone. Options
@@ -59,6 +59,7 @@ class Planner(ABC):
     batch: ClassVar[int] = 12
     smallest_batch: ClassVar[int] = 2
     patch_limit: ClassVar[Triple] = (64, 640, 320)
+    coarser: ClassVar[tuple[float, ...]] = (2**0.5, 2.0)
     slice_interpolation: SliceInterpolation | None = None
     pixel_spacing: float | None = None
     coarsening: float = 1.0  # of the pixels' median spacing
@@ -88,7 +89,7 @@ class Planner(ABC):
         """Take the same decisions on coarser grids, among which autospine_train --minutes chooses."""
         found: list[CoarserGrid] = []
         finest = before = pixel_mm(plan)
-        for factor in COARSER:
+        for factor in self.coarser:
             wanted = min(factor * finest, COARSEST_MM)
             if wanted < WORTH * before:
                 continue

@@ -78,7 +78,7 @@ def kept_plan(plan: Plan, job: Job) -> Plan | None:
         return plan.resolutions()[0]
     beside = sorted(job.folder.parent.glob("fold_[0-9]*")) if job.fold_name.isdigit() else []
     for folder in beside:
-        if (folder / FILE).exists() and _rules(other := read_plan(folder)) in known:
+        if folder != job.folder and (folder / FILE).exists() and _rules(other := read_plan(folder)) in known:
             if job.minutes is not None and plan.coarser:
                 log.info("%g mm pixels, as %s: folds on one grid can be averaged", pixel_mm(other), folder.name)
             return other

@@ -112,11 +112,13 @@ class PlannerContract:
         name: What --plans takes.
         axes_in_view: Canonical axes along which the whole labelled column must lie in one patch.
         kept_axis: Canonical axis of the thick slices in `sagittal` series.
+        coarser_mm: Pixels for trainings that are short of time, of cases with 0.6 mm.
     """
 
     name: str
     axes_in_view: tuple[int, ...] = (1, 2)
     kept_axis: int = 0
+    coarser_mm: tuple[float, ...] = (0.85, 1.2)
 
     def planner(self, found: Fingerprint, machine: Machine = LARGE) -> Planner:
         return registry.load("planners", self.name)(found, machine)
@@ -155,7 +157,7 @@ class PlannerContract:
             assert any(f"{other.pixel_mm:g} mm where time is short" in reason.decision for reason in plan.reasons)
             kept = ("view_axis", "normalisation", "scheme", "encoding", "mirror_axes", "training_domain")
             assert all(getattr(other, name) == getattr(finest, name) for name in kept)
-        assert [other.pixel_mm for other in plan.coarser] == [0.85, 1.2]
+        assert tuple(other.pixel_mm for other in plan.coarser) == self.coarser_mm
 
     def test_what_is_coarse_or_fixed_has_no_coarser_grid(self) -> None:
         assert self.plan(*some_cases(spacing=(4.4, 1.2, 1.2), shape=(17, 256, 256))).coarser == ()

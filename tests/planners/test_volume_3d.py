@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from autospine.core.errors import UserError
@@ -8,6 +9,7 @@ from tests.contracts.planner import PlannerContract, case, some_cases
 
 class TestVolume3D(PlannerContract):
     name = "3d_volume"
+    coarser_mm = (1.2,)
     axes_in_view = (0, 1, 2)
 
     def test_slices_are_the_median_apart(self) -> None:
@@ -30,3 +32,9 @@ class TestVolume3D(PlannerContract):
 
     def test_left_and_right_are_mirrored(self) -> None:
         assert self.plan().mirror_axes == (0,)
+
+    def test_fine_volumes_have_a_grid_that_is_much_coarser(self) -> None:
+        """An update of a volume takes as long as ten of a slice."""
+        plan = self.plan(*some_cases(spacing=(0.9, 0.47, 0.47), shape=(20, 640, 512)))
+        assert [other.pixel_mm for other in plan.coarser] == [0.94, 1.3]
+        assert np.prod(plan.coarser[-1].patch) < np.prod(plan.patch) / 3

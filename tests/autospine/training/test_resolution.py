@@ -144,6 +144,23 @@ def test_what_was_given_up_is_said_with_its_figures(plan: Plan) -> None:
     assert reason_for(plans, {0: 2000}, plans[0], 2000, 15).because == "3 mm gets 2000 updates of the narrowest network"
 
 
+def test_networks_that_are_trained_in_turn_share_the_time(work, plan, clock, tmp_path) -> None:
+    class Two(ToyTrainer):
+        trained_in_turn = 2
+
+    clock.update({64: 0.5, 48: 0.25})
+    assert chosen(work, plan, tmp_path / "alone" / "fold_0").pixel_mm is None
+    (tmp_path / "fold_0").mkdir()
+    job = make_job(work, plan, tmp_path / "fold_0", minutes=1.0)
+    assert at_resolution(Two(plan, ToyTrainer.recipes["quick"]), job)[0].plan.pixel_mm == 4
+
+
+def test_what_a_start_that_failed_noted_does_not_bind_the_next(work, plan, clock, tmp_path) -> None:
+    clock.update({64: 0.9, 48: 0.7})
+    assert chosen(work, plan, tmp_path / "fold_0").pixel_mm == 6
+    assert chosen(work, plan, tmp_path / "fold_0", minutes=9.0).pixel_mm is None
+
+
 def test_a_fold_takes_the_grid_of_a_fold_beside_it(work, plan, clock, tmp_path) -> None:
     clock.update({64: 0.9, 48: 0.7})
     assert chosen(work, plan, tmp_path / "fold_0").pixel_mm == 6
