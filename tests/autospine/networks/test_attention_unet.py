@@ -21,12 +21,20 @@ def shape(dimension: int, in_channels: int, out_channels: int, stages: int = 4) 
     )
 
 
+# On maps of two slices, which no plan pools down to, oneDNN's bfloat16 gradients of weights are garbage now and then.
+DEEPEST_OF_THREE_SLICES = {2: (37, 45), 3: (17, 35, 29)}
+
+
 class TestAttentionUNet(NetworkContract):
+    sizes = DEEPEST_OF_THREE_SLICES
+
     def build(self, dimension: int, in_channels: int, out_channels: int) -> nn.Module:
         return AttentionUNet(shape(dimension, in_channels, out_channels))
 
 
 class TestAttentionInTheEncoderToo(NetworkContract):
+    sizes = DEEPEST_OF_THREE_SLICES
+
     def build(self, dimension: int, in_channels: int, out_channels: int) -> nn.Module:
         return AttentionUNet(shape(dimension, in_channels, out_channels), attend_encoder=True)
 
