@@ -141,8 +141,9 @@ def test_a_file_that_is_gone_gives_no_picture(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_drawn_is_left_out_and_said(
-    comparison: MethodComparison, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, comparison: MethodComparison, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("autospine.core.boundary._temporary", lambda: tmp_path / "errors.log")
     monkeypatch.setattr(pictures, "_errors", lambda view: 1 // 0)
     assert draw_case(comparison.first.files["2_t2"]) == ("", [])
     assert "the picture met an unexpected ZeroDivisionError" in caplog.text
