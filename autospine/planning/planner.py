@@ -96,6 +96,8 @@ class Planner(ABC):
             planner = copy.copy(self)
             planner.reasons, planner.coarsening = [], wanted / finest
             other = planner.plan_on_one_grid()
+            if pixel_mm(other) <= before:  # a planner with a spacing of its own
+                continue
             before = pixel_mm(other)
             found.append(CoarserGrid(before, other.grid, other.patch, other.batch, other.network, other.memory_gib))
             self.reason(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from tests.contracts.planner import PlannerContract, some_cases
+from autospine.preprocessing.grid import Grid
+from planners.sagittal_2d import Sagittal2D
+from tests.contracts.planner import LARGE, PlannerContract, fingerprint, some_cases
 
 
 class TestSagittal2D(PlannerContract):
@@ -27,3 +29,10 @@ class TestSagittal2D(PlannerContract):
         assert stopped.encoding.partial_annotation_above
         assert any("not learnt as background" in reason.decision for reason in stopped.reasons)
         assert not self.plan().encoding.partial_annotation_above
+
+    def test_a_planner_with_a_spacing_of_its_own_has_no_coarser_one(self) -> None:
+        class Fixed(Sagittal2D):
+            def choose_grid(self) -> Grid:
+                return Grid((None, 0.6, 0.6))
+
+        assert Fixed(fingerprint(*some_cases()), LARGE).plan().coarser == ()
