@@ -131,6 +131,18 @@ def test_names_that_mean_a_reference_pair_with_it_and_it_is_said(
     assert "No prediction" not in answer.out and "2_t2_seg.mha with 2_t2" in answer.err
 
 
+def test_names_neither_compute_nor_steer_a_terminal(
+    command: Callable, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for folder in (folders[0], folders[1] / "images", folders[1] / "masks"):
+        (folder / "1_t1.mha").rename(folder / "=1+1.mha")
+        (folder / "2_t2.mha").rename(folder / "\x1b[2J_t2.mha")
+    answer = command(main, *folders, "-o", tmp_path / "out")
+    assert answer.status == 0 and "\x1b" not in answer.out + answer.err and "\\x1b[2J_t2" in answer.out
+    cases = (tmp_path / "out" / "cases.csv").read_text()
+    assert ",'=1+1," in cases and ",=1+1" not in cases
+
+
 def test_all_cases_fail_and_the_page_says_so(
     command: Callable, folders: tuple[Path, Path], write: Callable, boxes: Callable, tmp_path: Path
 ) -> None:
