@@ -27,8 +27,9 @@ class PrintableStream:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text, made printable."""
-        return self._stream.write(printable(text))
+        """Write the text, made printable; letters that the stream's encoding lacks, such as ± in ASCII, as escapes."""
+        encoding = self._stream.encoding or "utf-8"
+        return self._stream.write(printable(text).encode(encoding, "backslashreplace").decode(encoding))
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)

@@ -12,6 +12,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, remove, write_json, write_with
 from autospine.core.serial import from_plain, to_plain
+from autospine.core.text import printable
 from autospine.fingerprint.statistics import label_statistics
 from autospine.reconstruction.grid import SliceGrid
 
@@ -116,6 +117,8 @@ class CaseStore:
             content = path.read_bytes()
             if zlib.crc32(content) != self.record.checksums[part]:  # blosc2 finds damage only where it is read
                 raise ValueError("another checksum")
+            if str(path) != printable(str(path)):  # blosc2 opens only names that are UTF-8
+                return blosc2.ndarray_from_cframe(content)
             return blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(path, "is missing or damaged", "delete it and run autospine_plan again") from error

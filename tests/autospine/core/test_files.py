@@ -43,6 +43,11 @@ def test_json_that_is_none_is_one_line(tmp_path: Path, content: str, words: str)
         files.read_json(tmp_path / "a.json")
 
 
+def test_names_that_are_not_utf_8_can_be_written_about(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "a.csv", os.fsdecode(b"caf\xe9,1\n"))
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "caf\\udce9,1\n"
+
+
 def test_only_regular_files_are_opened_and_nothing_waits(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "zero.json").symlink_to("/dev/zero")

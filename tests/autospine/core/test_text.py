@@ -17,3 +17,10 @@ def test_errors_and_streams_show_it_too() -> None:
     stream = io.StringIO()
     print("5\x1b[2J.mha", file=PrintableStream(stream))  # type: ignore[arg-type]
     assert stream.getvalue() == "5\\x1b[2J.mha\n"
+
+
+def test_letters_that_a_terminal_lacks_are_escapes() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    print("0.91 ± 0.02", file=PrintableStream(stream))
+    stream.flush()
+    assert stream.buffer.getvalue() == b"0.91 \\xb1 0.02\n"  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,6 +97,14 @@ def test_an_array_damaged_in_its_middle_names_the_file_and_the_mend(store: CaseS
 def test_a_missing_array_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"9\.mask\.b2nd: is missing"):
         _ = CaseStore(tmp_path, "9").mask
+
+
+def test_a_case_whose_name_is_not_utf_8_is_stored_and_opened(tmp_path: Path) -> None:
+    image, mask = arrays(1)
+    CaseStore(tmp_path, os.fsdecode(b"caf\xe9")).write(image, mask, RECORD, 0)
+    stored = CaseStore(tmp_path, os.fsdecode(b"caf\xe9"))
+    assert np.array_equal(stored.image[:], image)
+    assert np.array_equal(stored.mask[:], mask)
 
 
 def test_an_interrupted_rewrite_is_not_vouched_for_by_the_old_record(
