@@ -117,7 +117,7 @@ def _lock(file: int) -> bool | None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file atomically; letters that UTF-8 lacks, as a file's name may hold them, are written as `\\udce9`."""
+    """Write a text file atomically; what UTF-8 cannot say, as a name in Latin-1, is written as an escape."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
