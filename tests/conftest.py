@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.paths import SHARED
 
 if TYPE_CHECKING:
     from autospine.core.workspace import WorkFolder
+
+settings.register_profile("shared", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("shared")
 
 TOYS = {
     "toy": "ToyTrainer",

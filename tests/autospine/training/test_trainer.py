@@ -26,7 +26,7 @@ from autospine.training.job import Job
 from autospine.training.loading import make_batches
 from autospine.training.loop import fit
 from autospine.training.run import train_fold
-from autospine.training.trainer import Trainer, make_optimiser, prepare
+from autospine.training.trainer import MultiModelTrainer, Trainer, make_optimiser, prepare
 from autospine.training.validation import validate
 from tests.contracts.trainer import TrainerContract
 from tests.tiny import make_job, make_plan, plan_of
@@ -64,7 +64,7 @@ class TestGan(TrainerContract):
     recipe_names = ("quick",)
 
 
-class EnsembleTrainer(ToyTrainer):
+class EnsembleTrainer(ToyTrainer, MultiModelTrainer):
     """Members trained one after another, each from another seed, in folders of their own."""
 
     name = "toy"
