@@ -24,6 +24,7 @@ from autospine.labels.anatomy import LUMBAR, Anatomy, Kind
 
 BACKGROUND = 0
 USUAL_IGNORE_LABEL = 255
+HIGHEST_LABEL = 2**31 - 1  # that a mask can hold
 SCHEME_FORM = 'write {"name": ..., "labels": {"1": "vertebra:1", ...}, "ignore_label": 255 or null}'
 VERTEBRAE_TO_C1 = 24  # five lumbar, twelve thoracic, seven cervical
 
@@ -129,6 +130,7 @@ class LabelScheme:
         ignore_label = data.get("ignore_label")
         if ignore_label is not None and (not isinstance(ignore_label, int) or isinstance(ignore_label, bool)):
             raise UserError(where, f'"ignore_label" is {ignore_label!r}, no integer', SCHEME_FORM)
+        ignore_label = ignore_label if ignore_label is None else _integer(ignore_label, where)
         anatomies: dict[int, Anatomy] = {}
         for text, key in data["labels"].items():
             value = _integer(text, where)
@@ -148,9 +150,12 @@ def free_value(anatomies: Mapping[int, Anatomy]) -> int:
 
 def _integer(text: Any, where: str | Path) -> int:
     try:
-        return int(text)
+        value = int(text)
     except (TypeError, ValueError) as error:
         raise UserError(where, f"has the label {text!r}, no integer", SCHEME_FORM) from error
+    if abs(value) > HIGHEST_LABEL:
+        raise UserError(where, f"has the label {value}, which no mask holds", f"number the labels to {HIGHEST_LABEL}")
+    return value
 
 
 def _levels(kind: Kind, values: Iterable[int], lowest: int = 1) -> dict[int, Anatomy]:

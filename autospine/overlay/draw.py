@@ -13,6 +13,7 @@ from scipy.ndimage import distance_transform_edt
 from autospine.core.errors import UserError
 from autospine.core.files import write_with
 from autospine.core.tables import DISCLAIMER
+from autospine.core.text import printable
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import check_labels, present_labels
 from autospine.labels.schemes import BACKGROUND, LabelScheme
@@ -66,7 +67,7 @@ def draw_overlay(
     if scheme.ignore_label is not None:
         mask = mask.copy()
         mask[mask == scheme.ignore_label] = BACKGROUND
-    figure = make_figure(find_views(image, mask, spacing), scheme, title, remarks)
+    figure = make_figure(find_views(image, mask, spacing), scheme, printable(title), remarks)
     write_with(path, lambda file: figure.savefig(file, format="png", dpi=DPI, facecolor=PAPER, pil_kwargs=PNG))
 
 

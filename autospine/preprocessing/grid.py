@@ -18,6 +18,7 @@ Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
 FINEST_SLICES_MM = 0.1  # finer ones would only fill the memory
+MOST_VOXELS = 2**29  # of one case: 2 GiB as float32
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,13 @@ class CaseGrid:
         return self.slices.measured_indices if self.slices else range(self.resampled[0])
 
     def resample(self, image: np.ndarray) -> np.ndarray:
-        """Return a resampled copy of `(channels, slices, rows, columns)` float32, without interpolated slices."""
+        """Return a resampled copy of `(channels, slices, rows, columns)` float32, without interpolated slices.
+
+        Raises:
+            MemoryError: The grid holds more voxels than any scan on it.
+        """
+        if math.prod(self.shape) > MOST_VOXELS:
+            raise MemoryError(f"{' x '.join(map(str, self.shape))} voxels on the plan's grid; is its spacing right?")
         resampled = resize(image, self.resampled)
         return resampled.copy() if resampled is image else resampled
 

@@ -200,6 +200,8 @@ def test_nnunet_names_that_are_no_anatomy_leave_the_integers_to_speak(tmp_path):
         ({"labels": {"whole": [1, 2]}}, "whole"),
         ({"labels": {"0": "canal"}}, "background"),
         ({"ignore_label": 255}, "labels"),
+        ({"labels": {"9" * 20: "canal"}}, "which no mask holds"),
+        ({"labels": {"1": "canal"}, "ignore_label": 10**20}, "which no mask holds"),
         ([], "object"),
     ],
 )

@@ -118,7 +118,7 @@ def test_remarks_stand_below_the_title_and_cover_nothing() -> None:
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
-@pytest.mark.parametrize("title", ["$_$", "$\\frac{$", "a_$b^", "_{}$$"])
+@pytest.mark.parametrize("title", ["$_$", "$\\frac{$", "a_$b^", "_{}$$", "caf\udce9", "\x1b[2J"])
 def test_a_title_is_no_formula(tmp_path: Path, title: str) -> None:
     mask = spine(1)
     draw_overlay(scan(mask), mask, (4.0, 1.0, 1.0), SPIDER, tmp_path / "a.png", title, [f"{title} is odd"])

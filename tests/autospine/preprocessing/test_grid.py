@@ -87,6 +87,12 @@ def test_what_needs_no_slices_gets_none(shape: tuple[int, int, int]) -> None:
     np.testing.assert_array_equal(grid.interpolate(image), image)
 
 
+def test_a_grid_beyond_any_scan_takes_no_memory() -> None:
+    grid = case_grid(Grid((None, 0.3, 0.3)), (40, 50, 50), (50.0, 50.0, 50.0))
+    with pytest.raises(MemoryError, match="40 x 8333 x 8333 voxels on the plan's grid"):
+        grid.resample(np.zeros((1, 40, 50, 50), np.float32))
+
+
 def test_the_input_is_not_changed() -> None:
     mask = np.where(spine_mask() == 0, UNKNOWN, spine_mask()).astype(np.uint8)
     image = spine_image(mask)[None]
