@@ -67,7 +67,8 @@ def draw_overlay(
     if scheme.ignore_label is not None:
         mask = mask.copy()
         mask[mask == scheme.ignore_label] = BACKGROUND
-    figure = make_figure(find_views(image, mask, spacing), scheme, printable(title), remarks)
+    words = [printable(text) for text in (title, *remarks)]
+    figure = make_figure(find_views(image, mask, spacing), scheme, words[0], words[1:])
     write_with(path, lambda file: figure.savefig(file, format="png", dpi=DPI, facecolor=PAPER, pil_kwargs=PNG))
 
 
