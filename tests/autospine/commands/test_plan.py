@@ -311,5 +311,5 @@ def test_an_interrupt_ends_with_130_and_whole_files(data: Path) -> None:
     assert running.returncode == 130
     assert "run the same command again to continue" in err
     assert "Traceback" not in err
-    made = sorted(path.name for path in (data.parent / "work/preprocessed/2d_sagittal").iterdir())
-    assert made == ["1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
+    files = sorted(path.name for path in (data.parent / "work/preprocessed/2d_sagittal").iterdir())
+    assert files == [".lock", "1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
