@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.paths import SHARED
 
 if TYPE_CHECKING:
     from autospine.core.workspace import WorkFolder
 
-settings.register_profile("shared", deadline=None)  # a busy machine is no fault of the code
+# A busy machine is no fault of the code.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
 TOYS = {
