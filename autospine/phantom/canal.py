@@ -12,6 +12,12 @@ from autospine.phantom.spine import Spine
 BAND = 20.0  # mm of height drawn at a time, so that boxes stay narrow where the canal slants
 
 
+def canal_distance(across: np.ndarray, along: np.ndarray, wide: np.ndarray, deep: np.ndarray) -> np.ndarray:
+    """Return the distance in mm to the canal's wall, negative inside, from half width and half depth."""
+    taper = 1 - 0.18 * np.clip(along / deep, -1, 1)  # narrower to the back, as an arch is
+    return (np.hypot(across / (wide * taper), along / deep) - 1) * np.sqrt(deep * wide) * 0.9
+
+
 def paint_canal(scene: Scene, spine: Spine, lines: Lines, rng: np.random.Generator) -> None:
     """Paint the canal with fat, the dural sac, cord and roots; its label ends in the sacrum."""
     axes = scene.canvas.axes
@@ -34,8 +40,7 @@ def _paint_canal_band(scene: Scene, box: Box, spine: Spine, lines: Lines, pulse:
     x, y, z = canvas.axes.points(box)
     x0, y0, wide, deep, cosine = (c[None, :, None] for c in lines.canal.at(canvas.axes.z[box[1]]))
     across, along = x - x0, (y - y0) * cosine
-    taper = 1 - 0.18 * np.clip(along / deep, -1, 1)  # narrower to the back, as an arch is
-    ring = (np.hypot(across / (wide * taper), along / deep) - 1) * np.sqrt(deep * wide) * 0.9
+    ring = canal_distance(across, along, wide, deep)
     scene.canal[box] = ring
     yellow = np.maximum(ring - 3.2, -along)  # ligamentum flavum behind, dark
     canvas.paint(box, yellow, contrast.ligament * 1.3)

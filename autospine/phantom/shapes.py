@@ -139,3 +139,15 @@ def footprint(disc: Disc, p: Local) -> np.ndarray:
     # A bulge passes the oval: behind the middle only the wall counts, except far to the sides.
     side = np.where(v > 0, oval(u, np.maximum(v - bump, 0), 0.5 * disc.width + 0.4, front), side)
     return rounded_both(side, wall, 1.5)
+
+
+def disc_gap(below: Vertebra, above: Vertebra, under: Local, over: Local) -> np.ndarray:
+    """Return the distance to the room between two endplates, from points in both vertebrae's frames."""
+    lower = endplate(below, under[0], under[1], True) - under[2]
+    upper = over[2] - endplate(above, over[0], over[1], False)
+    return np.maximum(lower, upper)
+
+
+def disc_distance(disc: Disc, p: Local, gap: np.ndarray) -> np.ndarray:
+    """Return the distance to a disc, from the distance to the room between its endplates."""
+    return rounded_both(footprint(disc, p), gap, 1.0)

@@ -12,13 +12,13 @@ from autospine.phantom.shapes import (
     FAR,
     blend,
     body,
+    disc_distance,
+    disc_gap,
     ellipsoid,
     endplate,
-    footprint,
     highest,
     posterior_elements,
     rod,
-    rounded_both,
 )  # fmt: skip
 from autospine.phantom.spine import Disc, Spine, Vertebra
 
@@ -33,11 +33,8 @@ def paint_disc(scene: Scene, disc: Disc, below: Vertebra, above: Vertebra, label
     if box is None:
         return
     p = canvas.axes.local(box, disc.frame)
-    under, over = canvas.axes.local(box, below.frame), canvas.axes.local(box, above.frame)
-    lower = endplate(below, under[0], under[1], True) - under[2]
-    upper = over[2] - endplate(above, over[0], over[1], False)
-    gap = np.maximum(lower, upper)
-    distance = rounded_both(footprint(disc, p), gap, 1.0)
+    gap = disc_gap(below, above, canvas.axes.local(box, below.frame), canvas.axes.local(box, above.frame))
+    distance = disc_distance(disc, p, gap)
     canvas.paint(box, distance - 0.6, contrast.ligament)
     canvas.paint(box, distance, contrast.annulus)
     health = (1.0, 0.8, 0.36, 0.1, 0.0)[disc.grade - 1]

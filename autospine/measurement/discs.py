@@ -1,0 +1,140 @@
+"""The shape of a disc: the surfaces that bound it, from its own mask or from the endplates beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autospine.measurement.bodies import Body
+from autospine.measurement.contours import Contours, find_contours, fit_curve
+from autospine.measurement.frames import BACK, Frame, make_frame
+
+SHARES = (0.125, 0.5, 0.875)  # of the depth: where the heights are measured
+BAND_MM = 10.0
+ROUNDS = 5
+LEAST_VOXELS = 30
+CORE = 0.5  # share of a disc's thickness, in its middle, in which its ends are looked for
+
+
+@dataclass(frozen=True)
+class Disc:
+    """A disc in its own mid-sagittal plane.
+
+    Attributes:
+        heights: Near the front, in the middle and near the back, mm.
+        deviations: Of the heights.
+        depth: From front to back, mm.
+        centre: Its middle in grid coordinates, (3,).
+        ends: The heights' end points in grid coordinates, (3, 2, 3): below and above.
+        source: "disc" or "endplates".
+    """
+
+    heights: tuple[float, float, float]
+    deviations: tuple[float, float, float]
+    depth: float
+    centre: np.ndarray
+    ends: np.ndarray
+    source: str
+
+    @property
+    def dabbs(self) -> float:
+        """Return Dabbs's disc height: the mean of the anterior and the posterior one, mm."""
+        return (self.heights[0] + self.heights[2]) / 2
+
+    @property
+    def farfan(self) -> float:
+        """Return Farfan's index: the sum of the anterior and the posterior height over the depth."""
+        return (self.heights[0] + self.heights[2]) / self.depth
+
+
+def fit_disc(
+    mask: np.ndarray, corner: Sequence[int], spacing: Sequence[float], up: np.ndarray, back: np.ndarray = BACK
+) -> Disc | None:
+    """Measure a disc on its own mask.
+
+    Args:
+        mask: Boolean (slices, rows, columns), a crop.
+        corner: Index of the crop's first voxel in the grid.
+        spacing: mm along each axis.
+        up: About where its top points; it is found again from its surfaces.
+        back: About where its back points.
+
+    Returns:
+        The disc, or None where the mask is too small or too thin.
+    """
+    voxels = np.argwhere(mask) + np.asarray(corner)
+    if len(voxels) < LEAST_VOXELS:
+        return None
+    x, z, y = (voxels * spacing).mean(axis=0)
+    contours, pixel = find_contours(mask, spacing, corner), max(spacing[1], spacing[2])
+    frame, band, disc = make_frame(np.array([x, y, -z]), up, back), max(BAND_MM, 1.01 * spacing[0]), None
+    for _ in range(ROUNDS):
+        disc = _fit_surfaces(frame, contours, band, pixel)
+        if disc is None:
+            return None
+        below, above = disc.ends[:, 0], disc.ends[:, 1]
+        middle = (below + above) / 2
+        left = frame.axes[0]
+        frame = make_frame(frame.origin, np.cross(left, middle[2] - middle[0]), back)
+    return disc
+
+
+def _fit_surfaces(frame: Frame, contours: Contours, band: float, pixel: float) -> Disc | None:
+    local = frame.local(contours.points)
+    inside = np.abs(local[:, 0]) <= band
+    u, v, w = local[inside].T
+    normals = contours.normals[inside] @ frame.axes.T
+    if len(u) < LEAST_VOXELS / 2:
+        return None
+    flat = np.abs(normals[:, 2]) > np.abs(normals[:, 1])
+    top, bottom = (fit_curve(v[p], u[p], w[p], pixel) for p in (flat & (normals[:, 2] > 0), flat & (normals[:, 2] < 0)))
+    if top is None or bottom is None:
+        return None
+    first, last = (_end(u, v, sign) for sign in (-1, 1))
+    places = first + np.array(SHARES) * (last - first)
+    heights = top.at(places) - bottom.at(places)
+    if last - first <= 0 or heights.min() <= 0:
+        return None
+    doubts = [float(np.hypot(top.deviation(place), bottom.deviation(place))) for place in places]
+    ends = np.array([[frame.grid(0, p, float(side.at(p))) for side in (bottom, top)] for p in places])
+    a, b, c = (float(h) for h in heights)
+    return Disc((a, b, c), (doubts[0], doubts[1], doubts[2]), float(last - first), ends[1].mean(axis=0), ends, "disc")
+
+
+def _end(u: np.ndarray, v: np.ndarray, sign: int) -> float:
+    """Return how far a contour reaches to the front or to the back at u = 0, from the reach in each slice."""
+    slices = np.unique(np.round(u, 1))
+    reach = np.array([sign * (sign * v[np.abs(u - place) < 0.5]).max() for place in slices])
+    matrix = np.column_stack([np.ones(len(slices)), slices**2])
+    if len(slices) < 3:
+        return float(reach[np.abs(slices).argmin()])
+    return float(np.linalg.lstsq(matrix, reach, rcond=None)[0][0])
+
+
+def disc_between(lower: Body, upper: Body) -> Disc | None:
+    """Measure the room between two vertebrae's endplates where a disc has no mask of its own."""
+    under, over = lower.frame, upper.frame
+    front = (under.grid(0, *lower.upper.front) + over.grid(0, *upper.lower.front)) / 2
+    back = (under.grid(0, *lower.upper.back) + over.grid(0, *upper.lower.back)) / 2
+    depth = float(np.linalg.norm(back - front))
+    left = under.axes[0] + over.axes[0]
+    frame = make_frame(front, np.cross(left, back - front), back - front)
+    ends = np.empty((3, 2, 3))
+    heights, doubts = [], []
+    for k, share in enumerate(SHARES):
+        doubt = []
+        for side, (body, curve) in enumerate(((lower, lower.top), (upper, upper.bottom))):
+            v = np.linspace(curve.low, curve.high, 200)
+            points = body.frame.origin + np.column_stack([0 * v, v, curve.at(v)]) @ body.frame.axes
+            local = frame.local(points)
+            w = float(np.interp(share * depth, local[:, 1], local[:, 2]))
+            ends[k, side] = frame.grid(0, share * depth, w)
+            doubt.append(curve.deviation(float(np.interp(share * depth, local[:, 1], v))))
+        heights.append(float((ends[k, 1] - ends[k, 0]) @ frame.axes[2]))
+        doubts.append(float(np.hypot(*doubt)))
+    if min(heights) <= 0:
+        return None
+    a, b, c = heights
+    return Disc((a, b, c), (doubts[0], doubts[1], doubts[2]), depth, ends[1].mean(axis=0), ends, "endplates")

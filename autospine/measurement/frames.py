@@ -1,0 +1,62 @@
+"""A structure's own position and directions, and angles between lines of several of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LEFT, BACK, UP = np.eye(3)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a structure lies: u to the left, v to the back, w up, in its own directions.
+
+    Attributes:
+        origin: (3,) mm in grid coordinates (x, y, z).
+        axes: (3, 3); rows are u, v and w in grid coordinates.
+    """
+
+    origin: np.ndarray
+    axes: np.ndarray
+
+    def local(self, points: np.ndarray) -> np.ndarray:
+        """Return grid points (points, 3) in the frame's coordinates."""
+        return (points - self.origin) @ self.axes.T
+
+    def grid(self, *point: float) -> np.ndarray:
+        """Return a local point in grid coordinates, (3,)."""
+        return self.origin + np.asarray(point) @ self.axes
+
+    def direction(self, *step: float) -> np.ndarray:
+        """Return a local direction in grid coordinates, (3,), of length 1."""
+        step_there = np.asarray(step) @ self.axes
+        return step_there / np.linalg.norm(step_there)
+
+
+def make_frame(origin: np.ndarray, up: np.ndarray, back: np.ndarray) -> Frame:
+    """Return the frame with this w axis whose v axis is as near to `back` as it can be."""
+    w = up / np.linalg.norm(up)
+    v = back - (back @ w) * w
+    v = v / np.linalg.norm(v)
+    return Frame(np.asarray(origin, dtype=float), np.array([np.cross(v, w), v, w]))
+
+
+def sagittal_tilt(line: np.ndarray, side: np.ndarray, up: np.ndarray) -> float:
+    """Return by how many degrees a line, seen from the side, rises to the back.
+
+    Args:
+        line: Direction to the back, (3,).
+        side: Normal of the plane in which it is seen, to the left.
+        up: What is vertical.
+    """
+    side = side / np.linalg.norm(side)
+    vertical = up - (up @ side) * side
+    vertical = vertical / np.linalg.norm(vertical)
+    return float(np.degrees(np.arctan2(line @ vertical, line @ np.cross(vertical, side))))
+
+
+def coronal_tilt(line: np.ndarray, up: np.ndarray) -> float:
+    """Return by how many degrees a line to the left rises to the left, seen from the front."""
+    return float(np.degrees(np.arctan2(line @ up, np.linalg.norm(line - (line @ up) * up))))

@@ -1,0 +1,96 @@
+"""Vertebral bodies apart from the posterior elements, where masks hold whole vertebrae."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cc3d
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+MIDDLE_MM = 5.0  # to either side of the canal's middle: there the canal lies between body and arch
+SMOOTHING_MM = 3.0
+SLACK_MM = 1.0  # a body may touch the canal
+LONGEST = 1.9  # depth of a structure over its height: more is no body alone
+CLEAR = 0.25  # least share of a slice's voxels in the arch, to call the slice divided
+
+
+def canal_front(canal: np.ndarray, spacing: Sequence[float]) -> np.ndarray | None:
+    """Return, row by row, the column at which the canal begins in its middle slices.
+
+    Args:
+        canal: Boolean (slices, rows, columns).
+        spacing: mm along each axis.
+
+    Returns:
+        (rows,) columns, NaN above and below the canal; None without a canal.
+    """
+    known = np.flatnonzero(canal.any(axis=(0, 2)))
+    if len(known) == 0:
+        return None
+    slices = np.arange(canal.shape[0])[:, None]
+    weights = canal[:, known].sum(axis=2)  # (slices, rows)
+    middle = (weights * slices).sum(axis=0) / weights.sum(axis=0)  # (rows,)
+    near = (np.abs(slices - middle) * spacing[0] <= max(MIDDLE_MM, spacing[0] / 2)) & (weights > 0)
+    first = canal[:, known].argmax(axis=2)  # (slices, rows)
+    count = near.sum(axis=0)
+    mean = np.where(count > 0, (first * near).sum(axis=0) / np.maximum(count, 1), np.nan)
+    rows = np.arange(known[0], known[-1] + 1)
+    front = np.full(canal.shape[1], np.nan)
+    full = np.interp(rows, known[count > 0], mean[count > 0])
+    front[rows] = gaussian_filter1d(full, SMOOTHING_MM / spacing[1], mode="nearest")
+    return front
+
+
+def separate_body(vertebra: np.ndarray, front: np.ndarray | None, spacing: Sequence[float]) -> np.ndarray | None:
+    """Return a vertebra's body.
+
+    Args:
+        vertebra: Boolean (slices, rows, columns), a crop.
+        front: Where the canal begins in the crop's rows and columns (see `canal_front`), or None.
+        spacing: mm along each axis.
+
+    Returns:
+        Boolean, the same shape: what lies before the canal, or, without a canal, before the gap in the slices
+        that show body and arch apart; None where the two cannot be told apart.
+    """
+    rows = np.flatnonzero(vertebra.any(axis=(0, 2)))
+    if front is None or np.isnan(front[rows]).mean() > 0.5:
+        front = _gap_front(vertebra, spacing)
+    if front is None:
+        height, depth = (np.ptp(np.flatnonzero(vertebra.any(axis=axes))) + 1 for axes in ((0, 2), (0, 1)))
+        return vertebra if depth * spacing[2] <= LONGEST * height * spacing[1] else None
+    known = np.flatnonzero(~np.isnan(front))
+    wall = np.interp(np.arange(len(front)), known, front[known])
+    body = vertebra & (np.arange(vertebra.shape[2]) < wall[:, None] + SLACK_MM / spacing[2])
+    return largest(body) if body.any() else None
+
+
+def _gap_front(vertebra: np.ndarray, spacing: Sequence[float]) -> np.ndarray | None:
+    """Return where the gap behind the body begins, by rows, from the slices that fall into body and arch."""
+    ends = np.full(vertebra.shape[1], -np.inf)
+    for plane in vertebra:
+        parts, count = cc3d.connected_components(plane, connectivity=4, return_N=True)
+        if count < 2:
+            continue
+        sizes = np.bincount(parts.ravel())
+        columns = [np.argwhere(parts == part)[:, 1].mean() for part in range(1, count + 1)]
+        first = 1 + int(np.argmin(np.where(sizes[1:] >= CLEAR * sizes[1:].max(), columns, np.inf)))
+        behind = sum(sizes[part] for part in range(1, count + 1) if columns[part - 1] > columns[first - 1])
+        if behind < CLEAR * sizes[first] / 2:
+            continue
+        body = parts == first
+        shown = body.any(axis=1)
+        last = body.shape[1] - body[:, ::-1].argmax(axis=1)
+        ends = np.maximum(ends, np.where(shown, last, -np.inf))
+    if not np.isfinite(ends).any():
+        return None
+    return np.where(np.isfinite(ends), ends, np.nan)
+
+
+def largest(mask: np.ndarray) -> np.ndarray:
+    """Return the largest connected component of a boolean mask."""
+    parts = cc3d.connected_components(mask, connectivity=6)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return parts == sizes.argmax()
