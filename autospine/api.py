@@ -23,6 +23,7 @@ from autospine.inference.predict import predict
 from autospine.inference.run import PredictRequest
 from autospine.inference.run import predict_scans as run_prediction
 from autospine.inference.segmentation import Segmentation
+from autospine.measurement.run import MeasureRequest, measure_all
 from autospine.phantom.write import write_phantom
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.reconstruction.run import ReconstructRequest, reconstruct_all
@@ -78,6 +79,7 @@ ablate = _call("ablate", "Train a paper's variants; return its tables as text.",
 make_ensemble = _call("make_ensemble", "Combine models; return their weights as text.", EnsembleRequest, run_ensemble)
 predict_scans = _call("predict_scans", "Segment scans; masks and reports are written.", PredictRequest, run_prediction)
 evaluate = _call("evaluate", "Score predicted masks against reference masks.", EvaluateRequest, run_evaluation)
+measure = _call("measure", "Measure masks, level by level; tables, pictures, page.", MeasureRequest, measure_all)
 reconstruct = _call("reconstruct", "Interpolate slices of scans and masks.", ReconstructRequest, reconstruct_all)
 clean = _call("clean", "Clean masks of what is plainly wrong, or by a paper's rules.", CleanRequest, clean_all)
 extract_slices = _call("extract_slices", "Write the slices of a data set as PNG pairs.", SlicesRequest, run_slices)

@@ -23,6 +23,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("planning",),
     ("inference",),
     ("evaluation",),
+    ("measurement",),
     ("training",),
     ("ensemble", "ablation", "slices", "viewer"),
     ("commands",),

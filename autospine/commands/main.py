@@ -16,6 +16,7 @@ COMMANDS = {
     "autospine_predict -i IN -o OUT -m MODEL": "segment scans on their own grids",
     "autospine_view -m MODEL": "a page in the browser: give it a scan, see its segmentation",
     "autospine_evaluate PRED REF": "score masks: Dice, distances, per level and case",
+    "autospine_measure MASKS": "heights, angles, slips and diameters per level, with pictures",
     "autospine_reconstruct -i IN -o OUT": "interpolate slices of scans and masks",
     "autospine_clean -i MASKS -o OUT": "clean masks: what is plainly wrong, or all rules of a paper",
     "autospine_slices -i DATASET -o OUT": "scans as PNG pairs of one size, slice by slice",

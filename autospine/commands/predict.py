@@ -46,6 +46,7 @@ def main() -> int:
         action="store_true",
         help="instance maps, a number per connected object, and tables of the objects in OUT/panoptic",
     )
+    parser.add_argument("--measure", action="store_true", help="measure the masks too, into OUT/measured")
     parser.add_argument("--overwrite", action="store_true", help="predict again what is already there")
     return run(parser, _predict)
 
@@ -53,7 +54,12 @@ def main() -> int:
 def _predict(options: argparse.Namespace) -> int:
     from autospine.inference.run import PredictRequest, predict_scans
 
-    return report(predict_scans(make_request(PredictRequest, options)))
+    status = report(predict_scans(make_request(PredictRequest, options)))
+    if not options.measure:
+        return status
+    from autospine.measurement.run import measure_predictions
+
+    return max(status, report(measure_predictions(options.output, options.inputs, options.workers)))
 
 
 if __name__ == "__main__":

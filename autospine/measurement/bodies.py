@@ -118,7 +118,10 @@ def _fit_sides(frame: Frame, contours: Contours, band: float, pixel: float) -> B
     u, v, w = local.T
     low_v, high_v = np.percentile(v, (1, 99))
     low_w, high_w = np.percentile(w, (1, 99))
-    a, b = (2 * (c - (l + h) / 2) / max(h - l, 1e-6) for c, l, h in ((v, low_v, high_v), (w, low_w, high_w)))
+    a, b = (
+        2 * (values - (low + high) / 2) / max(high - low, 1e-6)
+        for values, low, high in ((v, low_v, high_v), (w, low_w, high_w))
+    )
     near = np.abs(u) <= max(WALL_BAND_MM, np.abs(u).min() + 1e-6)
     flat = np.abs(normals[:, 2]) > np.abs(normals[:, 1])  # an endplate's, not a wall's
     sides = {
@@ -133,10 +136,10 @@ def _fit_sides(frame: Frame, contours: Contours, band: float, pixel: float) -> B
         return None
     span_v, span_w = (low_v, high_v), (low_w, high_w)
     lines = {
-        "top": _rims(top, span_v, 1),
-        "bottom": _rims(bottom, span_v, -1),
-        "front": _rims(front, span_w, -1),
-        "back": _rims(back, span_w, 1),
+        "top": touching_line(top, span_v, 1),
+        "bottom": touching_line(bottom, span_v, -1),
+        "front": touching_line(front, span_w, -1),
+        "back": touching_line(back, span_w, 1),
     }
     plates = {
         name: Plate(
@@ -149,7 +152,7 @@ def _fit_sides(frame: Frame, contours: Contours, band: float, pixel: float) -> B
     return Body(frame, top, bottom, plates["top"], plates["bottom"])
 
 
-def _rims(curve: Curve, span: Point, sign: float) -> tuple[Point, Point]:
+def touching_line(curve: Curve, span: Point, sign: float) -> tuple[Point, Point]:
     """Return where the line that touches a side from outside does so, in its first and in its last third."""
     low, high = span
     inset, third = (1 - EDGE) / 2 * (high - low), (high - low) / 3
@@ -158,7 +161,10 @@ def _rims(curve: Curve, span: Point, sign: float) -> tuple[Point, Point]:
     heights = [curve.at(t) for t in (first, last)]
     slope, ends = 0.0, (0, 0)
     for _ in range(ROUNDS):
-        ends = tuple(int(np.argmax(sign * (h - slope * t))) for t, h in zip((first, last), heights, strict=True))
+        ends = (
+            int(np.argmax(sign * (heights[0] - slope * first))),
+            int(np.argmax(sign * (heights[1] - slope * last))),
+        )
         slope = (heights[1][ends[1]] - heights[0][ends[0]]) / (last[ends[1]] - first[ends[0]])
     i, j = ends
     return (float(first[i]), float(heights[0][i])), (float(last[j]), float(heights[1][j]))

@@ -50,7 +50,7 @@ def find_contours(mask: np.ndarray, spacing: Sequence[float], corner: Sequence[i
     for index in np.flatnonzero(mask.any(axis=(1, 2))):
         rise = np.gradient(coarse[index])
         for line in contour_generator(z=fine[index]).lines(0.5):
-            columns, rows = line[:-1].T
+            columns, rows = np.asarray(line)[:-1].T
             down, back = (map_coordinates(part, (rows, columns), order=1) for part in rise)
             outward = np.column_stack([0 * down, -back / spacing[2], down / spacing[1]])
             normals.append(outward / np.maximum(np.linalg.norm(outward, axis=1), 1e-9)[:, None])

@@ -15,7 +15,7 @@ SHARES = (0.125, 0.5, 0.875)  # of the depth: where the heights are measured
 BAND_MM = 10.0
 ROUNDS = 5
 LEAST_VOXELS = 30
-CORE = 0.5  # share of a disc's thickness, in its middle, in which its ends are looked for
+STEEP, END_MM = 0.8, 2.0  # a disc's end: where it faces forward or backward, this near to its furthest point
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ def _fit_surfaces(frame: Frame, contours: Contours, band: float, pixel: float) -
     top, bottom = (fit_curve(v[p], u[p], w[p], pixel) for p in (flat & (normals[:, 2] > 0), flat & (normals[:, 2] < 0)))
     if top is None or bottom is None:
         return None
-    first, last = (_end(u, v, sign) for sign in (-1, 1))
+    slices = contours.points[inside][:, 0]
+    first, last = (_end(slices, u, v, sign * normals[:, 1] > STEEP, sign) for sign in (-1, 1))
     places = first + np.array(SHARES) * (last - first)
     heights = top.at(places) - bottom.at(places)
     if last - first <= 0 or heights.min() <= 0:
@@ -103,14 +104,27 @@ def _fit_surfaces(frame: Frame, contours: Contours, band: float, pixel: float) -
     return Disc((a, b, c), (doubts[0], doubts[1], doubts[2]), float(last - first), ends[1].mean(axis=0), ends, "disc")
 
 
-def _end(u: np.ndarray, v: np.ndarray, sign: int) -> float:
-    """Return how far a contour reaches to the front or to the back at u = 0, from the reach in each slice."""
-    slices = np.unique(np.round(u, 1))
-    reach = np.array([sign * (sign * v[np.abs(u - place) < 0.5]).max() for place in slices])
-    matrix = np.column_stack([np.ones(len(slices)), slices**2])
-    if len(slices) < 3:
-        return float(reach[np.abs(slices).argmin()])
-    return float(np.linalg.lstsq(matrix, reach, rcond=None)[0][0])
+def _end(slices: np.ndarray, u: np.ndarray, v: np.ndarray, facing: np.ndarray, sign: int) -> float:
+    """Return how far a contour reaches to the front (-1) or to the back (1) at u = 0.
+
+    Args:
+        slices: Which slice each of the contour's points lies in.
+        u: To the left, mm.
+        v: To the back.
+        facing: Which points face that end.
+        sign: Which end.
+    """
+    sides, reach = [], []
+    for place in np.unique(slices):
+        here = slices == place
+        furthest = (sign * v[here]).max()
+        end = v[here & facing & (sign * v > furthest - END_MM)]
+        sides.append(float(np.median(u[here])))
+        reach.append(float(end.mean() if len(end) else sign * furthest))
+    if len(sides) < 3:
+        return reach[int(np.abs(sides).argmin())]
+    matrix = np.column_stack([np.ones(len(sides)), np.square(sides)])
+    return float(np.linalg.lstsq(matrix, np.array(reach), rcond=None)[0][0])
 
 
 def disc_between(lower: Body, upper: Body) -> Disc | None:
@@ -133,7 +147,7 @@ def disc_between(lower: Body, upper: Body) -> Disc | None:
             ends[k, side] = frame.grid(0, share * depth, w)
             doubt.append(curve.deviation(float(np.interp(share * depth, local[:, 1], v))))
         heights.append(float((ends[k, 1] - ends[k, 0]) @ frame.axes[2]))
-        doubts.append(float(np.hypot(*doubt)))
+        doubts.append(float(np.hypot(doubt[0], doubt[1])))
     if min(heights) <= 0:
         return None
     a, b, c = heights

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEFT, BACK, UP = np.eye(3)
+_, BACK, UP = np.eye(3)
 
 
 @dataclass(frozen=True)

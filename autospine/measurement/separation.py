@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cc3d
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, label
+
+from autospine.metrics.components import FACES, connected_components
 
 MIDDLE_MM = 5.0  # to either side of the canal's middle: there the canal lies between body and arch
 SMOOTHING_MM = 3.0
@@ -56,21 +57,23 @@ def separate_body(vertebra: np.ndarray, front: np.ndarray | None, spacing: Seque
     """
     rows = np.flatnonzero(vertebra.any(axis=(0, 2)))
     if front is None or np.isnan(front[rows]).mean() > 0.5:
-        front = _gap_front(vertebra, spacing)
-    if front is None:
         height, depth = (np.ptp(np.flatnonzero(vertebra.any(axis=axes))) + 1 for axes in ((0, 2), (0, 1)))
-        return vertebra if depth * spacing[2] <= LONGEST * height * spacing[1] else None
+        if depth * spacing[2] <= LONGEST * height * spacing[1]:
+            return vertebra
+        front = _gap_front(vertebra)
+        if front is None:
+            return None
     known = np.flatnonzero(~np.isnan(front))
     wall = np.interp(np.arange(len(front)), known, front[known])
     body = vertebra & (np.arange(vertebra.shape[2]) < wall[:, None] + SLACK_MM / spacing[2])
     return largest(body) if body.any() else None
 
 
-def _gap_front(vertebra: np.ndarray, spacing: Sequence[float]) -> np.ndarray | None:
+def _gap_front(vertebra: np.ndarray) -> np.ndarray | None:
     """Return where the gap behind the body begins, by rows, from the slices that fall into body and arch."""
     ends = np.full(vertebra.shape[1], -np.inf)
     for plane in vertebra:
-        parts, count = cc3d.connected_components(plane, connectivity=4, return_N=True)
+        parts, count = label(plane)
         if count < 2:
             continue
         sizes = np.bincount(parts.ravel())
@@ -90,7 +93,7 @@ def _gap_front(vertebra: np.ndarray, spacing: Sequence[float]) -> np.ndarray | N
 
 def largest(mask: np.ndarray) -> np.ndarray:
     """Return the largest connected component of a boolean mask."""
-    parts = cc3d.connected_components(mask, connectivity=6)
+    parts, _ = connected_components(mask, FACES)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     return parts == sizes.argmax()

@@ -17,15 +17,17 @@ from autospine.phantom.shapes import body, disc_distance, disc_gap
 from autospine.phantom.spine import Disc, Frame, Spine, Vertebra
 
 STEP = 0.1  # mm between the points at which a shape is asked for
-FINE = 0.05  # the same across the canal
+FINE, AREA_STEP = 0.02, 0.1  # the same across the canal, along its diameter and over its area
 ROUNDS = 6  # of turning a line until it touches both rims
 DISC_SHARES = (0.125, 0.5, 0.875)  # of a disc's depth: where its heights are
 MIDDLE_MM = 2.0
-TRUTH = (
-    "id", "structure", "level", "anterior_height_mm", "middle_height_mm", "posterior_height_mm", "depth_mm",
-    "upper_tilt_deg", "lower_tilt_deg", "coronal_tilt_deg", "angle_deg", "slip_mm", "canal_diameter_mm",
-    "canal_area_mm2",
+TRUTH = (  # columns of truth.csv, named as those of autospine_measure
+    "id", "level", "anterior_height_mm", "middle_height_mm", "posterior_height_mm", "depth_mm", "sagittal_tilt_deg",
+    "coronal_tilt_deg", "segmental_lordosis_deg", "canal_diameter_mm", "canal_area_mm2", "disc_anterior_height_mm",
+    "disc_middle_height_mm", "disc_posterior_height_mm", "disc_depth_mm", "disc_angle_deg", "slip_mm",
+    "disc_canal_diameter_mm", "disc_canal_area_mm2",
 )  # fmt: skip
+UP = np.array([0.0, 0.0, 1.0])
 Point = np.ndarray
 
 
@@ -102,13 +104,14 @@ def body_corners(vertebra: Vertebra) -> Corners:
     middle = np.mean(local, axis=0)[0]
     near = np.abs(cut.v - middle) <= MIDDLE_MM
     height = float((cut.top - cut.bottom)[near].mean())
-    return Corners(*(vertebra.frame.world(0, *point) for point in local), height)
+    top_front, top_back, bottom_front, bottom_back = (vertebra.frame.world(0, *point) for point in local)
+    return Corners(top_front, top_back, bottom_front, bottom_back, height)
 
 
-def _tilt(front: Point, back: Point, left: Point) -> float:
+def _tilt(front: Point, back: Point, left: Point, axis: Point = UP) -> float:
     """Return the degrees by which a line rises to the back, seen along `left`."""
     left = left / np.linalg.norm(left)
-    up = np.array([0, 0, 1.0]) - left[2] * left
+    up = axis - (axis @ left) * left
     up /= np.linalg.norm(up)
     line = back - front
     return float(np.degrees(np.arctan2(line @ up, line @ np.cross(up, left))))
@@ -150,31 +153,48 @@ def canal_figures(lines: Lines, z: float, disc: tuple[Disc, Vertebra, Vertebra] 
     back = np.array([0, 1.0, 0]) - axis[1] * axis
     back /= np.linalg.norm(back)
     left = np.cross(back, axis)
-    a, n = (np.arange(-r, r, FINE) for r in (wide + 3, deep + 6))
-    points = np.array([x0, y0, z]) + a[:, None, None] * left + n[None, :, None] * back
-    x, y, heights = np.moveaxis(points, -1, 0)
-    column = lines.canal.at(heights)
-    inside = canal_distance(x - column[0], (y - column[1]) * column[4], column[2], column[3]) < 0
-    if disc is not None:
-        inside &= _at(*disc, points) >= 0
-    diameter = inside[len(a) // 2].sum() * FINE
-    return float(diameter), float(inside.sum() * FINE**2)
+    origin = np.array([x0, y0, z])
+
+    def inside(points: np.ndarray) -> np.ndarray:
+        x, y, heights = np.moveaxis(points, -1, 0)
+        column = lines.canal.at(heights)
+        free = canal_distance(x - column[0], (y - column[1]) * column[4], column[2], column[3]) < 0
+        return free if disc is None else free & (_at(*disc, points) >= 0)
+
+    line = origin + np.arange(-deep - 6, deep + 6, FINE)[:, None] * back
+    a, n = (np.arange(-r, r, AREA_STEP) for r in (wide + 3, deep + 6))
+    plane = origin + a[:, None, None] * left + n[None, :, None] * back
+    return float(inside(line).sum() * FINE), float(inside(plane).sum() * AREA_STEP**2)
 
 
-def truth_rows(id_: str, spine: Spine, vertebrae: tuple[int, ...], discs: tuple[int, ...]) -> Iterator[dict[str, str]]:
-    """Return the figures of the labelled vertebrae and discs of a case, as rows under the columns `TRUTH`."""
-    lines, corners = find_lines(spine), {v.level: body_corners(v) for v in (spine.sacrum[0], *spine.vertebrae)}
-    column = (spine.sacrum[0], *spine.vertebrae)
-    for vertebra in spine.vertebrae:
-        if vertebra.level in vertebrae:
-            yield _row(id_, "vertebra", vertebra.level, _vertebra_figures(vertebra, corners[vertebra.level], lines))
+def truth_rows(
+    id_: str, spine: Spine, vertebrae: tuple[int, ...], discs: tuple[int, ...], up: np.ndarray = UP
+) -> Iterator[dict[str, str]]:
+    """Return the figures of the labelled levels of a case, as rows under the columns `TRUTH`.
+
+    Args:
+        id_: The case.
+        spine: What was drawn.
+        vertebrae: The labelled ones.
+        discs: The labelled ones, by the vertebra above.
+        up: The scanner's axis in the spine's world, (3,).
+    """
+    lines, column = find_lines(spine), (spine.sacrum[0], *spine.vertebrae)
+    corners = {vertebra.level: body_corners(vertebra) for vertebra in column}
     for disc, (below, above) in zip(spine.discs, pairwise(column), strict=False):
+        figures: dict[str, float] = {}
+        both = (corners[below.level], corners[above.level])
+        if above.level in vertebrae:
+            figures |= _vertebra_figures(above, both[1], lines, up)
+        if {above.level, below.level} <= set(vertebrae):
+            figures |= _neighbour_figures(below, above, both)
         if disc.level in discs:
-            figures = _disc_figures(disc, below, above, (corners[below.level], corners[above.level]), lines)
-            yield _row(id_, "disc", disc.level, figures)
+            figures |= _disc_figures(disc, below, above, lines)
+        if figures:
+            yield {"id": id_, "level": str(above.level)} | {name: f"{value:.4f}" for name, value in figures.items()}
 
 
-def _vertebra_figures(vertebra: Vertebra, corners: Corners, lines: Lines) -> dict[str, float]:
+def _vertebra_figures(vertebra: Vertebra, corners: Corners, lines: Lines, up: np.ndarray) -> dict[str, float]:
     left = vertebra.frame.axes[0]
     diameter, area = canal_figures(lines, _axis_height(lines, vertebra.frame), None)
     ends = ((corners.top_front, corners.top_back), (corners.bottom_front, corners.bottom_back))
@@ -183,31 +203,34 @@ def _vertebra_figures(vertebra: Vertebra, corners: Corners, lines: Lines) -> dic
         "middle_height_mm": corners.middle_height,
         "posterior_height_mm": float(np.linalg.norm(corners.top_back - corners.bottom_back)),
         "depth_mm": float(np.mean([np.linalg.norm(back - front) for front, back in ends])),
-        "upper_tilt_deg": _tilt(corners.top_front, corners.top_back, left),
-        "lower_tilt_deg": _tilt(corners.bottom_front, corners.bottom_back, left),
-        "coronal_tilt_deg": float(np.degrees(np.arctan2(left[2], np.hypot(left[0], left[1])))),
+        "sagittal_tilt_deg": float(np.mean([_tilt(front, back, left, up) for front, back in ends])),
+        "coronal_tilt_deg": float(np.degrees(np.arcsin(left @ up))),
         "canal_diameter_mm": diameter,
         "canal_area_mm2": area,
     }
 
 
-def _disc_figures(
-    disc: Disc, below: Vertebra, above: Vertebra, corners: tuple[Corners, Corners], lines: Lines
-) -> dict[str, float]:
-    front, middle, back, depth = disc_heights(disc, below, above)
+def _neighbour_figures(below: Vertebra, above: Vertebra, corners: tuple[Corners, Corners]) -> dict[str, float]:
     lower, upper = corners
     left = below.frame.axes[0] + above.frame.axes[0]
-    plate = lower.top_back - lower.top_front
+    tilt, plate = _tilt(lower.top_front, lower.top_back, left), lower.top_back - lower.top_front
+    return {
+        "segmental_lordosis_deg": tilt - _tilt(upper.top_front, upper.top_back, left),
+        "disc_angle_deg": tilt - _tilt(upper.bottom_front, upper.bottom_back, left),
+        "slip_mm": float((lower.top_back - upper.bottom_back) @ plate / np.linalg.norm(plate)),
+    }
+
+
+def _disc_figures(disc: Disc, below: Vertebra, above: Vertebra, lines: Lines) -> dict[str, float]:
+    front, middle, back, depth = disc_heights(disc, below, above)
     diameter, area = canal_figures(lines, _axis_height(lines, disc.frame), (disc, below, above))
     return {
-        "anterior_height_mm": front,
-        "middle_height_mm": middle,
-        "posterior_height_mm": back,
-        "depth_mm": depth,
-        "angle_deg": _tilt(lower.top_front, lower.top_back, left) - _tilt(upper.bottom_front, upper.bottom_back, left),
-        "slip_mm": float((lower.top_back - upper.bottom_back) @ plate / np.linalg.norm(plate)),
-        "canal_diameter_mm": diameter,
-        "canal_area_mm2": area,
+        "disc_anterior_height_mm": front,
+        "disc_middle_height_mm": middle,
+        "disc_posterior_height_mm": back,
+        "disc_depth_mm": depth,
+        "disc_canal_diameter_mm": diameter,
+        "disc_canal_area_mm2": area,
     }
 
 
@@ -216,7 +239,3 @@ def _axis_height(lines: Lines, frame: Frame) -> float:
     axis = np.column_stack([lines.canal.x, lines.canal.y, lines.canal.z])
     near = np.linalg.norm(axis - frame.origin, axis=1) < 60
     return float(lines.canal.z[near][np.argmin(np.abs(_local(frame, axis[near])[2]))])
-
-
-def _row(id_: str, structure: str, level: int, figures: dict[str, float]) -> dict[str, str]:
-    return {"id": id_, "structure": structure, "level": str(level)} | {k: f"{v:.4f}" for k, v in figures.items()}

@@ -14,9 +14,11 @@ from autospine.core.parallel import run_cases
 from autospine.phantom.case import PhantomCase, make_case
 from autospine.phantom.series import Size, find_series
 from autospine.phantom.tables import GRADINGS, OVERVIEW, grading_rows, overview_row, to_csv
+from autospine.phantom.truth import TRUTH, truth_rows
 
 MARK = "phantom.json"  # says which set a folder holds, so that an interrupted run can go on
-Rows = tuple[dict[str, str], list[dict[str, str]]]  # of overview.csv and radiological_gradings.csv
+# Of overview.csv, radiological_gradings.csv and truth.csv.
+Rows = tuple[dict[str, str], list[dict[str, str]], list[dict[str, str]]]
 
 
 def check_request(cases: int, seed: int, workers: int) -> None:
@@ -78,13 +80,16 @@ def save_case(case: PhantomCase, out: Path) -> None:
 def _make_and_save(index: int, out: Path, cases: int, seed: int, size: Size) -> Rows:
     case = make_case(seed, index, size)
     save_case(case, out)
-    return overview_row(case, seed, cases), grading_rows(case)
+    directions = case.geometry.canonical().directions()
+    up = np.array([directions[2, 0], directions[2, 2], -directions[2, 1]])  # the scanner's z in the spine's world
+    truth = list(truth_rows(case.id, case.spine, case.vertebrae, case.discs, up))
+    return overview_row(case, seed, cases), grading_rows(case), truth
 
 
 def write_phantom(
     out: str | Path, cases: int, seed: int = 0, size: Size | str = Size.FULL, workers: int = 1
 ) -> list[str]:
-    """Write a phantom set: images/, masks/, overview.csv, radiological_gradings.csv.
+    """Write a phantom set: images/, masks/, overview.csv, radiological_gradings.csv, truth.csv.
 
     The same seed and size give the same bytes, and case k is the same however many are made; only the
     column `subset` knows how many (validation patients exist from six cases on).
@@ -109,7 +114,8 @@ def write_phantom(
     work = partial(_make_and_save, out=out, cases=cases, seed=seed, size=size)
     rows = run_cases(work, range(cases), ids, "phantoms", max(1, workers), out)
     # Series of one patient share its gradings.
-    gradings = {(row["Patient"], row["IVD label"]): row for _, discs in rows for row in discs}
+    gradings = {(row["Patient"], row["IVD label"]): row for _, discs, _ in rows for row in discs}
     write_text(out / "radiological_gradings.csv", to_csv(GRADINGS, gradings.values()))
-    write_text(out / "overview.csv", to_csv(OVERVIEW, [overview for overview, _ in rows]))
+    write_text(out / "overview.csv", to_csv(OVERVIEW, [overview for overview, *_ in rows]))
+    write_text(out / "truth.csv", to_csv(TRUTH, (row for *_, truth in rows for row in truth)))
     return ids

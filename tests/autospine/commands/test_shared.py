@@ -29,6 +29,7 @@ COMMANDS = (
     "ensemble",
     "predict",
     "evaluate",
+    "measure",
     "phantom",
     "clean",
     "slices",

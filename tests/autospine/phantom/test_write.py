@@ -41,7 +41,7 @@ def test_layout_is_spiders(folder: Path) -> None:
     for kind in ("images", "masks"):
         assert sorted(p.name for p in (folder / kind).iterdir()) == sorted(names)
     assert {p.name for p in folder.iterdir()} == {
-        "images", "masks", "overview.csv", "radiological_gradings.csv", "phantom.json",
+        "images", "masks", "overview.csv", "radiological_gradings.csv", "truth.csv", "phantom.json",
     }  # fmt: skip
 
 

@@ -1,0 +1,198 @@
+"""Measure many masks: figures as CSV and JSON, a picture a case."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autospine.core.errors import UserError
+from autospine.core.files import check_writable, read_json, write_json, write_text
+from autospine.core.machine import workers_for
+from autospine.core.overwriting import check_folders
+from autospine.core.parallel import try_cases
+from autospine.core.tables import DISCLAIMER, counted
+from autospine.dataset.cases import CHANNEL
+from autospine.dataset.metadata import read_declaration, scheme_told_by
+from autospine.evaluation.pairing import References, find_references
+from autospine.labels.conversion import get_scheme, infer_scheme, present_labels
+from autospine.labels.schemes import SCHEMES, LabelScheme
+from autospine.measurement.case import measure_volume
+from autospine.measurement.figures import SPINE
+from autospine.measurement.tables import (
+    CASE_KEYS,
+    LEVEL_FIGURES,
+    LEVEL_KEYS,
+    Row,
+    case_json,
+    case_row,
+    level_rows,
+    rows_csv,
+)
+from autospine.volumes import find_volumes, read_image, read_mask
+from autospine.volumes.folders import volume_id
+
+log = logging.getLogger(__name__)
+LEVELS, COLUMNS = "measurements.csv", "columns.csv"
+
+
+@dataclass(frozen=True)
+class MeasureRequest:
+    """What autospine_measure is asked.
+
+    Attributes:
+        masks: A mask, a folder of masks, or a data set.
+        images: Folder of the scans, for pictures and the discs' signal; None takes the data set's.
+        output: Folder for tables and pictures; None writes nothing.
+        labels: Label scheme of the masks; None: what dataset.json, the mask's report or its label table says, else
+            found out.
+        pictures: Draw a picture of each case.
+        workers: Processes at once; 0 is one per core.
+    """
+
+    masks: Path
+    images: Path | None = None
+    output: Path | None = None
+    labels: str | None = None
+    pictures: bool = True
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class MeasuredCase:
+    """What a case gave: rows of both tables, and what a person should know."""
+
+    id: str
+    levels: tuple[Row, ...]
+    column: Row
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MeasureResult:
+    """Result of measuring all masks."""
+
+    cases: tuple[MeasuredCase, ...]
+    failures: tuple[str, ...]  # a line for each mask that failed
+    output: Path | None
+
+    @property
+    def levels_csv(self) -> str:
+        """Return the table with one row per level."""
+        return rows_csv((row for case in self.cases for row in case.levels), LEVEL_KEYS, LEVEL_FIGURES)
+
+    @property
+    def columns_csv(self) -> str:
+        """Return the table with one row per case."""
+        return rows_csv((case.column for case in self.cases), CASE_KEYS, SPINE)
+
+    def describe(self) -> str:
+        """Return what a person reads at the end."""
+        lines = [f"failed: {line}" for line in self.failures]
+        lines += [f"{case.id}: {note}" for case in self.cases for note in case.notes]
+        levels = counted(sum(len(case.levels) for case in self.cases), "level")
+        where = f" written to {self.output}" if self.output else ""
+        lines.append(f"{levels} of {counted(len(self.cases), 'case')}{where}. {DISCLAIMER}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Job:
+    id: str
+    mask: Path
+    image: Path | None
+    patient: str
+    scheme: LabelScheme | None
+    output: Path | None
+    pictures: bool
+
+
+def measure_all(request: MeasureRequest) -> MeasureResult:
+    """Measure every mask of the request; one that fails is named and the others finish.
+
+    Raises:
+        UserError: There are no masks, the scheme is unknown, or the output would replace the input.
+    """
+    references = find_references(request.masks, request.images)
+    return _measure_found(references, _images(references, request.images), request)
+
+
+def measure_predictions(output: Path, inputs: Sequence[Path], workers: int = 0) -> MeasureResult:
+    """Measure the masks that autospine_predict has written, into a folder beside them.
+
+    Args:
+        output: Folder of the masks, or the one mask's file.
+        inputs: The scans, or folders of them.
+        workers: Processes at once; 0 is one per core.
+    """
+    folder = output.with_name(f"{volume_id(output)}_measured") if output.is_file() else output / "measured"
+    references = find_references(output)
+    scans: dict[str, Path] = {}
+    for path in inputs:
+        inner = path / "images" if (path / "images").is_dir() else path
+        for file in find_volumes(inner):
+            numbered = CHANNEL.match(volume_id(file))
+            scans.setdefault(numbered["id"] if numbered else volume_id(file), file)
+    if len(scans) == len(references.masks) == 1:
+        scans = dict(zip(references.masks, scans.values(), strict=True))
+    images = {id_: scans[id_] for id_ in references.masks if id_ in scans}
+    return _measure_found(references, images, MeasureRequest(output, output=folder, workers=workers))
+
+
+def _measure_found(references: References, images: Mapping[str, Path], request: MeasureRequest) -> MeasureResult:
+    scheme = get_scheme(request.labels) if request.labels else None
+    if request.output is not None:
+        read = [*references.masks.values(), *images.values()]
+        check_folders([folder for folder in (request.output, request.output / "cases") if folder.exists()], read)
+        check_writable(request.output)
+    jobs = [
+        _Job(id_, mask, images.get(id_), references.patients[id_], scheme, request.output, request.pictures)
+        for id_, mask in references.masks.items()
+    ]
+    names, workers = [job.id for job in jobs], workers_for(request.workers)
+    answers = try_cases(_measure, jobs, names, "measure", workers, request.output)
+    cases = tuple(answer for answer in answers if not isinstance(answer, UserError))
+    failures = tuple(str(answer) for answer in answers if isinstance(answer, UserError))
+    result = MeasureResult(cases, failures, request.output)
+    if request.output is not None and cases:
+        write_text(request.output / LEVELS, result.levels_csv)
+        write_text(request.output / COLUMNS, result.columns_csv)
+    return result
+
+
+def _images(references: References, images: Path | None) -> Mapping[str, Path]:
+    """Return the scans by case; one scan with one mask pair whatever their names."""
+    if images is not None and images.is_file() and len(references.masks) == 1:
+        return {next(iter(references.masks)): images}
+    return references.images
+
+
+def _scheme_of(mask: Path) -> LabelScheme | None:
+    """Return what a dataset.json beside or above a mask says, else a report of autospine_predict, else its table."""
+    for folder in (mask.parent, mask.resolve().parent.parent):
+        declared = read_declaration(folder / "dataset.json").scheme
+        if declared is not None:
+            return declared
+    report = mask.parent / f"{volume_id(mask)}.json"
+    content = read_json(report) if report.is_file() else None
+    if isinstance(content, dict) and "autospine" in content and content.get("scheme") in SCHEMES:
+        return SCHEMES[content["scheme"]]
+    return scheme_told_by(mask)
+
+
+def _measure(job: _Job) -> MeasuredCase:
+    scheme = job.scheme or _scheme_of(job.mask)
+    mask = read_mask(job.mask, scheme.negative if scheme else None)
+    scheme = scheme or infer_scheme(present_labels(mask.array, job.mask))
+    image = read_image(job.image) if job.image is not None else None
+    case = measure_volume(job.id, mask, scheme, image)
+    if job.output is not None:
+        folder = job.output / "cases"
+        if job.pictures:
+            from autospine.measurement.picture import draw_measurements
+
+            grey = mask.array != 0 if image is None else image.array
+            draw_measurements(case, grey, mask.array, folder / f"{job.id}.png")
+        write_json(folder / f"{job.id}.json", case_json(case, scheme.name))
+    return MeasuredCase(job.id, tuple(level_rows(case, job.patient)), case_row(case, job.patient), case.notes)

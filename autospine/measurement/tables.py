@@ -1,0 +1,108 @@
+"""The figures of a cohort as CSV, one row per level, and of a case as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autospine.core.tables import DISCLAIMER, csv_text
+from autospine.core.version import __version__
+from autospine.measurement.case import CaseMeasures
+from autospine.measurement.figures import DISC, SPINE, VERTEBRA, Definition, Figure
+
+LEVEL_KEYS = ("id", "patient", "level", "ordinal", "name", "disc")
+CASE_KEYS = ("id", "patient", "lordosis_between")
+LEVEL_FIGURES: tuple[Definition, ...] = (*VERTEBRA, *DISC)
+GRADES = ("genant_suggestion", "meyerding_suggestion")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: what it is about, the values and deviations by name, and why values are missing."""
+
+    keys: Mapping[str, str]
+    values: Mapping[str, float]
+    deviations: Mapping[str, float]
+    missing: Mapping[str, str]
+
+
+def level_rows(case: CaseMeasures, patient: str) -> list[Row]:
+    """Return a case's levels, from the highest down."""
+    rows = []
+    for level in reversed(case.levels):
+        number = "" if level.level is None else str(level.level)
+        keys = (case.id, patient, number, str(level.ordinal), level.name, level.disc_name)
+        rows.append(_row(dict(zip(LEVEL_KEYS, keys, strict=True)), level.figures))
+    return rows
+
+
+def case_row(case: CaseMeasures, patient: str) -> Row:
+    """Return the figures of the whole column."""
+    return _row(dict(zip(CASE_KEYS, (case.id, patient, case.lordosis_between), strict=True)), case.figures)
+
+
+def _row(keys: Mapping[str, str], figures: Mapping[str, Figure]) -> Row:
+    return Row(
+        keys,
+        {name: figure.value for name, figure in figures.items() if figure.value is not None},
+        {name: figure.deviation for name, figure in figures.items() if figure.deviation is not None},
+        {name: figure.reason for name, figure in figures.items() if figure.value is None},
+    )
+
+
+def rows_csv(rows: Iterable[Row], keys: Sequence[str], definitions: Sequence[Definition]) -> str:
+    """Return rows as CSV: keys, values, their standard deviations (`NAME_sd`), and why values are missing."""
+    names = [definition.name for definition in definitions]
+    sure = [name for name in names if name not in GRADES]
+    header = [*keys, *names, *(f"{name}_sd" for name in sure), "missing"]
+    lines = []
+    for row in rows:
+        values = [row.values.get(name) for name in names]
+        doubts = [row.deviations.get(name) for name in sure]
+        lines.append([*(row.keys[key] for key in keys), *values, *doubts, _reasons(row.missing)])
+    return csv_text(header, lines)
+
+
+def _reasons(missing: Mapping[str, str]) -> str:
+    """Return why values are missing: each reason once, with the figures that it concerns."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        by_reason.setdefault(reason, []).append(name)
+    return "; ".join(f"{reason} ({', '.join(names)})" for reason, names in by_reason.items())
+
+
+def case_json(case: CaseMeasures, scheme: str) -> dict[str, Any]:
+    """Return a case's figures as JSON values, with units, definitions and reasons."""
+    levels = [
+        {
+            "level": level.level,
+            "ordinal": level.ordinal,
+            "name": level.name,
+            "disc": level.disc_name,
+            "figures": _figures(level.figures, LEVEL_FIGURES),
+        }
+        for level in reversed(case.levels)
+    ]
+    return {
+        "autospine": __version__,
+        "id": case.id,
+        "scheme": scheme,
+        "spacing_mm": list(case.spacing),
+        "levels": levels,
+        "column": _figures(case.figures, SPINE),
+        "lordosis_between": case.lordosis_between,
+        "notes": list(case.notes),
+        "note": DISCLAIMER,
+    }
+
+
+def _figures(figures: Mapping[str, Figure], definitions: Sequence[Definition]) -> dict[str, Any]:
+    return {d.name: _figure(figures[d.name], d) for d in definitions}
+
+
+def _figure(figure: Figure, definition: Definition) -> dict[str, Any]:
+    if figure.value is None:
+        return {"value": None, "reason": figure.reason}
+    values: dict[str, Any] = {"value": round(figure.value, 4), "unit": definition.unit}
+    return values if figure.deviation is None else {**values, "sd": round(figure.deviation, 4)}

@@ -1,0 +1,188 @@
+"""Figures of shapes that are known, whatever the grid; what cannot be told is empty, with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autospine.core.errors import UserError
+from autospine.labels.anatomy import Anatomy, Kind
+from autospine.labels.schemes import SCHEMES, LabelScheme
+from autospine.measurement.case import CaseMeasures, measure_volume
+from tests.blocks import CANAL_DEPTH, CANAL_WIDTH, DEPTH, GAP, HEIGHT, WIDTH, Blocks, as_volume
+
+SPIDER = SCHEMES["spider"]
+
+
+def measured(blocks: Blocks, orientation: str = "PIR") -> CaseMeasures:
+    return measure_volume("case", as_volume(blocks.labels(), blocks.spacing, orientation), SPIDER)
+
+
+def values(case: CaseMeasures, ordinal: int) -> dict[str, float]:
+    level = next(level for level in case.levels if level.ordinal == ordinal)
+    return {name: figure.value for name, figure in level.figures.items() if figure.value is not None}
+
+
+def reasons(case: CaseMeasures, ordinal: int) -> dict[str, str]:
+    level = next(level for level in case.levels if level.ordinal == ordinal)
+    return {name: figure.reason for name, figure in level.figures.items() if figure.value is None}
+
+
+@pytest.mark.parametrize("spacing", [(4.0, 1.0, 1.0), (0.9, 0.9, 0.9), (5.0, 0.5, 0.5)])
+def test_blocks_have_their_sizes_at_any_spacing(spacing: tuple[float, float, float]) -> None:
+    slices = round(64 / spacing[0]) // 2 * 2 + 1
+    found = values(measured(Blocks(spacing=spacing, slices=slices)), 2)
+    pixel = spacing[1]
+    for name in ("anterior_height_mm", "middle_height_mm", "posterior_height_mm"):
+        assert found[name] == pytest.approx(HEIGHT, abs=pixel), name
+    assert found["depth_mm"] == pytest.approx(DEPTH, abs=pixel)
+    assert found["width_mm"] == pytest.approx(WIDTH, abs=spacing[0])
+    assert found["disc_middle_height_mm"] == pytest.approx(GAP, abs=pixel)
+    assert found["disc_farfan_index"] == pytest.approx(2 * GAP / DEPTH, abs=0.08)
+    assert found["canal_diameter_mm"] == pytest.approx(CANAL_DEPTH, abs=pixel)
+    assert found["canal_area_mm2"] == pytest.approx(CANAL_DEPTH * CANAL_WIDTH, abs=1.5 * CANAL_DEPTH * spacing[0])
+    assert abs(found["slip_mm"]) < 0.5
+    assert abs(found["disc_angle_deg"]) < 0.5
+
+
+def test_a_step_is_a_slip_and_a_grade() -> None:
+    case = measured(Blocks(slip=10.0, discs=False))
+    found = values(case, 2)
+    assert found["slip_mm"] == pytest.approx(10.0, abs=0.6)
+    assert found["slip_percent"] == pytest.approx(100 * 10 / DEPTH, abs=3)
+    assert found["meyerding_suggestion"] == 2
+    assert abs(values(case, 3)["slip_mm"]) < 0.5
+
+
+def test_wedges_are_ratios_and_grades() -> None:
+    case = measured(Blocks(wedge=-16.0, discs=False, arches=False, canal=False))
+    found = values(case, 2)
+    rise = np.tan(np.radians(8)) * DEPTH
+    assert found["anterior_height_mm"] == pytest.approx(HEIGHT - rise, abs=0.6)
+    assert found["posterior_height_mm"] == pytest.approx(HEIGHT + rise, abs=0.6)
+    assert found["genant_suggestion"] == 2
+    assert found["disc_angle_deg"] == pytest.approx(16.0, abs=1.5)
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "RAS", "ASL", "IPR", "SLA"])
+def test_no_figure_depends_on_how_the_file_is_laid_out(orientation: str) -> None:
+    blocks = Blocks(slip=4.0, wedge=5.0)
+    one, other = measured(blocks), measured(blocks, orientation)
+    for ordinal in (1, 2, 3, 4):
+        assert values(other, ordinal) == pytest.approx(values(one, ordinal), abs=1e-6)
+    assert {n: f.value for n, f in other.figures.items()} == pytest.approx(
+        {n: f.value for n, f in one.figures.items()}, abs=1e-6
+    )
+
+
+def test_bodies_are_told_apart_without_a_canal_where_slices_show_the_gap() -> None:
+    found = values(measured(Blocks(canal=False)), 2)
+    assert found["depth_mm"] == pytest.approx(DEPTH, abs=1.0)
+    assert found["posterior_height_mm"] == pytest.approx(HEIGHT, abs=0.6)
+
+
+def test_arches_that_no_slice_shows_apart_are_a_reason() -> None:
+    labels = Blocks(canal=False).labels()
+    ys = np.arange(labels.shape[2])
+    for level in (1, 2, 3, 4):  # bone fills the gap
+        rows = np.flatnonzero((labels == level).any(axis=(0, 2)))
+        middle = rows[len(rows) // 2]
+        labels[:, middle - 4 : middle + 4, (ys > 40) & (ys < 100)] = level
+    case = measure_volume("case", as_volume(labels, (4.0, 1.0, 1.0)), SPIDER)
+    assert "cannot be told apart" in reasons(case, 2)["anterior_height_mm"]
+
+
+def test_what_the_image_cuts_is_empty() -> None:
+    labels = Blocks().labels()
+    first = np.flatnonzero((labels == 4).any(axis=(0, 2)))[0]
+    case = measure_volume("case", as_volume(labels[:, first + 8 :], (4.0, 1.0, 1.0)), SPIDER)
+    assert reasons(case, 4)["anterior_height_mm"] == "cut by the field of view"
+    assert case.notes == ("L2: cut by the field of view",)
+    assert "anterior_height_mm" in values(case, 3)
+
+
+def test_bodies_cut_at_the_sides_have_heights_but_no_width() -> None:
+    case = measured(Blocks(slices=7))
+    assert "anterior_height_mm" in values(case, 2)
+    assert reasons(case, 2)["width_mm"] == "cut by the field of view at its sides"
+
+
+def test_a_single_slice_gives_what_a_slice_can() -> None:
+    labels = Blocks().labels()[8:9]
+    case = measure_volume("case", as_volume(labels, (4.0, 1.0, 1.0)), SPIDER)
+    assert values(case, 2)["anterior_height_mm"] == pytest.approx(HEIGHT, abs=0.6)
+    assert {reasons(case, 2)[n] for n in ("width_mm", "volume_ml", "canal_area_mm2")} == {"one slice only"}
+    assert case.figures["coronal_cobb_deg"].reason == "one slice only"
+
+
+def test_fused_vertebrae_are_named() -> None:
+    labels = Blocks(discs=False).labels()
+    rows = np.flatnonzero((labels == 3).any(axis=(0, 2)))
+    low = np.flatnonzero((labels == 2).any(axis=(0, 2)))
+    between = slice(rows[-1] - 2, low[0] + 3)
+    labels[:, between] = np.where((labels[:, low[5]] == 2)[:, None, :], 2, labels[:, between])
+    labels[labels == 3] = 2
+    case = measure_volume("case", as_volume(labels, (4.0, 1.0, 1.0)), SPIDER)
+    assert "taller than a vertebra" in reasons(case, 2)["anterior_height_mm"]
+
+
+def test_without_levels_there_are_ordinals_only() -> None:
+    labels = Blocks(levels=3).labels()
+    plain = np.select([(labels > 0) & (labels < 100), labels == 100, labels > 200], [1, 2, 3], 0).astype(np.uint8)
+    case = measure_volume("case", as_volume(plain, (4.0, 1.0, 1.0)), SCHEMES["semantic4"])
+    assert [(level.level, level.name) for level in case.levels] == [
+        (None, "vertebra 1 from below"), (None, "vertebra 2 from below"), (None, "vertebra 3 from below"),
+    ]  # fmt: skip
+    assert values(case, 2)["posterior_height_mm"] == pytest.approx(HEIGHT, abs=0.6)
+    assert values(case, 2)["disc_middle_height_mm"] == pytest.approx(GAP, abs=0.6)
+
+
+def test_the_sacrum_gives_slope_and_the_whole_lordosis() -> None:
+    labels = Blocks(levels=3, arches=False).labels()
+    scheme = LabelScheme("with_sacrum", {**SPIDER.anatomies, 250: Anatomy(Kind.SACRUM)})
+    last = np.flatnonzero((labels == 1).any(axis=(0, 2)))[-1]
+    rows, columns = np.arange(labels.shape[1])[:, None], np.arange(labels.shape[2])
+    slope = np.tan(np.radians(20))
+    sacrum = (rows > last + 10 - slope * (columns - 46)) & (columns > 30) & (columns < 62)
+    labels = np.concatenate([labels, np.zeros_like(labels[:, :30])], axis=1)
+    sacrum = np.concatenate([sacrum, np.zeros((30, labels.shape[2]), bool)])
+    labels[3:14][:, sacrum & (np.arange(labels.shape[1])[:, None] > last)] = 250
+    case = measure_volume("case", as_volume(labels, (4.0, 1.0, 1.0)), scheme)
+    assert case.lordosis_between == "L3 to S1"
+    assert case.figures["sacral_slope_deg"].value == pytest.approx(20, abs=2)
+    assert values(case, 1)["disc_angle_deg"] == pytest.approx(20, abs=2)
+
+
+def test_without_the_sacrum_the_lordosis_names_its_part() -> None:
+    case = measured(Blocks(levels=3))
+    assert case.lordosis_between == "L3 to L5"
+    assert "sacrum is not labelled" in case.figures["sacral_slope_deg"].reason
+
+
+def test_the_disc_is_as_bright_as_it_is_beside_the_canal() -> None:
+    labels = Blocks().labels()
+    mask = as_volume(labels, (4.0, 1.0, 1.0))
+    image = replace(mask, array=np.where(labels == 100, 1000, np.where(labels > 200, 250, 60)).astype(np.float32))
+    case = measure_volume("case", mask, SPIDER, image)
+    assert values(case, 2)["disc_signal_csf"] == pytest.approx(0.25, abs=0.01)
+
+
+def test_another_grid_is_refused() -> None:
+    mask = as_volume(Blocks().labels(), (4.0, 1.0, 1.0))
+    image = as_volume(np.zeros((17, 100, 120), np.uint8), (4.0, 1.0, 1.0))
+    with pytest.raises(UserError, match="lies on another grid than its mask"):
+        measure_volume("case", mask, SPIDER, image)
+
+
+def test_nothing_to_measure_is_refused() -> None:
+    labels = np.where(Blocks().labels() == 100, 100, 0).astype(np.uint8)
+    with pytest.raises(UserError, match="shows neither vertebrae nor discs by the scheme spider"):
+        measure_volume("case", as_volume(labels, (4.0, 1.0, 1.0)), SPIDER)
+
+
+def test_thick_voxels_leave_figures_empty_with_their_uncertainty() -> None:
+    case = measured(Blocks(spacing=(5.0, 8.0, 8.0)))
+    text = " ".join(reasons(case, 2).values())
+    assert "uncertain by" in text or "too small" in text
