@@ -73,7 +73,7 @@ def make_sheet(case: CaseMeasures, image: np.ndarray, mask: np.ndarray) -> Sheet
     _draw_discs(axes, case)
     _draw_canal(axes, case)
     _write_notes(axes, _vertebra_notes(case), left + 2, "left", low[0], high[0])
-    _write_notes(axes, _disc_notes(case), right - 2, "right", low[0], high[0])
+    _write_notes(axes, _disc_notes(case), right - 6, "right", low[0], high[0])
     sheet.text(0.5, 0.992, case.id, color=INK, fontsize=12, ha="center", va="top")
     sheet.text(0.5, 0.966, _heading(case, index, image.shape[0]), color=ANGLE, fontsize=9, ha="center", va="top")
     sheet.text(0.5, 0.008, FOOTER, color=FAINT, fontsize=8, ha="center", va="bottom")
