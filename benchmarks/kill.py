@@ -1,0 +1,214 @@
+"""Kills commands at random moments, starts them again, and compares their files with those of an undisturbed run.
+
+    python benchmarks/kill.py FOLDER --kills 40 --train-kills 10 --seed 1
+
+A command passes when, whenever SIGKILL came, no file is half-written, and the second start ends well, with the same
+bytes in the same files, and nothing else. Every start is a fork of this process, in which everything is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+
+from autospine.core.workspace import WorkFolder
+from autospine.networks.shape import NetworkShape
+from autospine.phantom.series import find_series
+from autospine.planning.plan import Plans
+
+CASES = 6
+VOLATILE = {"checkpoint.pt", "metrics.csv", "progress.png", "curves.png"}  # hold times; compared by being there
+TEMPORARY = ".partial."
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command with its arguments.
+
+    Attributes:
+        name: As in autospine_NAME.
+        arguments: Of the first start.
+        output: Where everything that it writes lies.
+        again: What the second start adds.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    output: Path
+    again: tuple[str, ...] = ()
+
+
+@dataclass
+class Tally:
+    """What came of the kills of one command."""
+
+    kills: int = 0
+    late: int = 0  # ended before the signal came
+    faults: list[str] = field(default_factory=list)
+
+    def line(self, name: str, seconds: float) -> str:
+        """Return a line of the table."""
+        return f"{name:<12} {seconds:6.2f} s  {self.kills:4} kills  {self.late:3} late  {len(self.faults):3} faults"
+
+
+def start(command: Command, log: Path, arguments: Sequence[str], kill_after: float | None = None) -> int | None:
+    """Run a command in a fork; return its exit status, None where it was killed."""
+    main = import_module(f"autospine.commands.{command.name}").main
+    child = os.fork()
+    if child == 0:
+        with log.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        sys.argv = [f"autospine_{command.name}", *arguments]
+        status = 1
+        try:
+            status = main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, signal.SIGKILL)  # the child is not waited for yet, so the number is still its own
+    _, ended = os.waitpid(child, 0)
+    return os.WEXITSTATUS(ended) if os.WIFEXITED(ended) else None
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Return a digest of every file, by its path in the folder."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            content = b"" if path.name in VOLATILE else path.read_bytes()
+            digests[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
+    return digests
+
+
+def trial(command: Command, whole: dict[str, str], moment: float, log: Path) -> tuple[bool, list[str]]:
+    """Kill a command once and start it again; return whether it was killed, and what is wrong."""
+    shutil.rmtree(command.output, ignore_errors=True)
+    killed = start(command, log, command.arguments, moment) is None
+    left = {name: digest for name, digest in files_of(command.output).items() if TEMPORARY not in name}
+    faults = [f"{name} is half-written" for name, digest in left.items() if whole.get(name, digest) != digest]
+    if killed:
+        status = start(command, log, (*command.arguments, *command.again))
+        if status != 0:
+            faults.append(f"the second start ended with {status}: {log.read_text()[-300:]}")
+    found = files_of(command.output)
+    for name in sorted(whole.keys() | found.keys()):
+        if whole.get(name) != found.get(name):
+            faults.append(f"{name} {'differs' if name in whole and name in found else 'is there or not'}")
+    return killed, faults
+
+
+def measure(command: Command, kills: int, seed: int, folder: Path) -> tuple[Tally, float]:
+    """Kill a command as often as asked, at moments that the seed draws."""
+    log, tally = folder / f"{command.name}.log", Tally()
+    shutil.rmtree(command.output, ignore_errors=True)
+    began = time.monotonic()
+    if start(command, log, command.arguments) != 0:
+        raise SystemExit(f"kill: {command.name} fails undisturbed: {log.read_text()[-2000:]}")
+    seconds = time.monotonic() - began
+    whole = files_of(command.output)
+    moments = random.Random(f"{command.name} {seed}")  # noqa: S311
+    for _ in range(kills):
+        moment = moments.uniform(0, seconds)
+        killed, faults = trial(command, whole, moment, log)
+        tally.kills, tally.late = tally.kills + killed, tally.late + (not killed)
+        tally.faults += [f"{command.name}, killed after {moment:.3f} s: {fault}" for fault in faults]
+    return tally, seconds
+
+
+def prepare(folder: Path) -> list[Command]:
+    """Make a small data set, a work folder, a model and masks; return the commands to kill."""
+    data, ready, model = folder / "data", folder / "ready", "models/unet/2d_sagittal/adapted/fold_0"
+    masks, training = folder / "masks", folder / "training"
+    scans = str(data / "images")
+    plan = ("--device", "cpu", "--workers", "1", "--folds", "3", "--pixel-spacing", "4")
+    train = ("--device", "cpu", "--epochs", "1")
+    two = tuple(str(data / "images" / f"{find_series(0, k).id}.mha") for k in range(2))
+    model_folder = str(ready / model)
+    first = [
+        Command("phantom", (str(data), "--cases", str(CASES), "--size", "small", "--workers", "1"), data),
+        Command("plan", (str(data), str(ready), *plan), ready),
+        Command("train", (str(ready), *train), ready / "models"),
+        Command("predict", ("-i", *two, "-o", str(masks), "-m", model_folder, "--device", "cpu"), masks),
+        Command("plan", (str(data), str(training), *plan), training),
+    ]
+    for command in first:
+        if command.output.exists():
+            continue
+        if start(command, folder / "prepare.log", command.arguments) != 0:
+            raise SystemExit(f"kill: {command.name} fails: {(folder / 'prepare.log').read_text()[-2000:]}")
+        if command.name == "plan":
+            shrink(WorkFolder(command.output).plans)
+    out = folder / "out"
+    everything = ("--overlay", "--probabilities", "--panoptic", "--device", "cpu", "--workers", "1")
+    one = ("--workers", "1")
+    return [
+        Command("plan", (str(data), str(out), *plan), out),
+        Command("predict", ("-i", *two, "-o", str(out), "-m", model_folder, *everything), out),
+        Command("evaluate", (str(masks), str(data), "-o", str(out), *one), out),
+        Command("clean", ("-i", str(data), "-o", str(out), "--report", str(out / "changes.csv"), *one), out),
+        Command("reconstruct", ("-i", scans, "-o", str(out), "--slice-spacing", "2", *one), out),
+        Command("slices", ("-i", str(data), "-o", str(out), "--size", "64", "80", *one), out),
+        Command("train", (str(training), *train), training / "models", ("--continue",)),
+    ]
+
+
+def shrink(path: Path) -> None:
+    """Give the plans a network and patches of seconds."""
+    plans = Plans.load(path)
+    shape = NetworkShape(2, 1, plans.plans[0].encoding.channels, (4, 8), ((3, 3),) * 2, ((1, 1), (2, 2)))
+    Plans(tuple(replace(plan, patch=(1, 64, 32), batch=2, network=shape) for plan in plans.plans)).save(path)
+
+
+def load_everything() -> None:
+    """Import what the commands import late, so that a fork starts at once."""
+    import torch
+
+    torch.set_num_threads(1)
+    late = ("overlay.draw", "inference.panoptic", "evaluation.report.html.page", "viewer.text", "ablation.run")
+    rooms = ("planning", "training", "inference", "evaluation", "cleaning", "reconstruction", "slices")
+    for name in (*(f"{room}.run" for room in rooms), *late):
+        import_module(f"autospine.{name}")
+    for name in ("blosc2", "SimpleITK", "matplotlib.pyplot", "planners.sagittal_2d", "trainers.unet"):
+        import_module(name)
+
+
+def main() -> int:
+    """Measure, and print a line for each command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="for everything that is made")
+    parser.add_argument("--kills", type=int, default=40, help="of each command but train (default: 40)")
+    parser.add_argument("--train-kills", type=int, default=10, help="of train (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    parser.add_argument("--commands", nargs="+", help="default: all")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    load_everything()
+    faults = []
+    for command in prepare(folder):
+        kills = options.train_kills if command.name == "train" else options.kills
+        if kills and (not options.commands or command.name in options.commands):
+            tally, seconds = measure(command, kills, options.seed, folder)
+            print(tally.line(command.name, seconds), flush=True)
+            faults += tally.faults
+    print("\n".join(faults) or "every second start ended with the same bytes")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
