@@ -136,7 +136,10 @@ def run(parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], 
             raise
         line = error
     except KeyboardInterrupt:
-        sys.stderr.write(f"{parser.prog}: interrupted; run the same command again to continue\n")
+        again = (
+            "the same command with --continue goes on" if hasattr(options, "resume") else "run the same command again"
+        )
+        sys.stderr.write(f"{parser.prog}: interrupted; {again}\n")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autospine.core.errors import UserError
-from autospine.core.files import make_folder, read_json, replacing, write_json, write_text, writing
+from autospine.core.files import make_folder, read_json, remove_abandoned, replacing, write_json, write_text, writing
 from autospine.core.parallel import run_cases
 from autospine.phantom.case import PhantomCase, make_case
 from autospine.phantom.series import Size, find_series
@@ -48,6 +48,7 @@ def check_folder(out: Path, seed: int, size: Size) -> None:
     if any(parent.is_file() for parent in out.parents):
         raise UserError(out, "lies inside a file", "name a new or empty folder")
     make_folder(out)
+    remove_abandoned(out)
     with writing(out):
         empty = not any(out.iterdir())
     if empty:

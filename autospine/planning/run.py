@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autospine.core import registry
 from autospine.core.errors import UserError
-from autospine.core.files import check_writable
+from autospine.core.files import check_writable, remove
 from autospine.core.machine import Machine, find_machine, workers_for
 from autospine.core.overwriting import check_files, check_folders
 from autospine.core.workspace import SourceCase, WorkFolder
@@ -214,6 +214,7 @@ def _still_true(others: tuple[Plan, ...], work: WorkFolder, fingerprint: Fingerp
         return others
     names = ", ".join(plan.name for plan in others)
     log.warning("%s: the data have changed, so the earlier plans are dropped (%s)", work.plans, names)
+    remove(work.plans)  # at once: a run that is killed now must not find them beside the new fingerprint
     return ()
 
 

@@ -62,7 +62,7 @@ class CaseStore:
 
     def __init__(self, folder: str | Path, case_id: str) -> None:
         self.folder, self.id = Path(folder), case_id
-        self.image_path, self.mask_path = self.folder / f"{case_id}.b2nd", self.folder / f"{case_id}.mask.b2nd"
+        self.image_path, self.mask_path = (self.folder / f"{case_id}.{what}.b2nd" for what in ("image", "mask"))
         self.record_path = self.folder / f"{case_id}.json"  # written last: where it exists, the case is whole
 
     def write(self, image: np.ndarray, mask: np.ndarray, record: CaseRecord, view_axis: int | None) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from autospine.core.errors import UserError
-from autospine.core.files import check_writable, write_text
+from autospine.core.files import check_writable, read_json, remove, write_json, write_text
 from autospine.core.machine import workers_for
 from autospine.core.overwriting import check_folders
 from autospine.core.parallel import try_cases
@@ -20,6 +19,7 @@ from autospine.slices.extract import COLUMNS, FOLDERS, SliceJob, SliceRow, Slice
 
 log = logging.getLogger(__name__)
 INDEX = "slices.csv"
+MARK = "unfinished.json"  # says what was asked, so that an interrupted run can be completed
 DEFAULT_SCHEME = "spider"
 SMALLEST = 16  # pixels
 
@@ -75,11 +75,12 @@ def extract_slices(request: SlicesRequest) -> SlicesResult:
     _check_schemes(request, scheme, target)
     workers = workers_for(request.workers)
     check_writable(request.output)
-    _check_empty(request.output)
+    _begin(request)
     jobs = [SliceJob(case, scheme, target, request) for case in dataset.annotated]
     cases = try_cases(extract, jobs, [case.id for case in dataset.annotated], "slices", workers, request.output)
     result = SlicesResult(tuple(cases), scheme, request)
     write_text(request.output / INDEX, csv_text(COLUMNS, [row.cells for row in result.rows]))
+    remove(request.output / MARK)
     _check_some(result)
     return result
 
@@ -106,10 +107,14 @@ def _check(request: SlicesRequest) -> None:
         raise UserError("--max-ratio", f"is {request.max_ratio:g}", "give at least 1")
 
 
-def _check_empty(output: Path) -> None:
-    """Refuse a folder that holds slices: those of another size or filter would stay among the new ones."""
+def _begin(request: SlicesRequest) -> None:
+    """Mark the output as begun, and refuse one with other slices: those of another size or filter would stay there."""
+    output, asked = request.output, {name: str(value) for name, value in vars(replace(request, workers=0)).items()}
+    if (output / MARK).exists() and read_json(output / MARK) == asked:
+        return  # the same command was interrupted
     if (output / INDEX).exists() or any(next(output.glob(f"{folder}/*.png"), None) for folder in FOLDERS):
         raise UserError(output, "holds slices already", "choose another output folder, or delete it first")
+    write_json(output / MARK, asked)
 
 
 def _check_schemes(request: SlicesRequest, scheme: LabelScheme, target: LabelScheme) -> None:

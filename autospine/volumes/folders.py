@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from autospine.core.errors import UserError
 from autospine.core.files import reading
 
+log = logging.getLogger(__name__)
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 KNOWN = ".mha, .mhd, .nii, .nii.gz or .nrrd"
 
@@ -115,11 +117,21 @@ def find_volumes(folder: str | Path) -> list[Path]:
         series = [path for path in entries if path.is_dir() and holds_dicom(path)]
         if not files and holds_dicom(folder):
             return [folder]
+        for path in sorted(set(entries) - {*files, *series}):
+            _tell_left_out(path)
     volumes = sorted([*files, *series], key=natural_key)
     if not volumes:
         raise UserError(folder, "holds no volumes", f"put {KNOWN} files or DICOM folders there")
     _check_ids(folder, volumes)
     return volumes
+
+
+def _tell_left_out(path: Path) -> None:
+    """Warn of an entry that might have been meant as a series: an empty folder, or a link to nothing."""
+    if path.is_dir() and not any(path.iterdir()):
+        log.warning("%s: is an empty folder; left out", path)
+    elif path.is_symlink() and not path.exists():
+        log.warning("%s: is a link to nothing; left out", path)
 
 
 def _check_ids(folder: Path, volumes: list[Path]) -> None:

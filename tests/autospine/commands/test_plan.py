@@ -309,7 +309,7 @@ def test_an_interrupt_ends_with_130_and_whole_files(data: Path) -> None:
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=20)
     assert running.returncode == 130
-    assert "run the same command again to continue" in err
+    assert "interrupted; run the same command again" in err
     assert "Traceback" not in err
     files = sorted(path.name for path in (data.parent / "work/preprocessed/2d_sagittal").iterdir())
-    assert files == [".lock", "1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
+    assert files == [".lock", "1_t2.image.b2nd", "1_t2.json", "1_t2.mask.b2nd"]

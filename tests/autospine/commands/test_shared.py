@@ -14,7 +14,7 @@ import pytest
 
 from autospine.commands.main import COMMANDS as MAIN
 from autospine.commands.main import main
-from autospine.commands.shared import add_device, add_workers, make_parser, run
+from autospine.commands.shared import add_device, add_training, add_workers, make_parser, run
 from autospine.core.boundary import _temporary
 from autospine.core.errors import UserError
 from autospine.core.tables import DISCLAIMER
@@ -92,7 +92,16 @@ def test_debug_shows_where_it_came_from(command: Callable) -> None:
 def test_an_interrupt_says_how_to_continue(command: Callable) -> None:
     answer = command(acting(interrupt))
     assert answer.status == 130
-    assert "run the same command again to continue" in answer.err
+    assert answer.err.endswith("interrupted; run the same command again\n")
+
+
+def test_an_interrupted_training_is_continued_by_its_option(command: Callable) -> None:
+    def main() -> int:
+        parser = make_parser("Trains.", "  autospine_test")
+        add_training(parser, "fold")
+        return run(parser, interrupt)
+
+    assert command(main).err.endswith("interrupted; the same command with --continue goes on\n")
 
 
 def test_the_actions_status_is_the_commands(command: Callable) -> None:

@@ -15,6 +15,7 @@ from autospine.commands.slices import main
 from autospine.fingerprint.slice_filter import class_counts, filter_slices
 from autospine.labels.conversion import conversion
 from autospine.labels.schemes import SCHEMES
+from autospine.slices.extract import write_png
 from tests.autospine.commands.conftest import Prediction
 from tests.tiny import SHAPE, SPACING, spine_image, spine_mask, write_array, write_dataset
 
@@ -254,6 +255,29 @@ def test_wrong_options_are_one_line(run: Run, tmp_path: Path, options: tuple[obj
     assert len(answer.errors) == 1
     assert word in answer.errors[0]
     assert not (tmp_path / "png").exists()
+
+
+def test_an_interrupted_run_is_completed_by_the_same_command_only(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run().status == 0
+    whole = {path: path.read_bytes() for path in (tmp_path / "png").rglob("*") if path.is_file()}
+    shutil.rmtree(tmp_path / "png")
+    written: list[Path] = []
+
+    def interrupted(path: Path, array: np.ndarray) -> None:
+        if len(written) == 7:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_png(path, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("autospine.slices.extract.write_png", interrupted)
+        assert run().status == 130
+    assert "holds slices already" in run("--size", 32, 32).errors[0]
+    assert run().status == 0
+    assert {path: path.read_bytes() for path in (tmp_path / "png").rglob("*") if path.is_file()} == whole
+    assert "holds slices already" in run().errors[0]
 
 
 def test_the_data_set_is_never_written_into(command: Run, data: Path, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(small_disk: Path) -> None:
 def test_a_case_on_a_full_disk_is_not_done(small_disk: Path) -> None:
     store = CaseStore(small_disk, "1_t2")
     noise = np.random.default_rng(0).normal(size=(1, 4, 500, 500)).astype(np.float32)
-    with pytest.raises(UserError, match=r"1_t2\.b2nd: the disk is full"):
+    with pytest.raises(UserError, match=r"1_t2\.image\.b2nd: the disk is full"):
         store.write(noise, np.zeros((4, 500, 500), np.uint8), RECORD, 0)
     assert not store.done("key")
     assert names(small_disk) == []

@@ -136,7 +136,7 @@ def test_what_is_missing_is_made_and_the_rest_left(data: Path, part: str) -> Non
     assert plan(data).to_preprocess == 1
     after = stamps(work / "preprocessed")
     assert {name for name in before if before[name] != after[name]} == {
-        f"2d_sagittal/2_t2{end}" for end in (".b2nd", ".mask.b2nd", ".json")
+        f"2d_sagittal/2_t2{end}" for end in (".image.b2nd", ".mask.b2nd", ".json")
     }
 
 
@@ -275,7 +275,7 @@ def test_a_case_that_cannot_be_stored_is_named_and_the_others_finish(
         write(self, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(CaseStore, "write", refuse)
-    with pytest.raises(UserError, match=r"2_t2\.b2nd: cannot be written"):
+    with pytest.raises(UserError, match=r"2_t2\.image\.b2nd: cannot be written"):
         plan(data)
     assert stored(data.parent / "work") == ["1_t1", "1_t2", "3_t2", "4_t2_SPACE"]
     monkeypatch.undo()

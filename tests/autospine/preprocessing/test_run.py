@@ -145,7 +145,7 @@ def test_a_case_that_fails_is_named_and_the_others_are_done(
     with pytest.raises(UserError, match=r"2_t2\.mha"):
         preprocess([bad, case], [plan], tmp_path, 1)
     made = sorted(path.name for path in (tmp_path / "preprocessed" / plan.name).iterdir())
-    assert made == [".lock", "1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
+    assert made == [".lock", "1_t2.image.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
 
 
 def test_a_case_without_a_mask_is_refused(case: Case, plan: Plan, tmp_path: Path) -> None:

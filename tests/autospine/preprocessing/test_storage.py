@@ -39,7 +39,7 @@ def test_arrays_and_record_come_back(tmp_path: Path, view_axis: int | None) -> N
     assert np.array_equal(read.mask[:], mask)
     assert read.mask.dtype == mask.dtype
     assert replace(read.record, checksums=(0, 0)) == record
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1_t2.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1_t2.image.b2nd", "1_t2.json", "1_t2.mask.b2nd"]
 
 
 def test_parts_are_read_where_they_are_sliced(store: CaseStore) -> None:
@@ -80,7 +80,7 @@ def test_a_record_of_another_version_is_made_again(store: CaseStore) -> None:
 def test_an_array_cut_off_names_the_file_and_the_mend(store: CaseStore, share: float) -> None:
     data = store.image_path.read_bytes()
     store.image_path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(UserError, match=r"1_t2\.b2nd: is missing or damaged; delete it and run autospine_plan"):
+    with pytest.raises(UserError, match=r"1_t2\.image\.b2nd: is missing or damaged; delete it and run autospine_plan"):
         _ = CaseStore(store.folder, "1_t2").image
 
 
@@ -140,3 +140,9 @@ def test_labels_are_described_as_counted_one_by_one(mask: np.ndarray) -> None:
         assert record.centroid == pytest.approx(where.mean(axis=0), abs=1e-3)
         assert record.low == tuple(where.min(axis=0))
         assert record.high == tuple(where.max(axis=0))
+
+
+def test_a_case_that_is_called_like_anothers_mask_has_files_of_its_own(tmp_path: Path) -> None:
+    stores = [CaseStore(tmp_path, name) for name in ("pa", "pa.mask", "pa.image", "pa.mask.image")]
+    paths = [path for store in stores for path in (store.image_path, store.mask_path, store.record_path)]
+    assert len(set(paths)) == 12

@@ -94,3 +94,15 @@ def test_a_folder_that_cannot_be_opened_spares_the_others(tmp_path: Path, monkey
     assert find_volumes(tmp_path) == [tmp_path / "1.mha", closed]
     with pytest.raises(UserError, match=r"closed: cannot be read \(Permission denied\); check its permissions"):
         read_image(closed)
+
+
+def test_empty_folders_and_dangling_links_are_not_skipped_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "1.mha").touch()
+    (tmp_path / "2.mha").symlink_to(tmp_path / "gone")
+    (tmp_path / "3").mkdir()
+    (tmp_path / "4").symlink_to(tmp_path / "gone")
+    assert [path.name for path in find_volumes(tmp_path)] == ["1.mha", "2.mha"]  # reading 2 tells what is wrong
+    said = [f"{tmp_path / '3'}: is an empty folder; left out", f"{tmp_path / '4'}: is a link to nothing; left out"]
+    assert caplog.messages == said
