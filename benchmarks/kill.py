@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from math import inf
@@ -69,6 +70,7 @@ def start(command: Command, log: Path, arguments: Sequence[str], kill_after: flo
     main = import_module(f"autospine.commands.{command.name}").main
     child = os.fork()
     if child == 0:
+        os.setsid()
         with log.open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
@@ -85,7 +87,16 @@ def start(command: Command, log: Path, arguments: Sequence[str], kill_after: flo
         time.sleep(kill_after)
         os.kill(child, signal.SIGKILL)  # the child is not waited for yet, so the number is still its own
     _, ended = os.waitpid(child, 0)
+    wait_for_workers(child)
     return os.WEXITSTATUS(ended) if os.WIFEXITED(ended) else None
+
+
+def wait_for_workers(group: int) -> None:
+    """Wait until the worker processes of a command that was killed have seen it and ended, 3 seconds at most."""
+    with suppress(ProcessLookupError):
+        for _ in range(300):
+            os.killpg(group, 0)
+            time.sleep(0.01)
 
 
 def files_of(folder: Path) -> dict[str, str]:

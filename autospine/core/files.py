@@ -169,9 +169,11 @@ def check_writable(folder: str | Path) -> None:
         raise UserError(folder, "is a file", "give a folder")
     if Path(folder).suffix.lower() in FILE_SUFFIXES and not Path(folder).exists():
         raise UserError(folder, "has the name of a file", "give a folder")
-    probe = Path(folder) / f".{os.getpid()}.probe"
-    write_text(probe, "probe")
-    remove(probe)
+    with writing(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with _temporary(Path(folder) / "probe") as probe:
+            probe.write_text("probe")
+    _sweep_once(Path(folder))
 
 
 def remove(path: str | Path) -> None:
