@@ -12,7 +12,7 @@ DESCRIPTION = (
     "its uncertainty; what the voxels cannot tell stays empty, with the reason."
 )
 EXAMPLES = """  autospine_measure predictions -i images -o measured
-  autospine_measure spider -o measured
+  autospine_measure spider -o measured --by sex
   autospine_measure mask.nii.gz --labels totalspineseg"""
 
 
@@ -24,10 +24,16 @@ def main() -> int:
         "-i", "--images", metavar="DIR", type=Path, help="scans, for pictures and signals (default: the data set's)"
     )
     parser.add_argument(
-        "-o", "--output", metavar="OUT", type=Path, help="write measurements.csv, columns.csv and cases/"
+        "-o", "--output", metavar="OUT", type=Path, help="write measurements.csv, columns.csv, cases/ and measure.html"
     )
     parser.add_argument("--labels", metavar="SCHEME", help="what the masks' integers mean (default: found out)")
-    parser.add_argument("--no-pictures", dest="pictures", action="store_false", help="tables only")
+    parser.add_argument(
+        "--by", metavar="COLUMN", action="append", default=[], help="a column of overview.csv that the page compares"
+    )
+    parser.add_argument(
+        "--gradings", metavar="CSV", type=Path, help="SPIDER's radiological_gradings.csv (default: the data set's)"
+    )
+    parser.add_argument("--no-pictures", dest="pictures", action="store_false", help="tables and page only")
     add_workers(parser)
     return run(parser, _measure)
 

@@ -34,7 +34,8 @@ from autospine.volumes import find_volumes, read_image, read_mask
 from autospine.volumes.folders import volume_id
 
 log = logging.getLogger(__name__)
-LEVELS, COLUMNS = "measurements.csv", "columns.csv"
+LEVELS, COLUMNS, PAGE = "measurements.csv", "columns.csv", "measure.html"
+GRADINGS = "radiological_gradings.csv"
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,12 @@ class MeasureRequest:
     Attributes:
         masks: A mask, a folder of masks, or a data set.
         images: Folder of the scans, for pictures and the discs' signal; None takes the data set's.
-        output: Folder for tables and pictures; None writes nothing.
+        output: Folder for tables, pictures and page; None writes nothing.
         labels: Label scheme of the masks; None: what dataset.json, the mask's report or its label table says, else
             found out.
         pictures: Draw a picture of each case.
+        by: Columns of overview.csv that the page compares; none: all cases together.
+        gradings: SPIDER's radiological_gradings.csv; None takes the one beside overview.csv, if there is one.
         workers: Processes at once; 0 is one per core.
     """
 
@@ -56,6 +59,8 @@ class MeasureRequest:
     output: Path | None = None
     labels: str | None = None
     pictures: bool = True
+    by: tuple[str, ...] = ()
+    gradings: Path | None = None
     workers: int = 0
 
 
@@ -142,6 +147,7 @@ def measure_predictions(output: Path, inputs: Sequence[Path], workers: int = 0) 
 
 def _measure_found(references: References, images: Mapping[str, Path], request: MeasureRequest) -> MeasureResult:
     scheme = get_scheme(request.labels) if request.labels else None
+    _check_columns(references, request.by)
     if request.output is not None:
         read = [*references.masks.values(), *images.values()]
         check_folders([folder for folder in (request.output, request.output / "cases") if folder.exists()], read)
@@ -158,7 +164,30 @@ def _measure_found(references: References, images: Mapping[str, Path], request: 
     if request.output is not None and cases:
         write_text(request.output / LEVELS, result.levels_csv)
         write_text(request.output / COLUMNS, result.columns_csv)
+        write_text(request.output / PAGE, _page(result, references, request, request.output))
     return result
+
+
+def _check_columns(references: References, by: Sequence[str]) -> None:
+    known = {column for row in references.table.values() for column in row}
+    unknown = [column for column in by if column not in known]
+    if unknown:
+        some = ", ".join(sorted(known)[:8]) or "none"
+        raise UserError(references.table_path, f"has no column {unknown[0]!r}", f"choose from {some}")
+
+
+def _page(result: MeasureResult, references: References, request: MeasureRequest, output: Path) -> str:
+    """Return the cohort's page."""
+    from autospine.measurement.cohort import grading_tables, pairs_table
+    from autospine.measurement.page import as_page
+
+    rows = [row for case in result.cases for row in case.levels]
+    pairs = pairs_table(rows)
+    tables = [pairs] if pairs else []
+    gradings = request.gradings or references.table_path.parent / GRADINGS
+    if request.gradings is not None or gradings.is_file():
+        tables += grading_tables(rows, gradings)
+    return as_page(rows, references.table, request.by, tables, output / "cases" if request.pictures else None)
 
 
 def _images(references: References, images: Path | None) -> Mapping[str, Path]:

@@ -65,7 +65,7 @@ def test_a_bad_mask_is_a_line(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_onto_the_masks(dataset: Path) -> None:
-    with pytest.raises(UserError, match="holds files that are read"):
+    with pytest.raises(UserError, match="holds files"):
         measure_all(MeasureRequest(dataset, output=dataset / "masks"))
 
 
