@@ -93,7 +93,7 @@ def _fit_surfaces(frame: Frame, contours: Contours, band: float, pixel: float) -
     if top is None or bottom is None:
         return None
     slices = contours.points[inside][:, 0]
-    first, last = (_end(slices, u, v, sign * normals[:, 1] > STEEP, sign) for sign in (-1, 1))
+    first, last = (_furthest(slices, u, v, sign * normals[:, 1] > STEEP, sign) for sign in (-1, 1))
     places = first + np.array(SHARES) * (last - first)
     heights = top.at(places) - bottom.at(places)
     if last - first <= 0 or heights.min() <= 0:
@@ -104,7 +104,7 @@ def _fit_surfaces(frame: Frame, contours: Contours, band: float, pixel: float) -
     return Disc((a, b, c), (doubts[0], doubts[1], doubts[2]), float(last - first), ends[1].mean(axis=0), ends, "disc")
 
 
-def _end(slices: np.ndarray, u: np.ndarray, v: np.ndarray, facing: np.ndarray, sign: int) -> float:
+def _furthest(slices: np.ndarray, u: np.ndarray, v: np.ndarray, facing: np.ndarray, sign: int) -> float:
     """Return how far a contour reaches to the front (-1) or to the back (1) at u = 0.
 
     Args:
