@@ -10,7 +10,7 @@ import numpy as np
 from autospine.measurement.contours import Contours, Curve, find_contours, fit_curve
 from autospine.measurement.frames import BACK, Frame, make_frame
 
-ROUNDS = 6  # of finding the directions again from the fitted endplates, and of turning a line until it touches
+ROUNDS = 4  # of finding the directions again from the fitted endplates, and of turning a line until it touches
 BAND_MM = 10.0  # to either side of the middle: the endplates' slices, short of where pedicles join
 WALL_BAND_MM = 8.0  # the walls bend away sooner
 SAMPLES = 80  # of a third of a side

@@ -21,6 +21,7 @@ STIFFNESS = 0.3  # weight of the curve's second differences
 ROUNDS, HUBER_MM = 4, 0.6  # of robust refitting; residuals beyond count less
 CORRELATION = 2.0  # neighbouring points of a contour share their errors
 LEAST_POINTS = 8
+FAINT = 1e-9  # keeps the equations solvable where points are few
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,11 @@ def fit_curve(t: np.ndarray, u: np.ndarray, h: np.ndarray, pixel: float) -> Curv
     bends[:, :count] = np.diff(np.eye(count), 2, axis=0)
     # A faint cost keeps the side terms down where few slices cannot tell them apart.
     ridge = np.diag([0.0] * count + [1e-3, 1e-1][: sides.shape[1]])
-    cost = STIFFNESS * len(t) / count * bends.T @ bends + ridge
+    cost = STIFFNESS * len(t) / count * bends.T @ bends + ridge + FAINT * np.eye(len(ridge))
     weight = np.ones(len(t))
     inverse, solution = cost, np.zeros(matrix.shape[1])
     for _ in range(ROUNDS):
-        inverse = np.linalg.pinv(matrix.T @ (matrix * weight[:, None]) + cost)
+        inverse = np.linalg.inv(matrix.T @ (matrix * weight[:, None]) + cost)
         solution = inverse @ (matrix.T @ (weight * h))
         residual = np.abs(h - matrix @ solution)
         weight = HUBER_MM / np.maximum(residual, HUBER_MM)

@@ -13,7 +13,7 @@ from autospine.measurement.frames import BACK, Frame, make_frame
 
 SHARES = (0.125, 0.5, 0.875)  # of the depth: where the heights are measured
 BAND_MM = 10.0
-ROUNDS = 5
+ROUNDS = 3
 LEAST_VOXELS = 30
 STEEP, END_MM = 0.8, 2.0  # a disc's end: where it faces forward or backward, this near to its furthest point
 
