@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from autospine.core.errors import UserError
-from autospine.core.files import check_writable, read_json, remove, write_json, write_text
+from autospine.core.files import check_writable, read_json, write_json, write_text
 from autospine.core.machine import workers_for
 from autospine.core.overwriting import check_folders
 from autospine.core.parallel import try_cases
@@ -19,7 +19,7 @@ from autospine.slices.extract import COLUMNS, FOLDERS, SliceJob, SliceRow, Slice
 
 log = logging.getLogger(__name__)
 INDEX = "slices.csv"
-MARK = "unfinished.json"  # says what was asked, so that an interrupted run can be completed
+RECORD = "slices.json"  # what was asked: the same command, interrupted or not, may write the same files again
 DEFAULT_SCHEME = "spider"
 SMALLEST = 16  # pixels
 
@@ -63,7 +63,7 @@ def extract_slices(request: SlicesRequest) -> SlicesResult:
     """Write the slices of every annotated case; one that fails is named and the others finish.
 
     Raises:
-        UserError: The data set, the size, the ratio or a scheme is at fault, the output holds slices already, or the
+        UserError: The data set, the size, the ratio or a scheme is at fault, the output holds other slices, or the
             filter leaves nothing.
     """
     _check(request)
@@ -75,12 +75,11 @@ def extract_slices(request: SlicesRequest) -> SlicesResult:
     _check_schemes(request, scheme, target)
     workers = workers_for(request.workers)
     check_writable(request.output)
-    _begin(request)
+    _begin(request, [case.id for case in dataset.annotated])
     jobs = [SliceJob(case, scheme, target, request) for case in dataset.annotated]
     cases = try_cases(extract, jobs, [case.id for case in dataset.annotated], "slices", workers, request.output)
     result = SlicesResult(tuple(cases), scheme, request)
     write_text(request.output / INDEX, csv_text(COLUMNS, [row.cells for row in result.rows]))
-    remove(request.output / MARK)
     _check_some(result)
     return result
 
@@ -107,14 +106,15 @@ def _check(request: SlicesRequest) -> None:
         raise UserError("--max-ratio", f"is {request.max_ratio:g}", "give at least 1")
 
 
-def _begin(request: SlicesRequest) -> None:
-    """Mark the output as begun, and refuse one with other slices: those of another size or filter would stay there."""
-    output, asked = request.output, {name: str(value) for name, value in vars(replace(request, workers=0)).items()}
-    if (output / MARK).exists() and read_json(output / MARK) == asked:
-        return  # the same command was interrupted
-    if (output / INDEX).exists() or any(next(output.glob(f"{folder}/*.png"), None) for folder in FOLDERS):
-        raise UserError(output, "holds slices already", "choose another output folder, or delete it first")
-    write_json(output / MARK, asked)
+def _begin(request: SlicesRequest, ids: list[str]) -> None:
+    """Record what is asked, and refuse an output with other slices: those of another size or filter would stay there."""
+    asked: dict[str, object] = {name: str(value) for name, value in vars(replace(request, workers=0)).items()}
+    asked["cases"], record = ids, request.output / RECORD
+    if record.exists() and read_json(record) == asked:
+        return
+    if any(next(request.output.glob(pattern), None) for pattern in (INDEX, *(f"{name}/*.png" for name in FOLDERS))):
+        raise UserError(request.output, "holds other slices already", "choose another output folder, or delete it first")
+    write_json(record, asked)
 
 
 def _check_schemes(request: SlicesRequest, scheme: LabelScheme, target: LabelScheme) -> None:
