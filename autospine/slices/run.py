@@ -107,13 +107,15 @@ def _check(request: SlicesRequest) -> None:
 
 
 def _begin(request: SlicesRequest, ids: list[str]) -> None:
-    """Record what is asked, and refuse an output with other slices: those of another size or filter would stay there."""
+    """Record what is asked, and refuse an output with other slices, which would stay there."""
     asked: dict[str, object] = {name: str(value) for name, value in vars(replace(request, workers=0)).items()}
     asked["cases"], record = ids, request.output / RECORD
     if record.exists() and read_json(record) == asked:
         return
     if any(next(request.output.glob(pattern), None) for pattern in (INDEX, *(f"{name}/*.png" for name in FOLDERS))):
-        raise UserError(request.output, "holds other slices already", "choose another output folder, or delete it first")
+        raise UserError(
+            request.output, "holds other slices already", "choose another output folder, or delete it first"
+        )
     write_json(record, asked)
 
 
