@@ -35,7 +35,7 @@ from autospine.planning.recipe import Recipe
 from autospine.training.budget import precisions
 from autospine.training.data import Batch, Batches
 from autospine.training.folds import read_case_pool
-from autospine.training.job import Job, seed_everything
+from autospine.training.job import TrainingJob, seed_everything
 from autospine.training.loading import augmented, make_batches
 from autospine.training.profiling import micro_batches_that_fit
 from autospine.training.run import choose_plan
@@ -75,7 +75,7 @@ class Bench:
         """The training batches of fold 0."""
         folder = WorkFolder(self.work)
         fold = read_case_pool(folder).folds[0]
-        job = Job(self.work, self.out / "model", folder.preprocessed(trainer.plan.name), fold, "0", self.device)
+        job = TrainingJob(self.work, self.out / "model", folder.preprocessed(trainer.plan.name), fold, "0", self.device)
         batches = make_batches(trainer, job, fold.train, 0)
         trainer.fit_statistics(batches.sampler)
         return batches

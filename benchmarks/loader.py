@@ -21,7 +21,7 @@ from autospine.core.workspace import WorkFolder
 from autospine.planning.plan import Plans
 from autospine.training.data import Batches, Loader
 from autospine.training.folds import read_case_pool
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.loading import augmented, make_batches
 from autospine.training.trainer import Context, Trainer, prepare
 
@@ -82,7 +82,7 @@ def prepared(work: Path, plan: str, share: float) -> tuple[Trainer, Context, Bat
     trainer = kind(chosen, kind.recipe_named(None))
     fold = read_case_pool(folder).folds[0]
     workers = max(min(cores() - 1, 8), 1)
-    job = Job(work, work / "model", folder.preprocessed(plan), fold, "0", device, workers=workers)
+    job = TrainingJob(work, work / "model", folder.preprocessed(plan), fold, "0", device, workers=workers)
     batches: Batches = make_batches(trainer, job, fold.train, 0)
     full = trainer.shape()
     shape = replace(full, widths=tuple(max(int(width * share) // 8 * 8, 8) for width in full.widths))

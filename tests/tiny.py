@@ -18,7 +18,7 @@ from autospine.planning.splits import Fold
 from autospine.planning.training_domain import TrainingDomain
 from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.normalisation import Normalisation
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 
 torch.set_num_threads(1)  # tiny tensors: threads that wait for one another cost more than they give
 
@@ -98,7 +98,7 @@ def plan_of(work: WorkFolder, dimension: int) -> Plan:
     return Plans.load(work.plans).get({2: "2d_sagittal", 3: "3d_volume"}[dimension], work.plans)
 
 
-def make_job(work: WorkFolder, plan: Plan, folder: Path, **changes: object) -> Job:
+def make_job(work: WorkFolder, plan: Plan, folder: Path, **changes: object) -> TrainingJob:
     """Four training cases, one validation case, on the CPU."""
     settings: dict = {
         "work": work.root,
@@ -110,7 +110,7 @@ def make_job(work: WorkFolder, plan: Plan, folder: Path, **changes: object) -> J
         "workers": 1,
         **changes,
     }
-    return Job(**settings)
+    return TrainingJob(**settings)
 
 
 def ordered_encoding(

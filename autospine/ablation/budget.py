@@ -28,7 +28,7 @@ class AblationBudget:
 
     @property
     def text(self) -> str:
-        """Return the budget in words."""
+        """Return the budget as text."""
         if self.epochs is not None:
             return f"{self.epochs} epoch{'s' if self.epochs != 1 else ''}"
         return f"{self.minutes:g} minutes, validation included"

@@ -14,7 +14,7 @@ from autospine.ablation.budget import FILE as BUDGET
 from autospine.ablation.budget import AblationBudget, continued
 from autospine.ablation.scores import read_cases
 from autospine.ablation.size import resized
-from autospine.ablation.tables import FILE, Result, Trained, write_tables
+from autospine.ablation.tables import FILE, AblationResult, Trained, write_tables
 from autospine.ablation.variants import Ablation, Variant
 from autospine.core import registry
 from autospine.core.errors import UserError
@@ -71,7 +71,7 @@ class AblateRequest:
 
 
 @dataclass(frozen=True)
-class Task:
+class VariantJob:
     """One variant to train."""
 
     variant: Variant
@@ -108,21 +108,21 @@ def ablate(request: AblateRequest) -> str:
         base = resized(base, plan, request.size)
     if not request.fold.isdigit():
         raise UserError(f"--fold {request.fold}", "is no single fold", "give its number")
-    tasks = [_task(kind, plan, base, variant, work, request.fold) for variant in ablation.variants]
+    jobs = [_job(kind, plan, base, variant, work, request.fold) for variant in ablation.variants]
     folder = work.root / "ablations" / kind.name / plan.name / base.name / f"fold_{request.fold}"
-    budget = _budget(request, tasks, folder)
-    if not any(task.started for task in tasks):
-        _check_fold(tasks[0].trainer, work, request.fold)
+    budget = _budget(request, jobs, folder)
+    if not any(job.started for job in jobs):
+        _check_fold(jobs[0].trainer, work, request.fold)
     write_json(folder / BUDGET, to_plain(budget))
-    for number, task in enumerate(tasks, start=1):
-        title = f"variant {number} of {len(tasks)}: {task.variant.title}"
-        _train(task, request, budget, title, _common_plan(tasks))
-    words = f"{kind.name}, recipe {base.name}, plan {plan.name}, fold {request.fold}; each variant: "
-    result = Result(
+    for number, job in enumerate(jobs, start=1):
+        title = f"variant {number} of {len(jobs)}: {job.variant.title}"
+        _train(job, request, budget, title, _common_plan(jobs))
+    training = f"{kind.name}, recipe {base.name}, plan {plan.name}, fold {request.fold}; each variant: "
+    result = AblationResult(
         ablation,
-        tuple(_trained(task, ablation, request.work) for task in tasks),
+        tuple(_trained(job, ablation, request.work) for job in jobs),
         _patients(work),
-        f"{words}{budget.text}, seed {budget.seed}.",
+        f"{training}{budget.text}, seed {budget.seed}.",
     )
     return f"{write_tables(folder, result)}\ntables in {folder / FILE}.md, {FILE}.csv and tests.csv beside it"
 
@@ -148,26 +148,26 @@ def _has_one(name: str) -> bool:
         return False
 
 
-def _task(kind: type[Trainer], plan: Plan, base: Recipe, variant: Variant, work: WorkFolder, fold: str) -> Task:
+def _job(kind: type[Trainer], plan: Plan, base: Recipe, variant: Variant, work: WorkFolder, fold: str) -> VariantJob:
     recipe = replace(base, name=f"{base.name}_{variant.name}", options={**base.options, **variant.options})
     trainer = kind(plan, recipe)
-    return Task(variant, trainer, work.model(kind.name, plan.name, recipe.name, fold))
+    return VariantJob(variant, trainer, work.model(kind.name, plan.name, recipe.name, fold))
 
 
-def _budget(request: AblateRequest, tasks: list[Task], folder: Path) -> AblationBudget:
+def _budget(request: AblateRequest, jobs: list[VariantJob], folder: Path) -> AblationBudget:
     """Return the budget asked for, else the recipe's epochs; when continuing, the one written in `folder`.
 
     Raises:
         UserError: Something is there already, it was begun with another budget, or no variant could train with it.
     """
-    started = next((task.folder for task in tasks if task.started), None)
+    started = next((job.folder for job in jobs if job.started), None)
     if started is not None and not request.resume:
         raise UserError(started, "already holds a training", "add --continue to go on with it, or delete the folder")
     budget = AblationBudget(request.epochs, request.minutes, request.seed)
     if request.resume:
         budget = continued(budget, folder, started is not None)
     if budget.open:
-        budget = replace(budget, epochs=tasks[0].trainer.recipe.epochs)
+        budget = replace(budget, epochs=jobs[0].trainer.recipe.epochs)
     budget.check()
     return budget
 
@@ -179,47 +179,47 @@ def _check_fold(trainer: Trainer, work: WorkFolder, fold: str) -> None:
         choose_splits(trainer, work, read_case_pool(work), fold)
 
 
-def _common_plan(tasks: Sequence[Task]) -> Plan | None:
+def _common_plan(jobs: Sequence[VariantJob]) -> Plan | None:
     """Return the plan as the first variant took it, which all of them are compared on; None for the first."""
-    noted = next((task.folder for task in tasks if (task.folder / PLAN).exists()), None)
+    noted = next((job.folder for job in jobs if (job.folder / PLAN).exists()), None)
     return None if noted is None else read_plan(noted)
 
 
-def _train(task: Task, request: AblateRequest, budget: AblationBudget, title: str, plan: Plan | None) -> None:
+def _train(job: VariantJob, request: AblateRequest, budget: AblationBudget, title: str, plan: Plan | None) -> None:
     """Train and validate one variant, unless that is done."""
-    if task.scored is not None:
+    if job.scored is not None:
         log.info("%s: is trained already", title)
         return
-    log.info("%s, in %s", title, task.folder)
+    log.info("%s, in %s", title, job.folder)
     train(
         TrainRequest(
             work=request.work,
-            trainer=task.trainer.name,
-            plan=task.trainer.plan.name,
+            trainer=job.trainer.name,
+            plan=job.trainer.plan.name,
             fold=request.fold,
             epochs=budget.epochs,
             minutes=budget.minutes,
             seed=budget.seed,
             device=request.device,
-            resume=task.started,
+            resume=job.started,
         ),
-        task.trainer.recipe,
+        job.trainer.recipe,
         plan,
     )
 
 
-def _trained(task: Task, ablation: Ablation, work: Path) -> Trained:
+def _trained(job: VariantJob, ablation: Ablation, work: Path) -> Trained:
     """Return a finished variant with its scores."""
-    scored = task.scored
+    scored = job.scored
     if scored is None:
-        raise UserError(task.folder, "has no scores", "run the command again with --continue")
+        raise UserError(job.folder, "has no scores", "run the command again with --continue")
     if ablation.measure is None:
         scores = read_cases(scored, ablation.metrics)
     else:
-        subset = Split.load(task.folder).fold.eval_subset
-        scores = list(ablation.measure(task.trainer, scored, subset, work))
-    widths = read_model(task.folder).card.shape.widths
-    return Trained(task.variant, _updates(task.folder), widths, tuple(scores), _precision(task.folder))
+        subset = Split.load(job.folder).fold.eval_subset
+        scores = list(ablation.measure(job.trainer, scored, subset, work))
+    widths = read_model(job.folder).card.shape.widths
+    return Trained(job.variant, _updates(job.folder), widths, tuple(scores), _precision(job.folder))
 
 
 def _updates(folder: Path) -> int:

@@ -27,7 +27,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Summary:
+class StructureSummary:
     """One structure over all cases."""
 
     count: int  # values
@@ -83,7 +83,7 @@ def values_of(scores: Iterable[Score], structure: str, metric: str) -> Iterator[
             yield score.case, score.values[metric]
 
 
-def summarise(scores: Iterable[Score], structure: str, metric: str) -> Summary:
+def summarise(scores: Iterable[Score], structure: str, metric: str) -> StructureSummary:
     """Compute mean and deviation of one structure."""
     values = [value for _, value in values_of(scores, structure, metric)]
-    return Summary(len(values), mean(values) if values else NAN, stdev(values) if len(values) > 1 else NAN)
+    return StructureSummary(len(values), mean(values) if values else NAN, stdev(values) if len(values) > 1 else NAN)

@@ -15,7 +15,7 @@ from autospine.evaluation.report.tables import p_text
 from autospine.evaluation.statistics import PairedTest, by_patient, correct, paired_tests
 
 FILE, TESTS = "ablation", "tests"
-WORDS = {
+TITLES = {
     "dice": "Dice %",
     "iou": "IoU %",
     "mean_iou": "mean IoU %",
@@ -46,13 +46,13 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Result:
+class AblationResult:
     """All variants on the same cases."""
 
     ablation: Ablation  # what was asked
     trained: tuple[Trained, ...]  # in its order
     patients: Mapping[str, str]  # of the cases, by id
-    training: str  # how all were trained, in words
+    training: str  # how all were trained, one sentence
 
     @property
     def structures(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class Result:
         return {patient: tuple(values) for patient, values in values_by_patient.items()}
 
 
-def write_tables(folder: Path, result: Result) -> str:
+def write_tables(folder: Path, result: AblationResult) -> str:
     """Write ablation.md, ablation.csv and tests.csv, and return the first as text."""
     tests = result.tests()
     text = _markdown(result, tests)
@@ -89,7 +89,7 @@ def write_tables(folder: Path, result: Result) -> str:
     return text
 
 
-def _markdown(result: Result, tests: Iterable[tuple[str, PairedTest]]) -> str:
+def _markdown(result: AblationResult, tests: Iterable[tuple[str, PairedTest]]) -> str:
     ablation = result.ablation
     trained = [
         (one.variant.title, str(one.updates), ", ".join(map(str, one.widths)), one.precision) for one in result.trained
@@ -98,11 +98,11 @@ def _markdown(result: Result, tests: Iterable[tuple[str, PairedTest]]) -> str:
     layouts = [_layout(result, title, metric) for title, metrics in ablation.layouts.items() for metric in metrics]
     header = ("variant", "against", "structure", "metric", "patients", "difference", "p", "p, Holm")
     paired = Table("Paired t-tests", (header, *(_test_row(*test) for test in tests)), text_columns=4)
-    parts = [result.training, variants.as_markdown(), *(table.as_section() for table in (*layouts, paired))]
-    return markdown_page(f"Ablation: {ablation.source}", parts, (*COMMON_NOTES, *ablation.notes))
+    sections = [result.training, variants.as_markdown(), *(table.as_section() for table in (*layouts, paired))]
+    return markdown_page(f"Ablation: {ablation.source}", sections, (*COMMON_NOTES, *ablation.notes))
 
 
-def _layout(result: Result, title: str, metric: str) -> Table:
+def _layout(result: AblationResult, title: str, metric: str) -> Table:
     rows = [("variant", *(cell for name in result.structures for cell in (name, "paper")))]
     for one in result.trained:
         cells = []
@@ -112,13 +112,13 @@ def _layout(result: Result, title: str, metric: str) -> Table:
             cells.append(mean_text(_shown(metric, summary.mean), _shown(metric, summary.deviation)))
             cells.append(mean_text(*published) if published else NONE)
         rows.append((one.variant.title, *cells))
-    return Table(f"{title}: {WORDS.get(metric, metric)}", tuple(rows))
+    return Table(f"{title}: {TITLES.get(metric, metric)}", tuple(rows))
 
 
 def _test_row(structure: str, test: PairedTest) -> tuple[str, ...]:
     difference = mean_text(_shown(test.metric, test.difference.mean))
-    words = (test.first, test.second, structure, WORDS.get(test.metric, test.metric))
-    return (*words, str(test.patients), difference, p_text(test.t_p), p_text(test.t_p_holm))
+    compared = (test.first, test.second, structure, TITLES.get(test.metric, test.metric))
+    return (*compared, str(test.patients), difference, p_text(test.t_p), p_text(test.t_p_holm))
 
 
 def _published(variant: Variant, metric: str, structure: str) -> Figures | None:
@@ -126,10 +126,10 @@ def _published(variant: Variant, metric: str, structure: str) -> Figures | None:
 
 
 def _shown(metric: str, value: float) -> float:
-    return 100 * value if WORDS.get(metric, "").endswith("%") else value
+    return 100 * value if TITLES.get(metric, "").endswith("%") else value
 
 
-def _figures_csv(result: Result) -> str:
+def _figures_csv(result: AblationResult) -> str:
     rows: list[list[object]] = []
     for one, metric, structure in product(result.trained, result.ablation.metrics, result.structures):
         summary = summarise(one.scores, structure, metric)
@@ -146,7 +146,7 @@ def _tests_csv(tests: Iterable[tuple[str, PairedTest]]) -> str:
     for structure, test in tests:
         ends = (test.difference.mean, test.difference.low, test.difference.high)
         figures = [_shown(test.metric, value) for value in ends]
-        words = (test.first, test.second, structure, test.metric, test.patients)
-        rows.append([*words, *figures, test.t_p, test.t_p_holm, test.note])
+        compared = (test.first, test.second, structure, test.metric, test.patients)
+        rows.append([*compared, *figures, test.t_p, test.t_p_holm, test.note])
     header = ("variant", "against", "structure", "metric", "patients", "difference", "low", "high", "p", "p_holm")
     return csv_text([*header, "note"], rows)

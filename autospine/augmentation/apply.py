@@ -1,4 +1,4 @@
-"""Makes the drawn changes: space, then what tissue and scanner do to the intensities, then the cut."""
+"""Makes the drawn changes: space, then what tissue and scanner do to the intensities, then the crop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from autospine.augmentation.intensity import add_noise, adjust_contrast, apply_bias_field, shift_histogram
 from autospine.augmentation.parameters import Parameters
 from autospine.augmentation.resolution import lower_resolution
-from autospine.augmentation.spatial import crop_field_of_view, move, move_centres
+from autospine.augmentation.spatial import crop_field_of_view, resample, transform_centres
 
 
 @overload
@@ -27,14 +27,14 @@ def apply(
     """Change a batch as `parameters` say, on the batch's own device; the input is left as it is.
 
     Slices are never mixed: every spatial change but their mirroring is in-plane, the same in all slices. All of
-    them but the cut are one resampling.
+    them but the crop are one resampling.
 
     Args:
         images: Z-scored, float32.
         labels: Any integers below 2^24.
         parameters: From `sample`, for the same shape.
         centres: Voxel coordinates of landmarks such as instance centroids; NaN stays NaN. They may leave the
-            image, and rows that are not among `parameters.visible_rows` are cut away.
+            image, and rows that are not among `parameters.visible_rows` are cropped.
         outside: Label of voxels beyond the field of view: the ignore value, or background.
 
     Returns:
@@ -46,7 +46,7 @@ def apply(
     """
     images, labels = images.clone(), labels.clone()
     with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-        move(images, labels, parameters, outside)
+        resample(images, labels, parameters, outside)
         shift_histogram(images, parameters)
         apply_bias_field(images, parameters)
         adjust_contrast(images, parameters)
@@ -54,5 +54,5 @@ def apply(
         add_noise(images, parameters)
         crop_field_of_view(images, labels, parameters, outside)
         if centres is not None:
-            centres = move_centres(centres, parameters, images.shape[2:])
+            centres = transform_centres(centres, parameters, images.shape[2:])
     return images, labels, centres

@@ -39,8 +39,8 @@ def augment(
     )  # exact where none is resampled
     seg = labels.cpu().numpy().astype(np.float32)[:, None] - outside  # (B, 1, [D,] H, W), 0 outside
     with _numpy_seed(seed):
-        moved = _mirroring(settings, data.ndim - 2)(data=data - darkest, seg=seg)
-        planes = {key: value.reshape(len(value), -1, *value.shape[-2:]) for key, value in moved.items()}
+        mirrored = _mirroring(settings, data.ndim - 2)(data=data - darkest, seg=seg)
+        planes = {key: value.reshape(len(value), -1, *value.shape[-2:]) for key, value in mirrored.items()}
         planes = _spatial(settings, data.shape[-2:])(**planes)  # (B, C * D, H, W) and (B, D, H, W)
         data = _intensity(settings)(data=planes["data"].reshape(data.shape) + darkest)["data"]
     seg = planes["seg"].reshape(labels.shape) + outside

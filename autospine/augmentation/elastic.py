@@ -28,18 +28,18 @@ def largest_mm(size: int, pixel_mm: float, distance_mm: float, amplitude_mm: flo
     return min(amplitude_mm, LIMIT * between)
 
 
-def spline_weights(place: Tensor, nodes: int) -> Tensor:
+def spline_weights(position: Tensor, nodes: int) -> Tensor:
     """Compute the weights of the nodes, adding up to one.
 
     Args:
-        place: Along the axis, in intervals from the image's edge; beyond the edges the field goes on as it is there.
+        position: Along the axis, in intervals from the image's edge; beyond the edges the field goes on as it is there.
         nodes: Of the axis.
 
     Shape:
         (...) to (..., nodes).
     """
-    place = place.clamp(0, nodes - BORDER)[..., None]
-    away = (place - torch.arange(-1, nodes - 1, device=place.device)).abs()
+    position = position.clamp(0, nodes - BORDER)[..., None]
+    away = (position - torch.arange(-1, nodes - 1, device=position.device)).abs()
     near = 2 / 3 - away.square() * (1 - away / 2)
     far = (2 - away).clamp(min=0) ** 3 / 6
     return torch.where(away < 1, near, far)
@@ -65,7 +65,7 @@ def displacement_at(nodes: Tensor, size: Sequence[int], points: Tensor) -> Tenso
 
 def invert(nodes: Tensor, size: Sequence[int], points: Tensor) -> Tensor:
     """Find the x (B, N, 2) with x + displacement(x) = point, by fixed-point iteration; nodes (B, 2, R, C)."""
-    found = points
+    source = points
     for _ in range(REPEATS):
-        found = points - displacement_at(nodes, size, found)
-    return found
+        source = points - displacement_at(nodes, size, source)
+    return source

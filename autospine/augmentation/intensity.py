@@ -25,21 +25,21 @@ def shift_histogram(images: Tensor, parameters: Parameters) -> None:
 def tone_curves(parameters: Parameters) -> Tensor:
     """Compute what becomes of the intensities 0..1, at equal steps: (B, TABLE)."""
     tones = torch.linspace(0, 1, TABLE) ** parameters.gamma[:, None]
-    place = tones * (KNOTS - 1)
-    knot = place.long().clamp(max=KNOTS - 2)
+    position = tones * (KNOTS - 1)
+    knot = position.long().clamp(max=KNOTS - 2)
     low, high = parameters.histogram_shift.gather(1, knot), parameters.histogram_shift.gather(1, knot + 1)
-    tones = low + (place - knot) * (high - low)
+    tones = low + (position - knot) * (high - low)
     return torch.where(parameters.inverted[:, None], 1 - tones, tones)
 
 
 def _look_up(tones: Tensor, curves: Tensor) -> Tensor:
     """Interpolate linearly in a table per sample: tones (b, N) in 0..1, curves (b, TABLE)."""
-    place = tones * (TABLE - 1)
-    entry = place.to(torch.int32).clamp_(max=TABLE - 2)
-    share = place.sub_(entry)
+    position = tones * (TABLE - 1)
+    entry = position.to(torch.int32).clamp_(max=TABLE - 2)
+    share = position.sub_(entry)
     entry += TABLE * torch.arange(len(curves), device=entry.device, dtype=torch.int32)[:, None]
-    steps = curves.diff(dim=1, append=curves[:, -1:])
-    low, step = (x.flatten().index_select(0, entry.flatten()).view_as(share) for x in (curves, steps))
+    slopes = curves.diff(dim=1, append=curves[:, -1:])
+    low, step = (x.flatten().index_select(0, entry.flatten()).view_as(share) for x in (curves, slopes))
     return low.addcmul_(share, step)
 
 
@@ -56,8 +56,8 @@ def apply_bias_field(images: Tensor, parameters: Parameters) -> None:
 
 def _node_weights(size: int) -> Tensor:
     """Compute smooth weights of the nodes along an axis, adding up to one: (size, NODES)."""
-    place = (torch.arange(size) + 0.5) / size * NODES - 0.5
-    distance = place[:, None] - torch.arange(NODES)
+    position = (torch.arange(size) + 0.5) / size * NODES - 0.5
+    distance = position[:, None] - torch.arange(NODES)
     return (-distance.square()).softmax(1)
 
 

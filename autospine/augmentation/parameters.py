@@ -26,7 +26,7 @@ class Parameters:
     # undone. (B, 2, row nodes, column nodes)
     elastic: Tensor
     mirrored_slices: Tensor  # whether the slices change their order, (B,)
-    visible_rows: Tensor  # first row kept and first row cut off again; 0 and H where all stay, (B, 2)
+    visible_rows: Tensor  # first row kept and first row cropped again; 0 and H where all stay, (B, 2)
     gamma: Tensor  # exponent, (B,)
     histogram_shift: Tensor  # heights of the monotone curve at equal steps of 0..1, from 0 to 1, (B, KNOTS)
     inverted: Tensor  # whether bright and dark change places, (B,)
@@ -101,16 +101,16 @@ def sample(generator: torch.Generator, shape: Sequence[int], settings: Augmentat
 def _sample_spatial(
     draws: _Draws, identity: Parameters, shape: Sequence[int], settings: AugmentationSettings
 ) -> Parameters:
-    moved = draws.chosen(settings.affine_probability)
+    affine = draws.chosen(settings.affine_probability)
     limits = settings.translation * torch.tensor(shape[-2:])
     shift = limits * torch.stack([draws.uniform(-1, 1) for _ in range(2)], 1)  # (B, 2)
     mirrored = {axis: draws.chosen(0.5 * (axis in settings.mirror_axes)) for axis in (-3, -2, -1)}
     signs = 1.0 - 2.0 * torch.stack([mirrored[-2], mirrored[-1]], 1).float()  # (B, 2)
-    matrix = _affine(draws, settings).where(moved[:, None, None], identity.matrix)
+    matrix = _affine(draws, settings).where(affine[:, None, None], identity.matrix)
     return replace(
         identity,
         matrix=matrix * signs[:, None, :],
-        shift=shift * moved[:, None],
+        shift=shift * affine[:, None],
         mirrored_slices=mirrored[-3] & (len(shape) == 5),
         visible_rows=_visible_rows(draws, shape[-2], settings),
     )
@@ -140,10 +140,10 @@ def _elastic(draws: _Draws, size: Sequence[int], settings: AugmentationSettings)
 
 
 def _visible_rows(draws: _Draws, rows: int, settings: AugmentationSettings) -> Tensor:
-    cut = (draws.uniform(0, settings.fov_crop_share) * rows).round().long()
-    cut = cut * draws.chosen(settings.fov_crop_probability)
+    hidden = (draws.uniform(0, settings.fov_crop_share) * rows).round().long()
+    hidden = hidden * draws.chosen(settings.fov_crop_probability)
     above = draws.chosen(0.5)
-    return torch.stack([cut * above, rows - cut * ~above], 1)  # (B, 2)
+    return torch.stack([hidden * above, rows - hidden * ~above], 1)  # (B, 2)
 
 
 def _sample_intensity(draws: _Draws, identity: Parameters, settings: AugmentationSettings) -> Parameters:
@@ -151,7 +151,7 @@ def _sample_intensity(draws: _Draws, identity: Parameters, settings: Augmentatio
     heights = torch.cat([torch.zeros(draws.batch, 1), slopes.cumsum(1)], 1)  # (B, KNOTS)
     remapped = draws.chosen(settings.histogram_shift_probability)[:, None]
     strength = draws.sometimes(settings.bias_field_probability, *settings.bias_field_strength, 0.0)
-    shades = settings.brightness
+    brightness = settings.brightness
     return replace(
         identity,
         gamma=draws.sometimes(settings.gamma_probability, *settings.gamma, 1.0),
@@ -159,7 +159,7 @@ def _sample_intensity(draws: _Draws, identity: Parameters, settings: Augmentatio
         inverted=draws.chosen(settings.inversion_probability),
         bias_field=strength[:, None, None] * draws.normal(NODES, NODES),
         contrast=draws.sometimes(settings.contrast_probability, *settings.contrast, 1.0),
-        brightness=draws.sometimes(settings.brightness_probability, -shades, shades, 0.0),
+        brightness=draws.sometimes(settings.brightness_probability, -brightness, brightness, 0.0),
         blur=draws.sometimes(settings.blur_probability, *settings.blur, 0.0),
         low_resolution=draws.sometimes(settings.low_resolution_probability, *settings.low_resolution, 1.0),
         noise=draws.sometimes(settings.noise_probability, *settings.noise, 0.0),

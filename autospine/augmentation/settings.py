@@ -39,7 +39,7 @@ class AugmentationSettings:
     # must stay distinguishable. -3 is passed over in two dimensions.
     mirror_axes: tuple[int, ...] = ()
     fov_crop_probability: float = 0.1  # of a shorter field of view: the rows above or below a random one become padding
-    fov_crop_share: float = 0.4  # largest share of rows cut
+    fov_crop_share: float = 0.4  # largest share of rows cropped
     gamma_probability: float = 0.3  # of an exponent on the intensities scaled to 0..1
     gamma: Range = (0.6, 1.7)  # its range
     # Of a random monotone curve on the intensities, as another contrast would give.

@@ -12,7 +12,7 @@ from autospine.augmentation.elastic import displacement, invert
 from autospine.augmentation.parameters import Parameters
 
 
-def move(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
+def resample(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
     """Resample the chosen samples in place: images bilinearly, labels to the nearest voxel.
 
     What comes from beyond the image is dark, and labelled `outside`.
@@ -25,30 +25,30 @@ def move(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -
         images[mirrored] = images[mirrored].flip(-3)
         labels[mirrored] = labels[mirrored].flip(-3)
     turned = (parameters.matrix != torch.eye(2)).flatten(1).any(1)
-    bent = (parameters.elastic != 0).flatten(1).any(1)
-    chosen = (turned | bent | (parameters.shift != 0).any(1)).nonzero()[:, 0]
+    elastic = (parameters.elastic != 0).flatten(1).any(1)
+    chosen = (turned | elastic | (parameters.shift != 0).any(1)).nonzero()[:, 0]
     if not len(chosen):
         return
     grid = _sampling_grid(parameters.matrix[chosen], parameters.shift[chosen], images.shape[-2:])
-    if bent.any():
-        grid += _bending(parameters.matrix[chosen], parameters.elastic[chosen], images.shape[-2:])
+    if elastic.any():
+        grid += _elastic_shift(parameters.matrix[chosen], parameters.elastic[chosen], images.shape[-2:])
     grid, chosen = grid.to(images.device), chosen.to(images.device)
     planes = images[chosen].flatten(1, -3)  # (b, C * D, H, W)
     darkest = planes.amin((1, 2, 3), keepdim=True)
-    moved = F.grid_sample(planes.sub_(darkest), grid, "bilinear", "zeros", align_corners=False).add_(darkest)
-    images[chosen] = moved.view(-1, *images.shape[1:])
+    resampled = F.grid_sample(planes.sub_(darkest), grid, "bilinear", "zeros", align_corners=False).add_(darkest)
+    images[chosen] = resampled.view(-1, *images.shape[1:])
     maps = labels[chosen].float().view(len(chosen), -1, *labels.shape[-2:]) - outside  # (b, D or 1, H, W)
-    moved = F.grid_sample(maps, grid, "nearest", "zeros", align_corners=False).add_(outside)
-    labels[chosen] = moved.to(labels.dtype).view(-1, *labels.shape[1:])
+    resampled = F.grid_sample(maps, grid, "nearest", "zeros", align_corners=False).add_(outside)
+    labels[chosen] = resampled.to(labels.dtype).view(-1, *labels.shape[1:])
 
 
 def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor:
     """Compute where every output voxel comes from, (b, H, W, 2) of (column, row), -1..1 from edge to edge."""
     inverse = torch.linalg.inv(matrix)
     extent = torch.tensor(size, dtype=torch.float32)
-    middle = (extent - 1) / 2
-    rows, columns = (torch.arange(n) - m for n, m in zip(size, middle, strict=True))  # (H,), (W,)
-    scale = 2 / extent  # of voxels to -1..1; the middle is 0
+    centre = (extent - 1) / 2
+    rows, columns = (torch.arange(n) - m for n, m in zip(size, centre, strict=True))  # (H,), (W,)
+    scale = 2 / extent  # of voxels to -1..1; the centre is 0
     grid = torch.empty(len(matrix), *size, 2)
     for axis in range(2):
         along_rows = scale[axis] * inverse[:, axis, :1] * (rows - shift[:, :1])  # (b, H)
@@ -57,18 +57,18 @@ def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor
     return grid
 
 
-def _bending(matrix: Tensor, elastic: Tensor, size: Sequence[int]) -> Tensor:
+def _elastic_shift(matrix: Tensor, elastic: Tensor, size: Sequence[int]) -> Tensor:
     """Compute what an elastic displacement of the new image adds to the sampling grid, (b, H, W, 2)."""
     away = displacement(elastic, size)  # (b, 2, H, W)
     source = torch.einsum("bij,bjhw->bhwi", torch.linalg.inv(matrix), away)
     return (source * (2 / torch.tensor(size, dtype=torch.float32))).flip(-1)
 
 
-def move_centres(centres: Tensor, parameters: Parameters, size: Sequence[int]) -> Tensor:
-    """Return where (B, N, 2 or 3) voxel coordinates in ([D,] H, W) are in the moved image."""
-    middle = (centres.new_tensor(size[-2:]) - 1) / 2
+def transform_centres(centres: Tensor, parameters: Parameters, size: Sequence[int]) -> Tensor:
+    """Return where (B, N, 2 or 3) voxel coordinates in ([D,] H, W) are in the resampled image."""
+    centre = (centres.new_tensor(size[-2:]) - 1) / 2
     matrix, shift = parameters.matrix.to(centres), parameters.shift.to(centres)
-    in_plane = (centres[..., -2:] - middle) @ matrix.transpose(1, 2) + shift[:, None] + middle
+    in_plane = (centres[..., -2:] - centre) @ matrix.transpose(1, 2) + shift[:, None] + centre
     if parameters.elastic.any():
         in_plane = invert(parameters.elastic.to(centres), size[-2:], in_plane)
     if centres.shape[-1] == 2:

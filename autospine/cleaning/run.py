@@ -60,7 +60,7 @@ class CleaningJob:
 
 
 @dataclass(frozen=True)
-class CleaningOutcome:
+class CleanResult:
     """Result of cleaning all masks."""
 
     reports: dict[str, CleaningReport]  # what was changed, by the mask's id
@@ -79,7 +79,7 @@ class CleaningOutcome:
         return "\n".join([*lines, f"{masks} written to {self.output}"])
 
 
-def clean_all(request: CleanRequest) -> CleaningOutcome:
+def clean_all(request: CleanRequest) -> CleanResult:
     """Clean every mask of the request; one that fails is named and the others finish.
 
     Raises:
@@ -94,16 +94,16 @@ def clean_all(request: CleanRequest) -> CleaningOutcome:
     ]
     names = [volumes.volume_id(path) for path in paths]
     cleaned = try_cases(_clean, jobs, names, "clean", workers, request.output)
-    answers = dict(zip(names, cleaned, strict=True))
-    reports = {name: answer for name, answer in answers.items() if not isinstance(answer, UserError)}
+    results = dict(zip(names, cleaned, strict=True))
+    reports = {name: result for name, result in results.items() if not isinstance(result, UserError)}
     for name, report in reports.items():
         log.info("%s: %s", name, report.line)
     if request.report is not None:
         columns = next((report.rules for report in reports.values()), tuple(r.name for r in RULES[request.rules]))
         rows = [(name, *row) for name, report in reports.items() for row in report.rows()]
         write_text(request.report, csv_text(("id", "slice", *columns), rows))
-    failures = tuple(str(answer) for answer in answers.values() if isinstance(answer, UserError))
-    return CleaningOutcome(reports, failures, request.output)
+    failures = tuple(str(result) for result in results.values() if isinstance(result, UserError))
+    return CleanResult(reports, failures, request.output)
 
 
 def _masks(path: Path) -> tuple[Path, list[Path]]:

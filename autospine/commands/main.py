@@ -43,3 +43,7 @@ def main() -> int:
     parser.parse_args()
     parser.print_help()
     return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

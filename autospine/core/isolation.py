@@ -1,7 +1,7 @@
 """Calls of native libraries that a damaged file may crash, in one process apart that is kept for the next call.
 
 The process is a bare interpreter, not one of `multiprocessing`: that would run a user's script once more. Requests and
-answers are pickled over its standard input and output.
+results are pickled over its standard input and output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 
 from autospine.core.errors import UserError
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 START = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from autospine.core.isolation import serve; serve()"
@@ -66,7 +66,7 @@ class _Worker:
         return self.owner == os.getpid() and self.process.poll() is None
 
     def kill(self) -> None:
-        """End it."""
+        """End the process."""
         if self.owner == os.getpid():
             self.process.kill()
             self.process.communicate()  # closes the pipes
@@ -76,7 +76,7 @@ _lock = threading.Lock()
 _workers: list[_Worker] = []  # at most one
 
 
-def isolated(work: Callable[..., Answer], *arguments: object, seconds: float, memory: int) -> Answer:
+def isolated(work: Callable[..., Result], *arguments: object, seconds: float, memory: int) -> Result:
     """Call a module-level function in the process apart, one call at a time.
 
     Args:
@@ -98,11 +98,11 @@ def isolated(work: Callable[..., Answer], *arguments: object, seconds: float, me
         clock.start()
         try:
             worker.send((work, arguments, memory))
-            succeeded, answer, taken = worker.receive()
+            succeeded, result, taken = worker.receive()
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             worker.kill()
             raise WorkerDiedError(str(worker.process.returncode)) from error
-        except BaseException:  # interrupted: its answer would be taken for that of the next call
+        except BaseException:  # interrupted: its result would be taken for that of the next call
             worker.kill()
             raise
         finally:
@@ -110,14 +110,14 @@ def isolated(work: Callable[..., Answer], *arguments: object, seconds: float, me
         if taken > WORN:
             worker.kill()
     if succeeded:
-        return cast(Answer, answer)
-    raise answer
+        return cast(Result, result)
+    raise result
 
 
 def serve() -> None:
-    """Answer calls until the parent is gone; what native code prints is thrown away."""
+    """Serve calls until the parent is gone; what native code prints is thrown away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
+    results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while True:
         try:
@@ -125,9 +125,9 @@ def serve() -> None:
         except EOFError:
             return
         _limit(_address_space() + memory)
-        succeeded, answer = _attempt(work, arguments)
-        pickle.dump((succeeded, answer, _address_space()), answers, protocol=5)
-        answers.flush()
+        succeeded, result = _attempt(work, arguments)
+        pickle.dump((succeeded, result, _address_space()), results, protocol=5)
+        results.flush()
 
 
 def _address_space() -> int:

@@ -21,7 +21,7 @@ LOCK, HOLDER = ".lock", ".lock_holder"  # in the folder; the first stays, so tha
 
 @contextmanager
 def locked(folder: Path, doing: str, wait: bool) -> Iterator[None]:
-    """Be the only process that works in a folder, which is made where it is missing.
+    """Lock a folder, which is made where it is missing, so that only this process works there.
 
     Args:
         folder: The folder.

@@ -64,7 +64,7 @@ def _identities(paths: Iterable[Path]) -> set[Identity]:
 def _identity(path: Path) -> Identity | None:
     """Return what names a file whatever its path; None where there is nothing yet."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

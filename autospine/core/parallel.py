@@ -43,11 +43,11 @@ def run_cases(
     Raises:
         UserError: After all jobs have had their turn: the first failure, and how many more there are.
     """
-    answers = try_cases(work, jobs, names, doing, workers, output)
-    failures = [answer for answer in answers if isinstance(answer, UserError)]
+    results = try_cases(work, jobs, names, doing, workers, output)
+    failures = [result for result in results if isinstance(result, UserError)]
     if failures:
         raise together(failures)
-    return [answer for answer in answers if not isinstance(answer, UserError)]
+    return [result for result in results if not isinstance(result, UserError)]
 
 
 def try_cases(
@@ -71,13 +71,13 @@ def try_cases(
     Returns:
         Results in the jobs' order; of a job that failed, in whatever way, its error.
     """
-    answers: dict[int, Result | UserError] = {}
+    results: dict[int, Result | UserError] = {}
     cases = _Cases(work, jobs, names, Boundary(doing, output))
     with tqdm(total=len(jobs), desc=doing, unit="case", disable=None, leave=False) as bar:
-        for index, answer in _pairs(cases, workers):
-            answers[index] = answer
+        for index, result in _pairs(cases, workers):
+            results[index] = result
             bar.update()
-    return [answers[index] for index in range(len(jobs))]
+    return [results[index] for index in range(len(jobs))]
 
 
 def together(failures: Sequence[UserError]) -> UserError:
@@ -124,9 +124,9 @@ def _pairs(cases: _Cases[Job, Result], workers: int) -> Iterator[tuple[int, Resu
             waiting.append((following, cases.submit(following, threads)))
             following += 1
             if len(waiting) >= workers:
-                index, answer = waiting.popleft()
-                yield index, answer.result()
-        yield from ((index, answer.result()) for index, answer in waiting)
+                index, future = waiting.popleft()
+                yield index, future.result()
+        yield from ((index, future.result()) for index, future in waiting)
     if following < count:
         yield from _in_processes(cases, range(following, count), workers)
 
@@ -137,15 +137,15 @@ def _in_processes(
     """Run jobs in a pool; where a process dies, the jobs that may have been its own run alone, and the rest goes on."""
     waiting = list(indices)
     while waiting:
-        for index, answer in _in_pool(cases, waiting, workers):
+        for index, result in _in_pool(cases, waiting, workers):
             waiting.remove(index)
-            yield index, answer
+            yield index, result
         suspects, waiting = waiting[: 2 * workers], waiting[2 * workers :]
         survivors = 0
         for index in suspects:
-            answers = [answer for _, answer in _in_pool(cases, [index], 1)]
-            survivors += len(answers)
-            yield index, answers[0] if answers else cases.died(index)
+            results = [result for _, result in _in_pool(cases, [index], 1)]
+            survivors += len(results)
+            yield index, results[0] if results else cases.died(index)
         if suspects and not survivors and not _processes_start():
             yield from ((index, cases.died(index)) for index in waiting)
             return
@@ -159,7 +159,7 @@ def _processes_start() -> bool:
 def _in_pool(
     cases: _Cases[Job, Result], indices: Sequence[int], workers: int
 ) -> Iterator[tuple[int, Result | UserError]]:
-    """Yield answers until all are there or a process of the pool has died."""
+    """Yield results until all are there or a process of the pool has died."""
     count = min(workers, len(indices))
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=depend_on_parent)
     try:

@@ -62,10 +62,10 @@ def _block(columns: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def markdown_page(title: str, parts: Iterable[str], notes: Iterable[str] = ()) -> str:
-    """Return a Markdown page: the title, the parts, the notes as a list, and what the figures are not for."""
+def markdown_page(title: str, sections: Iterable[str], notes: Iterable[str] = ()) -> str:
+    """Return a Markdown page: the title, the sections, the notes as a list, and what the figures are not for."""
     listed = "\n".join(f"- {note}" for note in notes)
-    return "\n\n".join([f"# {title}", *parts, *([listed] if listed else []), DISCLAIMER]) + "\n"
+    return "\n\n".join([f"# {title}", *sections, *([listed] if listed else []), DISCLAIMER]) + "\n"
 
 
 def mean_text(mean: float, deviation: float = nan, digits: int = 2) -> str:

@@ -16,10 +16,10 @@ from autospine.core.errors import UserError
 from autospine.dataset.metadata import (
     TRAINING,
     Declaration,
+    label_table_scheme,
     read_declaration,
     read_overview,
     read_patients,
-    scheme_told_by,
 )
 from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.volumes import find_volumes, volume_id
@@ -84,18 +84,18 @@ def load_dataset(root: str | Path) -> Dataset:
     cases = tuple(_case(id_, images[id_], masks.get(id_), table.get(id_, {}), patients.get(id_)) for id_ in images)
     _report_missing(root, mask_folder, cases)
     _report_unlisted(root, cases, table)
-    scheme = declaration.scheme or _scheme_of(root, image_folder) or scheme_told_by(next(iter(masks.values())))
+    scheme = declaration.scheme or _scheme_of(root, image_folder) or label_table_scheme(next(iter(masks.values())))
     return Dataset(root, cases, declaration.channels, scheme, table)
 
 
 def annotation_files(scans: Path) -> list[Path]:
     """Return the masks, and what else lies there, of the data set that `scans` is, or whose scans it is."""
     folder = scans.resolve() if scans.is_dir() else scans.resolve().parent
-    found = []
+    folders = []
     for images, masks in LAYOUTS:
         roots = [root for root in (folder, *folder.parents[:2]) if root == folder or root / images == folder]
-        found += [root / masks for root in roots if (root / images).is_dir() and (root / masks).is_dir()]
-    return [path for masks in found for path in masks.iterdir()]
+        folders += [root / masks for root in roots if (root / images).is_dir() and (root / masks).is_dir()]
+    return [path for masks in folders for path in masks.iterdir()]
 
 
 def patient_and_sequence(id_: str) -> tuple[str, str]:
@@ -188,7 +188,7 @@ def _case(id_: str, images: tuple[Path, ...], mask: Path | None, row: Mapping[st
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names for one line: the first few, and how many more.
+    """Join names for one line: the first few, and how many more.
 
     Example:
         >>> listed(["a", "b", "c"], most=2)

@@ -120,7 +120,7 @@ def read_patients(path: Path) -> dict[str, str]:
     return patients
 
 
-def scheme_told_by(mask: Path) -> LabelScheme | None:
+def label_table_scheme(mask: Path) -> LabelScheme | None:
     """Return the scheme that a mask's own label table tells, or None (see `labels.label_table`)."""
     if volume_suffix(mask) not in (".nii", ".nii.gz") or not mask.is_file():
         return None

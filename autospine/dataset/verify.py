@@ -65,7 +65,7 @@ def intensity_problems(path: Path, minimum: float, maximum: float) -> list[UserE
 
 
 def case_problems(case: Case, voxels: Mapping[int, int], scheme: LabelScheme | None) -> list[UserError]:
-    """Find labels of a mask that its scheme lacks, with their voxel counts."""
+    """Find labels of a mask that its scheme lacks, with their voxel counts; without a scheme any is right."""
     if scheme is None or case.mask is None:
         return []
     known = {BACKGROUND, scheme.ignore_label, *scheme.anatomies}

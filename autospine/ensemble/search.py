@@ -170,8 +170,8 @@ def hill_climb(images: Sequence[StoredImage], scores: ScoresByWeighting) -> dict
 
 def neighbours(weighting: Weighting) -> list[Weighting]:
     """Return the weightings that differ by one grid step moved from one member to another."""
-    moved = []
+    adjacent = []
     for giver, taker in permutations(range(len(weighting)), 2):
         if weighting[giver]:
-            moved.append(tuple(steps - (k == giver) + (k == taker) for k, steps in enumerate(weighting)))
-    return moved
+            adjacent.append(tuple(steps - (k == giver) + (k == taker) for k, steps in enumerate(weighting)))
+    return adjacent

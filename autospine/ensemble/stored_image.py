@@ -156,7 +156,7 @@ def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path) -> 
     Raises:
         UserError: The mask holds a label that the plan does not know.
     """
-    labels, source, encoding = trainer.reference(mask, where), trainer.prepared.scheme, trainer.encoding
+    labels, source, encoding = trainer.reference(mask, where), trainer.derived.scheme, trainer.encoding
     unlabelled = np.zeros(labels.shape, bool) if source.ignore_label is None else labels == source.ignore_label
     labels = np.where(unlabelled, 0, labels).astype(labels.dtype)
     if source != trainer.label_scheme:

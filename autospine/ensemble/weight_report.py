@@ -105,13 +105,13 @@ class WeightReport:
 
     def as_markdown(self) -> str:
         """Return the page with the members, each pair's best weights and all weights."""
-        parts = [f"Chosen: {describe(self.names, self.chosen)}."]
-        parts += [table.as_section() for table in self._tables_of_best()]
+        sections = [f"Chosen: {describe(self.names, self.chosen)}."]
+        sections += [table.as_section() for table in self._tables_of_best()]
         if self.comparison is not None:
-            parts.append(f"{self.comparison.line()}.")
+            sections.append(f"{self.comparison.line()}.")
         if self._pairs:
-            parts.append(self._table_of_weights().as_section())
-        return markdown_page("Weights of the ensemble", parts, (*NOTES, *self.notes))
+            sections.append(self._table_of_weights().as_section())
+        return markdown_page("Weights of the ensemble", sections, (*NOTES, *self.notes))
 
     def _tables_of_best(self) -> Iterator[Table]:
         """Yield the members alone, the pairs at their best weights, and a chosen blend of three members or more."""

@@ -184,18 +184,18 @@ def identified(
     lies within 20 mm. Overlap is not asked for.
 
     Returns:
-        One answer per reference; one without level is never identified.
+        One flag per reference; one without level is never identified.
     """
     from scipy.spatial.distance import cdist
 
     if not predictions or not references:
         return [False] * len(references)
-    answers = []
+    flags = []
     for reference, distances in zip(references, cdist(reference_centroids, prediction_centroids), strict=True):
         nearest = int(distances.argmin())
         same_level = reference.level is not None and predictions[nearest].level == reference.level
-        answers.append(bool(same_level and distances[nearest] <= max_distance_mm))
-    return answers
+        flags.append(bool(same_level and distances[nearest] <= max_distance_mm))
+    return flags
 
 
 def common_shift(levels: Iterable[tuple[int, int]]) -> int | None:

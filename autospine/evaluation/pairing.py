@@ -90,19 +90,19 @@ def _paired(masks: Mapping[str, Path], references: Sequence[str]) -> dict[str, P
         UserError: Two predictions mean one reference, and neither has its name.
     """
     free = {id_.lower(): id_ for id_ in references if id_ not in masks}
-    found: dict[str, Path] = {}
+    paired: dict[str, Path] = {}
     for name, path in masks.items():
         meant = None if name in references else next((free[n] for n in meant_ids(name) if n in free), None)
         if meant is None:
-            found[name] = path
+            paired[name] = path
             continue
-        twin = found.setdefault(meant, path)
+        twin = paired.setdefault(meant, path)
         if twin is not path:
-            found[meant] = _of_both(meant, twin, path)
-    renamed = [f"{path.name} with {id_}" for id_, path in found.items() if volume_id(path) != id_]
+            paired[meant] = _of_both(meant, twin, path)
+    renamed = [f"{path.name} with {id_}" for id_, path in paired.items() if volume_id(path) != id_]
     if renamed:
         log.info("paired by what the names mean: %s", listed(renamed, 3))
-    return found
+    return paired
 
 
 def _of_both(id_: str, one: Path, other: Path) -> Path:

@@ -15,7 +15,7 @@ from autospine.core.machine import workers_for
 from autospine.core.overwriting import check_folders
 from autospine.core.parallel import try_cases
 from autospine.dataset.cases import patient_and_sequence
-from autospine.dataset.metadata import read_declaration, scheme_told_by
+from autospine.dataset.metadata import label_table_scheme, read_declaration
 from autospine.evaluation.case import CaseScore, evaluate_case
 from autospine.evaluation.cohort import SEQUENCE, CaseFiles, Evaluation, complete, strata
 from autospine.evaluation.methods import MethodComparison, method_names
@@ -25,8 +25,8 @@ from autospine.evaluation.report.text import save
 from autospine.evaluation.spider import SPIDER, ChallengeCase, score_challenge
 from autospine.evaluation.structures import common_labels
 from autospine.labels.conversion import PLAIN, get_scheme, infer_scheme, label_voxels
+from autospine.labels.outliers import outlying_labels
 from autospine.labels.schemes import SCHEMES, LabelScheme
-from autospine.labels.strays import stray_labels
 from autospine.volumes import Volume, read_mask
 from autospine.volumes.folders import volume_id
 from autospine.volumes.resampling import onto_grid
@@ -92,7 +92,7 @@ def evaluate(request: EvaluateRequest) -> MethodComparison:
     groups = _groups(references, request.by)
     files = [find_predictions(path, references) for path in folders]
     if request.output:
-        masks = [mask for each in (references.masks, references.images, *files) for mask in each.values()]
+        masks = [path for group in (references.masks, references.images, *files) for path in group.values()]
         check_folders((request.output,), masks)
         check_writable(request.output)
     comparison = MethodComparison(
@@ -107,7 +107,7 @@ def evaluate(request: EvaluateRequest) -> MethodComparison:
 
 
 @dataclass(frozen=True)
-class _CaseTask:
+class _CaseJob:
     id: str
     files: CaseFiles
     tolerance_mm: float
@@ -141,15 +141,15 @@ def _score_method(
         id_: CaseFiles(predictions.get(id_), mask, references.images.get(id_), common)
         for id_, mask in references.masks.items()
     }
-    tasks = [
-        _CaseTask(id_, case_files, request.tolerance, request.protocol == "spider", request.resample)
+    jobs = [
+        _CaseJob(id_, case_files, request.tolerance, request.protocol == "spider", request.resample)
         for id_, case_files in files.items()
     ]
     workers = workers_for(request.workers)
-    answers = try_cases(_score, tasks, list(files), f"scoring {name}", workers, request.output)
+    scored = try_cases(_score, jobs, list(files), f"scoring {name}", workers, request.output)
     results = [
-        _without_score(task, answer) if isinstance(answer, UserError) else answer
-        for task, answer in zip(tasks, answers, strict=True)
+        _without_score(job, result) if isinstance(result, UserError) else result
+        for job, result in zip(jobs, scored, strict=True)
     ]
     cases, unmatched_labels = complete([result.case for result in results if result.case is not None])
     return Evaluation(
@@ -200,7 +200,7 @@ def _schemes(
         fits = _labels(predicted) - {0, ref_scheme.ignore_label} <= set(ref_scheme.anatomies)
         pred_scheme = ref_scheme if fits else infer_scheme(_labels(predicted))
     if PLAIN in (pred_scheme.name, ref_scheme.name):
-        for line in stray_labels({**predicted, **annotated}, "name the labels with --pred-labels and --ref-labels"):
+        for line in outlying_labels({**predicted, **annotated}, "name the labels with --pred-labels and --ref-labels"):
             log.warning("%s", line)
     return pred_scheme, ref_scheme
 
@@ -216,7 +216,7 @@ def _declared(files: Mapping[str, Path]) -> LabelScheme | None:
         if (folder / "dataset.json").is_file():
             return read_declaration(folder / "dataset.json").scheme
     report = _report_of(first)
-    return SCHEMES.get(str(report.get("scheme", ""))) if report else scheme_told_by(first)
+    return SCHEMES.get(str(report.get("scheme", ""))) if report else label_table_scheme(first)
 
 
 def _report_of(mask: Path) -> Mapping[str, object]:
@@ -232,7 +232,7 @@ def _report_of(mask: Path) -> Mapping[str, object]:
 def _named(name: str, files: Mapping[str, Path], option: str) -> LabelScheme:
     """Return the scheme of an option, and warn where the masks' own label table tells another one."""
     scheme, first = get_scheme(name), next(iter(files.values()))
-    told = scheme_told_by(first)
+    told = label_table_scheme(first)
     if told is not None and dict(told.anatomies) != dict(scheme.anatomies):
         log.warning("%s: its label table tells %s, %s says %s; that is used", first, told.name, option, scheme.name)
     return scheme
@@ -240,8 +240,8 @@ def _named(name: str, files: Mapping[str, Path], option: str) -> LabelScheme:
 
 def _voxels(paths: Sequence[Path], workers: int) -> dict[str, dict[int, int]]:
     """Return the voxels of every label, by file; unreadable masks are reported later, when they are scored."""
-    answers = try_cases(_voxels_in, paths, [path.name for path in paths], "reading labels", workers)
-    both = zip(paths, answers, strict=True)
+    results = try_cases(_voxels_in, paths, [path.name for path in paths], "reading labels", workers)
+    both = zip(paths, results, strict=True)
     return {str(path): voxels for path, voxels in both if not isinstance(voxels, UserError)}
 
 
@@ -249,32 +249,32 @@ def _voxels_in(path: Path) -> dict[int, int]:
     return label_voxels(read_mask(path).array, path)
 
 
-def _without_score(task: _CaseTask, error: UserError) -> _CaseResult:
-    challenge = ChallengeCase(task.id, None, problem=str(error)) if task.spider else None
+def _without_score(job: _CaseJob, error: UserError) -> _CaseResult:
+    challenge = ChallengeCase(job.id, None, problem=str(error)) if job.spider else None
     return _CaseResult(challenge=challenge, failures=(str(error),))
 
 
-def _score(task: _CaseTask) -> _CaseResult:
+def _score(job: _CaseJob) -> _CaseResult:
     """Read both masks once and score them both ways; either may fail by itself."""
-    files, (pred_scheme, ref_scheme) = task.files, task.files.common.schemes
+    files, (pred_scheme, ref_scheme) = job.files, job.files.common.schemes
     reference = read_mask(files.reference, ref_scheme.negative)
     prediction = None if files.prediction is None else read_mask(files.prediction, pred_scheme.negative)
     case, challenge, failures = None, None, []
     try:
-        case = _score_volumes(task, prediction, reference)
+        case = _score_volumes(job, prediction, reference)
     except UserError as error:
         failures.append(str(error))
-    if task.spider:
-        challenge = score_challenge(task.id, prediction, reference, *task.files.common.schemes)
+    if job.spider:
+        challenge = score_challenge(job.id, prediction, reference, *job.files.common.schemes)
         failures += [challenge.problem] if challenge.problem and not failures else []
     return _CaseResult(case, challenge, tuple(failures))
 
 
-def _score_volumes(task: _CaseTask, prediction: Volume | None, reference: Volume) -> CaseScore:
-    files, probabilities = task.files, None
+def _score_volumes(job: _CaseJob, prediction: Volume | None, reference: Volume) -> CaseScore:
+    files, probabilities = job.files, None
     other_grid = prediction is not None and prediction.grid_difference(reference)
     if prediction is not None and other_grid:
-        if not task.resample:
+        if not job.resample:
             problem = f"lies on another grid than {files.reference}: {other_grid}"
             hint = "bring it to the reference's grid, or give --resample (nearest neighbour)"
             raise UserError(str(files.prediction), problem, hint)
@@ -282,13 +282,13 @@ def _score_volumes(task: _CaseTask, prediction: Volume | None, reference: Volume
     elif files.prediction is not None:
         probabilities = read_probabilities(files.prediction)
     score = evaluate_case(
-        task.id,
+        job.id,
         None if prediction is None else prediction.array,
         reference.array,
         reference.spacing,
         files.common.schemes,
         (files.prediction or files.reference, files.reference),
-        task.tolerance_mm,
+        job.tolerance_mm,
         probabilities,
     )
     report = {} if files.prediction is None else _report_of(files.prediction)

@@ -63,7 +63,7 @@ class CaseFingerprint:
 
 
 def fingerprint_case(case: Case, scheme: LabelScheme | None = None) -> CaseFingerprint:
-    """Read, verify and measure one case.
+    """Read, verify and measure one case; without a scheme any label that is not negative is right.
 
     Raises:
         UserError: A file is unreadable, image and mask lie on different grids, a channel is constant or

@@ -25,8 +25,8 @@ from autospine.fingerprint.label_order import OrderedLabels, find_ordered_labels
 from autospine.fingerprint.slice_filter import SEMANTIC4, ClassWeights, combined
 from autospine.fingerprint.warnings import dataset_warnings
 from autospine.labels.conversion import infer_scheme, missing_classes
+from autospine.labels.outliers import outlying_labels
 from autospine.labels.schemes import LabelScheme
-from autospine.labels.strays import stray_labels
 from autospine.volumes.stamps import stamps
 
 log = logging.getLogger(__name__)
@@ -127,11 +127,13 @@ def make_fingerprint(
     names, traces = [case.id for case in cases], Path(cache).parent if cache is not None else None
     measured = run_cases(examine, cases, names, "fingerprint", workers_for(workers), traces)
     training = [case for case in measured if case.subset == TRAINING]
-    strays = () if scheme else stray_labels(_voxels(cases, measured), "name the labels with --labels or dataset.json")
+    outlying = (
+        () if scheme else outlying_labels(_voxels(cases, measured), "name the labels with --labels or dataset.json")
+    )
     scheme = scheme or infer_scheme({value for case in measured for value in case.voxels})
     raise_together(annotation_problems(training, scheme))
     ordered_labels = find_ordered_labels(training, scheme)
-    warnings = (*strays, *dataset_warnings(training, ordered_labels, scheme))
+    warnings = (*outlying, *dataset_warnings(training, ordered_labels, scheme))
     for line in warnings:
         log.debug("%s: %s", dataset.root, line)  # the planning report says them
     return Fingerprint(VERSION, scheme, dataset.channels, tuple(measured), ordered_labels, warnings)

@@ -11,8 +11,8 @@ from autospine.dataset.cases import UNKNOWN, listed, names_patient
 from autospine.fingerprint.case import CaseFingerprint
 from autospine.fingerprint.label_order import OrderedLabels, agreement
 from autospine.labels.encoding import PARTIAL_ABOVE
+from autospine.labels.outliers import outlying_masks
 from autospine.labels.schemes import LabelScheme
-from autospine.labels.strays import unlike_the_others
 
 FEW_PATIENTS = 5
 SPACING_RATIO = 1.5  # 90th over 10th percentile of an axis's spacing
@@ -51,7 +51,7 @@ def _groups(pairs: Iterable[tuple[str | None, str]]) -> list[list[str]]:
 
 def _unlike(cases: Cases) -> Iterable[str]:
     labels = {case.id: case.voxels for case in cases if case.mask_checksum is not None}
-    for id_ in unlike_the_others(labels):
+    for id_ in outlying_masks(labels):
         own = listed([str(label) for label in sorted(labels[id_]) if label])
         yield f"{id_} shares no label with any other case ({own}): are its integers of another scheme?"
 

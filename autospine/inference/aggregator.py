@@ -212,7 +212,7 @@ def _resized(outputs: Chunks, axis: int, before: tuple[int, ...], after: tuple[i
 
 
 def argmax_and_max(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return index (uint8) and probability of the most probable of the first axis' classes, the first of equals.
+    """Return index (uint8) and probability of the most probable class, the first of equals: (classes, ...) to (...).
 
     `argmax` along the first axis takes several times as long.
     """

@@ -19,7 +19,7 @@ PLANES = 8  # resized at once
 
 
 @dataclass(frozen=True)
-class SpatialStep:
+class AppliedTransform:
     """An applied transform that moved voxels."""
 
     transform: Transform
@@ -40,14 +40,14 @@ class SpatialStep:
         return (window.start, window.stop) == (0, size) and spatial.size[axis] == spatial.shape[axis] == size
 
 
-def spatial_steps(applied: AppliedTransforms, after: Shape) -> tuple[SpatialStep, ...]:
+def spatial_transforms(applied: AppliedTransforms, after: Shape) -> tuple[AppliedTransform, ...]:
     """Return the transforms that moved voxels, last first; those of intensities alone need no inverse."""
-    steps = []
+    transforms = []
     for transform, before in reversed(applied):
         if isinstance(transform, SpatialTransform) or not _keeps_voxels(transform, before, after):
-            steps.append(SpatialStep(transform, before, after))
+            transforms.append(AppliedTransform(transform, before, after))
         after = before
-    return tuple(steps)
+    return tuple(transforms)
 
 
 def _keeps_voxels(transform: Transform, before: Shape, after: Shape) -> bool:
@@ -58,34 +58,34 @@ def _keeps_voxels(transform: Transform, before: Shape, after: Shape) -> bool:
     return transform.inverse(probe, before, np.zeros(1, np.float32)) is probe
 
 
-def invert_stream(steps: Sequence[SpatialStep], chunks: Chunks, axis: int, fill: np.ndarray) -> Chunks:
-    """Bring network outputs back to the grid before the first step, while they arrive.
+def invert_stream(transforms: Sequence[AppliedTransform], chunks: Chunks, axis: int, fill: np.ndarray) -> Chunks:
+    """Bring network outputs back to the grid before the first transform, while they arrive.
 
-    Planes that never arrive must be kept by every step along `axis`; they do not come out either.
+    Planes that never arrive must be kept by every transform along `axis`; they do not come out either.
 
     Args:
-        steps: As `spatial_steps` returns them.
+        transforms: As `spatial_transforms` returns them.
         chunks: In order along `axis`.
         axis: Streamed axis, 0 to 2.
-        fill: `(channels,)` values where a step cropped.
+        fill: `(channels,)` values where a transform cropped.
     """
-    for step in steps:
-        spatial = step.crop_resize_pad
+    for transform in transforms:
+        spatial = transform.crop_resize_pad
         if spatial is None:
-            chunks = _invert_whole(step, chunks, axis, fill)
+            chunks = _invert_whole(transform, chunks, axis, fill)
         else:
-            chunks = _invert_crop_resize_pad(spatial, step.before, chunks, axis, fill)
+            chunks = _invert_crop_resize_pad(spatial, transform.before, chunks, axis, fill)
     return chunks
 
 
-def _invert_whole(step: SpatialStep, chunks: Chunks, axis: int, fill: np.ndarray) -> Chunks:
+def _invert_whole(transform: AppliedTransform, chunks: Chunks, axis: int, fill: np.ndarray) -> Chunks:
     """Gather all planes and invert any other transform one channel at a time."""
-    values = np.empty((len(fill), *step.after), np.float32)
+    values = np.empty((len(fill), *transform.after), np.float32)
     for first, chunk in chunks:
         planes(values, axis, slice(first, first + chunk.shape[axis + 1]))[:] = chunk
-    inverse = np.empty((len(fill), *step.before), np.float32)
+    inverse = np.empty((len(fill), *transform.before), np.float32)
     for k in range(len(inverse)):
-        inverse[k] = step.transform.inverse(values[k : k + 1], step.before, fill[k : k + 1])[0]
+        inverse[k] = transform.transform.inverse(values[k : k + 1], transform.before, fill[k : k + 1])[0]
     yield 0, inverse
 
 
@@ -130,7 +130,10 @@ def _with_planes(shape: Shape, axis: int, count: int) -> Shape:
 
 
 def resize_stream(chunks: Iterable[Chunk], axis: int, before: tuple[int, ...], after: tuple[int, ...]) -> Chunks:
-    """Resize a volume to another grid of the same extent as `resize` does: axis by axis, averaging where it shrinks."""
+    """Resize a volume to another grid of the same extent as `resize` does: axis by axis, averaging where it shrinks.
+
+    Chunks come in order along `axis`; `before` and `after` are whole (slices, rows, columns).
+    """
     resized = _resize_across(_thin(chunks, axis), range(axis), after)
     if before[axis] != after[axis]:
         resized = _resample(resized, axis, before[axis], after[axis])

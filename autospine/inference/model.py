@@ -187,7 +187,7 @@ def check_alike(first: Model, other: Model) -> None:
     if a.scheme != b.scheme or a.encoding != b.encoding:
         raise UserError(
             other.folder,
-            f"answers with other labels ({_labels(b)}) than {first.folder} ({_labels(a)})",
+            f"predicts other labels ({_labels(b)}) than {first.folder} ({_labels(a)})",
             "average models of one label scheme",
         )
     hint = "average models of one plan"

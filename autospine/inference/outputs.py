@@ -83,7 +83,7 @@ class ScanOutputs:
 
 def _same(path: Path, mask: Volume) -> bool:
     try:
-        there = read_mask(path)
+        existing = read_mask(path)
     except UserError:  # damaged, or no mask at all
         return False
-    return there.geometry.difference(mask.geometry) is None and np.array_equal(there.array, mask.array)
+    return existing.geometry.difference(mask.geometry) is None and np.array_equal(existing.array, mask.array)

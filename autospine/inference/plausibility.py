@@ -1,6 +1,6 @@
-"""Plausibility of an answer: whether its labels are like those of the training data in volume, distance and order.
+"""Plausibility of a prediction: whether its labels are like those of the training data in volume, distance and order.
 
-A network answers to everything. What it makes of a scan that it cannot read looks like a mask, and its confidence is
+A network segments everything. What it makes of a scan that it cannot read looks like a mask, and its confidence is
 no help; the sizes and places of its labels are.
 """
 
@@ -22,24 +22,24 @@ Spacing = tuple[float, float, float]
 
 
 def implausible(
-    found: Iterable[LabelRecord],
+    records: Iterable[LabelRecord],
     rows: int,
     spacing: Spacing,
     scheme: LabelScheme,
     learnt: Iterable[int],
     ranges: Sequence[LabelRanges],
 ) -> tuple[str, ...]:
-    """Return one sentence for each way in which an answer is unlike the training data's masks.
+    """Return one sentence for each way in which a prediction is unlike the training data's masks.
 
     Args:
-        found: Labels of the answer.
-        rows: Of the answer's grid; a label that reaches the first or last one is cut, and its volume is no whole one's.
+        records: The labels that were predicted.
+        rows: Of the mask; a label that reaches the first or last one is cut, and its volume is no whole one's.
         spacing: mm along (slices, rows, columns).
         scheme: Meaning of the labels.
         learnt: Labels that the model knows.
         ranges: Of the training data's labels, in the same scheme.
     """
-    labels = {record.value: record for record in found}
+    labels = {record.value: record for record in records}
     if not labels:
         return ("the mask is empty",)
     sentences = []
@@ -49,7 +49,7 @@ def implausible(
     for group in ranges:
         shown = [labels[value] for value in group.values if value in labels]
         sentences += _volumes(shown, rows, spacing, scheme, group)
-        sentences += _places(shown, spacing, scheme, group)
+        sentences += _distances(shown, spacing, scheme, group)
     return tuple(sentences)
 
 
@@ -61,7 +61,9 @@ def _volumes(
     yield from _outside("volume of", ml, "ml", group.volume_ml, VOLUME_TOLERANCE)
 
 
-def _places(shown: Sequence[LabelRecord], spacing: Spacing, scheme: LabelScheme, group: LabelRanges) -> Iterator[str]:
+def _distances(
+    shown: Sequence[LabelRecord], spacing: Spacing, scheme: LabelScheme, group: LabelRanges
+) -> Iterator[str]:
     """Compare the distances of neighbours in order, and find those whose order is reversed."""
     distances = {}
     for low, high in pairwise(shown):
@@ -81,6 +83,8 @@ def _outside(
     if known is None:
         return
     low, high = known
-    far = [f"{name} {value:.3g}" for name, value in figures.items() if not low / tolerance <= value <= high * tolerance]
-    if far:
-        yield f"{what} {', '.join(far)} {unit}; training had {low:.3g} to {high:.3g}"
+    outside = [
+        f"{name} {value:.3g}" for name, value in figures.items() if not low / tolerance <= value <= high * tolerance
+    ]
+    if outside:
+        yield f"{what} {', '.join(outside)} {unit}; training had {low:.3g} to {high:.3g}"

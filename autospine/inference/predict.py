@@ -93,8 +93,8 @@ def segment(
     warnings = domain_warnings(plan, first.array, prediction.decoded.labels, first.spacing, sequence)
     source = predictor.models[0].card.scheme
     ranges = plan.training_domain.labels if source == plan.scheme else ()
-    found = describe_labels(prediction.decoded.labels)
-    doubts = implausible(found, first.array.shape[1], first.spacing, source, predictor.encoding.values, ranges)
+    records = describe_labels(prediction.decoded.labels)
+    doubts = implausible(records, first.array.shape[1], first.spacing, source, predictor.encoding.values, ranges)
     target = output_scheme(source, plan.scheme, labels)
     prediction = convert_prediction(prediction, source, target)
     values = prediction.decoded.labels

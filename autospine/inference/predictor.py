@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autospine.core.precision import Precision
 from autospine.inference.aggregator import Aggregator
-from autospine.inference.inverse import add_streams, invert_stream, pick_slices, spatial_steps
+from autospine.inference.inverse import add_streams, invert_stream, pick_slices, spatial_transforms
 from autospine.inference.levels.decode import Decoded, decode
 from autospine.inference.model import Model
 from autospine.inference.precision import prediction_precision
@@ -72,7 +72,7 @@ class Predictor:
             Labels of shape (slices, rows, columns) in the models' scheme.
 
         Raises:
-            FloatingPointError: A network answers with NaN or infinite values.
+            FloatingPointError: A network predicts NaN or infinite values.
         """
         resampled = preprocess_image(image, spacing, self.plan)
         grid = case_grid(self.plan.grid, image.shape[1:], spacing)
@@ -132,12 +132,12 @@ class ModelGroup:
         """
         wanted = wanted or range(image.shape[1])
         case, applied = apply_transforms(self.transforms, CaseData(image, None, spacing, view_axis=self.plan.view_axis))
-        steps = spatial_steps(applied, case.shape)
-        slice_wise = self.plan.view_axis == 0 and all(step.keeps(0) for step in steps)
+        transforms = spatial_transforms(applied, case.shape)
+        slice_wise = self.plan.view_axis == 0 and all(transform.keeps(0) for transform in transforms)
         windows = self._windows(torch.from_numpy(np.ascontiguousarray(case.image)), wanted.step if slice_wise else 1)
         fill = np.zeros(self.encoding.channels, np.float32)
         fill[0] = sum(self.shares)  # outside a crop there is background
-        chunks = invert_stream(steps, windows, self.axis, fill)
+        chunks = invert_stream(transforms, windows, self.axis, fill)
         yield from chunks if slice_wise else pick_slices(chunks, self.axis, wanted)
 
     def _windows(self, image: Tensor, step: int) -> Chunks:
@@ -161,7 +161,7 @@ class ModelGroup:
                 total += self._output(k, images)
         outputs = total.cpu()
         if not torch.isfinite(outputs.sum()):  # NaN and infinity outlast every sum
-            raise FloatingPointError("makes the network answer with NaN or infinite values")
+            raise FloatingPointError("makes the network predict NaN or infinite values")
         return outputs
 
     def _output(self, k: int, images: Tensor) -> Tensor:

@@ -150,7 +150,7 @@ def _check_outputs(request: PredictRequest, scans: Sequence[Scan]) -> None:
     annotations = [mask for path in request.inputs for mask in annotation_files(path)]
     inputs = [*(path for scan in scans for path in scan.images), *annotations]
     check_folders(() if names_file(request.output) else (request.output,), inputs)
-    check_files([file for each in outputs for file in each.files], inputs)
+    check_files([file for scan_outputs in outputs for file in scan_outputs.files], inputs)
     check_writable(outputs[0].mask.parent)
 
 
@@ -198,9 +198,9 @@ def _group(files: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
         ids = {path: volume_id(path) for path in files}
         known = set(ids.values())
         for path, id_ in ids.items():  # nnU-Net's number of the only channel
-            bare = id_.removesuffix("_0000")
-            if bare and not {bare, f"{bare}_0001"} & known:
-                ids[path] = bare
+            name = id_.removesuffix("_0000")
+            if name and not {name, f"{name}_0001"} & known:
+                ids[path] = name
         return [Scan(id_, (path,), mask_suffix(path)) for path, id_ in ids.items()]
     groups: dict[str, list[Path]] = {}
     for path in files:
@@ -272,8 +272,8 @@ def _write(scan: Scan, request: PredictRequest, image: Volume, segmentation: Seg
     if outputs.instances and outputs.objects:
         from autospine.inference.panoptic import panoptic
 
-        found = panoptic(segmentation.volume, segmentation.scheme, segmentation.interpolated_labels)
-        found.save(outputs.instances, outputs.objects)
+        objects = panoptic(segmentation.volume, segmentation.scheme, segmentation.interpolated_labels)
+        objects.save(outputs.instances, outputs.objects)
     segmentation.save(outputs.mask, outputs.report)
     return describe_segmentation(segmentation)
 

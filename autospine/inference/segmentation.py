@@ -87,7 +87,7 @@ class Segmentation:
 
 
 def report_labels(mask: Volume, prediction: Prediction, scheme: LabelScheme) -> tuple[LabelReport, ...]:
-    """Report every label of a mask."""
+    """Report every label of a mask; `prediction`, in the same scheme, has their confidences and flags."""
     results = {result.value: result for result in prediction.decoded.label_results}
     reports = []
     for record in describe_labels(mask.array):

@@ -110,8 +110,8 @@ class Encoding:
             table[self.ignore_label] = self.ignore_index
         ids = table[mask]
         if ids.min(initial=0) < 0:
-            stray = int(mask[ids < 0].min())
-            raise UserError(where, f"holds label {stray}, which the plan does not know", "plan again")
+            unknown = int(mask[ids < 0].min())
+            raise UserError(where, f"holds label {unknown}, which the plan does not know", "plan again")
         return ids.astype(np.uint8) if self.ignore_index < 256 else ids
 
     def value_at(self, semantic: int, level: int) -> int | None:

@@ -42,11 +42,11 @@ class ExtraVertebra:
     def insert(self, anatomies: Mapping[int, Anatomy], lower: int) -> dict[int, Anatomy]:
         """Return the anatomies with this one's, levels above it one higher; `lower` extra ones lie below it."""
         lowest = {one.kind: (one.level or 0) + lower for one in self.labels.values()}
-        moved = {
+        raised = {
             value: replace(one, level=one.level + 1) if one.level and one.level >= lowest.get(one.kind, inf) else one
             for value, one in anatomies.items()
         }
-        return moved | {value: replace(one, level=lowest[one.kind]) for value, one in self.labels.items()}
+        return raised | {value: replace(one, level=lowest[one.kind]) for value, one in self.labels.items()}
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _mrspineseg(name: str, levels: int) -> LabelScheme:
 
 
 def _totalspineseg() -> LabelScheme:
-    """C1..C7 11..17, T1..T12 21..32, L1..L5 41..45; discs 50 above the vertebra below them; L5/S 100.
+    """Build C1..C7 11..17, T1..T12 21..32, L1..L5 41..45; discs 50 above the vertebra below them; L5/S 100.
 
     Its canal (2) is the canal without the cord.
     """
@@ -195,7 +195,7 @@ def _totalspineseg() -> LabelScheme:
 
 
 def _totalsegmentator() -> LabelScheme:
-    """Task total: its S1 (26) belongs to the sacrum (25); every other organ is a plain structure."""
+    """Build task total: its S1 (26) belongs to the sacrum (25); every other organ is a plain structure."""
     rest = {25: Anatomy(Kind.SACRUM), 26: Anatomy(Kind.SACRUM), 79: Anatomy(Kind.CORD)}
     return _scheme(
         "totalsegmentator",
@@ -206,20 +206,20 @@ def _totalsegmentator() -> LabelScheme:
 
 
 def _totalsegmentator_total_mr() -> LabelScheme:
-    """Task total_mr: all vertebrae are one label, and all discs."""
+    """Build task total_mr: all vertebrae are one label, and all discs."""
     spine = {18: Kind.SACRUM, 19: Kind.VERTEBRA, 20: Kind.DISC, 21: Kind.CORD}
     spine_labels = {value: Anatomy(kind) for value, kind in spine.items()}
     return _scheme("totalsegmentator_total_mr", _plain(range(1, 51)), spine_labels)
 
 
 def _totalsegmentator_vertebrae_mr() -> LabelScheme:
-    """Task vertebrae_mr: 1 sacrum, 2..25 L5..C1."""
+    """Build task vertebrae_mr: 1 sacrum, 2..25 L5..C1."""
     vertebrae = _levels(Kind.VERTEBRA, range(2, 2 + VERTEBRAE_TO_C1))
     return _scheme("totalsegmentator_vertebrae_mr", {1: Anatomy(Kind.SACRUM)}, vertebrae)
 
 
 def _spineps() -> LabelScheme:
-    """Both of its masks, whose integers do not collide.
+    """Build one scheme of both its masks, whose integers do not collide.
 
     Vertebra mask: C1..L5 1..24, L6 25, T13 28, sacrum 26 and 29..33, coccyx 27 (plain), disc below vertebra X 100 + X,
     endplates 200 + X (plain). Sub-region mask: 26 sacrum, 41..48 posterior elements (lamina), 49 and 50 body, 60 cord,

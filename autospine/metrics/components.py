@@ -27,9 +27,9 @@ def connected_components(labels: np.ndarray, neighbours: int = ALL) -> tuple[np.
     components, count = np.zeros(labels.shape, np.int32), 0
     for value, box in component_boxes(labels):
         inside = labels[box] == value
-        numbers, found = ndimage.label(inside, structure)
+        numbers, added = ndimage.label(inside, structure)
         components[box][inside] = numbers[inside] + count
-        count += int(found)
+        count += int(added)
     return components, count
 
 

@@ -91,7 +91,7 @@ def average_distance(between: Surfaces) -> float:
 
 
 def hausdorff_distance(between: Surfaces, percentile: float = 100) -> float:
-    """Return the larger of both directed percentiles of the distances in mm, by area; 0 is best.
+    """Return the larger of both directed percentiles (100: maximum; 95: HD95) of the distances in mm; 0 is best.
 
     max(q(d(p, R) over P), q(d(r, P) over R)), q the smallest distance within which lies that share of the
     area. Empty input: the penalty distance. Source: Huttenlocher et al. 1993 (partial Hausdorff distance), by area as

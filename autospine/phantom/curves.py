@@ -25,7 +25,7 @@ class Tube:
     deep: np.ndarray  # half width front to back, across the tube
 
     def at(self, z: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return middle x, y, half width, half depth and the cosine of the tilt at every z (float32)."""
+        """Return centre x, y, half width, half depth and the cosine of the tilt at every z (float32)."""
         slope = np.gradient(self.y, self.z)
         cosine = 1 / np.sqrt(1 + slope * slope)
         columns = (self.x, self.y, self.wide, self.deep, cosine)
@@ -56,7 +56,7 @@ class Lines:
     """What runs along one spine."""
 
     canal: Tube
-    bodies: Tube  # middle of the bodies; wide and deep are their half widths
+    bodies: Tube  # centres of the bodies; wide and deep are their half widths
     tips_z: np.ndarray
     tips_y: np.ndarray  # hindmost reach of the spinous processes
 
@@ -81,8 +81,8 @@ def _canal_point(vertebra: Vertebra, share: float) -> np.ndarray:
 def find_lines(spine: Spine) -> Lines:
     """Return the lines of a spine."""
     column = [*spine.sacrum[::-1], *spine.vertebrae]
-    middles = [(float(v.frame.origin[2]), *map(float, v.frame.origin[:2]), v.width / 2, v.depth / 2) for v in column]
+    bodies = [(float(v.frame.origin[2]), *map(float, v.frame.origin[:2]), v.width / 2, v.depth / 2) for v in column]
     tips = [spinous_tip(v) for v in spine.vertebrae]
     tips += [s.frame.world(0, s.depth / 2 + out, -6) for s, out in ((spine.sacrum[0], 26), (spine.sacrum[2], 18))]
     tips_z, tips_y = _dense([(float(t[2]), float(t[1])) for t in tips], 2.0)
-    return Lines(Tube(*_dense(_canal_points(column), 4.0)), Tube(*_dense(middles, 4.0)), tips_z, tips_y)
+    return Lines(Tube(*_dense(_canal_points(column), 4.0)), Tube(*_dense(bodies, 4.0)), tips_z, tips_y)

@@ -77,8 +77,8 @@ def coil_field(axes: Axes, lines: Lines, scanner: Scanner, back: float, rng: np.
     if scanner.band < 1:
         _, body_y, _, deep, _ = (c[None, :, None] for c in lines.bodies.at(axes.z))
         edge = (body_y - deep).min(axis=1, keepdims=True) - 14 + 0 * body_y
-        shade = 1 / (1 + np.exp(np.clip((y - edge) / 6, -30, 30)))
-        field *= 1 - (1 - scanner.band) * shade
+        front = 1 / (1 + np.exp(np.clip((y - edge) / 6, -30, 30)))
+        field *= 1 - (1 - scanner.band) * front
     return np.maximum(field, 0.01).astype(np.float32)
 
 

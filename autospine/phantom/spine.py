@@ -122,13 +122,13 @@ def tilted(origin: np.ndarray, forward: float, left: float, turn: float) -> Fram
 class Curve:
     """Lordosis, kyphosis and scoliosis as angles along the spine (mm above the sacral endplate)."""
 
-    slope: float
-    backward: float
-    length: float
-    kyphosis: float
-    bend: float
-    bend_length: float
-    bend_start: float
+    slope: float  # lean forward at the sacral endplate, degrees
+    backward: float  # lean backward above the lordosis, degrees
+    length: float  # mm in which the lordosis fades
+    kyphosis: float  # degrees per mm, from 190 mm up
+    scoliosis: float  # largest lean to either side, degrees
+    scoliosis_length: float  # mm of a full wave
+    scoliosis_phase: float  # where the wave begins, 0 to 1
 
     def forward(self, s: float) -> float:
         """Return the degrees by which the axis leans forward."""
@@ -137,12 +137,12 @@ class Curve:
 
     def left(self, s: float) -> float:
         """Return the degrees by which the axis leans to the left."""
-        return float(self.bend * np.sin(2 * np.pi * (s / self.bend_length + self.bend_start)))
+        return float(self.scoliosis * np.sin(2 * np.pi * (s / self.scoliosis_length + self.scoliosis_phase)))
 
     def frame(self, origin: np.ndarray, s: float) -> Frame:
         """Return the frame at height s; a bent spine also turns."""
-        bend = self.bend * np.cos(2 * np.pi * (s / self.bend_length + self.bend_start))
-        return tilted(origin, self.forward(s), self.left(s), 0.5 * bend)
+        turn = self.scoliosis * np.cos(2 * np.pi * (s / self.scoliosis_length + self.scoliosis_phase))
+        return tilted(origin, self.forward(s), self.left(s), 0.5 * turn)
 
 
 def sample_curve(rng: np.random.Generator) -> Curve:
@@ -153,9 +153,9 @@ def sample_curve(rng: np.random.Generator) -> Curve:
         backward=float(np.clip(rng.normal(11, 4), 3, 20)),
         length=float(rng.uniform(46, 66)),
         kyphosis=float(rng.uniform(0.03, 0.09)),
-        bend=float(rng.uniform(2.5, 5.5) if scoliotic else rng.uniform(0, 0.8)),
-        bend_length=float(rng.uniform(260, 420)),
-        bend_start=float(rng.random()),
+        scoliosis=float(rng.uniform(2.5, 5.5) if scoliotic else rng.uniform(0, 0.8)),
+        scoliosis_length=float(rng.uniform(260, 420)),
+        scoliosis_phase=float(rng.random()),
     )
 
 

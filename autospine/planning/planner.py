@@ -87,7 +87,7 @@ class Planner(ABC):
 
     def plan_coarser(self, plan: Plan) -> tuple[CoarserGrid, ...]:
         """Take the same decisions on coarser grids, among which autospine_train --minutes chooses."""
-        found: list[CoarserGrid] = []
+        grids: list[CoarserGrid] = []
         finest = before = pixel_mm(plan)
         for factor in self.coarser:
             wanted = min(factor * finest, COARSEST_MM)
@@ -99,14 +99,14 @@ class Planner(ABC):
             if pixel_mm(other) <= before:  # a planner with a spacing of its own
                 continue
             before = pixel_mm(other)
-            found.append(CoarserGrid(before, other.grid, other.patch, other.batch, other.network, other.memory_gib))
+            grids.append(CoarserGrid(before, other.grid, other.patch, other.batch, other.network, other.memory_gib))
             self.reason(
                 f"{before:g} mm where time is short",
                 "autospine_train --minutes takes the finest spacing at which the narrowest network gets enough updates",
                 f"patch {_shape(other.patch)}, batch {other.batch}, {len(other.network.strides)} stages, "
                 f"about {other.memory_gib:.1f} GiB",
             )
-        return tuple(found)
+        return tuple(grids)
 
     def plan_on_one_grid(self) -> Plan:
         """Take every decision in order."""

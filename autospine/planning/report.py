@@ -5,12 +5,12 @@ from __future__ import annotations
 from autospine.fingerprint.slice_filter import describe as filtering
 from autospine.planning.memory import training_seconds
 from autospine.planning.plan import Plan
-from autospine.planning.run import PlanOutcome
+from autospine.planning.run import PlanResult
 
 MINUTES_ON_CPU = 30.0  # suggested there, since whole recipes take days
 
 
-def describe(outcome: PlanOutcome, explain: bool = False) -> str:
+def describe(outcome: PlanResult, explain: bool = False) -> str:
     """Describe the data set, each plan with its reasons, the folds, and the next command."""
     lines = [*_dataset(outcome), *(_class_weights(outcome) if explain else []), ""]
     for plan in outcome.plans:
@@ -25,7 +25,7 @@ def describe(outcome: PlanOutcome, explain: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _dataset(outcome: PlanOutcome) -> list[str]:
+def _dataset(outcome: PlanResult) -> list[str]:
     fingerprint = outcome.fingerprint
     sequences = ", ".join(f"{name} {count}" for name, count in fingerprint.sequences.items())
     spacing = " x ".join(f"{v:.2f}" for v in fingerprint.median_spacing)
@@ -43,7 +43,7 @@ def _dataset(outcome: PlanOutcome) -> list[str]:
     return lines + [f"note: {warning}" for warning in fingerprint.warnings]
 
 
-def _class_weights(outcome: PlanOutcome) -> list[str]:
+def _class_weights(outcome: PlanResult) -> list[str]:
     """Describe what a recipe's slice filter would keep of the scans as they are."""
     return [
         f"for recipes with a slice filter, {name}: {filtering(weights)}"
@@ -51,7 +51,7 @@ def _class_weights(outcome: PlanOutcome) -> list[str]:
     ]
 
 
-def _plan(outcome: PlanOutcome, plan: Plan, explain: bool) -> list[str]:
+def _plan(outcome: PlanResult, plan: Plan, explain: bool) -> list[str]:
     lines = [f"plan {plan.name}"]
     for reason in plan.reasons:
         lines.append(f"  {reason.decision}: {reason.because}")
@@ -72,7 +72,7 @@ def _short(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _ending(outcome: PlanOutcome) -> list[str]:
+def _ending(outcome: PlanResult) -> list[str]:
     request, name = outcome.request, outcome.plans[0].name
     if request.dry_run:
         seconds = outcome.to_preprocess * outcome.seconds_per_case * len(outcome.plans)

@@ -69,7 +69,7 @@ class PlanRequest:
 
 
 @dataclass(frozen=True)
-class PlanOutcome:
+class PlanResult:
     """What was decided."""
 
     request: PlanRequest  # what was asked
@@ -82,7 +82,7 @@ class PlanOutcome:
     seconds_per_case: float  # of reading and measuring one case, as measured
 
 
-def make_plans(request: PlanRequest) -> PlanOutcome:
+def make_plans(request: PlanRequest) -> PlanResult:
     """Verify a data set, plan, split and preprocess it.
 
     Raises:
@@ -114,7 +114,7 @@ def make_plans(request: PlanRequest) -> PlanOutcome:
         splits = make_splits(fingerprint.cases, request.folds)
     used = {i for fold in splits.folds for i in fold.cases}
     cases = tuple(case for case in dataset.annotated if case.id in used)
-    outcome = PlanOutcome(request, fingerprint, plans, splits, machine, _missing(cases, plans, work), seconds)
+    outcome = PlanResult(request, fingerprint, plans, splits, machine, _missing(cases, plans, work), seconds)
     if not request.dry_run:
         _write(outcome, work, _still_true(others, work, fingerprint), dataset.annotated)
         preprocess(cases, plans, work.root, workers)
@@ -218,7 +218,7 @@ def _still_true(others: tuple[Plan, ...], work: WorkFolder, fingerprint: Fingerp
     return ()
 
 
-def _write(outcome: PlanOutcome, work: WorkFolder, others: tuple[Plan, ...], cases: tuple[Case, ...]) -> None:
+def _write(outcome: PlanResult, work: WorkFolder, others: tuple[Plan, ...], cases: tuple[Case, ...]) -> None:
     outcome.fingerprint.save(work.fingerprint)
     outcome.splits.save(work.splits)
     sources = tuple(SourceCase.of(case.id, case.images, case.mask) for case in cases if case.mask is not None)

@@ -1,4 +1,4 @@
-"""The training domain: ranges of the training data that prediction compares a scan and its answer with."""
+"""The training domain: ranges of the training data that prediction compares a scan and its mask with."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class InterpolatedScan:
 
 
 @dataclass(frozen=True)
-class ReconstructionOutcome:
+class ReconstructResult:
     """Result of all scans."""
 
     done: tuple[InterpolatedScan, ...]  # those that were written
@@ -108,7 +108,7 @@ class ReconstructionOutcome:
         return "\n".join([*lines, f"{count} written to {self.output}. {DISCLAIMER}"])
 
 
-def reconstruct_all(request: ReconstructRequest) -> ReconstructionOutcome:
+def reconstruct_all(request: ReconstructRequest) -> ReconstructResult:
     """Interpolate slices of every scan of the request; one that fails is named and the others finish.
 
     Scans go to OUT, or, with masks, to OUT/images and OUT/masks, which is a data set and gets the tables of the
@@ -125,11 +125,12 @@ def reconstruct_all(request: ReconstructRequest) -> ReconstructionOutcome:
     check_writable(request.output if request.folders else request.output.parent)
     copy_files(files, request.output)  # first: an interrupted run must not lose who is for validation
     names, workers = [job.id for job in jobs], workers_for(request.workers)
-    answers = try_cases(_interpolate, jobs, names, "reconstruct", workers, request.output)
-    done = tuple(answer for answer in answers if not isinstance(answer, UserError))
+    results = try_cases(_interpolate, jobs, names, "reconstruct", workers, request.output)
+    done = tuple(result for result in results if not isinstance(result, UserError))
     if request.table is not None:
         write_measurements(request.table, [(scan.id, scan.measurements) for scan in done])
-    return ReconstructionOutcome(done, tuple(str(a) for a in answers if isinstance(a, UserError)), request.output)
+    failures = tuple(str(result) for result in results if isinstance(result, UserError))
+    return ReconstructResult(done, failures, request.output)
 
 
 def thick_axis(volume: Volume) -> int:

@@ -18,7 +18,7 @@ from autospine.preprocessing.transforms.spatial import shape_after
 from autospine.training import distributed
 from autospine.training.data import Batch, Batches
 from autospine.training.epoch_validation import AROUND_FORWARD, validation_seconds
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.profiling import StepTime, StepTimer, TooLargeError, micro_batches_that_fit, repeated, time_step
 from autospine.training.trainer import Trainer, prepare
 
@@ -57,7 +57,7 @@ class ValidationCost:
         return self.windows * forward * AROUND_FORWARD + self.cases * SECONDS_PER_CASE
 
 
-def validation_cost(trainer: Trainer, job: Job) -> ValidationCost:
+def validation_cost(trainer: Trainer, job: TrainingJob) -> ValidationCost:
     """Return the cost of the fold's validation on whole cases."""
     cases = job.fold.eval_subset.cases
     return ValidationCost(count_windows(trainer, job.cases, cases), len(cases))
@@ -68,7 +68,7 @@ def count_windows(trainer: Trainer, cases: Path, ids: Sequence[str]) -> int:
     total, view = 0, trainer.plan.view_axis
     for case_id in ids:
         record = CaseStore(cases, case_id).record
-        shape = shape_after(trainer.steps, record.shape, record.spacing, view)
+        shape = shape_after(trainer.transforms, record.shape, record.spacing, view)
         count = 1 if view is None else shape[view]
         if record.slice_grid and view == 0 and shape[0] == record.shape[0] and not trainer.encoding.ordered:
             count = record.slice_grid.measured  # those interpolated between stay out of the network
@@ -88,7 +88,9 @@ def precisions(device: torch.device) -> tuple[Precision, ...]:
     return (Precision("float32"), Precision("bfloat16"), Precision("bfloat16", True))
 
 
-def choose_budget(trainer: Trainer, batches: Batches, job: Job, cost: ValidationCost, patches: int) -> TrainingBudget:
+def choose_budget(
+    trainer: Trainer, batches: Batches, job: TrainingJob, cost: ValidationCost, patches: int
+) -> TrainingBudget:
     """Measure updates on this machine, and choose the budget by them."""
     batch = batches.make(0).to(job.device)
     shapes = list(trainer.width_options()) if job.minutes is not None else [trainer.shape()]
@@ -136,7 +138,7 @@ def _by_epochs(
     precision: Precision,
     seconds: StepTime,
     batches: Batches,
-    job: Job,
+    job: TrainingJob,
     patches: int,
 ) -> TrainingBudget:
     per_epoch = epoch_length(trainer, batches)
@@ -153,7 +155,7 @@ def _by_minutes(
     shapes: Sequence[NetworkShape],
     precision: Precision,
     batch: Batch,
-    job: Job,
+    job: TrainingJob,
     cost: ValidationCost,
     patches: int,
 ) -> TrainingBudget:

@@ -1,4 +1,4 @@
-"""Which cases, or slices, a training sees: the work folder's folds, or a split protocol's."""
+"""Which cases, or slices, a training sees: the work folder's folds, or those of a split strategy."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def read_case_pool(work: WorkFolder, sequence: str | None = None) -> CasePool:
     used = {id_ for fold in splits.folds for id_ in fold.cases}
     training = tuple(case for case in cases if case.id in used and case.subset == TRAINING)
     if not training:
-        there = sorted({case.sequence for case in Fingerprint.load(work.fingerprint).training})
-        raise UserError(f"--sequence {sequence}", "has no case to train on", f"the data set has {', '.join(there)}")
+        sequences = sorted({case.sequence for case in Fingerprint.load(work.fingerprint).training})
+        raise UserError(f"--sequence {sequence}", "has no case to train on", f"the data set has {', '.join(sequences)}")
     return CasePool(splits.folds, training, splits.held_out, splits.reason, splits.user_defined)
 
 
@@ -112,9 +112,9 @@ def split_cases(trainer: Trainer, work: WorkFolder, pool: CasePool) -> tuple[Spl
             pool.reason,
         )
     slices = allowed_slices(trainer, work.preprocessed(trainer.plan.name), pool.training)
-    bare = [case for case, own in slices.items() if not own]
-    if bare and distributed.is_main():
-        log.warning("no slice of %s is left by the recipe's transforms: in no subset, and not scored", listed(bare, 20))
+    lost = [case for case, own in slices.items() if not own]
+    if lost and distributed.is_main():
+        log.warning("no slice of %s is left by the recipe's transforms: in no subset, and not scored", listed(lost, 20))
     return slice_splits(slices, settings)
 
 

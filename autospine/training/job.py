@@ -14,7 +14,7 @@ from autospine.training.data import Loader
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What the command line asked for, for one fold."""
 
     work: Path

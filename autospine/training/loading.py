@@ -14,7 +14,7 @@ from autospine.dataset.cases import listed
 from autospine.training import distributed
 from autospine.training.data import Batch, Batches, PatchSampler
 from autospine.training.folds import prepare_cases
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.trainer import Context, Trainer
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 VALIDATION_SEED = 1_000_003  # patches that are scored are the same in every epoch
 
 
-def training_and_validation(trainer: Trainer, job: Job) -> tuple[Batches, Batches]:
+def training_and_validation(trainer: Trainer, job: TrainingJob) -> tuple[Batches, Batches]:
     """Return the batches of both; where no case is kept for validation, the training cases serve again."""
     fold, slices = job.fold, job.fold.slices
     training = make_batches(trainer, job, fold.train, job.seed, slices.train if slices else None)
@@ -34,7 +34,7 @@ def training_and_validation(trainer: Trainer, job: Job) -> tuple[Batches, Batche
 
 def make_batches(
     trainer: Trainer,
-    job: Job,
+    job: TrainingJob,
     ids: tuple[str, ...],
     seed: int,
     slices: Mapping[str, Sequence[int]] | None = None,
@@ -50,12 +50,12 @@ def make_batches(
         trainer.patch,
         trainer.recipe.foreground_oversampling,
         slices,
-        trainer.prepared.scheme,
+        trainer.derived.scheme,
     )
     return Batches(sampler, trainer.batch, seed, distributed.rank(), job.workers, job.loader)
 
 
-def warn_of_absent_classes(trainer: Trainer, sampler: PatchSampler, job: Job) -> None:
+def warn_of_absent_classes(trainer: Trainer, sampler: PatchSampler, job: TrainingJob) -> None:
     """Name the classes that no training case shows, and the cases that show none."""
     anatomies = trainer.label_scheme.anatomies
     absent = [anatomies[value].name for value in sampler.absent_classes()]
@@ -65,7 +65,7 @@ def warn_of_absent_classes(trainer: Trainer, sampler: PatchSampler, job: Job) ->
     unlabelled = sampler.unlabelled_cases()
     if unlabelled:
         names = listed(unlabelled, 20)
-        log.warning("fold %s: nothing to learn is left in %s once cropped and prepared", job.fold_name, names)
+        log.warning("fold %s: nothing to learn is left in %s once cropped and transformed", job.fold_name, names)
 
 
 def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:

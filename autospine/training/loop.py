@@ -30,7 +30,7 @@ from autospine.training.epoch_validation import (
     validation_patches,
 )
 from autospine.training.history import Epoch, History, Scores
-from autospine.training.job import Job, seed_everything
+from autospine.training.job import TrainingJob, seed_everything
 from autospine.training.loading import VALIDATION_SEED, augmented, training_and_validation, warn_of_absent_classes
 from autospine.training.optimisation import Schedule, moving_average
 from autospine.training.trainer import Trainer, prepare
@@ -40,8 +40,10 @@ log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 30.0  # an epoch that ends sooner after the last checkpoint writes none
 
 
-def fit(trainer: Trainer, job: Job, cost: ValidationCost | None = None) -> Path:
-    """Train one fold; return the model's folder, with weights.safetensors and model.json."""
+def fit(trainer: Trainer, job: TrainingJob, cost: ValidationCost | None = None) -> Path:
+    """Train one fold; return the model's folder, with weights.safetensors and model.json.
+
+    Without a `cost` the time budget leaves room for the validation of the fold."""
     content = load_checkpoint(job.checkpoint, job.device) if job.resume and job.checkpoint.exists() else None
     if content is not None:
         job = replace(job, seed=content["seed"])
@@ -66,7 +68,7 @@ def fit(trainer: Trainer, job: Job, cost: ValidationCost | None = None) -> Path:
     return job.folder
 
 
-def _stored_budget(job: Job, content: Mapping[str, Any]) -> TrainingBudget:
+def _stored_budget(job: TrainingJob, content: Mapping[str, Any]) -> TrainingBudget:
     """Return the budget of the training so far, its length moved by --epochs."""
     stored = from_plain(TrainingBudget, content["budget"], str(job.checkpoint))
     if job.minutes is not None:
@@ -98,7 +100,7 @@ class State:
 class _Loop:
     """Fresh networks in training; `restore` takes a checkpoint's instead."""
 
-    def __init__(self, trainer: Trainer, job: Job, budget: TrainingBudget) -> None:
+    def __init__(self, trainer: Trainer, job: TrainingJob, budget: TrainingBudget) -> None:
         self.trainer, self.recipe, self.job, self.budget, self.state = trainer, trainer.recipe, job, budget, State()
         self.context = prepare(trainer, budget.shape, budget.precision, job.device, micro_batches=budget.micro_batches)
         self.network = self.context.networks[trainer.inference]
@@ -220,7 +222,7 @@ class _Loop:
         self.state = State(**{name: content[name] for name in kept}, history=history)
 
 
-def _progress_bar(job: Job, iterations: int, done: int) -> Any:
+def _progress_bar(job: TrainingJob, iterations: int, done: int) -> Any:
     hidden = None if distributed.is_main() else True
     name = f"fold {job.fold_name}"
     return tqdm(total=iterations, initial=done, desc=name, unit="update", disable=hidden, leave=False)

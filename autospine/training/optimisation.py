@@ -75,7 +75,13 @@ class OptimizerStep:
 
 
 class Schedule:
-    """Learning rates of all optimisers: a factor of the update's number, and of the monitored score on a plateau."""
+    """Learning rates of all optimisers: a factor of the update's number, and of the monitored score on a plateau.
+
+    Args:
+        settings: Kind and numbers.
+        optimisers: By name, at their highest rates.
+        updates: Of the whole training.
+    """
 
     def __init__(self, settings: ScheduleSettings, optimisers: Iterable[Optimizer], updates: int) -> None:
         self.settings, self.updates = settings, max(updates, 1)

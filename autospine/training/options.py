@@ -39,19 +39,19 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def option_words(options: Mapping[str, Any]) -> list[str]:
+def option_suffixes(options: Mapping[str, Any]) -> list[str]:
     """Write parts of a model folder's name, such as "attend_encoder-true".
 
     Example:
-        >>> option_words({"rates": [1, 2], "alpha": 0.5})
+        >>> option_suffixes({"rates": [1, 2], "alpha": 0.5})
         ['alpha-0.5', 'rates-1-2']
     """
-    return [_word(name, value) for name, value in sorted(options.items())]
+    return [_suffix(name, value) for name, value in sorted(options.items())]
 
 
-def _word(name: str, value: Any) -> str:
+def _suffix(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return _word(name, "-".join(map(str, value)))
+        return _suffix(name, "-".join(map(str, value)))
     text = value if isinstance(value, str) else json.dumps(value)
     return re.sub(r"[^\w.-]+", "-", f"{name}-{text}").strip("-")
 

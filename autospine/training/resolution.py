@@ -24,7 +24,7 @@ from autospine.training import distributed
 from autospine.training.budget import LOADING, fastest_precision, length_within, validation_cost
 from autospine.training.data import Batch
 from autospine.training.epoch_validation import validation_patches, validation_seconds
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.loading import training_and_validation
 from autospine.training.profiling import TooLargeError, time_step
 from autospine.training.trainer import Trainer
@@ -36,7 +36,7 @@ SECONDS_TO_PREPROCESS = 1.0  # a case
 LEAST_BATCH = 0.25  # of the plan's, where time is short even on the coarsest grid
 
 
-def at_resolution(trainer: Trainer, job: Job, fixed: bool = False) -> tuple[Trainer, Job]:
+def at_resolution(trainer: Trainer, job: TrainingJob, fixed: bool = False) -> tuple[Trainer, TrainingJob]:
     """Choose one of the plan's grids, preprocess the fold's cases for it where they are not, and note the plan.
 
     A continued training keeps its plan, and a fold takes that of a fold beside it, so that the two can be averaged.
@@ -61,7 +61,7 @@ def at_resolution(trainer: Trainer, job: Job, fixed: bool = False) -> tuple[Trai
     return trainer.on_plan(plan), replace(job, cases=WorkFolder(job.work).preprocessed(plan.cases_name))
 
 
-def kept_plan(plan: Plan, job: Job) -> Plan | None:
+def kept_plan(plan: Plan, job: TrainingJob) -> Plan | None:
     """Return the plan that a continued training was begun with, or that of a fold beside it; None to choose one.
 
     Raises:
@@ -94,7 +94,7 @@ def _rules(plan: Plan) -> tuple[object, ...]:
     return plan.grid, plan.normalisation, plan.encoding, plan.patch, plan.network
 
 
-def _choose(trainer: Trainer, job: Job) -> Plan:
+def _choose(trainer: Trainer, job: TrainingJob) -> Plan:
     """Return the plan that the time allows, with what was given up among its reasons."""
     plans = trainer.plan.resolutions()
     if job.minutes is None or trainer.recipe.patch:  # a paper's patch is taken as it is
@@ -131,15 +131,15 @@ def finest_with_enough(count: int, updates: Callable[[int], int], enough: int) -
         measured[k] = updates(k)
         if measured[k] < enough:
             break
-    return min((k for k, found in measured.items() if found >= enough), default=count - 1), measured
+    return min((k for k, made in measured.items() if made >= enough), default=count - 1), measured
 
 
-def batch_with_enough(batch: int, found: int, updates: Callable[[int], int], enough: int) -> tuple[int, int]:
+def batch_with_enough(batch: int, made: int, updates: Callable[[int], int], enough: int) -> tuple[int, int]:
     """Halve the batch until enough updates can be made, to a quarter at least.
 
     Args:
         batch: Patches per update.
-        found: Updates of that batch.
+        made: Updates of that batch.
         updates: Of a batch, measured.
         enough: Updates.
 
@@ -147,10 +147,10 @@ def batch_with_enough(batch: int, found: int, updates: Callable[[int], int], eno
         Batch and its updates.
     """
     least = max(ceil(batch * LEAST_BATCH), 1)
-    while found < enough and batch // 2 >= least:
+    while made < enough and batch // 2 >= least:
         batch //= 2
-        found = updates(batch)
-    return batch, found
+        made = updates(batch)
+    return batch, made
 
 
 def reason_for(plans: Sequence[Plan], measured: Mapping[int, int], taken: Plan, updates: int, minutes: float) -> Reason:
@@ -177,7 +177,7 @@ def reason_for(plans: Sequence[Plan], measured: Mapping[int, int], taken: Plan, 
 class _Clock:
     """Measures for how many updates of the narrowest network the time is enough."""
 
-    def __init__(self, trainer: Trainer, plans: Sequence[Plan], job: Job) -> None:
+    def __init__(self, trainer: Trainer, plans: Sequence[Plan], job: TrainingJob) -> None:
         self.trainer, self.job = trainer.on_plan(plans[0]), job
         self.training, validation = training_and_validation(self.trainer, job)
         self.batch = self.training.make(0).to(job.device)
@@ -201,11 +201,11 @@ class _Clock:
         left = self.job.seconds_left() / trainer.trained_in_turn
         left -= self.cost.seconds(seconds.forward) + _preprocessing_seconds(plan, self.job)
         (left,) = distributed.of_the_main([left], self.job.device)
-        looks = validation_seconds(self.patches, seconds.forward)
-        return max(length_within(left, seconds.update * LOADING, looks)[0], 0)
+        validation = validation_seconds(self.patches, seconds.forward)
+        return max(length_within(left, seconds.update * LOADING, validation)[0], 0)
 
 
-def _preprocessing_seconds(plan: Plan, job: Job) -> float:
+def _preprocessing_seconds(plan: Plan, job: TrainingJob) -> float:
     """Return the expected time of bringing the fold's cases onto the plan's grid, those that are there not counted."""
     if plan.pixel_mm is None:
         return 0.0
@@ -214,7 +214,7 @@ def _preprocessing_seconds(plan: Plan, job: Job) -> float:
     return len(missing) * SECONDS_TO_PREPROCESS / workers_for(0)
 
 
-def _cases(job: Job) -> tuple[Case, ...]:
+def _cases(job: TrainingJob) -> tuple[Case, ...]:
     """Return the files of the fold's cases.
 
     Raises:

@@ -38,9 +38,9 @@ from autospine.training.folds import (
     read_case_pool,
     sequence_named,
 )
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.loop import fit
-from autospine.training.options import check_options, option_words
+from autospine.training.options import check_options, option_suffixes
 from autospine.training.resolution import at_resolution
 from autospine.training.trainer import MultiModelTrainer, Trainer
 from autospine.training.validation import evaluation_of, score_cases, validate
@@ -149,18 +149,18 @@ def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None, gi
     """Return the recipe asked for; its name, and so the model's folder, says what was asked for besides."""
     recipe = given or kind.recipe_named(request.recipe)
     split = override(recipe.split, request.split)
-    words = [recipe.name]
+    names = [recipe.name]
     if split != recipe.split and split is not None:
-        words.append(split.by)
+        names.append(split.by)
     if sequence:
-        words.append(sequence)
+        names.append(sequence)
     asked = dict(request.options)
-    words += option_words(asked)
+    names += option_suffixes(asked)
     if request.members is not None:  # not in the name: a later call may name more of them
         asked["members"] = list(request.members)
     options = {**recipe.options, **asked}
     check_options(kind, options, asked)
-    return replace(recipe, name="_".join(words), split=split, options=options)
+    return replace(recipe, name="_".join(names), split=split, options=options)
 
 
 def _check_classes(trainer: Trainer, allowed: bool) -> None:
@@ -171,11 +171,11 @@ def _check_classes(trainer: Trainer, allowed: bool) -> None:
     """
     if trainer.scheme is None:
         return
-    scheme, prepared = trainer.label_scheme, trainer.prepared
-    missing = missing_classes(prepared.scheme, scheme, prepared.shown)
+    scheme, derived = trainer.label_scheme, trainer.derived
+    missing = missing_classes(derived.scheme, scheme, derived.shown)
     if not missing:
         return
-    names = ", ".join(each.name for each in missing)
+    names = ", ".join(anatomy.name for anatomy in missing)
     if trainer.needs_all_classes and not allowed:
         problem = f"learns {scheme.name}, of which the data set shows no {names}"
         hint = "annotate it, or add --allow-missing-classes to learn the rest"
@@ -187,7 +187,7 @@ def _check_classes(trainer: Trainer, allowed: bool) -> None:
     )
 
 
-def _kept(job: Job, split: Split) -> Fold:
+def _kept(job: TrainingJob, split: Split) -> Fold:
     """Return the fold to train, noted in the model's folder and told to the user."""
     kept = kept_split(job.folder, split, job.resume)
     log.info("fold %s: %s", job.fold_name, kept.reason)
@@ -196,9 +196,11 @@ def _kept(job: Job, split: Split) -> Fold:
     return kept.fold
 
 
-def _job(request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, fold: Fold, device: torch.device) -> Job:
+def _job(
+    request: TrainRequest, trainer: Trainer, work: WorkFolder, name: str, fold: Fold, device: torch.device
+) -> TrainingJob:
     """Return the training of one fold."""
-    return Job(
+    return TrainingJob(
         work=work.root,
         folder=work.model(trainer.name, trainer.plan.name, trainer.recipe.name, name),
         cases=work.preprocessed(trainer.plan.cases_name),
@@ -240,7 +242,7 @@ def _check_folder(folder: Path, request: TrainRequest) -> None:
         raise UserError(folder, "already holds a training", "add --continue to go on with it, or delete the folder")
 
 
-def train_fold(trainer: Trainer, job: Job) -> Evaluation | None:
+def train_fold(trainer: Trainer, job: TrainingJob) -> Evaluation | None:
     """Train one fold and validate it; return the scores, None where there is nothing to validate on."""
     if isinstance(trainer, MultiModelTrainer):
         return trainer.train(job)
@@ -248,7 +250,7 @@ def train_fold(trainer: Trainer, job: Job) -> Evaluation | None:
     return validate(trainer, job)
 
 
-def _finish_fold(trainer: Trainer, job: Job, plan_fixed: bool) -> Evaluation | None:
+def _finish_fold(trainer: Trainer, job: TrainingJob, plan_fixed: bool) -> Evaluation | None:
     """Train a fold on the grid that its time allows, or validate it alone where it is trained already."""
     trainer, job = at_resolution(trainer, job, plan_fixed)
     if job.resume and job.epochs is None and (job.folder / CARD).exists():
@@ -257,9 +259,9 @@ def _finish_fold(trainer: Trainer, job: Job, plan_fixed: bool) -> Evaluation | N
     return train_fold(trainer, job)
 
 
-def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[Job]) -> str:
+def _describe(trainer: Trainer, evaluations: list[Evaluation], jobs: list[TrainingJob]) -> str:
     lines = []
-    cases: list[CaseScore] = [case for each in evaluations for case in each.cases]
+    cases: list[CaseScore] = [case for evaluation in evaluations for case in evaluation.cases]
     if cases:
         subset = Split.load(jobs[0].folder).fold.eval_subset  # as it was trained: a trainer may take slices alone
         what = "tested on" if subset.name == "test" else "validated on"
@@ -288,6 +290,6 @@ def choose_plan(kind: type[Trainer], work: WorkFolder, name: str | None) -> Plan
     names = [plan.name for plan in plans.plans]
     wanted = kind.plans or (USUAL,)
     if name is None:
-        made = [each for each in wanted if each in names]
-        name = made[0] if made else names[0] if len(names) == 1 else wanted[0]
+        planned = [plan for plan in wanted if plan in names]
+        name = planned[0] if planned else names[0] if len(names) == 1 else wanted[0]
     return plans.get(name, work.plans)

@@ -31,9 +31,9 @@ from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
 from autospine.planning.splits import Subset
-from autospine.preprocessing.transforms.base import LabelSet, make_transforms, relabel, relabelling
+from autospine.preprocessing.transforms.base import LabelSet, label_set_after, make_transforms, relabel
 from autospine.training.data import Batch, PatchSampler
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.optimisation import OptimizerStep, make_optimiser
@@ -78,9 +78,9 @@ class Trainer(ABC):
 
     Attributes:
         plan, recipe, options, encoding: As their classes say.
-        steps: The recipe's preprocessing.
+        transforms: The recipe's preprocessing.
         annotated: The labels of the data set's own masks.
-        prepared: Those of the masks that the steps make of them.
+        derived: Those of the masks that the transforms derive.
     """
 
     name: ClassVar[str]
@@ -109,9 +109,9 @@ class Trainer(ABC):
             )
         self.plan, self.recipe = plan, recipe
         self.options = from_plain(self.options_type, recipe.options, f"--trainer {self.name}")
-        self.steps = make_transforms(recipe.transforms)
+        self.transforms = make_transforms(recipe.transforms)
         self.annotated = LabelSet(plan.scheme, plan.encoding.values)
-        self.prepared = relabelling(self.steps, self.annotated)
+        self.derived = label_set_after(self.transforms, self.annotated)
         self.encoding = self.choose_encoding()
         if isinstance(recipe.augmentation, BatchgeneratorsSettings) and self.encoding.ordered:
             raise UserError(
@@ -150,17 +150,17 @@ class Trainer(ABC):
     @property
     def label_scheme(self) -> LabelScheme:
         """Return the scheme of the labels that come out."""
-        return get_scheme(self.scheme) if self.scheme else self.prepared.scheme
+        return get_scheme(self.scheme) if self.scheme else self.derived.scheme
 
     def reference(self, mask: np.ndarray, where: str | Path = "mask") -> np.ndarray:
         """Return a mask of the data set, on any grid, in the labels that the recipe's transforms derive.
 
-        Structures that the trainer's scheme leaves out become background, as in training: nobody answers them.
+        Structures that the trainer's scheme leaves out become background, as in training.
 
         Returns:
-            The same grid, in the labels of `prepared`: the reference of scores.
+            The same grid, in the labels of `derived`: the reference of scores.
         """
-        relabelled = relabel(self.steps, mask, self.annotated, where)
+        relabelled = relabel(self.transforms, mask, self.annotated, where)
         left_out = np.isin(relabelled, tuple(self.left_out))
         return np.where(left_out, relabelled.dtype.type(0), relabelled) if left_out.any() else relabelled
 
@@ -168,13 +168,13 @@ class Trainer(ABC):
     def left_out(self) -> dict[int, Anatomy]:
         """Return labels of the data set, as the transforms derive them, that the trainer's scheme does not have.
 
-        Partly visible vertebrae are none of them: they excuse an answer, they ask for none.
+        Partly visible vertebrae are none of them: a prediction there is no error, and none is asked for.
         """
-        lost = set(conversion(self.prepared.scheme, self.label_scheme).lost)
+        lost = set(conversion(self.derived.scheme, self.label_scheme).lost)
         return {
             value: anatomy
-            for value, anatomy in self.prepared.scheme.anatomies.items()
-            if value in self.prepared.shown and anatomy in lost and anatomy.kind is not Kind.PARTIAL_VERTEBRA
+            for value, anatomy in self.derived.scheme.anatomies.items()
+            if value in self.derived.shown and anatomy in lost and anatomy.kind is not Kind.PARTIAL_VERTEBRA
         }
 
     def choose_encoding(self) -> Encoding:
@@ -183,11 +183,11 @@ class Trainer(ABC):
         Raises:
             UserError: No label of the data set has a place in the trainer's scheme.
         """
-        if self.scheme is None and self.prepared == self.annotated:
+        if self.scheme is None and self.derived == self.annotated:
             return self.plan.encoding if self.recipe.learns == "levels" else self.plan.encoding.plain()
-        change = conversion(self.prepared.scheme, self.label_scheme)
+        change = conversion(self.derived.scheme, self.label_scheme)
         table = change.table
-        values = tuple(sorted({table[v] for v in self.prepared.shown if table.get(v)}))
+        values = tuple(sorted({table[v] for v in self.derived.shown if table.get(v)}))
         if not values:
             raise UserError(
                 f"--trainer {self.name}",
@@ -224,7 +224,7 @@ class Trainer(ABC):
         """Return the patches per update."""
         return self.recipe.batch or self.plan.batch
 
-    def model_card(self, shape: NetworkShape, job: Job) -> ModelCard:
+    def model_card(self, shape: NetworkShape, job: TrainingJob) -> ModelCard:
         """Return what model.json says of the segmenting network of one training."""
         return ModelCard(
             trainer=self.name,
@@ -304,7 +304,7 @@ class MultiModelTrainer(Trainer):
     """Trainer of several models that are trained one after another, such as the members of an ensemble."""
 
     @abstractmethod
-    def train(self, job: Job) -> Evaluation | None:
+    def train(self, job: TrainingJob) -> Evaluation | None:
         """Train every model of one fold by `autospine.training.loop.fit`, and validate them together."""
 
 

@@ -26,7 +26,7 @@ from autospine.inference.run import mask_suffix
 from autospine.overlay.draw import draw_overlay
 from autospine.planning.splits import Subset
 from autospine.training import distributed
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 SLICE = "_slice"  # between a case's id and the number of one of its slices
 
 
-def validate(trainer: Trainer, job: Job) -> Evaluation | None:
+def validate(trainer: Trainer, job: TrainingJob) -> Evaluation | None:
     """Predict and score the fold's test cases, or its validation cases; None where there are none.
 
     Masks and pictures lie beside the model in test/ or validation/, with summary.json, cases.csv and summary.md.
@@ -50,9 +50,9 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
     Args:
         trainer: Of the model.
         work: The work folder, for the cases' files.
-        model_folder: The model's; the masks go to a folder in it, named like the part.
+        model_folder: The model's; the masks go to a folder in it, named like the subset.
         device: Where.
-        subset: The cases. Of a part of slices, each of its slices is scored as an image of its own, and no other.
+        subset: The cases. Of a subset of slices, each of its slices is scored as an image of its own, and no other.
     """
     folder = model_folder / subset.name
     if trainer.left_out:
@@ -66,16 +66,17 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
         mask = volumes.read_mask(source.mask, trainer.plan.scheme.negative)
-        found = segment(channels, predictor)
-        found.save(folder / f"{case_id}{mask_suffix(Path(source.mask))}", folder / f"{case_id}.json")
+        segmentation = segment(channels, predictor)
+        segmentation.save(folder / f"{case_id}{mask_suffix(Path(source.mask))}", folder / f"{case_id}.json")
         picture = folder / f"{case_id}.png"
-        draw_overlay(channels[0].array, found.mask, mask.spacing, found.scheme, picture, case_id, found.remarks)
+        predicted, scheme, remarks = segmentation.mask, segmentation.scheme, segmentation.remarks
+        draw_overlay(channels[0].array, predicted, mask.spacing, scheme, picture, case_id, remarks)
         annotated = reference_of(trainer, mask.array, source.mask)
         for name, images in images_of(case_id, subset, trainer.plan.view_axis):
-            pair, schemes = (found.mask[images], annotated[images]), (found.scheme, trainer.prepared.scheme)
+            pair, schemes = (predicted[images], annotated[images]), (scheme, trainer.derived.scheme)
             if subset.slices is None:
                 score = evaluate_case(name, *pair, mask.spacing, schemes, (name, source.mask))
-                score = replace(score, ambiguous=found.ambiguous)
+                score = replace(score, ambiguous=segmentation.ambiguous)
             else:  # a slice has no instances
                 rows = score_case(*pair, mask.spacing, *schemes, (name, source.mask))
                 score = CaseScore(name, tuple(rows))
@@ -89,7 +90,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
 def reference_of(trainer: Trainer, mask: np.ndarray, path: str) -> np.ndarray:
     """Return what a prediction is scored against; warn where the recipe's transforms leave nothing of it."""
     annotated = trainer.reference(mask, path)
-    ignore_label = trainer.prepared.scheme.ignore_label
+    ignore_label = trainer.derived.scheme.ignore_label
     if ignore_label is not None and mask.any() and not np.isin(annotated, (0, ignore_label), invert=True).any():
         log.warning("%s: nothing of the trainer's labels can be derived from it; it is not scored", path)
     return annotated
@@ -114,7 +115,7 @@ def evaluation_of(scores: Sequence[CaseScore], trainer: Trainer, work: Path) -> 
     return Evaluation(
         completed,
         output_scheme(trainer.label_scheme, trainer.plan.scheme, None).name,
-        trainer.prepared.scheme.name,
+        trainer.derived.scheme.name,
         unmatched_labels,
         patients={name: known[name if name in known else name.rpartition(SLICE)[0]] for name in names},
         strata={SEQUENCE: groups} if len(groups) > 1 else {},

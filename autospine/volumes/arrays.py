@@ -40,8 +40,8 @@ def image_of_array(
         geometry = Geometry(array.shape, triple(spacing), (0.0, 0.0, 0.0), directions)
     else:
         raise UserError("the array", "needs one grid", "give either spacing= or affine=")
-    if fault := geometry.problem():
-        raise UserError("the array", f"has a grid that no scan has: {fault}", "check spacing= or affine=")
+    if reason := geometry.problem():
+        raise UserError("the array", f"has a grid that no scan has: {reason}", "check spacing= or affine=")
     volume = Volume.from_file_order(array, geometry, None, np.float32)
     if not np.isfinite(volume.array).all():
         raise UserError("the array", "holds NaN or infinite values", "replace them")

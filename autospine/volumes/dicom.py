@@ -33,7 +33,7 @@ ENOUGH_SECONDS, BYTES_PER_SECOND = 15.0, 4e6  # what a call may take, more than 
 ENOUGH_BYTES, COPIES = 2**29, 6  # and the memory: libraries, and so many copies of what is read
 AS_STORED = np.dtype(np.int16)  # for an estimate of the memory
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 def header(folder: Path) -> StoredVolume:
@@ -66,8 +66,8 @@ def _pixels(folder: Path, files: tuple[Path, ...], size: tuple[int, int, int]) -
 
 
 def _apart(
-    folder: Path, files: tuple[Path, ...], work: Callable[[tuple[Path, ...]], Answer], voxel_bytes: int = 0
-) -> Answer:
+    folder: Path, files: tuple[Path, ...], work: Callable[[tuple[Path, ...]], Result], voxel_bytes: int = 0
+) -> Result:
     """Call a function of `gdcm` in the process apart; the file that crashes it is looked for and named."""
     stored = sum(path.stat().st_size for path in files)
     seconds, memory = ENOUGH_SECONDS + stored / BYTES_PER_SECOND, ENOUGH_BYTES + COPIES * (voxel_bytes + stored)
@@ -86,7 +86,7 @@ def _series(folder: Path) -> list[DicomFile]:
     named = [path for path in entries if path.name.upper() != "DICOMDIR"]
     files = tuple(path for path in named if is_dicom_file(path) or _named_so(path))
     headers = _apart(folder, files, gdcm.read_headers) if files else []
-    unread = [path.name for path, found in zip(files, headers, strict=True) if found is None]
+    unread = [path.name for path, header in zip(files, headers, strict=True) if header is None]
     if unread:
         problem = f"holds {len(unread)} DICOM files that cannot be read, {unread[0]} first (truncated or no image)"
         raise UserError(folder, problem, "export the series again, or move these files away")
@@ -120,23 +120,23 @@ def _frames(file: DicomFile) -> tuple[Geometry, tuple[str, ...]]:
     frames = geometry.size[2]
     if frames == 1:
         return geometry, ()
-    found = _apart(file.path, (file.path,), gdcm.read_frames)
-    if found is None:
+    stated = _apart(file.path, (file.path,), gdcm.read_frames)
+    if stated is None:
         raise UserError(file.path, "does not say where its frames lie", WHOLE_SERIES)
-    if len(found.positions) == frames:
-        alike = [DicomFile(file.path, _moved(geometry, origin), "", "", True) for origin in found.positions]
+    if len(stated.positions) == frames:
+        alike = [DicomFile(file.path, _slice_at(geometry, origin), "", "", True) for origin in stated.positions]
         remarks = _check_even(file.path, alike)
         if not _stack(alike).same_grid(geometry):
             raise UserError(file.path, "holds frames in another order than in space", WHOLE_SERIES)
         return geometry, remarks
-    if not found.gap:
+    if not stated.gap:
         raise UserError(file.path, f"does not say how far apart its {frames} frames lie", WHOLE_SERIES)
-    spacing = (geometry.spacing[0], geometry.spacing[1], found.gap)
-    remark = f"gives no positions of its {frames} frames; taken as {found.gap:g} mm apart, as its {found.tag} says"
+    spacing = (geometry.spacing[0], geometry.spacing[1], stated.gap)
+    remark = f"gives no positions of its {frames} frames; taken as {stated.gap:g} mm apart, as its {stated.tag} says"
     return Geometry(geometry.size, spacing, geometry.origin, geometry.direction), (remark,)
 
 
-def _moved(geometry: Geometry, origin: tuple[float, float, float]) -> Geometry:
+def _slice_at(geometry: Geometry, origin: tuple[float, float, float]) -> Geometry:
     return Geometry((*geometry.size[:2], 1), geometry.spacing, origin, geometry.direction)
 
 

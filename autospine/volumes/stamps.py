@@ -26,7 +26,7 @@ def stamps(path: Path) -> list[Stamp]:
         UserError: It is missing, unreadable or no regular file.
     """
     files = list(filter(Path.is_file, sorted(path.iterdir()))) if path.is_dir() else [path, *_data_files(path)]
-    return [(str(file.resolve()), (found := file.stat()).st_size, found.st_mtime_ns) for file in files]
+    return [(str(file.resolve()), (status := file.stat()).st_size, status.st_mtime_ns) for file in files]
 
 
 def _data_files(path: Path) -> list[Path]:

@@ -119,9 +119,9 @@ def decompress(path: Path, file: BinaryIO, wanted: int) -> bytearray:
 
 
 def _from_text(path: Path, file: BinaryIO, count: int, dtype: np.dtype) -> np.ndarray:
-    words = file.read(DIGITS * count).split()[:count]
+    numbers = file.read(DIGITS * count).split()[:count]
     try:
-        values = np.array([float(word) for word in words])
+        values = np.array([float(number) for number in numbers])
     except ValueError as error:
         raise UserError(path, "is damaged (its voxels are no numbers)", AGAIN) from error
     if len(values) < count:

@@ -15,7 +15,7 @@ from autospine.planning.splits import Fold, FoldSlices
 from autospine.preprocessing.storage import CaseStore
 from autospine.training import distributed
 from autospine.training.folds import prepare_cases
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ WARNING = (
 Slices = Mapping[str, tuple[int, ...]]  # by case
 
 
-def name_slices(trainer: Trainer, job: Job, always: bool = False) -> Fold:
+def name_slices(trainer: Trainer, job: TrainingJob, always: bool = False) -> Fold:
     """Return the fold with its slices named where the recipe takes the middle ones alone: those are scored, too.
 
     split.json names them as well, for whoever searches or scores later.
@@ -81,7 +81,7 @@ def _fold_of(*subsets: Slices) -> Fold:
     return Fold(tuple(train), tuple(validation), tuple(test), FoldSlices(train, validation, test))
 
 
-def split_copies(fold: Fold, job: Job, settings: SplitSettings, enlargement: float) -> Fold:
+def split_copies(fold: Fold, job: TrainingJob, settings: SplitSettings, enlargement: float) -> Fold:
     """Split copies of every image by the shares of the subsets, and warn.
 
     Augmentation changes every copy afresh, so only the subsets that an image is in are drawn: with eight copies and the

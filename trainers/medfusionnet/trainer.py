@@ -48,7 +48,7 @@ from autospine.planning.splits import Subset
 from autospine.training import distributed
 from autospine.training.budget import ValidationCost, count_windows
 from autospine.training.data import PatchSampler
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.loop import fit
 from autospine.training.trainer import MultiModelTrainer, Trainer
 from autospine.training.validation import validate
@@ -139,7 +139,7 @@ class MedFusionNetTrainer(MultiModelTrainer):
         """Return how many members share the time of a budget."""
         return len(self.options.members)
 
-    def train(self, job: Job) -> Evaluation | None:
+    def train(self, job: TrainingJob) -> Evaluation | None:
         """Train each member, search for weights, and validate the ensemble."""
         enlarged_first = self.options.enlarge == "before"
         fold = name_slices(self, job, always=enlarged_first)
@@ -159,18 +159,18 @@ class MedFusionNetTrainer(MultiModelTrainer):
         distributed.wait_for_all()
         return validate(self, job)
 
-    def _trained(self, name: str, job: Job) -> bool:
+    def _trained(self, name: str, job: TrainingJob) -> bool:
         done = job.resume and job.epochs is None and (job.folder / f"{PREFIX}{name}" / CARD).exists()
         if done:
             log.info("member %s %s", name, job.already)
         return done
 
-    def _job_of(self, name: str, job: Job, seconds: float) -> Job:
+    def _job_of(self, name: str, job: TrainingJob, seconds: float) -> TrainingJob:
         """Return a member's training: a folder of its own, and its share of the time where there is a budget."""
         minutes = None if job.minutes is None else max(seconds / 60, 0.01)
         return replace(job, folder=job.folder / f"{PREFIX}{name}", minutes=minutes, started=time.monotonic())
 
-    def _after(self, job: Job, waiting: int) -> ValidationCost:
+    def _after(self, job: TrainingJob, waiting: int) -> ValidationCost:
         """Return what each waiting member's time must leave room for: its share of what follows all trainings.
 
         All members predict the cases of the search; then a pair of them those that are scored.
@@ -182,7 +182,7 @@ class MedFusionNetTrainer(MultiModelTrainer):
         cases, sharing = members * len(searched) + len(scored), max(waiting, 1)
         return ValidationCost(ceil(windows / sharing), ceil(cases / sharing))
 
-    def _combine(self, job: Job) -> None:
+    def _combine(self, job: TrainingJob) -> None:
         """Choose the weights on the validation cases, or take equal ones where there are none."""
         names = self.options.members
         models = [read_model(job.folder / f"{PREFIX}{name}") for name in names]

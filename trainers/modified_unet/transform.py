@@ -23,7 +23,7 @@ from autospine.fingerprint.slice_filter import (
     why_none,
 )
 from autospine.preprocessing.transforms.base import CaseData, SameGrid
-from autospine.preprocessing.transforms.log import Summary, TransformTable
+from autospine.preprocessing.transforms.log import TransformSummary, TransformTable
 
 NAME = "filter_slices"
 ASKED = "asked for"  # the classes that a slice had to show
@@ -62,10 +62,10 @@ class FilterSlices(SameGrid):
             tables=(*case.tables, TransformTable(NAME, (*RESULT_COLUMNS, ASKED), rows)),
         )
 
-    def summary(self, rows: Sequence[Mapping[str, str]]) -> Summary:
+    def summary(self, rows: Sequence[Mapping[str, str]]) -> TransformSummary:
         """Count the slices kept and class weight ratios of each sequence; name the problem where no slice is left."""
         if not rows:
-            return Summary(())
+            return TransformSummary(())
         classes = tuple(CLASS_NAMES.index(name) for name in rows[0][ASKED].split())
         by_sequence: dict[str, list[SliceFilterResult]] = {}
         for row in rows:
@@ -77,8 +77,8 @@ class FilterSlices(SameGrid):
             lines.append(f"{line}; dropped: {why}" if why else line)
         every = [result for results in by_sequence.values() for result in results]
         if any(result.kept for result in every):
-            return Summary(tuple(lines))
-        return Summary(tuple(lines), *self._problem(every, classes))
+            return TransformSummary(tuple(lines))
+        return TransformSummary(tuple(lines), *self._problem(every, classes))
 
     def _result(self, row: Mapping[str, str], classes: tuple[int, ...]) -> SliceFilterResult:
         """Return the filter result that a row was written from."""

@@ -49,7 +49,7 @@ class AxialComparison:
     @staticmethod
     def write_tables(trainer: Trainer, folder: Path, subset: Subset, work: Path) -> None:
         """Write tables 2 to 4 where bodies, foramina and laminae were learnt on axial slices."""
-        if trainer.plan.name == PLAN and shows_axial(trainer.prepared.scheme, trainer.prepared.shown):
+        if trainer.plan.name == PLAN and shows_axial(trainer.derived.scheme, trainer.derived.shown):
             write_table(trainer, folder, subset, work)
 
 

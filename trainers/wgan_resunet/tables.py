@@ -175,7 +175,7 @@ def case_scores(trainer: Trainer, folder: Path, case: str, subset: Subset, work:
     """Score the slices of one case, or those that the subset has of it."""
     source = Path(WorkFolder(work).load_sources()[case].mask)
     annotated = volumes.read_mask(source, trainer.plan.scheme.negative)
-    to_structures = conversion(trainer.prepared.scheme, get_scheme(SCHEME))
+    to_structures = conversion(trainer.derived.scheme, get_scheme(SCHEME))
     reference = to_structures.apply(trainer.reference(annotated.array, source), source)
     written = output_scheme(trainer.label_scheme, trainer.plan.scheme, None)
     segmented = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array

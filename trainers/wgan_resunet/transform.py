@@ -34,7 +34,7 @@ class DeriveAxial4(SameGrid):
     List it before transforms that resample or crop the image: it goes along canonical axial rows.
     """
 
-    def labelling(self, before: LabelSet) -> LabelSet:
+    def label_set(self, before: LabelSet) -> LabelSet:
         """Return `axial4` with a value for what is not annotated; the labels before where nothing has to be derived.
 
         Raises:
@@ -65,7 +65,7 @@ class DeriveAxial4(SameGrid):
         if case.mask is None:
             return case
         before = LabelSet(case.need_scheme(NAME), case.labels)
-        after = self.labelling(before)
+        after = self.label_set(before)
         if after == before:
             return case
         where = f"the mask of {case.id}" if case.id else "the mask"

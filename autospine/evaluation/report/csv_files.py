@@ -51,8 +51,8 @@ def _yes(value: bool) -> str:
 def _cases(evaluation: Evaluation) -> Iterator[Sequence[Cell]]:
     for case in evaluation.cases:
         for score in case.scores:
-            words = (score.anatomy.key, score.name, _yes(score.all_levels), score.presence.value)
-            yield (case.id, *words, *(getattr(score, metric) for metric in METRICS))
+            structure = (score.anatomy.key, score.name, _yes(score.all_levels), score.presence.value)
+            yield (case.id, *structure, *(getattr(score, metric) for metric in METRICS))
 
 
 def _labels(evaluation: Evaluation) -> Iterator[Sequence[Cell]]:

@@ -48,8 +48,8 @@ def read_summary(path: Path, hint: str) -> dict[str, Any]:
 
 
 def _flags(evaluation: Evaluation) -> dict[str, list[str]]:
-    words = {True: "flagged", False: "not_flagged"}, {True: "wrong", False: "right"}
-    return {f"{words[0][flag]}_{words[1][wrong]}": list(ids) for (flag, wrong), ids in evaluation.flags.items()}
+    flags = {True: "flagged", False: "not_flagged"}, {True: "wrong", False: "right"}
+    return {f"{flags[0][flag]}_{flags[1][wrong]}": list(ids) for (flag, wrong), ids in evaluation.flags.items()}
 
 
 def _method(evaluation: Evaluation) -> dict[str, Any]:

@@ -274,12 +274,12 @@ def flag_lines(evaluation: Evaluation) -> Iterator[tuple[str, list[str]]]:
     flagged = [case for case in evaluation.cases if case.ambiguous]
     if not flagged:
         return
-    words = {True: "wrong", False: "right", None: "not found"}
-    lines = [f"{case.id} ({case.ambiguous}): levels {words[case.levels_wrong]}" for case in flagged]
-    found = {outcome: len(ids) for outcome, ids in evaluation.flags.items()}
+    outcomes = {True: "wrong", False: "right", None: "not found"}
+    lines = [f"{case.id} ({case.ambiguous}): levels {outcomes[case.levels_wrong]}" for case in flagged]
+    counts = {outcome: len(ids) for outcome, ids in evaluation.flags.items()}
     lines.append(
-        f"levels are wrong in {found[True, True]} of {found[True, True] + found[True, False]} flagged cases, and in "
-        f"{found[False, True]} of {found[False, True] + found[False, False]} others"
+        f"levels are wrong in {counts[True, True]} of {counts[True, True] + counts[True, False]} flagged cases, and in "
+        f"{counts[False, True]} of {counts[False, True] + counts[False, False]} others"
     )
     yield "Flagged as ambiguous by the model", lines
 

@@ -19,22 +19,22 @@ MOST_ALIKE = 3  # lines of one problem in the terminal, where every one is an er
 
 def as_text(comparison: MethodComparison, width: int | None = None) -> str:
     """Return aligned tables; columns that do not fit into `width` letters stand in a block below."""
-    parts = _wrapped([heading(comparison.first)], width)
+    blocks = _wrapped([heading(comparison.first)], width)
     for table in tables(comparison):
         titles = [table.title] if comparison.several else []
         note = _wrapped([table.note] if table.note else [], width)
-        parts.append("\n".join([*titles, table.as_text(width), *note]))
+        blocks.append("\n".join([*titles, table.as_text(width), *note]))
     for title, lines in _remarks(comparison, MOST_ALIKE):
-        parts.append("\n".join(_wrapped([f"{title}:", *lines], width)))
-    return "\n\n".join([*parts, *_wrapped([FOOTER], width)])
+        blocks.append("\n".join(_wrapped([f"{title}:", *lines], width)))
+    return "\n\n".join([*blocks, *_wrapped([FOOTER], width)])
 
 
 def as_markdown(comparison: MethodComparison) -> str:
     """Return the same as a Markdown page."""
-    parts = ["# Evaluation", heading(comparison.first), *(table.as_section() for table in tables(comparison))]
+    blocks = ["# Evaluation", heading(comparison.first), *(table.as_section() for table in tables(comparison))]
     for title, lines in _remarks(comparison):
-        parts += [f"## {title}", "\n".join(f"- {line}" for line in lines)]
-    return "\n\n".join([*parts, FOOTER]) + "\n"
+        blocks += [f"## {title}", "\n".join(f"- {line}" for line in lines)]
+    return "\n\n".join([*blocks, FOOTER]) + "\n"
 
 
 def save(comparison: MethodComparison, folder: Path, page: bool = False) -> None:

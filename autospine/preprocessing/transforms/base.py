@@ -110,7 +110,7 @@ class CaseTransform(Protocol):
 class RelabellingTransform(Protocol):
     """Transform that derives other labels: predictions are scored against masks that it relabels, too."""
 
-    def labelling(self, before: LabelSet) -> LabelSet:
+    def label_set(self, before: LabelSet) -> LabelSet:
         """Return what masks hold afterwards.
 
         Raises:
@@ -168,21 +168,21 @@ def apply_transforms(transforms: Sequence[AnyTransform], case: CaseData) -> tupl
     return case, tuple(applied)
 
 
-def relabelling(transforms: Sequence[AnyTransform], before: LabelSet) -> LabelSet:
+def label_set_after(transforms: Sequence[AnyTransform], before: LabelSet) -> LabelSet:
     """Return what masks hold after all transforms; as before where none of them derives other labels."""
     for transform in transforms:
         if isinstance(transform, RelabellingTransform):
-            before = transform.labelling(before)
+            before = transform.label_set(before)
     return before
 
 
 def relabel(
     transforms: Sequence[AnyTransform], mask: np.ndarray, before: LabelSet, where: str | Path = "mask"
 ) -> np.ndarray:
-    """Relabel a mask as all transforms do, on its own grid and otherwise untouched."""
+    """Relabel a `(slices, rows, columns)` mask as all transforms do, on its own grid and otherwise untouched."""
     for transform in transforms:
         if isinstance(transform, RelabellingTransform):
-            mask, before = transform.relabel(mask, before, where), transform.labelling(before)
+            mask, before = transform.relabel(mask, before, where), transform.label_set(before)
     return mask
 
 

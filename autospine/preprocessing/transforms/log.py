@@ -25,7 +25,7 @@ class TransformTable:
 
 
 @dataclass(frozen=True)
-class Summary:
+class TransformSummary:
     """What a transform did to all cases."""
 
     lines: tuple[str, ...]  # for the log
@@ -38,7 +38,7 @@ class Summary:
 class SummarisedTransform(Protocol):
     """Transform whose tables are worth a summary."""
 
-    def summary(self, rows: Sequence[Mapping[str, str]]) -> Summary:
+    def summary(self, rows: Sequence[Mapping[str, str]]) -> TransformSummary:
         """Summarise the rows of all cases, with the columns id, patient and sequence in front."""
 
 

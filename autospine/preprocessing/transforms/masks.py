@@ -10,7 +10,7 @@ from autospine.cleaning.rules import RULES
 from autospine.core.errors import UserError
 from autospine.fingerprint.slice_filter import shown_classes
 from autospine.preprocessing.transforms.base import CaseData, SameGrid, check_flag
-from autospine.preprocessing.transforms.log import Summary, TransformTable
+from autospine.preprocessing.transforms.log import TransformSummary, TransformTable
 from autospine.reconstruction.grid import measured_planes
 from autospine.reconstruction.masks import interpolate_mask
 
@@ -70,8 +70,8 @@ class CleanMasks(SameGrid):
         table = TransformTable(CLEAN_MASKS, ("slice", *cleaned.report.rules), rows)
         return replace(case, mask=cleaned.mask, tables=(*case.tables, table))
 
-    def summary(self, rows: Sequence[Mapping[str, str]]) -> Summary:
+    def summary(self, rows: Sequence[Mapping[str, str]]) -> TransformSummary:
         """Count the pixels that each rule changed, over all cases."""
         counts = {rule.name: sum(int(row[rule.name]) for row in rows) for rule in RULES[self.rules]}
         changed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        return Summary((f"masks cleaned ({self.rules} rules), pixels changed: {changed}",))
+        return TransformSummary((f"masks cleaned ({self.rules} rules), pixels changed: {changed}",))

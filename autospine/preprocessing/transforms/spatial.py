@@ -151,7 +151,7 @@ class CentreCrop(SpatialTransform):
 
 
 @dataclass(frozen=True)
-class Counts:
+class VoxelsPerAxis:
     """Numbers of voxels along each axis; 0 leaves an axis alone."""
 
     slices: float = 0
@@ -169,7 +169,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Resize(Counts, SpatialTransform):
+class Resize(VoxelsPerAxis, SpatialTransform):
     """Resize the given axes to a number of voxels, each by its own factor."""
 
     def for_shape(self, shape: Shape) -> CropResizePad:
@@ -179,7 +179,7 @@ class Resize(Counts, SpatialTransform):
 
 
 @dataclass(frozen=True)
-class Pad(Counts, SpatialTransform):
+class Pad(VoxelsPerAxis, SpatialTransform):
     """Pad axes that have fewer voxels on both sides; nothing is cut off.
 
     The margin is each channel's darkest value, as if the unscaled image had been padded with 0.
@@ -197,7 +197,7 @@ class Pad(Counts, SpatialTransform):
 
 
 @dataclass(frozen=True)
-class Fit(Counts):
+class Fit(VoxelsPerAxis):
     """Bring the given axes to an exact number of voxels without distorting the slice.
 
     The slice's two axes are scaled by one factor in mm, so that the slice just fits, and padded (see `Pad`). Where

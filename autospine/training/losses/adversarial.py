@@ -1,4 +1,4 @@
-"""A critic of masks, trained against a segmentation network: its losses, its constraint, its steps.
+"""A critic of masks, trained against a segmentation network: its losses, its constraint, its updates.
 
 The critic's numbers stay in float32 outside of autocast, since its gradient penalty is differentiated twice.
 """
@@ -88,8 +88,8 @@ class CriticTraining:
         Minus the mean score; for cross-entropy, whose scores have no bound, the cross-entropy towards "annotated".
         """
         with torch.autocast(fake.device.type, enabled=False):
-            judged = scores(critic, fake)
-            return F.softplus(-judged).mean() if self.kind == "cross_entropy" else -judged.mean()
+            score = scores(critic, fake)
+            return F.softplus(-score).mean() if self.kind == "cross_entropy" else -score.mean()
 
 
 def scores(critic: nn.Module, masks: Tensor) -> Tensor:
@@ -136,8 +136,8 @@ def discriminator_inputs(
     Args:
         loss: Knows the class of each label.
         logits: `(B, classes, H, W)` of any floating type.
-        labels: `(B, H, W)` compact indices.
-        smallest_side: Of the masks, pixels: who judges them halves them, and something must be left.
+        labels: `(B, H, W)` train ids.
+        smallest_side: Of the masks, pixels: the critic halves them at every stage.
 
     Returns:
         Annotated (one-hot) and predicted (soft-max) masks, `(B, classes, H', W')` float32.

@@ -59,13 +59,13 @@ def instance_dice_loss(log_probabilities: Tensor, labels: Tensor, weight: Tensor
     """
     samples, channels = log_probabilities.shape[:2]
     nearest = neighbourhoods(labels * (weight > 0))  # (B, *spatial)
-    mine = log_probabilities.gather(1, nearest[:, None])[:, 0].exp() * weight  # (B, *spatial)
+    probabilities = log_probabilities.gather(1, nearest[:, None])[:, 0].exp() * weight  # (B, *spatial)
     inside = (labels == nearest) * weight  # (B, *spatial)
     offset = channels * torch.arange(samples, device=labels.device)
     bins = (nearest.flatten(1) + offset[:, None]).flatten()  # (B * N,), one bin per sample and instance
-    empty = mine.new_zeros(samples * channels)
-    overlap = empty.index_add(0, bins, (mine * inside).flatten())
-    predicted = empty.index_add(0, bins, mine.flatten())
+    empty = probabilities.new_zeros(samples * channels)
+    overlap = empty.index_add(0, bins, (probabilities * inside).flatten())
+    predicted = empty.index_add(0, bins, probabilities.flatten())
     reference = empty.index_add(0, bins, inside.flatten())
     dice = (2 * overlap + SMOOTH) / (predicted + reference + SMOOTH)  # (B * C,)
     shown = (reference > 0).view(samples, channels)
@@ -77,9 +77,9 @@ def neighbourhoods(labels: Tensor) -> Tensor:
     """Find the nearest instance of every pixel of (B, *spatial), 0 where the image shows none; on the same device."""
     from scipy.ndimage import distance_transform_edt
 
-    found = labels.cpu().numpy().copy()  # (B, *spatial)
-    for image in found:
+    nearest_labels = labels.cpu().numpy().copy()  # (B, *spatial)
+    for image in nearest_labels:
         if image.any():
             nearest = distance_transform_edt(image == 0, return_distances=False, return_indices=True)
             image[:] = image[tuple(nearest)]
-    return torch.from_numpy(np.ascontiguousarray(found)).to(labels.device)
+    return torch.from_numpy(np.ascontiguousarray(nearest_labels)).to(labels.device)

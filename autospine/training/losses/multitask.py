@@ -83,16 +83,16 @@ class MultiTaskLoss(nn.Module):
         """Compute `(B, axes, *spatial)` offsets from each voxel to its label's centre, in intervertebral distances."""
         size = labels.shape[1:]
         flat = labels.flatten(1)  # (B, voxels)
-        parts = []
+        offsets = []
         for axis in self.encoding.offset_axes:
             if axis not in self.axes:
-                way = batch.through_plane_offset_mm.gather(1, flat).view(labels.shape)
-                parts.append(way / self.encoding.intervertebral_distance_mm)
+                through_plane = batch.through_plane_offset_mm.gather(1, flat).view(labels.shape)
+                offsets.append(through_plane / self.encoding.intervertebral_distance_mm)
                 continue
             k = self.axes.index(axis)
-            place = torch.arange(size[k], device=labels.device, dtype=torch.float32)
-            place = place.view([-1 if a == k else 1 for a in range(len(size))])
-            middle = batch.centres[..., k].gather(1, flat).view(labels.shape)
+            position = torch.arange(size[k], device=labels.device, dtype=torch.float32)
+            position = position.view([-1 if a == k else 1 for a in range(len(size))])
+            centre = batch.centres[..., k].gather(1, flat).view(labels.shape)
             spacing = batch.spacing[:, k].view(-1, *[1] * len(size))
-            parts.append((middle - place) * spacing / self.encoding.intervertebral_distance_mm)
-        return torch.stack(parts, dim=1)
+            offsets.append((centre - position) * spacing / self.encoding.intervertebral_distance_mm)
+        return torch.stack(offsets, dim=1)

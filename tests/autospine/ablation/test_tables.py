@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from autospine.ablation.scores import NAN, Score, read_cases, summarise
-from autospine.ablation.tables import Result, Trained, write_tables
+from autospine.ablation.tables import AblationResult, Trained, write_tables
 from autospine.ablation.variants import Ablation, Variant
 from autospine.core.errors import UserError
 from autospine.evaluation.statistics import holm
@@ -30,9 +30,9 @@ WIDE = Variant("wide", "Toy + wide", {}, builds_on="plain")
 FULL = Variant("full", "Ours", {})
 
 
-def result(*pairs: tuple[Variant, dict[str, float]], tested: tuple[str, ...] = ("dice",)) -> Result:
+def result(*pairs: tuple[Variant, dict[str, float]], tested: tuple[str, ...] = ("dice",)) -> AblationResult:
     trained = tuple(Trained(variant, 100, (4, 8), scored(values)) for variant, values in pairs)
-    return Result(ablation(*(variant for variant, _ in pairs), tested=tested), trained, {}, "Two epochs.")
+    return AblationResult(ablation(*(variant for variant, _ in pairs), tested=tested), trained, {}, "Two epochs.")
 
 
 def test_each_is_tested_against_what_it_builds_on_and_against_the_full_model() -> None:

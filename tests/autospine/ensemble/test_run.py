@@ -173,7 +173,7 @@ OTHER = Fold(IDS[1:4], IDS[4:])
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"kind": Semantic}, r"answers with other labels \(semantic4, 4 classes\) than .*spider, 12 classes"),
+        ({"kind": Semantic}, r"predicts other labels \(semantic4, 4 classes\) than .*spider, 12 classes"),
         ({"grid": Grid((4.0, 1.5, 1.5))}, r"b: has another plan \(spacing 4 x 1.5 x 1.5 mm\) than"),
         ({"fold": OTHER}, r"b: was trained on another fold than .*1_t1, 4_t2"),
     ],

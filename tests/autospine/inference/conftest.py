@@ -32,11 +32,11 @@ def save() -> Callable[..., Model]:
 
         from autospine.inference.model import read_model, save_model
         from autospine.planning.splits import Fold
-        from autospine.training.job import Job
+        from autospine.training.job import TrainingJob
 
         torch.manual_seed(seed)
         shape = trainer.shape()
-        job = Job(folder, folder, folder, Fold(("a",), ()), "0", torch.device("cpu"))
+        job = TrainingJob(folder, folder, folder, Fold(("a",), ()), "0", torch.device("cpu"))
         weights = trainer.build(shape).state_dict()
         save_model(folder, trainer.model_card(shape, job), weights)
         return read_model(folder)

@@ -13,7 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autospine.core.precision import Precision
-from autospine.inference.inverse import PLANES, add_streams, invert_stream, pick_slices, resize_stream, spatial_steps
+from autospine.inference.inverse import (
+    PLANES,
+    add_streams,
+    invert_stream,
+    pick_slices,
+    resize_stream,
+    spatial_transforms,
+)
 from autospine.inference.predictor import ModelGroup
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
@@ -80,7 +87,7 @@ def test_chunks_go_back_as_the_whole_case_does_to_the_last_bit(
     case, applied = apply_transforms(transforms, noise_case(shape, view=view))
     values = np.random.default_rng(seed).random((2, *case.shape), np.float32)
     chunks = chunks_of(values, axis, cuts)
-    found = joined(invert_stream(spatial_steps(applied, case.shape), iter(chunks), axis, FILL), axis)
+    found = joined(invert_stream(spatial_transforms(applied, case.shape), iter(chunks), axis, FILL), axis)
     np.testing.assert_array_equal(found, invert_transforms(applied, values, FILL))
 
 
@@ -97,7 +104,7 @@ def test_a_long_inverse_holds_a_few_planes(transforms: list[AnyTransform], axis:
             shape = [2 if a == axis else n for a, n in enumerate(case.shape)]
             yield first, np.zeros((2, *shape), np.float32)
 
-    stream = invert_stream(spatial_steps(applied, case.shape), chunks(), axis, FILL)
+    stream = invert_stream(spatial_transforms(applied, case.shape), chunks(), axis, FILL)
     thickest = 0
     for first, values in stream:
         thickest = max(thickest, values.shape[axis + 1])
@@ -114,7 +121,8 @@ def test_no_array_of_all_classes_is_held() -> None:
     tracemalloc.start()
     try:
         whole = sum(
-            chunk.nbytes for _, chunk in invert_stream(spatial_steps(applied, case.shape), iter([(0, values)]), 1, fill)
+            chunk.nbytes
+            for _, chunk in invert_stream(spatial_transforms(applied, case.shape), iter([(0, values)]), 1, fill)
         )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -125,7 +133,7 @@ def test_no_array_of_all_classes_is_held() -> None:
 
 def test_what_moved_is_known() -> None:
     case, applied = apply_transforms([ZScore(), Resize(rows=40), Turn()], noise_case((5, 30, 20)))
-    turn, resize = spatial_steps(applied, case.shape)
+    turn, resize = spatial_transforms(applied, case.shape)
     assert isinstance(turn.transform, Turn)
     assert turn.crop_resize_pad is None
     assert [turn.keeps(axis) for axis in range(3)] == [False] * 3

@@ -16,7 +16,7 @@ from autospine.inference.model import CARD, WEIGHTS, Model, file_hash, find_mode
 from autospine.labels.conversion import get_scheme
 from autospine.planning.splits import Fold
 from autospine.preprocessing.grid import Grid
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from tests.paths import ROOT
 from tests.tiny import make_plan, ordered_encoding
 from tests.toys import QUICK, ToyTrainer
@@ -30,7 +30,7 @@ def save(tmp_path: Path, toys: None) -> Callable[..., Model]:
         trainer = kind(plan or make_plan(ordered_encoding()), recipe)
         shape = replace(trainer.shape(), widths=(3, 5))
         torch.manual_seed(len(name))
-        job = Job(tmp_path, tmp_path / name, tmp_path, Fold(("a", "b"), ("c",)), name[-1], CPU)
+        job = TrainingJob(tmp_path, tmp_path / name, tmp_path, Fold(("a", "b"), ("c",)), name[-1], CPU)
         network = trainer.build(shape).eval()
         save_model(job.folder, trainer.model_card(shape, job), network.state_dict())
         saved.network = network

@@ -120,7 +120,7 @@ def test_nan_in_weights_or_answers_is_an_error(tmp_path: Path, bright) -> None:
         predict_scans(request)
     save_model(model.folder, model.card, {"gain": torch.tensor(3e38)})
     (line,) = predict_scans(request).failures
-    assert line.startswith(f"{scan}: makes the network answer with NaN or infinite values; look at the scan's")
+    assert line.startswith(f"{scan}: makes the network predict NaN or infinite values; look at the scan's")
     assert list((tmp_path / "out").iterdir()) == []
 
 

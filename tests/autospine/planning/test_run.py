@@ -20,7 +20,7 @@ from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.planning import run as planning
 from autospine.planning.plan import VERSION, Plans
 from autospine.planning.report import describe
-from autospine.planning.run import PlanOutcome, PlanRequest, make_plans
+from autospine.planning.run import PlanRequest, PlanResult, make_plans
 from autospine.planning.splits import Splits
 from autospine.preprocessing.storage import CaseStore
 from tests.paths import ROOT
@@ -59,7 +59,7 @@ def request(data: Path, **changes: object) -> PlanRequest:
     return replace(made, **changes)
 
 
-def plan(data: Path, **changes: object) -> PlanOutcome:
+def plan(data: Path, **changes: object) -> PlanResult:
     return make_plans(request(data, **changes))
 
 

@@ -20,7 +20,7 @@ from autospine.training.budget import (
 )
 from autospine.training.data import Batches
 from autospine.training.epoch_validation import validation_seconds
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.loading import make_batches
 from autospine.training.profiling import StepTime, TooLargeError
 from tests.tiny import make_job, plan_of
@@ -36,12 +36,12 @@ def trainer(tiny_work: WorkFolder) -> ToyTrainer:
 
 
 @pytest.fixture
-def job(tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path) -> Job:
+def job(tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path) -> TrainingJob:
     return make_job(tiny_work, trainer.plan, tmp_path, minutes=1.0)
 
 
 @pytest.fixture
-def batches(trainer: ToyTrainer, job: Job) -> Batches:
+def batches(trainer: ToyTrainer, job: TrainingJob) -> Batches:
     return make_batches(trainer, job, job.fold.train, 0)
 
 
@@ -56,7 +56,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[object, float]:
         return StepTime(told.get(precision, told.get(shape.widths[0], 0.01)), told.get("forward", 0.0))
 
     monkeypatch.setattr(budget, "time_step", fake)
-    monkeypatch.setattr(Job, "seconds_left", lambda self: self.minutes * 60)
+    monkeypatch.setattr(TrainingJob, "seconds_left", lambda self: self.minutes * 60)
     monkeypatch.setattr(epoch_validation, "SECONDS_PER_EPOCH", 1e-6)  # pictures that cost nothing
     return told
 

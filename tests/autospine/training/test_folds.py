@@ -26,7 +26,7 @@ from autospine.training.folds import (
     read_case_pool,
     sequence_named,
 )
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.loop import fit
 from autospine.training.run import TrainRequest, train
 from autospine.training.trainer import Trainer
@@ -199,7 +199,7 @@ def test_slices_that_were_not_measured_are_not_split(work: WorkFolder) -> None:
         choose_splits(trainer, work, read_case_pool(work), "0")
 
 
-def slice_job(work: WorkFolder, trainer: Trainer, folder: Path) -> Job:
+def slice_job(work: WorkFolder, trainer: Trainer, folder: Path) -> TrainingJob:
     parts = FoldSlices({"1_t1": (0, 2, 3), "2_t2": (1,)}, {"1_t1": (1,), "2_t2": (5,)}, {"1_t1": (4,), "2_t2": (0, 2)})
     fold = Fold(("1_t1", "2_t2"), ("1_t1", "2_t2"), ("1_t1", "2_t2"), parts)
     return make_job(work, trainer.plan, folder, fold=fold)

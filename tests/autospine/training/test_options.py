@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from autospine.core.errors import UserError
-from autospine.training.options import check_options, describe_options, option_words, parse_options
+from autospine.training.options import check_options, describe_options, option_suffixes, parse_options
 from autospine.training.trainer import Options
 from tests.toys import ToyTrainer
 
@@ -59,9 +59,9 @@ def test_folders_of_different_choices_have_different_names() -> None:
         {"gates": False},
         {"rates": [1, 2]},
     ]
-    names = ["_".join(option_words(each)) for each in choices]
+    names = ["_".join(option_suffixes(each)) for each in choices]
     assert names == ["alpha-1", "alpha--1", "alpha-0.1", "gates-true", "gates-false", "rates-1-2"]
-    assert option_words({"b": 1, "a": 2}) == option_words({"a": 2, "b": 1})
+    assert option_suffixes({"b": 1, "a": 2}) == option_suffixes({"a": 2, "b": 1})
 
 
 @pytest.mark.parametrize(

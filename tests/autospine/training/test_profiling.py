@@ -18,7 +18,7 @@ from autospine.planning.memory import FIXED_GIB
 from autospine.training import budget, profiling
 from autospine.training.checkpoint import load_checkpoint
 from autospine.training.data import Batch, Batches
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.loading import make_batches
 from autospine.training.loop import fit
 from autospine.training.profiling import (
@@ -47,12 +47,12 @@ def trainer(tiny_work: WorkFolder) -> ToyTrainer:
 
 
 @pytest.fixture
-def job(tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path) -> Job:
+def job(tiny_work: WorkFolder, trainer: ToyTrainer, tmp_path: Path) -> TrainingJob:
     return make_job(tiny_work, trainer.plan, tmp_path, minutes=1.0)
 
 
 @pytest.fixture
-def batches(trainer: ToyTrainer, job: Job) -> Batches:
+def batches(trainer: ToyTrainer, job: TrainingJob) -> Batches:
     return make_batches(trainer, job, job.fold.train, 0)
 
 

@@ -15,7 +15,7 @@ from autospine.planning.plan import CoarserGrid, Plan, Plans
 from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.storage import CaseStore
 from autospine.training import budget, resolution
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.profiling import StepTime, TooLargeError
 from autospine.training.resolution import (
     at_resolution,
@@ -89,7 +89,7 @@ def clock(work: WorkFolder, plan: Plan, tiny_work: WorkFolder, monkeypatch: pyte
         monkeypatch.setattr(module, "validation_seconds", lambda patches, forward: 1e-6)
     monkeypatch.setattr(budget, "SECONDS_PER_CASE", 0.0)
     monkeypatch.setattr(resolution, "SECONDS_TO_PREPROCESS", 0.0)
-    monkeypatch.setattr(Job, "seconds_left", lambda self: self.minutes * 60)
+    monkeypatch.setattr(TrainingJob, "seconds_left", lambda self: self.minutes * 60)
     monkeypatch.setitem(ToyTrainer.recipes, "quick", replace(QUICK, min_updates=ENOUGH))
     return told
 

@@ -22,7 +22,7 @@ from autospine.planning.recipe import OptimiserSettings, Recipe
 from autospine.preprocessing.run import transform_cases
 from autospine.preprocessing.storage import CaseStore
 from autospine.training.checkpoint import load_checkpoint
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.loading import make_batches
 from autospine.training.loop import fit
 from autospine.training.run import train_fold
@@ -70,7 +70,7 @@ class EnsembleTrainer(ToyTrainer, MultiModelTrainer):
     name = "toy"
     members = 2
 
-    def train(self, job: Job) -> Evaluation | None:
+    def train(self, job: TrainingJob) -> Evaluation | None:
         for number in range(self.members):
             member = replace(job, folder=job.folder / f"fold_{number}", fold_name=str(number), seed=number)
             fit(self, member)

@@ -28,7 +28,7 @@ WITHOUT_CANAL[1:3, 1:4, 2:5] = 1
 def trainer() -> SimpleNamespace:
     """The part of `wgan_resunet` that derives references."""
     derive = lambda mask, path: derive_axial4(mask, SCHEMES["spider"], path)  # noqa: E731
-    return SimpleNamespace(reference=derive, prepared=SimpleNamespace(scheme=AXIAL4))
+    return SimpleNamespace(reference=derive, derived=SimpleNamespace(scheme=AXIAL4))
 
 
 def test_a_mask_that_leaves_nothing_to_score_is_named(trainer, caplog: pytest.LogCaptureFixture) -> None:
@@ -51,7 +51,7 @@ def test_nothing_is_said_where_there_is_something(trainer, caplog: pytest.LogCap
 def test_windows_are_counted_on_the_grid_that_the_steps_make(
     tiny_work: WorkFolder, tmp_path: Path, dimension: int, patch: tuple[int, ...]
 ) -> None:
-    """The scored case need not be prepared: a test case is not, when training begins."""
+    """The scored case need not be preprocessed: a test case is not, when training begins."""
     plan = plan_of(tiny_work, dimension)
     fitted = TransformSettings("fit", {"slices": 6, "rows": 32, "columns": 16})
     each = SHAPE[0] if dimension == 2 else 1

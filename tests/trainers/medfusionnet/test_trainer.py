@@ -29,7 +29,7 @@ from autospine.planning.split_strategies import Split
 from autospine.planning.splits import Fold, FoldSlices
 from autospine.training import budget, loop
 from autospine.training.budget import ValidationCost
-from autospine.training.job import Job
+from autospine.training.job import TrainingJob
 from autospine.training.loading import make_batches
 from autospine.training.run import TrainRequest, train
 from tests.contracts.trainer import TrainerContract
@@ -83,7 +83,7 @@ def tiny(work: WorkFolder, recipe: str = "published", **options: object) -> MedF
     return type(trainer)(trainer.plan, replace(trainer.recipe, epochs=1, options=settings))
 
 
-def job(work: WorkFolder, folder: Path, **changes: object) -> Job:
+def job(work: WorkFolder, folder: Path, **changes: object) -> TrainingJob:
     return make_job(work, plan_of(work, 2), folder, **{"fold": SPLIT, **changes})
 
 
@@ -348,7 +348,7 @@ class Spending:
         monkeypatch.setattr("trainers.medfusionnet.trainer.validate", lambda *asked: None)
         monkeypatch.setattr(MedFusionNetTrainer, "_combine", lambda *asked: None)
 
-    def fit(self, trainer: MedFusionNetTrainer, job: Job, after: ValidationCost) -> None:
+    def fit(self, trainer: MedFusionNetTrainer, job: TrainingJob, after: ValidationCost) -> None:
         self.trained.append(self.lateness * (job.seconds_left() - self.reserved))
         self.after.append(after)
         self.now += self.trained[-1]
@@ -401,7 +401,7 @@ class Untrained:
     """Notes the jobs of members instead of training them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.members: list[tuple[MedFusionNetTrainer, Job]] = []
+        self.members: list[tuple[MedFusionNetTrainer, TrainingJob]] = []
         monkeypatch.setattr("trainers.medfusionnet.trainer.fit", lambda *asked: self.members.append(asked[:2]))
         monkeypatch.setattr("trainers.medfusionnet.trainer.validate", lambda *asked: None)
         monkeypatch.setattr(MedFusionNetTrainer, "_combine", lambda *asked: None)

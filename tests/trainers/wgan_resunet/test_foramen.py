@@ -12,9 +12,9 @@ from autospine.preprocessing.transforms.base import (
     LabelSet,
     TransformSettings,
     apply_transforms,
+    label_set_after,
     make_transforms,
     relabel,
-    relabelling,
 )
 from tests.trainers.wgan_resunet.test_labels import SPIDER, spine
 from trainers.wgan_resunet.foramen import derive_foramen, lacks_foramen
@@ -41,8 +41,8 @@ def test_the_canal_is_the_foramen_in_the_rows_of_bone() -> None:
 
 def test_the_step_derives_it_for_training_and_for_scores_alike() -> None:
     before = LabelSet(SPINEPS, SHOWN)
-    assert relabelling(TRANSFORMS, before) == LabelSet(AXIAL4, (1, 2, 3))
-    assert relabelling(TRANSFORMS, LabelSet(SPINEPS, (49, 61))) == LabelSet(AXIAL4, (BODY, FORAMEN))
+    assert label_set_after(TRANSFORMS, before) == LabelSet(AXIAL4, (1, 2, 3))
+    assert label_set_after(TRANSFORMS, LabelSet(SPINEPS, (49, 61))) == LabelSet(AXIAL4, (BODY, FORAMEN))
     mask, expected = subregions(), derive_axial4(spine(), SPIDER)
     image = np.zeros((1, *mask.shape), np.float32)
     case, _ = apply_transforms(TRANSFORMS, CaseData(image, mask, (4, 1, 1), view_axis=1, scheme=SPINEPS, labels=SHOWN))

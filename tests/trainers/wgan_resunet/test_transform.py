@@ -12,9 +12,9 @@ from autospine.preprocessing.transforms.base import (
     LabelSet,
     TransformSettings,
     apply_transforms,
+    label_set_after,
     make_transforms,
     relabel,
-    relabelling,
 )
 from tests.tiny import SPACING, spine_mask
 from trainers.wgan_resunet.labels import AXIAL4, derive_axial4
@@ -40,14 +40,14 @@ def test_a_reference_is_derived_on_its_own_grid() -> None:
     before = LabelSet(SPIDER, SHOWN)
     mask = spine_mask()[:, ::2]
     np.testing.assert_array_equal(relabel(TRANSFORMS, mask, before), derive_axial4(mask, SPIDER))
-    assert relabelling(TRANSFORMS, before) == LabelSet(AXIAL4, (1, 2, 3))
+    assert label_set_after(TRANSFORMS, before) == LabelSet(AXIAL4, (1, 2, 3))
 
 
 def test_masks_with_these_labels_pass_as_they_are() -> None:
     before = LabelSet(get_scheme("axial4"), (1, 2, 3))
     start = replace(case(), scheme=before.scheme, labels=before.shown)
     assert apply_transforms(TRANSFORMS[:1], start)[0] is start
-    assert relabelling(TRANSFORMS, before) == before
+    assert label_set_after(TRANSFORMS, before) == before
     mask = np.ones((2, 2, 2), np.uint8)
     assert relabel(TRANSFORMS, mask, before) is mask
 
@@ -61,7 +61,7 @@ def test_a_case_without_canal_is_named() -> None:
 
 def test_a_data_set_without_canal_is_refused_before_any_case_is_read() -> None:
     with pytest.raises(UserError, match="the data set: shows no spinal canal"):
-        relabelling(TRANSFORMS, LabelSet(SPIDER, (1, 2)))
+        label_set_after(TRANSFORMS, LabelSet(SPIDER, (1, 2)))
 
 
 def test_a_case_without_vertebrae_is_background() -> None:

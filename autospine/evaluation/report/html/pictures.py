@@ -78,15 +78,15 @@ def draw_case(files: CaseFiles) -> tuple[str, list[Panel]]:
 def _draw(files: CaseFiles) -> tuple[str, list[Panel]]:
     schemes = files.common.schemes
     reference = read_mask(files.reference, schemes[1].negative)
-    found = reference.array * 0
+    labels = reference.array * 0
     if files.prediction is not None:
         prediction = read_mask(files.prediction, schemes[0].negative)
         if prediction.grid_difference(reference):
             prediction = onto_grid(prediction, reference)
-        found = prediction.array
-    common = common_labels(*schemes_shown((found, reference.array), schemes))
+        labels = prediction.array
+    common = common_labels(*schemes_shown((labels, reference.array), schemes))
     annotated = common.reference.apply(reference.array, files.reference)
-    predicted = common.prediction.apply(found, files.prediction or files.reference)
+    predicted = common.prediction.apply(labels, files.prediction or files.reference)
     rows = common.reference.target
     hidden = annotated == rows.ignore_label
     predicted[hidden | (predicted == rows.ignore_label)] = 0

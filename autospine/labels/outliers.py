@@ -1,4 +1,4 @@
-"""Masks that do not fit the others: a stray integer that decides the scheme of all, a case with other integers."""
+"""Masks that do not fit the others: an outlying integer that decides the scheme of all, a case with other integers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from math import ceil
 
 from autospine.labels.schemes import BACKGROUND, SCHEMES
 
-FEW = 0.05  # share of the masks, and one at least, that a stray integer is in
-TINY = 0.01  # share of a mask's labelled voxels that a stray integer has at most
+FEW = 0.05  # share of the masks, and one at least, that an outlying integer is in
+TINY = 0.01  # share of a mask's labelled voxels that an outlying integer has at most
 LEAST = 3  # masks from which one can be told to be unlike the others
 MOST = 3  # lines
 
 Voxels = Mapping[str, Mapping[int, int]]  # voxels of each label, by file
 
 
-def stray_labels(masks: Voxels, ways_out: str) -> tuple[str, ...]:
+def outlying_labels(masks: Voxels, ways_out: str) -> tuple[str, ...]:
     """Name the integers without which all masks would be read by SPIDER's scheme, a line per file.
 
     Args:
@@ -25,11 +25,11 @@ def stray_labels(masks: Voxels, ways_out: str) -> tuple[str, ...]:
     """
     spider = SCHEMES["spider"]
     labelled = {file: {label: n for label, n in voxels.items() if label} for file, voxels in masks.items()}
-    strays = {label for voxels in labelled.values() for label in voxels if label not in spider.anatomies}
+    outliers = {label for voxels in labelled.values() for label in voxels if label not in spider.anatomies}
     shown = Counter(label for voxels in labelled.values() for label in voxels)
     lines = []
     for file, voxels in labelled.items():
-        own = {label: n for label, n in voxels.items() if label in strays}
+        own = {label: n for label, n in voxels.items() if label in outliers}
         if not own:
             continue
         if any(shown[label] > few(masks) or n > TINY * sum(voxels.values()) for label, n in own.items()):
@@ -44,7 +44,7 @@ def stray_labels(masks: Voxels, ways_out: str) -> tuple[str, ...]:
     return (*lines[:MOST], *more)
 
 
-def unlike_the_others(masks: Voxels) -> Iterator[str]:
+def outlying_masks(masks: Voxels) -> Iterator[str]:
     """Yield the files that share no label with any other, where they are few."""
     labels = {file: set(voxels) - {BACKGROUND} for file, voxels in masks.items()}
     shown = Counter(label for own in labels.values() for label in own)
@@ -54,5 +54,5 @@ def unlike_the_others(masks: Voxels) -> Iterator[str]:
 
 
 def few(masks: Voxels) -> int:
-    """Return how many of the masks are few."""
+    """Return up to how many of the masks are outliers."""
     return max(1, ceil(FEW * len(masks)))
