@@ -159,7 +159,8 @@ def read_channels(images: Sequence[Path]) -> tuple[np.ndarray, volumes.Volume]:
 def preprocess_image(image: np.ndarray, spacing: tuple[float, float, float], plan: PreprocessingPlan) -> np.ndarray:
     """Resample and normalise an image, and interpolate slices where the plan says so.
 
-    `image` is `(channels, slices, rows, columns)` float32, `spacing` mm along the last three axes."""
+    `image` is `(channels, slices, rows, columns)` float32, `spacing` mm along the last three axes.
+    """
     grid = case_grid(plan.grid, image.shape[1:], spacing)
     resampled = grid.resample(image)
     for channel in resampled:

@@ -43,7 +43,8 @@ CHECKPOINT_SECONDS = 30.0  # an epoch that ends sooner after the last checkpoint
 def fit(trainer: Trainer, job: TrainingJob, cost: ValidationCost | None = None) -> Path:
     """Train one fold; return the model's folder, with weights.safetensors and model.json.
 
-    Without a `cost` the time budget leaves room for the validation of the fold."""
+    Without a `cost` the time budget leaves room for the validation of the fold.
+    """
     content = load_checkpoint(job.checkpoint, job.device) if job.resume and job.checkpoint.exists() else None
     if content is not None:
         job = replace(job, seed=content["seed"])

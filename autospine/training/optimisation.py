@@ -79,7 +79,7 @@ class Schedule:
 
     Args:
         settings: Kind and numbers.
-        optimisers: By name, at their highest rates.
+        optimisers: At their highest rates.
         updates: Of the whole training.
     """
 
