@@ -80,7 +80,7 @@ def class_counts(mask: np.ndarray, scheme: LabelScheme, axis: int = 0) -> np.nda
 def counts_of_statistics(
     labels: Mapping[int, LabelStatistics], shape: tuple[int, ...], scheme: LabelScheme
 ) -> np.ndarray:
-    """Count the same from label statistics that were measured already."""
+    """Count the same, `(slices, 4)`, from label statistics of a mask of (slices, rows, columns)."""
     table = conversion(scheme, SEMANTIC4).table
     counts = np.zeros((shape[0], CLASSES), np.int64)
     counts[:, 0] = shape[1] * shape[2]

@@ -91,7 +91,7 @@ def label_boxes(mask: np.ndarray) -> list[tuple[int, tuple[slice, slice, slice]]
 
 
 def label_statistics(mask: np.ndarray) -> dict[int, LabelStatistics]:
-    """Measure every positive label, ascending."""
+    """Measure every positive label of (slices, rows, columns) integers, ascending."""
     return {label: _statistics(mask[box] == label, box) for label, box in label_boxes(mask)}
 
 

@@ -81,6 +81,9 @@ def segment(
         sequence: For the warnings.
         probabilities: File for the classes' probabilities (.npy), or None.
         interpolated: Whether to keep the labels of interpolated slices, where the plan interpolates some.
+
+    Raises:
+        UserError: The channels do not fit the model, or the network predicts no finite numbers.
     """
     first, plan = channels[0], predictor.plan
     _check_channels(channels, plan.channels)

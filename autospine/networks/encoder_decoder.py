@@ -90,7 +90,7 @@ class EncoderDecoder(PaddedNetwork):
         self.heads = nn.ModuleList(convolution(width, self.shape.out_channels, 1) for width in widths)
 
     def encode(self, stage: int, x: Tensor) -> Tensor:
-        """Compute the features of an encoder stage, which are its skip too."""
+        """Compute the features (B, widths[stage], *spatial) of an encoder stage, which are its skip too."""
         return self.encoder[stage](self.pools[stage - 1](x) if stage and self.pools else x)
 
     def join(self, stage: int, x: Tensor, skip: Tensor) -> Tensor:

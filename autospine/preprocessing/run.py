@@ -96,7 +96,11 @@ def preprocess(cases: Sequence[Case], plans: Sequence[PreprocessingPlan], work: 
 
 
 def preprocess_case(job: PreprocessingJob) -> None:
-    """Read one case and store it for every plan that lacks it."""
+    """Read one case and store it for every plan that lacks it.
+
+    Raises:
+        UserError: A file is unreadable, there is no mask, or the disk is full.
+    """
     case = job.case
     keys = [
         (plan, CaseStore(job.folder / plan.cases_name, case.id), preprocessing_key(case, plan)) for plan in job.plans

@@ -47,7 +47,7 @@ def check_shape(path: Path, shape: Sequence[int], components: int = 1) -> tuple[
 
 
 def check_grid(path: Path, geometry: Geometry, dtype: np.dtype | None = None) -> Geometry:
-    """Return the grid if a scan can have it, and its voxels fit into a sensible share of memory."""
+    """Return the grid; raise a `UserError` where no scan can have it, or its voxels take more than `MOST_BYTES`."""
     problem = geometry.problem()
     if problem:
         raise UserError(path, f"states an impossible grid: {problem}", "correct the header or export it again")

@@ -121,7 +121,7 @@ def number(
 
 
 def between(below: np.ndarray, above: np.ndarray, centroid: np.ndarray) -> float:
-    """Project a point onto the line from one vertebra to the next: 0 at the lower, 1 at the upper."""
+    """Project a point `(3,)` mm onto the line from one vertebra to the next: 0 at the lower, 1 at the upper."""
     line = above - below
     return float((centroid - below) @ line / max(float(line @ line), 1e-6))
 
