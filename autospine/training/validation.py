@@ -88,7 +88,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
 
 
 def reference_of(trainer: Trainer, mask: np.ndarray, path: str) -> np.ndarray:
-    """Return the reference of a `(slices, rows, columns)` mask; warn where the recipe's transforms leave nothing of it."""
+    """Return the reference of a `(slices, rows, columns)` mask; warn where the transforms leave nothing of it."""
     annotated = trainer.reference(mask, path)
     ignore_label = trainer.derived.scheme.ignore_label
     if ignore_label is not None and mask.any() and not np.isin(annotated, (0, ignore_label), invert=True).any():
