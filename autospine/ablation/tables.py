@@ -57,11 +57,11 @@ class AblationResult:
     @property
     def structures(self) -> tuple[str, ...]:
         """Return the structures that the tables show."""
-        return self.ablation.structures or structures_of(score for one in self.trained for score in one.scores)
+        return self.ablation.structures or structures_of(score for trained in self.trained for score in trained.scores)
 
     def tests(self) -> list[tuple[str, PairedTest]]:
         """Return structure and test of each comparison, corrected over all of them."""
-        by_name = {one.variant.name: one for one in self.trained}
+        by_name = {trained.variant.name: trained for trained in self.trained}
         structures: list[str] = []
         tests: list[PairedTest] = []
         for metric, structure, pair in product(self.ablation.tested, self.structures, self.ablation.pairs()):
@@ -70,10 +70,10 @@ class AblationResult:
             tests += paired_tests(values, metric)
         return list(zip(structures, correct(tests), strict=True))
 
-    def _values(self, one: Trained, structure: str, metric: str) -> dict[str, tuple[float, ...]]:
+    def _values(self, trained: Trained, structure: str, metric: str) -> dict[str, tuple[float, ...]]:
         """Return a variant's values by patient."""
         values_by_patient: dict[str, list[float]] = {}
-        for case, value in values_of(one.scores, structure, metric):
+        for case, value in values_of(trained.scores, structure, metric):
             patient = self.patients.get(case) or next(iter(by_patient({case: value})))
             values_by_patient.setdefault(patient, []).append(value)
         return {patient: tuple(values) for patient, values in values_by_patient.items()}
@@ -92,7 +92,8 @@ def write_tables(folder: Path, result: AblationResult) -> str:
 def _markdown(result: AblationResult, tests: Iterable[tuple[str, PairedTest]]) -> str:
     ablation = result.ablation
     trained = [
-        (one.variant.title, str(one.updates), ", ".join(map(str, one.widths)), one.precision) for one in result.trained
+        (trained.variant.title, str(trained.updates), ", ".join(map(str, trained.widths)), trained.precision)
+        for trained in result.trained
     ]
     variants = Table("", (("variant", "updates", "widths", "number format"), *trained))
     layouts = [_layout(result, title, metric) for title, metrics in ablation.layouts.items() for metric in metrics]
@@ -104,14 +105,14 @@ def _markdown(result: AblationResult, tests: Iterable[tuple[str, PairedTest]]) -
 
 def _layout(result: AblationResult, title: str, metric: str) -> Table:
     rows = [("variant", *(cell for name in result.structures for cell in (name, "paper")))]
-    for one in result.trained:
+    for trained in result.trained:
         cells = []
         for structure in result.structures:
-            summary = summarise(one.scores, structure, metric)
-            published = _published(one.variant, metric, structure)
+            summary = summarise(trained.scores, structure, metric)
+            published = _published(trained.variant, metric, structure)
             cells.append(mean_text(_shown(metric, summary.mean), _shown(metric, summary.deviation)))
             cells.append(mean_text(*published) if published else NONE)
-        rows.append((one.variant.title, *cells))
+        rows.append((trained.variant.title, *cells))
     return Table(f"{title}: {TITLES.get(metric, metric)}", tuple(rows))
 
 
@@ -131,12 +132,12 @@ def _shown(metric: str, value: float) -> float:
 
 def _figures_csv(result: AblationResult) -> str:
     rows: list[list[object]] = []
-    for one, metric, structure in product(result.trained, result.ablation.metrics, result.structures):
-        summary = summarise(one.scores, structure, metric)
+    for trained, metric, structure in product(result.trained, result.ablation.metrics, result.structures):
+        summary = summarise(trained.scores, structure, metric)
         figures = [_shown(metric, value) for value in (summary.mean, summary.deviation)]
-        published = _published(one.variant, metric, structure) or ("", "")
-        name, title = one.variant.name, one.variant.title
-        rows.append([name, title, one.updates, structure, metric, summary.count, *figures, *published])
+        published = _published(trained.variant, metric, structure) or ("", "")
+        name, title = trained.variant.name, trained.variant.title
+        rows.append([name, title, trained.updates, structure, metric, summary.count, *figures, *published])
     header = ("variant", "title", "updates", "structure", "metric", "count", "mean", "sd", "published", "published_sd")
     return csv_text(header, rows)
 

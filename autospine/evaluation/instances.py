@@ -77,12 +77,12 @@ def score_instances(
 
 
 def _has_levels(scheme: LabelScheme, kind: Kind) -> bool:
-    return any(one.kind is kind and one.level is not None for one in scheme.anatomies.values())
+    return any(anatomy.kind is kind and anatomy.level is not None for anatomy in scheme.anatomies.values())
 
 
 def _of_kind(overlaps: Overlaps, kind: Kind) -> Overlaps:
-    predictions = [index for index, one in enumerate(overlaps.predictions) if family(one.kind) is kind]
-    references = [index for index, one in enumerate(overlaps.references) if family(one.kind) is kind]
+    predictions = [index for index, anatomy in enumerate(overlaps.predictions) if family(anatomy.kind) is kind]
+    references = [index for index, anatomy in enumerate(overlaps.references) if family(anatomy.kind) is kind]
     return Overlaps(
         tuple(overlaps.predictions[index] for index in predictions),
         tuple(overlaps.references[index] for index in references),
@@ -105,7 +105,7 @@ class _Exclusions:
 
 def _matches(overlaps: Overlaps, kind: Kind, unmatched: set[Anatomy], threshold: float) -> list[InstanceMatch]:
     sides = overlaps.predictions, overlaps.references
-    partial = [np.array([one.kind is Kind.PARTIAL_VERTEBRA for one in side], bool) for side in sides]
+    partial = [np.array([anatomy.kind is Kind.PARTIAL_VERTEBRA for anatomy in side], bool) for side in sides]
     coverage = overlaps.shared / overlaps.predicted[:, None]  # (P, R) share of the prediction
     exclusions = _Exclusions(
         partial=(partial[0], partial[1]),
@@ -119,7 +119,7 @@ def _matches(overlaps: Overlaps, kind: Kind, unmatched: set[Anatomy], threshold:
 
 
 def _among(anatomies: Sequence[Anatomy], some: set[Anatomy]) -> np.ndarray:
-    return np.array([one in some for one in anatomies], bool)
+    return np.array([anatomy in some for anatomy in anatomies], bool)
 
 
 def _all_matches(
@@ -168,7 +168,7 @@ def _order(match: InstanceMatch) -> tuple[Anatomy, bool]:
 def _identified(overlaps: Overlaps, exclusions: _Exclusions) -> list[bool]:
     """Identify whole vertebrae among whole vertebrae; a partly visible one has no level to be right about."""
     whole = ~exclusions.partial[0]
-    predictions = [one for one, kept in zip(overlaps.predictions, whole, strict=True) if kept]
+    predictions = [anatomy for anatomy, kept in zip(overlaps.predictions, whole, strict=True) if kept]
     centroids = overlaps.prediction_centroids[whole]
     level_right = identified(predictions, centroids, overlaps.references, overlaps.reference_centroids)
     return [right and not partial for right, partial in zip(level_right, exclusions.partial[1], strict=True)]
@@ -177,7 +177,9 @@ def _identified(overlaps: Overlaps, exclusions: _Exclusions) -> list[bool]:
 def _score(kind: Kind, levelled: bool, matches: Sequence[InstanceMatch]) -> InstanceScore:
     detected = [match for match in matches if match.detected]
     partial = [match for match in matches if match.partial]
-    levels = [(one.prediction.level, one.reference.level) for one in detected if one.prediction and one.reference]
+    levels = [
+        (match.prediction.level, match.reference.level) for match in detected if match.prediction and match.reference
+    ]
     return InstanceScore(
         kind=kind,
         levelled=levelled,

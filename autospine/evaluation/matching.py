@@ -53,7 +53,7 @@ def family(kind: Kind) -> Kind:
 
 def common_kinds(prediction: LabelScheme, reference: LabelScheme) -> tuple[Kind, ...]:
     """Return the countable kinds that both schemes have."""
-    sides = [{family(one.kind) for one in scheme.anatomies.values()} for scheme in (prediction, reference)]
+    sides = [{family(anatomy.kind) for anatomy in scheme.anatomies.values()} for scheme in (prediction, reference)]
     return tuple(kind for kind in COUNTABLE if kind in sides[0] & sides[1])
 
 

@@ -47,16 +47,16 @@ def leave_out_above(
     distance = _distance(annotated, schemes[1].anatomies)
     if not distance:
         return AboveAnnotation(prediction, ())
-    top = min(one.row for one in annotated.values())
+    top = min(structure.row for structure in annotated.values())
     if top + 0.5 <= PARTIAL_ABOVE * distance:
         return AboveAnnotation(prediction, ())
     left_out, trimmed = [], prediction
-    for value, one in _structures(prediction, schemes[0]).items():
-        shown = prediction[one.box] == value
-        on_annotated = np.isin(reference[one.box][shown], list(annotated)).mean()
-        if one.row < top - HIGHER * distance and on_annotated < MOSTLY:
+    for value, structure in _structures(prediction, schemes[0]).items():
+        shown = prediction[structure.box] == value
+        on_annotated = np.isin(reference[structure.box][shown], list(annotated)).mean()
+        if structure.row < top - HIGHER * distance and on_annotated < MOSTLY:
             trimmed = prediction.copy() if trimmed is prediction else trimmed
-            trimmed[one.box][shown] = 0
+            trimmed[structure.box][shown] = 0
             left_out.append(schemes[0].anatomies[value])
     return AboveAnnotation(trimmed, tuple(sorted(left_out)))
 
@@ -73,7 +73,11 @@ def _structures(mask: np.ndarray, scheme: LabelScheme) -> dict[int, _Structure]:
     """Return the levelled structures that a mask shows, by label."""
     from scipy.ndimage import find_objects
 
-    values = [v for v, one in scheme.anatomies.items() if one.kind in LEVELLED and one.level and 0 < v < LOOKUP_LIMIT]
+    values = [
+        v
+        for v, anatomy in scheme.anatomies.items()
+        if anatomy.kind in LEVELLED and anatomy.level and 0 < v < LOOKUP_LIMIT
+    ]
     boxes = find_objects(mask, max(values)) if values else []
     return {value: _structure(mask, value, boxes[value - 1]) for value in values if boxes[value - 1] is not None}
 
@@ -86,8 +90,8 @@ def _structure(mask: np.ndarray, value: int, box: tuple[slice, ...]) -> _Structu
 def _distance(annotated: Mapping[int, _Structure], anatomies: Mapping[int, Anatomy]) -> float:
     """Return the median distance in rows between the centres of neighbours; 0 without any."""
     rows: dict[Kind, dict[int, float]] = {}
-    for value, one in annotated.items():
-        rows.setdefault(anatomies[value].kind, {})[anatomies[value].level or 0] = one.row
+    for value, structure in annotated.items():
+        rows.setdefault(anatomies[value].kind, {})[anatomies[value].level or 0] = structure.row
     distances = [
         abs(kind[high] - kind[low]) for kind in rows.values() for low, high in pairwise(sorted(kind)) if high - low == 1
     ]

@@ -78,7 +78,7 @@ def channels(classes: Sequence[str], scheme: LabelScheme) -> dict[int, int]:
     channel_of = {BACKGROUND: 0}
     for label, anatomy in scheme.anatomies.items():
         wider = (*generalisations(anatomy), Anatomy(anatomy.kind))
-        known = [class_of[one.name] for one in wider if one.name in class_of]
+        known = [class_of[anatomy.name] for anatomy in wider if anatomy.name in class_of]
         if known:
             channel_of[label] = known[0]
     return channel_of

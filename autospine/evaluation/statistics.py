@@ -152,7 +152,7 @@ def _paired_test(
         first=first,
         second=second,
         patients=len(shared),
-        difference=bootstrap(dict(zip(shared, ([float(one)] for one in differences), strict=True))),
+        difference=bootstrap(dict(zip(shared, ([float(difference)] for difference in differences), strict=True))),
         t_p=t_p,
         wilcoxon_p=wilcoxon_p,
         t_p_holm=t_p,

@@ -147,7 +147,7 @@ class LabelScore:
         return plural or self.anatomy.name
 
 
-METRICS = tuple(one.name for one in fields(LabelScore) if one.name not in ("anatomy", "presence", "all_levels"))
+METRICS = tuple(field.name for field in fields(LabelScore) if field.name not in ("anatomy", "presence", "all_levels"))
 
 
 def score_case(

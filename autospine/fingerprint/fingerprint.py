@@ -140,7 +140,7 @@ def make_fingerprint(
 
 
 def _voxels(cases: Sequence[Case], measured: Sequence[CaseFingerprint]) -> dict[str, dict[int, int]]:
-    return {str(case.mask): one.voxels for case, one in zip(cases, measured, strict=True)}
+    return {str(case.mask): statistics.voxels for case, statistics in zip(cases, measured, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def _volumes(
     shown: Sequence[LabelRecord], rows: int, spacing: Spacing, scheme: LabelScheme, group: LabelRanges
 ) -> Iterator[str]:
     whole = [record for record in shown if record.low[1] > 0 and record.high[1] < rows - 1]
-    ml = {scheme.anatomies[one.value].name: one.voxels * float(np.prod(spacing)) / 1000 for one in whole}
+    ml = {scheme.anatomies[record.value].name: record.voxels * float(np.prod(spacing)) / 1000 for record in whole}
     yield from _outside("volume of", ml, "ml", group.volume_ml, VOLUME_TOLERANCE)
 
 

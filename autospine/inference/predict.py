@@ -60,7 +60,9 @@ def predict(
     if isinstance(volume, (str, Path)):
         volume = read_image(volume)
     channels = [volume] if isinstance(volume, (Volume, np.ndarray)) else volume
-    volumes = [one if isinstance(one, Volume) else image_of_array(one, spacing, affine) for one in channels]
+    volumes = [
+        channel if isinstance(channel, Volume) else image_of_array(channel, spacing, affine) for channel in channels
+    ]
     return segment(volumes, predictor, labels, sequence)
 
 

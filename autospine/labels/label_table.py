@@ -37,10 +37,10 @@ def scheme_of_table(names: Mapping[int, str]) -> LabelScheme | None:
             extra.append(ExtraVertebra({value: Anatomy(Kind.VERTEBRA, 1)}))
         elif value:
             anatomies[value] = _anatomy(value, name)
-    if not any(one.kind is not Kind.STRUCTURE for one in anatomies.values()):
+    if not any(anatomy.kind is not Kind.STRUCTURE for anatomy in anatomies.values()):
         return None
     told = LabelScheme("label table", anatomies, extra=tuple(extra))
-    same = (one for one in SCHEMES.values() if (one.anatomies, one.extra) == (told.anatomies, told.extra))
+    same = (scheme for scheme in SCHEMES.values() if (scheme.anatomies, scheme.extra) == (told.anatomies, told.extra))
     return next(same, told)
 
 

@@ -41,12 +41,14 @@ class ExtraVertebra:
 
     def insert(self, anatomies: Mapping[int, Anatomy], lower: int) -> dict[int, Anatomy]:
         """Return the anatomies with this one's, levels above it one higher; `lower` extra ones lie below it."""
-        lowest = {one.kind: (one.level or 0) + lower for one in self.labels.values()}
+        lowest = {anatomy.kind: (anatomy.level or 0) + lower for anatomy in self.labels.values()}
         raised = {
-            value: replace(one, level=one.level + 1) if one.level and one.level >= lowest.get(one.kind, inf) else one
-            for value, one in anatomies.items()
+            value: replace(anatomy, level=anatomy.level + 1)
+            if anatomy.level and anatomy.level >= lowest.get(anatomy.kind, inf)
+            else anatomy
+            for value, anatomy in anatomies.items()
         }
-        return raised | {value: replace(one, level=lowest[one.kind]) for value, one in self.labels.items()}
+        return raised | {value: replace(anatomy, level=lowest[anatomy.kind]) for value, anatomy in self.labels.items()}
 
 
 @dataclass(frozen=True)

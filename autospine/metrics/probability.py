@@ -26,8 +26,8 @@ def log_loss(sums: Iterable[NLLSum]) -> float:
     Over a whole image the background rules it, as it does accuracy.
     """
     sums = list(sums)
-    voxels = sum(one.voxels for one in sums)
-    return sum(one.total for one in sums) / voxels if voxels else nan
+    voxels = sum(nll.voxels for nll in sums)
+    return sum(nll.total for nll in sums) / voxels if voxels else nan
 
 
 def negative_log_likelihood(

@@ -93,7 +93,7 @@ COLUMNS = (
 
 def write_measurements(path: str | Path, cases: Iterable[tuple[str, Sequence[Measurement]]]) -> None:
     """Write a CSV table of cases' ids and measurements, a row per label and slice; lengths in mm, points in voxels."""
-    write_text(path, csv_text(COLUMNS, (_row(case, one) for case, rows in cases for one in rows)))
+    write_text(path, csv_text(COLUMNS, (_row(case, row) for case, rows in cases for row in rows)))
 
 
 def _row(case: str, row: Measurement) -> list[object]:

@@ -67,7 +67,7 @@ def kept_plan(plan: Plan, job: TrainingJob) -> Plan | None:
     Raises:
         UserError: The work folder was planned otherwise since.
     """
-    known = [_rules(one) for one in plan.resolutions()]
+    known = [_rules(resolution) for resolution in plan.resolutions()]
     if job.resume and (job.folder / FILE).exists():
         begun = read_plan(job.folder)
         if _rules(begun) not in known:

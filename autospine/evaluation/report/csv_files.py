@@ -41,7 +41,7 @@ def _text(
     header: Sequence[str], comparison: MethodComparison, rows: Callable[[Evaluation], Iterator[Sequence[Cell]]]
 ) -> str:
     """Return the rows of every method, its name first."""
-    return csv_text(["method", *header], ([one.name, *row] for one in comparison.methods for row in rows(one)))
+    return csv_text(["method", *header], ([method.name, *row] for method in comparison.methods for row in rows(method)))
 
 
 def _yes(value: bool) -> str:
@@ -73,7 +73,7 @@ def _instances(evaluation: Evaluation) -> Iterator[Sequence[Cell]]:
 
 
 def _match(case: CaseScore, match: InstanceMatch, levelled: bool) -> Sequence[Cell]:
-    sides = [one.key if one else "" for one in (match.reference, match.prediction)]
+    sides = [anatomy.key if anatomy else "" for anatomy in (match.reference, match.prediction)]
     level = _yes(match.identified) if levelled and match.reference and not match.partial else ""
     return (case.id, match.kind.value, *sides, match_status(match), match.iou, match.dice, match.distance_mm, level)
 
@@ -92,7 +92,7 @@ def match_status(match: InstanceMatch) -> str:
 
 
 def _tests(tests: Sequence[PairedTest]) -> str:
-    names = [one.name for one in fields(PairedTest) if one.name not in ("difference", "note")]
+    names = [field.name for field in fields(PairedTest) if field.name not in ("difference", "note")]
     header = [*names[:4], "difference", "difference_low", "difference_high", *names[4:], "note"]
     rows: list[list[Cell]] = []
     for test in tests:

@@ -76,7 +76,7 @@ def _method(evaluation: Evaluation) -> dict[str, Any]:
         "resampled": list(evaluation.resampled),
         "ambiguous": _flags(evaluation),
         "above_annotation": {
-            "cases": {case.id: [one.key for one in case.above_annotation] for case in above},
+            "cases": {case.id: [anatomy.key for anatomy in case.above_annotation] for case in above},
             "overall_if_counted": {metric: _plain(evaluation.counted.overall(metric)) for metric in METRICS},
         }
         if above
@@ -84,8 +84,8 @@ def _method(evaluation: Evaluation) -> dict[str, Any]:
         "missing_predictions": list(evaluation.missing),
         "extra_predictions": list(evaluation.extra),
         "unmatched_labels": [
-            {"anatomy": one.anatomy.key, "name": one.anatomy.name, "side": one.side, "scored": one.scored}
-            for one in evaluation.unmatched_labels
+            {"anatomy": label.anatomy.key, "name": label.anatomy.name, "side": label.side, "scored": label.scored}
+            for label in evaluation.unmatched_labels
         ],
         "failures": list(evaluation.failures),
     }

@@ -165,10 +165,10 @@ def instance_table(evaluation: Evaluation) -> Table:
     counts, rates = ("reference", "detected", "FN", "FP"), ("F1", "SQ", "RQ", "PQ")
     head = ("instances", *counts, *rates, "level right", "shifted cases")
     notes = [
-        f"Partly visible vertebrae, in no count: {one.partial_detected} detected, {one.partial_false_negatives} not "
-        f"detected, {one.partial_extra} predicted beside them."
-        for one in evaluation.instances
-        if one.partial_detected + one.partial_false_negatives + one.partial_extra
+        f"Partly visible vertebrae, in no count: {summary.partial_detected} detected, "
+        f"{summary.partial_false_negatives} not detected, {summary.partial_extra} predicted beside them."
+        for summary in evaluation.instances
+        if summary.partial_detected + summary.partial_false_negatives + summary.partial_extra
     ]
     return Table("Instances and levels", (head, *map(_instance_row, evaluation.instances)), " ".join(notes))
 
@@ -206,7 +206,7 @@ def methods_table(comparison: MethodComparison) -> Table:
         names = ", ".join(dict.fromkeys(left_out))
         note += f" Not in the comparison, since a method could not be scored there: {names}."
     if comparison.unshared:
-        names = ", ".join(one.name for one in comparison.unshared)
+        names = ", ".join(anatomy.name for anatomy in comparison.unshared)
         note += f" Not in every method's labels, so in no test, but in the means of methods that have it: {names}."
     return Table("Methods", tuple(rows), note)
 
@@ -289,7 +289,7 @@ def above_annotation_lines(evaluation: Evaluation) -> Iterator[tuple[str, list[s
     cases = [case for case in evaluation.cases if case.above_annotation]
     if not cases:
         return
-    lines = [f"{case.id}: {', '.join(one.name for one in case.above_annotation)}" for case in cases]
+    lines = [f"{case.id}: {', '.join(anatomy.name for anatomy in case.above_annotation)}" for case in cases]
     figures = [
         f"{TITLES[metric]} {figure(metric, evaluation.counted.overall(metric))} for "
         f"{figure(metric, evaluation.overall(metric))}"

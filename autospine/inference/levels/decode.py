@@ -80,7 +80,7 @@ def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:
         if not kind.ordered:
             drop_spurious_components(labels, kind.values[0], spine, outputs.spacing, distance_mm)
     for k in ordered:
-        instances[k] = [one for one in instances[k] if not beside_the_spine(one, spine, distance_mm)]
+        instances[k] = [instance for instance in instances[k] if not beside_the_spine(instance, spine, distance_mm)]
     margin_mm = outputs.visible_rows[1] * outputs.spacing[1] - instances[primary][0].centroid[1]
     numbering = number(instances[primary], encoding.levels[0], margin_mm, distance_mm)
     results: list[LabelResult] = []

@@ -64,7 +64,7 @@ def errors(case: CaseScore) -> Iterator[str]:
 def _error(match: InstanceMatch) -> Iterator[str]:
     if match.partial or match.unmatched_label:
         return
-    prediction, reference = (one.name if one else "" for one in (match.prediction, match.reference))
+    prediction, reference = (anatomy.name if anatomy else "" for anatomy in (match.prediction, match.reference))
     if match.detected and match.prediction != match.reference and match.identified is False:
         yield f"{reference} is called {prediction}"
     elif match.false_negative and match.false_positive:

@@ -120,7 +120,7 @@ def _alerts(comparison: MethodComparison) -> Iterator[tuple[str, list[str]]]:
             (f"Not scored{name}", tables.unscored(method)),
             (f"Not scored by SPIDER's rules, only by AutoSpine's{name}", tables.unscored_by_challenge(method)),
             (f"Predictions without a reference{name}, not scored", list(method.extra)),
-            (f"On one side only{name}", [str(one) for one in method.unmatched_labels]),
+            (f"On one side only{name}", [str(label) for label in method.unmatched_labels]),
             (f"{tables.RESAMPLED}{name}", list(method.resampled)),
             *((f"{title}{name}", lines) for title, lines in tables.flag_lines(method)),
             *((f"{title}{name}", lines) for title, lines in tables.above_annotation_lines(method)),
@@ -197,7 +197,7 @@ def _volume_plots(evaluation: Evaluation) -> Iterator[Plot]:
         "Bland-Altman plot: each point is a structure of a case. Solid: mean difference; dashed: 95 % limits of "
         "agreement (1.96 standard deviations)."
     )
-    left_out = ", ".join(f"{one.left_out} {one.kind}" for one in by_kind if one.left_out)
+    left_out = ", ".join(f"{counts.left_out} {counts.kind}" for counts in by_kind if counts.left_out)
     if left_out:
         text += f" Not drawn, since only one of the masks shows them: {left_out}."
     yield Plot(bland_altman(by_kind, evaluation.name), text)

@@ -91,7 +91,9 @@ def box_plots(methods: Sequence[Evaluation], metric: str) -> str:
             colour = METHOD_COLOURS[k % len(METHOD_COLOURS)]
             _boxes(axes, centres, columns, width, colour, top)
             axes.plot([], [], "s", color=colour, label=method.name)
-        _name_columns(axes, [one.name if one.anatomy.level is None else one.anatomy.short_name for one in structures])
+        _name_columns(
+            axes, [label.name if label.anatomy.level is None else label.anatomy.short_name for label in structures]
+        )
         axes.set_xlim(-0.6, len(structures) - 0.4)
         axes.set_ylim(-0.02 if metric in UPWARDS else -0.02 * top, top * 1.04)
         axes.set_ylabel(TITLES[metric])
@@ -230,7 +232,9 @@ def agreements(evaluation: Evaluation, most: int = 4) -> list[Agreement]:
             if not score.all_levels and score.presence is not Presence.NEITHER:
                 by_kind.setdefault(plural(score.anatomy.kind), []).append(score)
     known = [_agreement(kind, scores) for kind, scores in by_kind.items()]
-    return sorted((one for one in known if len(one.means) > 1), key=lambda one: -len(one.means))[:most]
+    return sorted(
+        (agreement for agreement in known if len(agreement.means) > 1), key=lambda agreement: -len(agreement.means)
+    )[:most]
 
 
 def _agreement(kind: str, scores: Sequence[LabelScore]) -> Agreement:
@@ -247,17 +251,19 @@ def bland_altman(by_kind: Sequence[Agreement], method: str) -> str:
     """Draw the difference of volumes against their mean, a panel per kind, with bias and limits of agreement."""
     with _drawing(f"volumes, {method}", 3.6) as (figure, done):
         panels = figure.subplots(1, len(by_kind), squeeze=False)[0]
-        for k, (axes, one) in enumerate(zip(panels, by_kind, strict=True)):
+        for k, (axes, agreement) in enumerate(zip(panels, by_kind, strict=True)):
             axes.axhline(0, color="#9aa4b0", lw=0.8)
-            (points,) = axes.plot(one.means, one.differences, "o", ms=3.5, color=METHOD_COLOURS[0], alpha=0.65, mew=0)
-            points.set_rasterized(len(one.means) > MOST_SHAPES)
-            axes.axhline(one.bias, color=METHOD_COLOURS[1], lw=1.5)
-            for limit in one.limits:
+            (points,) = axes.plot(
+                agreement.means, agreement.differences, "o", ms=3.5, color=METHOD_COLOURS[0], alpha=0.65, mew=0
+            )
+            points.set_rasterized(len(agreement.means) > MOST_SHAPES)
+            axes.axhline(agreement.bias, color=METHOD_COLOURS[1], lw=1.5)
+            for limit in agreement.limits:
                 axes.axhline(limit, color=METHOD_COLOURS[1], lw=1.2, ls="--")
-            for value in (one.bias, *one.limits):
+            for value in (agreement.bias, *agreement.limits):
                 axes.annotate(f"{value:+.2f}", (1, value), (-2, 3), xycoords=("axes fraction", "data"),
                               textcoords="offset points", ha="right", fontsize=8, color="#a3521a")  # fmt: skip
-            axes.set_title(f"{one.kind} (n = {len(one.means)})", fontsize=10)
+            axes.set_title(f"{agreement.kind} (n = {len(agreement.means)})", fontsize=10)
             axes.set_xlabel("mean of both volumes, ml")
             axes.margins(x=0.12, y=0.15)
             if k == 0:
