@@ -24,7 +24,7 @@ class SliceReconstruction(Planner):
         return None
 
     def choose_grid(self) -> Grid:
-        """Plan in-plane as every sagittal plan; across, divide each gap into the nearest whole number of subdivisions."""
+        """Plan in-plane as every sagittal plan; across, divide gaps into the nearest whole number of subdivisions."""
         grid = super().choose_grid()
         if grid.slice_interpolation is not None:
             self._explain_slices(grid, grid.slice_interpolation)
