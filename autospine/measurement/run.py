@@ -14,7 +14,7 @@ from autospine.core.overwriting import check_folders
 from autospine.core.parallel import try_cases
 from autospine.core.tables import DISCLAIMER, counted
 from autospine.dataset.cases import CHANNEL
-from autospine.dataset.metadata import read_declaration, scheme_told_by
+from autospine.dataset.metadata import read_declaration, label_table_scheme
 from autospine.evaluation.pairing import References, find_references
 from autospine.labels.conversion import get_scheme, infer_scheme, present_labels
 from autospine.labels.schemes import SCHEMES, LabelScheme
@@ -207,7 +207,7 @@ def _scheme_of(mask: Path) -> LabelScheme | None:
     content = read_json(report) if report.is_file() else None
     if isinstance(content, dict) and "autospine" in content and content.get("scheme") in SCHEMES:
         return SCHEMES[content["scheme"]]
-    return scheme_told_by(mask)
+    return label_table_scheme(mask)
 
 
 def _measure(job: _Job) -> MeasuredCase:
