@@ -14,7 +14,7 @@ from autospine.core.overwriting import check_folders
 from autospine.core.parallel import try_cases
 from autospine.core.tables import DISCLAIMER, counted
 from autospine.dataset.cases import CHANNEL
-from autospine.dataset.metadata import read_declaration, label_table_scheme
+from autospine.dataset.metadata import label_table_scheme, read_declaration
 from autospine.evaluation.pairing import References, find_references
 from autospine.labels.conversion import get_scheme, infer_scheme, present_labels
 from autospine.labels.schemes import SCHEMES, LabelScheme
