@@ -21,6 +21,7 @@ from autospine.metrics.components import FACES, component_boxes, connected_compo
 
 VERTEBRAL = (Kind.BODY, Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA)  # the body itself first, where a mask has both
 TALL = 1.4  # middle height over depth: no vertebra is so tall, two in one label are
+HALF_WIDTH = 0.65  # of a lumbar body over its depth
 SMALLEST_ML = 0.5  # a piece without a level that is smaller is no instance
 TURN = 30.0  # degrees: the canal never lies further off a body's back than that
 Box = tuple[slice, slice, slice]
@@ -49,6 +50,12 @@ class Piece:
         """Return its centre in grid coordinates (x, y, z), mm."""
         x, z, y = (np.argwhere(self.mask).mean(axis=0) + self.corner) * self.spacing
         return np.array([x, y, -z])
+
+    def middle_lies_outside(self, slices: int, depth_mm: float) -> bool:
+        """Tell whether one end of the grid's slices cuts it short of its middle; a body is wider than it is deep."""
+        shown = np.flatnonzero(self.mask.any(axis=(1, 2))) + self.corner[0]
+        one_side = (shown[0] == 0) != (shown[-1] == slices - 1)
+        return bool(one_side and len(shown) * self.spacing[0] < HALF_WIDTH * depth_mm)
 
     def touches(self, shape: tuple[int, ...], axis: int) -> bool:
         """Tell whether it reaches the first or the last index of an axis of the whole grid."""
@@ -221,6 +228,8 @@ def _vertebra(
         return Vertebra(name, body_piece, None, "too small or too irregular to fit")
     if body.middle_height > TALL * (body.upper.depth + body.lower.depth) / 2:
         return Vertebra(name, body_piece, None, "taller than a vertebra: fused, or two under one label")
+    if body_piece.middle_lies_outside(shape[0], (body.upper.depth + body.lower.depth) / 2):
+        return Vertebra(name, body_piece, None, "its middle lies outside the slices")
     return Vertebra(name, body_piece, body, "", body_piece.touches(shape, 0))
 
 

@@ -186,3 +186,12 @@ def test_thick_voxels_leave_figures_empty_with_their_uncertainty() -> None:
     case = measured(Blocks(spacing=(5.0, 8.0, 8.0)))
     text = " ".join(reasons(case, 2).values())
     assert "uncertain by" in text or "too small" in text
+
+
+@pytest.mark.parametrize(("kept", "told"), [(slice(0, 5), False), (slice(0, 11), True), (slice(8, 9), True)])
+def test_a_body_whose_middle_lies_outside_the_slices_has_no_figures(kept: slice, told: bool) -> None:
+    blocks = Blocks(slices=17, arches=False, canal=False)
+    case = measure_volume("case", as_volume(blocks.labels()[kept], blocks.spacing, "PIR"), SPIDER)
+    assert ("anterior_height_mm" in values(case, 2)) == told
+    if not told:
+        assert reasons(case, 2)["anterior_height_mm"] == "its middle lies outside the slices"
