@@ -7,7 +7,6 @@ processes alike do not meet, and what a killed process left is known on any mach
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -20,6 +19,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from autospine.core.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 FULL_DISK = {28, 122}  # ENOSPC, EDQUOT
 UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # file systems that allocate nothing ahead
@@ -95,18 +99,24 @@ def _temporary(path: Path) -> Iterator[Path]:
     while True:
         temporary = path.with_name(f".{secrets.token_hex(8)}.partial.{path.name[-LONGEST:]}")
         file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        locked = _lock(file)
+        if locked is None:
+            os.close(file)  # Windows renames no open file
         try:
-            if _lock(file) is not False and os.fstat(file).st_nlink:  # else another process has just swept it
+            if locked is None or (locked and os.fstat(file).st_nlink):  # else another process has just swept it
                 yield temporary
                 return
         finally:
-            os.close(file)
+            if locked is not None:
+                os.close(file)
             with suppress(OSError):  # a read-only disk refuses even to remove what is not there
                 temporary.unlink()
 
 
 def _lock(file: int) -> bool | None:
     """Lock an open file until it is closed: False where another process holds it, None where there are no locks."""
+    if fcntl is None:
+        return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -235,3 +235,9 @@ def test_a_key_given_twice_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text('{"labels": {"1": "canal", "1": "cord"}, "channels": ["T1"]}')
     with pytest.raises(UserError, match=r"dataset.json: gives the key '1' twice; keep one of them"):
         files.read_json(tmp_path / "dataset.json")
+
+
+def test_files_are_written_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "fcntl", None)
+    files.write_text(tmp_path / "report.txt", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.txt"]
