@@ -161,9 +161,9 @@ def hill_climb(images: Sequence[StoredImage], scores: ScoresByWeighting) -> dict
     known = dict(scores)
     while True:
         current = best_weighting(known)
-        moves = neighbours(current)
-        known |= score_blends(images, [move for move in moves if move not in known])
-        best = best_weighting({weighting: known[weighting] for weighting in (current, *moves)})
+        around = neighbours(current)
+        known |= score_blends(images, [weighting for weighting in around if weighting not in known])
+        best = best_weighting({weighting: known[weighting] for weighting in (current, *around)})
         if not known[best].mean_iou > known[current].mean_iou:
             return known
 

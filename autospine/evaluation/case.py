@@ -111,10 +111,10 @@ def evaluate_case(
             log_loss=log_loss(losses.values()),
         )
 
-    seen = leave_out_above(predicted, reference, schemes)
-    if not seen.left_out:
+    within = leave_out_above(predicted, reference, schemes)
+    if not within.left_out:
         return score(predicted)
-    return replace(score(seen.prediction), above_annotation=seen.left_out, counted=score(predicted))
+    return replace(score(within.prediction), above_annotation=within.left_out, counted=score(predicted))
 
 
 def schemes_shown(

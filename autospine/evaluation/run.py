@@ -232,9 +232,9 @@ def _report_of(mask: Path) -> Mapping[str, object]:
 def _named(name: str, files: Mapping[str, Path], option: str) -> LabelScheme:
     """Return the scheme of an option, and warn where the masks' own label table tells another one."""
     scheme, first = get_scheme(name), next(iter(files.values()))
-    told = label_table_scheme(first)
-    if told is not None and dict(told.anatomies) != dict(scheme.anatomies):
-        log.warning("%s: its label table tells %s, %s says %s; that is used", first, told.name, option, scheme.name)
+    in_table = label_table_scheme(first)
+    if in_table is not None and dict(in_table.anatomies) != dict(scheme.anatomies):
+        log.warning("%s: its label table tells %s, %s says %s; that is used", first, in_table.name, option, scheme.name)
     return scheme
 
 

@@ -56,14 +56,14 @@ class Fingerprint:
     @property
     def median_spacing(self) -> Spacing:
         """Return the median per canonical axis, in mm."""
-        middle = np.median([case.spacing for case in self.training], axis=0)
-        return float(middle[0]), float(middle[1]), float(middle[2])
+        median = np.median([case.spacing for case in self.training], axis=0)
+        return float(median[0]), float(median[1]), float(median[2])
 
     @property
     def median_shape(self) -> tuple[int, int, int]:
         """Return the median voxels along each canonical axis, rounded."""
-        middle = np.median([case.shape for case in self.training], axis=0)
-        return round(middle[0]), round(middle[1]), round(middle[2])
+        median = np.median([case.shape for case in self.training], axis=0)
+        return round(median[0]), round(median[1]), round(median[2])
 
     @property
     def class_weights(self) -> dict[str, ClassWeights]:

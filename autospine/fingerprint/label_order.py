@@ -144,8 +144,8 @@ def _height(cases: Sequence[CaseFingerprint], value: int) -> float:
     heights = []
     for case in cases:
         if value in case.centroids:
-            middle = np.mean([point[1] for point in case.centroids.values()])
-            heights.append((float(middle) - case.centroids[value][1]) * case.spacing[1])
+            mean = np.mean([point[1] for point in case.centroids.values()])
+            heights.append((float(mean) - case.centroids[value][1]) * case.spacing[1])
     return float(np.median(heights))
 
 

@@ -149,11 +149,11 @@ def reasons(results: Iterable[SliceFilterResult], max_ratio: float = MAX_RATIO) 
     """Describe how many slices were dropped for what; empty if none was."""
     dropped = [result for result in results if not result.kept]
     lacking = Counter(value for result in dropped for value in result.missing)
-    parts = [f"{count} show no {named([value])}" for value, count in sorted(lacking.items())]
+    problems = [f"{count} show no {named([value])}" for value, count in sorted(lacking.items())]
     high = sum(isfinite(result.ratio) for result in dropped)
     if high:
-        parts.append(f"{high} have a ratio above {max_ratio:g}")
-    return ", ".join(parts)
+        problems.append(f"{high} have a ratio above {max_ratio:g}")
+    return ", ".join(problems)
 
 
 def why_none(

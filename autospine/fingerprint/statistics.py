@@ -48,11 +48,11 @@ def intensity_statistics(values: np.ndarray) -> IntensityStatistics:
 
     Extremes, mean and deviation are exact; percentiles come from about 200 000 evenly spaced values.
     """
-    low, middle, high = np.percentile(_sample(values), (1, 50, 99))
+    low, median, high = np.percentile(_sample(values), (1, 50, 99))
     return IntensityStatistics(
         minimum=float(values.min()),
         percentile_1=float(low),
-        median=float(middle),
+        median=float(median),
         percentile_99=float(high),
         maximum=float(values.max()),
         mean=float(values.mean(dtype=np.float64)),

@@ -162,6 +162,6 @@ def _grids(cases: Cases) -> Iterable[str]:
 def _sequences(cases: Cases) -> Iterable[str]:
     counts = Counter(case.sequence for case in cases)
     if len(counts) > 1:
-        parts = [f"{count} {name}" for name, count in sorted(counts.items())]
+        counted = [f"{count} {name}" for name, count in sorted(counts.items())]
         hint = ", some unknown" if UNKNOWN in counts else ""
-        yield f"sequences are mixed ({', '.join(parts)}{hint}): scores are also given for each"
+        yield f"sequences are mixed ({', '.join(counted)}{hint}): scores are also given for each"

@@ -39,9 +39,9 @@ def scheme_of_table(names: Mapping[int, str]) -> LabelScheme | None:
             anatomies[value] = _anatomy(value, name)
     if not any(anatomy.kind is not Kind.STRUCTURE for anatomy in anatomies.values()):
         return None
-    told = LabelScheme("label table", anatomies, extra=tuple(extra))
-    same = (scheme for scheme in SCHEMES.values() if (scheme.anatomies, scheme.extra) == (told.anatomies, told.extra))
-    return next(same, told)
+    own = LabelScheme("label table", anatomies, extra=tuple(extra))
+    same = (scheme for scheme in SCHEMES.values() if (scheme.anatomies, scheme.extra) == (own.anatomies, own.extra))
+    return next(same, own)
 
 
 def _anatomy(value: int, name: str) -> Anatomy:

@@ -27,9 +27,9 @@ def choose_grid(rng: np.random.Generator, spine: Spine, lines: Lines, size: Size
     levels = int(
         rng.choice([5, 6, 7], p=[0.3, 0.5, 0.2]) if small else rng.choice([6, 7, 8, 9], p=[0.31, 0.42, 0.22, 0.05])
     )
-    cut = spine.vertebrae[levels]
+    crossed = spine.vertebrae[levels]
     share = float(rng.uniform(0.3, 0.85)) - 0.5
-    top = max(float(cut.frame.world(0, 0, cut.height * share)[2]), highest(spine.vertebrae[levels - 1]) + 1)
+    top = max(float(crossed.frame.world(0, 0, crossed.height * share)[2]), highest(spine.vertebrae[levels - 1]) + 1)
     bottom = float(spine.sacrum[1].frame.origin[2]) - float(rng.uniform(5, 25 if small else 55))
     pixel = 1.6 if small else float(rng.choice([0.625, 0.6875, 0.75, 0.8125, 0.875]))
     gap = float(

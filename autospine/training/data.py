@@ -146,8 +146,8 @@ class PatchSampler:
 
     def absent_classes(self) -> tuple[int, ...]:
         """Return the labels to be learnt that no case shows."""
-        seen = {record.value for labels in self.labels for record in labels}
-        return tuple(value for value in self.encoding.values if value not in seen)
+        shown = {record.value for labels in self.labels for record in labels}
+        return tuple(value for value in self.encoding.values if value not in shown)
 
     def unlabelled_cases(self) -> tuple[str, ...]:
         """Return the cases that show none of the labels to be learnt."""
@@ -192,14 +192,14 @@ class PatchSampler:
             if axis == self.plan.view_axis:
                 start[axis] = self._slice(index, wanted, generator)
                 continue
-            size, room = self.size[axis], shape[axis] - self.size[axis]
-            if room <= 0:
-                start[axis] = room // 2
+            size, free = self.size[axis], shape[axis] - self.size[axis]
+            if free <= 0:
+                start[axis] = free // 2
             elif wanted is None:
-                start[axis] = int(generator.integers(room + 1))
+                start[axis] = int(generator.integers(free + 1))
             else:
-                middle = wanted.centroid[axis] + generator.uniform(-0.3, 0.3) * size
-                start[axis] = int(np.clip(round(middle - size / 2), 0, room))
+                centre = wanted.centroid[axis] + generator.uniform(-0.3, 0.3) * size
+                start[axis] = int(np.clip(round(centre - size / 2), 0, free))
         return (start[0], start[1], start[2])
 
     def _slice(self, index: int, wanted: LabelRecord | None, generator: np.random.Generator) -> int:

@@ -124,10 +124,10 @@ def micro_batches_that_fit(trainer: Trainer, context: Context, shape: NetworkSha
     weights = sum(p.numel() for network in context.networks.values() for p in network.parameters())
     fixed = FIXED_GIB + weights * BYTES_PER_PARAMETER / GIB
     memory = find_machine(str(context.device), None).memory_gib
-    room = memory - fixed
+    free_gib = memory - fixed
     patch_gib = BACKWARD_FACTOR * kept_bytes(trainer, context, batch.patches(0, 1)) / GIB
     total = len(batch.images)
-    count = math.ceil(total / max(int(room / max(patch_gib, 1e-9)), 1))
+    count = math.ceil(total / max(int(free_gib / max(patch_gib, 1e-9)), 1))
     needed = (min(count, total), fixed + patch_gib, memory / SHARE_OF_MEMORY)
     agreed, needed_gib, device_gib = distributed.of_the_main(needed, context.device)
     if needed_gib > device_gib:
@@ -140,7 +140,7 @@ def micro_batches_that_fit(trainer: Trainer, context: Context, shape: NetworkSha
             total,
             shape.widths,
             total * patch_gib,
-            room,
+            free_gib,
             count,
         )
     return count

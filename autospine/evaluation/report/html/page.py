@@ -209,8 +209,8 @@ def _pictures(evaluation: Evaluation) -> Iterator[CasePictures]:
     for case in shown[:WORST]:
         yield _case_pictures(evaluation, case, case.id)
     if len(shown) > 2 * WORST:
-        middle = shown[len(shown) // 2]
-        yield _case_pictures(evaluation, middle, f"{middle.id} (the median case, to compare)")
+        median = shown[len(shown) // 2]
+        yield _case_pictures(evaluation, median, f"{median.id} (the median case, to compare)")
 
 
 def _case_pictures(evaluation: Evaluation, case: CaseScore, title: str) -> CasePictures:
