@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -146,6 +147,8 @@ def _scalar(kind: Any, data: Any, where: str, key_path: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _key(kind, data, where, key_path)
     right = isinstance(data, kind) and not (kind is int and isinstance(data, bool))
+    if right and kind is float and not math.isfinite(data):
+        raise UserError(where, f"{key_path} is {data}", HINT)
     if not right:
         raise UserError(where, f"{key_path} should be {kind.__name__}, not {data!r}", HINT)
     return data

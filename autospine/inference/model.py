@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +19,7 @@ from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, EnsembleCard
 from autospine.labels.encoding import Encoding
 from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
-from autospine.planning.plan import Plan
+from autospine.planning.plan import MOST_VOXELS, Plan
 from autospine.planning.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -54,6 +55,15 @@ class ModelCard:
     weights: str = ""  # SHA-256 of the weights' file; `save_model` fills it in
     autospine: str = __version__  # version that trained the model
     version: int = VERSION  # of this file's form
+
+    def __post_init__(self) -> None:
+        self.encoding.check_meanings(self.scheme)
+        if self.shape.out_channels != self.encoding.channels or self.shape.in_channels != self.plan.network.in_channels:
+            raise ValueError("the network's channels are not those of its labels and images")
+        if not len(self.patch) == self.shape.dimension == self.plan.dimension or min(self.patch) < 1:
+            raise ValueError(f"a patch of {' x '.join(map(str, self.patch))} for {self.plan.dimension} axes")
+        if prod(self.patch) > MOST_VOXELS:
+            raise ValueError(f"a patch of over {MOST_VOXELS:,} voxels")
 
 
 @dataclass(frozen=True)

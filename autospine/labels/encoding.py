@@ -14,6 +14,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.labels.schemes import BACKGROUND, LabelScheme
 
+HIGHEST = 2**24  # label; a table has an entry for each
 PARTIAL_ABOVE = 1.5  # intervertebral distances: with more image above the topmost label, annotation stopped early
 
 
@@ -60,6 +61,24 @@ class Encoding:
     intervertebral_distance_mm: float = 1.0
     partial_annotation_above: bool = False
     ignore_label: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.values or len(set(self.values)) < len(self.values) or min(self.values) < 1:
+            raise ValueError("labels should be positive, each in one class")
+        if max(*self.values, self.ignore_label or 0) > HIGHEST:
+            raise UserError(f"label {max(self.values)}", "is too high to be learnt", f"number the labels to {HIGHEST}")
+        if any(len(kind.levels) not in (0, len(kind.values)) for kind in self.classes):
+            raise ValueError("an ordered class should have a level for each label")
+        if not {level for kind in self.classes for level in kind.levels} <= set(self.levels):
+            raise ValueError("levels should hold those of every class")
+        if not set(self.offset_axes) <= {0, 1, 2} or self.intervertebral_distance_mm <= 0:
+            raise ValueError("offset_axes should be 0, 1 or 2, and the intervertebral distance positive")
+
+    def check_meanings(self, scheme: LabelScheme) -> None:
+        """Raise a ValueError unless the scheme says what each label is."""
+        strange = set(self.values) - set(scheme.anatomies)
+        if strange:
+            raise ValueError(f"label {min(strange)} has no meaning in its scheme")
 
     @property
     def ordered(self) -> bool:

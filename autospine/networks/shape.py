@@ -10,6 +10,7 @@ import numpy as np
 
 SMALLEST_SIDE = 4  # voxels at the coarsest stage
 MOST_STAGES = 7
+MOST_WEIGHTS = 10**9  # no spine needs more: a card that says so is damaged, and would fill the memory
 SHARES = (0.25, 0.375, 0.5, 0.75, 1.0)  # of a network's widths, among which a time budget chooses
 
 Stages = tuple[tuple[int, ...], ...]
@@ -20,7 +21,7 @@ class NetworkShape:
     """What a plan decides about an encoder-decoder network.
 
     Raises:
-        ValueError: The stages disagree in number or dimension.
+        ValueError: The stages disagree in number or dimension, or a number cannot be.
     """
 
     dimension: int  # 2 or 3 spatial axes
@@ -40,10 +41,24 @@ class NetworkShape:
             raise ValueError("widths, kernels and strides should have one entry per stage, two or more")
         if any(len(axes) != self.dimension for axes in self.kernels + self.strides):
             raise ValueError(f"every kernel and stride should have {self.dimension} axes")
-        if any(size % 2 == 0 for kernel in self.kernels for size in kernel):
+        if any(size < 1 or size % 2 == 0 for kernel in self.kernels for size in kernel):
             raise ValueError("kernel sizes should be odd")
         if set(self.strides[0]) != {1}:
             raise ValueError("the first stage's stride should be ones")
+        counts = (self.in_channels, self.out_channels, self.blocks, self.decoder_blocks, *self.widths)
+        if min(counts) < 1 or min(size for stride in self.strides for size in stride) < 1:
+            raise ValueError("channels, widths, blocks and strides should be 1 or more")
+        if self._weights() > MOST_WEIGHTS:
+            raise ValueError(f"has over {MOST_WEIGHTS:,} weights")
+
+    def _weights(self) -> int:
+        """Estimate the weights of the convolutions: those into each stage, within it, and back out of it."""
+        blocks = self.blocks + self.decoder_blocks
+        sources = (max(self.in_channels, self.out_channels), *self.widths)
+        return sum(
+            (source + blocks * width) * width * math.prod(kernel)
+            for source, width, kernel in zip(sources, self.widths, self.kernels, strict=False)
+        )
 
     @property
     def scale_factor(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from autospine.preprocessing.normalisation import Normalisation
 VERSION = 4  # 4: coarser, pixel_mm
 FIRST, AGAIN = "run autospine_plan first", "run autospine_plan again"
 Triple = tuple[int, int, int]
+MOST_VOXELS = 2**27  # of a patch; more is damage
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,17 @@ class Plan:
     coarser: tuple[CoarserGrid, ...] = ()  # from the finest on; a time budget may take one
     pixel_mm: float | None = None  # of the coarser grid that a time budget took; None for the plan's own
     version: int = VERSION  # of the file format
+
+    def __post_init__(self) -> None:
+        if self.view_axis not in (None, 0, 1, 2) or not set(self.mirror_axes) <= {0, 1, 2}:
+            raise ValueError("view_axis and mirror_axes should be 0, 1 or 2")
+        if self.batch < 1 or min(self.patch) < 1 or prod(self.patch) > MOST_VOXELS:
+            raise ValueError(f"batch {self.batch}, patch {' x '.join(map(str, self.patch))}")
+        if self.network.dimension != self.dimension:
+            raise ValueError(f"its network has {self.network.dimension} axes, its patch {self.dimension}")
+        self.encoding.check_meanings(self.scheme)
+        if not self.channels or not self.name:
+            raise ValueError("a name and an image channel are needed")
 
     @property
     def dimension(self) -> int:

@@ -17,6 +17,7 @@ from autospine.volumes.resampling import resize, resized_shape
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
+FINEST_MM, COARSEST_MM = 0.05, 50.0  # voxels of a plan, as of a file
 FINEST_SLICES_MM = 0.1  # finer ones would only fill the memory
 MOST_VOXELS = 2**29  # of one case: 2 GiB as float32
 
@@ -45,6 +46,12 @@ class Grid:
     image_order: int = 1  # spline order for images: 1 linear, 3 cubic
     # How slices are interpolated after that, between those of `spacing`; None leaves them.
     slice_interpolation: SliceInterpolation | None = None
+
+    def __post_init__(self) -> None:
+        if not all(mm is None or FINEST_MM <= mm <= COARSEST_MM for mm in self.spacing):
+            raise ValueError(f"spacing is {self.spacing}, not within {FINEST_MM:g} to {COARSEST_MM:g} mm")
+        if min(self.tolerance) < 0 or not 0 <= self.image_order <= 5:
+            raise ValueError("tolerance should be 0 or more, image_order 0 to 5")
 
     def spacing_for(self, own: tuple[float, float, float]) -> tuple[float, float, float]:
         """Return the mm that a case of spacing `own` is resampled to, before slices are interpolated."""

@@ -16,6 +16,10 @@ class Normalisation:
     lower_percentile: float = 0.5
     upper_percentile: float = 99.5
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.lower_percentile < self.upper_percentile <= 100:
+            raise ValueError(f"percentiles {self.lower_percentile:g} and {self.upper_percentile:g}")
+
 
 def normalise(image: np.ndarray, rule: Normalisation) -> np.ndarray:
     """Normalise and return one channel, `(slices, rows, columns)` float32, in place; a constant one becomes zeros."""

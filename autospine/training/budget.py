@@ -44,6 +44,10 @@ class TrainingBudget:
     seconds_per_iteration: float  # measured
     micro_batches: int = 1  # into which a batch is divided
 
+    def __post_init__(self) -> None:
+        if self.iterations < 0 or min(self.iterations_per_epoch, self.micro_batches) < 1:
+            raise ValueError(f"{self.iterations} updates, {self.iterations_per_epoch} per epoch")
+
 
 @dataclass(frozen=True)
 class ValidationCost:

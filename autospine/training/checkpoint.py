@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,20 @@ def _save(content: dict[str, Any], path: Path) -> None:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Turn what a checkpoint's odd content makes of a training into one line.
+
+    Raises:
+        UserError: Something in it is missing, or does not fit the networks.
+    """
+    try:
+        yield
+    except DAMAGED as error:
+        problem = "does not fit this training: it is damaged, or of another plan or trainer"
+        raise UserError(path, problem, "delete it and train this fold again") from error
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from autospine.core.serial import from_plain, to_plain
 from autospine.inference.model import save_model
 from autospine.training import distributed
 from autospine.training.budget import TrainingBudget, ValidationCost, choose_budget, validation_cost
-from autospine.training.checkpoint import load_checkpoint, save_checkpoint
+from autospine.training.checkpoint import load_checkpoint, restoring, save_checkpoint
 from autospine.training.data import Batch, Batches
 from autospine.training.epoch_validation import (
     TRAINING_BATCHES,
@@ -47,19 +47,22 @@ def fit(trainer: Trainer, job: TrainingJob, cost: ValidationCost | None = None) 
     """
     content = load_checkpoint(job.checkpoint, job.device) if job.resume and job.checkpoint.exists() else None
     if content is not None:
-        job = replace(job, seed=content["seed"])
+        with restoring(job.checkpoint):
+            job = replace(job, seed=int(content["seed"]))
     training, validation = training_and_validation(trainer, job)
     warn_of_absent_classes(trainer, training.sampler, job)
     trainer.fit_statistics(training.sampler)
     if content is not None:
-        budget = _stored_budget(job, content)
+        with restoring(job.checkpoint):
+            budget = _stored_budget(job, content)
     else:
         patches = validation_patches(training, validation)
         budget = choose_budget(trainer, training, job, cost or validation_cost(trainer, job), patches)
     seed_everything(job.seed, 0, 0)
     loop = _Loop(trainer, job, budget)
     if content is not None:
-        loop.restore(content)
+        with restoring(job.checkpoint):
+            loop.restore(content)
     elif distributed.is_main():
         loop.save()
     loop.run(training, validation)
@@ -219,6 +222,8 @@ class _Loop:
         if self.average is not None:
             self.average.load_state_dict(content["average"])
         kept = ("step", "best_score", "best_weights", "epochs_without_improvement")
+        if [type(content[name]) for name in kept] != [int, float, dict, int]:
+            raise TypeError("numbers of the training so far")
         history = History.from_list(content["history"])
         self.state = State(**{name: content[name] for name in kept}, history=history)
 

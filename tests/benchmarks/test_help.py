@@ -7,7 +7,7 @@ import pytest
 
 from tests.paths import ROOT
 
-NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "figures")
+NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("figures", "mutators"))
 
 
 @pytest.mark.parametrize("name", NAMES)

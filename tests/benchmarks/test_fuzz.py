@@ -1,0 +1,20 @@
+"""Damaged files, a few of each kind, with another seed than a benchmark run takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.paths import ROOT
+
+FILES = 300
+
+
+@pytest.mark.slow
+def test_damaged_files_are_one_line_or_an_answer() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "fuzz.py"), "--seed", "0", "--files", str(FILES)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{FILES} files, 0 faults" in done.stdout
