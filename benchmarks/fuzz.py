@@ -204,7 +204,7 @@ def plan_data(case: Case) -> Iterator[None]:
     from autospine.commands.plan import main
 
     data = case.copy("data", "input/data")
-    (data / "dataset.json").write_text(json.dumps({"channels": ["MRI"], "labels": {"1": "vertebra:L5"}}))
+    (data / "dataset.json").write_text(json.dumps({"channels": ["MRI"], "labels": spider_labels()}))
     files = [data / "dataset.json", *sorted(data.glob("*/*.mha"))]
     case.damage(case.random.choice((files[0], case.random.choice(files))))
     yield
@@ -222,6 +222,12 @@ def plan_data(case: Case) -> Iterator[None]:
         "--workers",
         "1",
     )
+
+
+def spider_labels() -> dict[str, str]:
+    from autospine.labels.conversion import get_scheme
+
+    return get_scheme("spider").to_dict()["labels"]
 
 
 def load_plans(case: Case) -> Iterator[None]:

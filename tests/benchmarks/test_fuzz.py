@@ -9,7 +9,7 @@ import pytest
 
 from tests.paths import ROOT
 
-FILES = 300
+FILES = 130
 
 
 @pytest.mark.slow

@@ -36,6 +36,9 @@ def test_strides_can_be_given() -> None:
         ({"kernels": ((3, 3), (2, 3))}, "odd"),
         ({"strides": ((2, 2), (2, 2))}, "first stage"),
         ({"strides": ((1, 1), (2, 2, 2))}, "2 axes"),
+        ({"blocks": 0}, "should be 1 or more"),
+        ({"in_channels": -3}, "should be 1 or more"),
+        ({"widths": tuple(10**9 for _ in PLANNED.widths)}, "has over"),
     ],
 )
 def test_stages_that_do_not_fit_are_refused(change: dict[str, object], problem: str) -> None:
@@ -43,7 +46,7 @@ def test_stages_that_do_not_fit_are_refused(change: dict[str, object], problem: 
         replace(PLANNED, **change)
 
 
-@given(st.lists(st.integers(1, 700), min_size=2, max_size=7), st.sampled_from([1, 4, 8]))
+@given(st.lists(st.integers(1, 100), min_size=2, max_size=7), st.sampled_from([1, 4, 8]))
 def test_narrower_networks_rise_to_the_whole_one(widths: list[int], multiple: int) -> None:
     whole = PLANNED.with_stages(tuple(width * multiple for width in widths))
     found = whole.narrower(multiple)

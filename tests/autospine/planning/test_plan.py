@@ -11,6 +11,7 @@ from autospine.core.files import read_json, write_json
 from autospine.planning.plan import VERSION, Plan, Plans
 from autospine.preprocessing.grid import Grid
 from tests.contracts.planner import LARGE, fingerprint, some_cases
+from tests.tiny import tiny_shape
 
 
 @pytest.fixture(scope="module")
@@ -85,5 +86,5 @@ def test_a_grid_without_a_target_keeps_everything() -> None:
 def test_axes_and_patch_of_the_network(plan: Plan) -> None:
     assert (plan.dimension, plan.network_axes) == (2, (1, 2))
     assert plan.network_patch == plan.patch[1:]
-    volume = replace(plan, view_axis=None)
+    volume = replace(plan, view_axis=None, network=tiny_shape(3, plan.encoding.channels))
     assert (volume.dimension, volume.network_patch) == (3, plan.patch)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autospine.core.errors import UserError
 from autospine.training import checkpoint
-from autospine.training.checkpoint import VERSION, load_checkpoint, save_checkpoint
+from autospine.training.checkpoint import VERSION, load_checkpoint, restoring, save_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -119,3 +119,9 @@ def test_a_full_disk_is_one_line_and_the_old_checkpoint_stays(small_disk: Path) 
         save_checkpoint(path, {"step": 2, "weights": torch.zeros(10**6)})
     assert load_checkpoint(path, torch.device("cpu"))["step"] == 1
     assert [file.name for file in small_disk.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("error", [KeyError("seed"), RuntimeError("size mismatch"), TypeError("a dict")])
+def test_a_checkpoint_that_does_not_fit_is_one_line(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(UserError, match="does not fit this training"), restoring(tmp_path / "checkpoint.pt"):
+        raise error

@@ -473,7 +473,7 @@ def test_members_are_checked_before_anything_is_trained(tiny_work: WorkFolder) -
     refuses("flips is 'odd', none of none, horizontal", trainer="medfusionnet", options={"flips": "odd"})
     for number in (0, -3, 0.5, float("nan"), float("inf")):
         options = {"enlargement": number}
-        refuses(f"enlargement is {number:g}, not at least 1", trainer="medfusionnet", options=options)
+        refuses(f"enlargement is {number:g}", trainer="medfusionnet", options=options)
     options = {"enlarge": "before"}
     refuses("enlarge=before: splits copies, .* add --option enlargement=8", trainer="medfusionnet", options=options)
 
