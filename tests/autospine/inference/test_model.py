@@ -107,7 +107,7 @@ def test_a_pickle_in_place_of_weights_is_not_opened(save, tmp_path: Path) -> Non
 
 
 def test_nothing_in_the_project_unpickles() -> None:
-    """torch.load only with weights_only, numpy.load never with pickles, and no pickle.load at all."""
+    """torch.load only with weights_only, numpy.load never with pickles, no pickle.load but between own processes."""
     for path in [p for room in ("autospine", "planners", "trainers") for p in (ROOT / room).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
@@ -115,7 +115,8 @@ def test_nothing_in_the_project_unpickles() -> None:
             call = ast.unparse(node)
             if node.func.attr in ("load", "loads") and ast.unparse(node.func.value) == "torch":
                 assert "weights_only=True" in call, f"{path}: {call}"
-            assert ast.unparse(node.func) not in ("pickle.load", "pickle.loads"), f"{path}: {call}"
+            unpickles = ast.unparse(node.func) in ("pickle.load", "pickle.loads")
+            assert not unpickles or path == ROOT / "autospine" / "core" / "isolation.py", f"{path}: {call}"
             assert "allow_pickle=True" not in call, f"{path}: {call}"
             assert "broadcast_object" not in call, f"{path}: {call}"
 
