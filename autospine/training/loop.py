@@ -224,6 +224,8 @@ class _Loop:
         kept = ("step", "best_score", "best_weights", "epochs_without_improvement")
         if [type(content[name]) for name in kept] != [int, float, dict, int]:
             raise TypeError("numbers of the training so far")
+        if content["step"] < 0 or (self.budget.iterations - content["step"]) % self.budget.iterations_per_epoch:
+            raise ValueError("a part of an epoch")
         history = History.from_list(content["history"])
         self.state = State(**{name: content[name] for name in kept}, history=history)
 
