@@ -47,7 +47,7 @@ class MeasureRequest:
         images: Folder of the scans, for pictures and the discs' signal; None takes the data set's.
         output: Folder for tables, pictures and page; None writes nothing.
         labels: Label scheme of the masks; None: what dataset.json, the mask's report or its label table says, else
-            found out.
+            inferred from the integers.
         pictures: Draw a picture of each case.
         by: Columns of overview.csv that the page compares; none: all cases together.
         gradings: SPIDER's radiological_gradings.csv; None takes the one beside overview.csv, if there is one.
@@ -66,7 +66,7 @@ class MeasureRequest:
 
 @dataclass(frozen=True)
 class MeasuredCase:
-    """What a case gave: rows of both tables, and what a person should know."""
+    """Result of measuring one case: its rows of both tables, and what a person should know."""
 
     id: str
     levels: tuple[Row, ...]
@@ -97,13 +97,13 @@ class MeasureResult:
         lines = [f"failed: {line}" for line in self.failures]
         lines += [f"{case.id}: {note}" for case in self.cases for note in case.notes]
         levels = counted(sum(len(case.levels) for case in self.cases), "level")
-        where = f" written to {self.output}" if self.output else ""
-        lines.append(f"{levels} of {counted(len(self.cases), 'case')}{where}. {DISCLAIMER}")
+        destination = f" written to {self.output}" if self.output else ""
+        lines.append(f"{levels} of {counted(len(self.cases), 'case')}{destination}. {DISCLAIMER}")
         return "\n".join(lines)
 
 
 @dataclass(frozen=True)
-class _Job:
+class _CaseJob:
     id: str
     mask: Path
     image: Path | None
@@ -120,7 +120,7 @@ def measure_all(request: MeasureRequest) -> MeasureResult:
         UserError: There are no masks, the scheme is unknown, or the output would replace the input.
     """
     references = find_references(request.masks, request.images)
-    return _measure_found(references, _images(references, request.images), request)
+    return _measure_references(references, _images_by_case(references, request.images), request)
 
 
 def measure_predictions(output: Path, inputs: Sequence[Path], workers: int = 0) -> MeasureResult:
@@ -135,17 +135,17 @@ def measure_predictions(output: Path, inputs: Sequence[Path], workers: int = 0) 
     references = find_references(output)
     scans: dict[str, Path] = {}
     for path in inputs:
-        inner = path / "images" if (path / "images").is_dir() else path
-        for file in find_volumes(inner):
-            numbered = CHANNEL.match(volume_id(file))
-            scans.setdefault(numbered["id"] if numbered else volume_id(file), file)
+        folder_of_scans = path / "images" if (path / "images").is_dir() else path
+        for file in find_volumes(folder_of_scans):
+            channel = CHANNEL.match(volume_id(file))
+            scans.setdefault(channel["id"] if channel else volume_id(file), file)
     if len(scans) == len(references.masks) == 1:
         scans = dict(zip(references.masks, scans.values(), strict=True))
     images = {id_: scans[id_] for id_ in references.masks if id_ in scans}
-    return _measure_found(references, images, MeasureRequest(output, output=folder, workers=workers))
+    return _measure_references(references, images, MeasureRequest(output, output=folder, workers=workers))
 
 
-def _measure_found(references: References, images: Mapping[str, Path], request: MeasureRequest) -> MeasureResult:
+def _measure_references(references: References, images: Mapping[str, Path], request: MeasureRequest) -> MeasureResult:
     scheme = get_scheme(request.labels) if request.labels else None
     _check_columns(references, request.by)
     if request.output is not None:
@@ -153,13 +153,13 @@ def _measure_found(references: References, images: Mapping[str, Path], request: 
         check_folders([folder for folder in (request.output, request.output / "cases") if folder.exists()], read)
         check_writable(request.output)
     jobs = [
-        _Job(id_, mask, images.get(id_), references.patients[id_], scheme, request.output, request.pictures)
+        _CaseJob(id_, mask, images.get(id_), references.patients[id_], scheme, request.output, request.pictures)
         for id_, mask in references.masks.items()
     ]
     names, workers = [job.id for job in jobs], workers_for(request.workers)
-    answers = try_cases(_measure, jobs, names, "measure", workers, request.output)
-    cases = tuple(answer for answer in answers if not isinstance(answer, UserError))
-    failures = tuple(str(answer) for answer in answers if isinstance(answer, UserError))
+    outcomes = try_cases(_measure_case, jobs, names, "measure", workers, request.output)
+    cases = tuple(outcome for outcome in outcomes if not isinstance(outcome, UserError))
+    failures = tuple(str(outcome) for outcome in outcomes if isinstance(outcome, UserError))
     result = MeasureResult(cases, failures, request.output)
     if request.output is not None and cases:
         write_text(request.output / LEVELS, result.levels_csv)
@@ -169,11 +169,11 @@ def _measure_found(references: References, images: Mapping[str, Path], request: 
 
 
 def _check_columns(references: References, by: Sequence[str]) -> None:
-    known = {column for row in references.table.values() for column in row}
-    unknown = [column for column in by if column not in known]
+    columns = {column for row in references.table.values() for column in row}
+    unknown = [column for column in by if column not in columns]
     if unknown:
-        some = ", ".join(sorted(known)[:8]) or "none"
-        raise UserError(references.table_path, f"has no column {unknown[0]!r}", f"choose from {some}")
+        choices = ", ".join(sorted(columns)[:8]) or "none"
+        raise UserError(references.table_path, f"has no column {unknown[0]!r}", f"choose from {choices}")
 
 
 def _page(result: MeasureResult, references: References, request: MeasureRequest, output: Path) -> str:
@@ -190,7 +190,7 @@ def _page(result: MeasureResult, references: References, request: MeasureRequest
     return as_page(rows, references.table, request.by, tables, output / "cases" if request.pictures else None)
 
 
-def _images(references: References, images: Path | None) -> Mapping[str, Path]:
+def _images_by_case(references: References, images: Path | None) -> Mapping[str, Path]:
     """Return the scans by case; one scan with one mask pair whatever their names."""
     if images is not None and images.is_file() and len(references.masks) == 1:
         return {next(iter(references.masks)): images}
@@ -210,7 +210,7 @@ def _scheme_of(mask: Path) -> LabelScheme | None:
     return label_table_scheme(mask)
 
 
-def _measure(job: _Job) -> MeasuredCase:
+def _measure_case(job: _CaseJob) -> MeasuredCase:
     scheme = job.scheme or _scheme_of(job.mask)
     mask = read_mask(job.mask, scheme.negative if scheme else None)
     scheme = scheme or infer_scheme(present_labels(mask.array, job.mask))
@@ -221,7 +221,7 @@ def _measure(job: _Job) -> MeasuredCase:
         if job.pictures:
             from autospine.measurement.picture import draw_measurements
 
-            grey = mask.array != 0 if image is None else image.array
-            draw_measurements(case, grey, mask.array, folder / f"{job.id}.png")
+            background = mask.array != 0 if image is None else image.array
+            draw_measurements(case, background, mask.array, folder / f"{job.id}.png")
         write_json(folder / f"{job.id}.json", case_json(case, scheme.name))
     return MeasuredCase(job.id, tuple(level_rows(case, job.patient)), case_row(case, job.patient), case.notes)
