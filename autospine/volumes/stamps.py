@@ -1,4 +1,9 @@
-"""What tells that a volume has changed: size and time of every file that reading it reads."""
+"""What tells that a volume has changed: size and times of every file that reading it reads.
+
+The time of the last change of a file's entry (ctime) is among them, which nobody can put back: who writes new content
+of the same size and restores the time of modification, as copying tools do, is seen. The price: a changed permission
+or owner counts as well, and the case is read again.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +17,11 @@ HEADER_BYTES = 65536
 DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)\s*$", re.MULTILINE)
 INSIDE = "LOCAL"  # the voxels follow the header
 
-Stamp = tuple[str, int, int]
+Stamp = tuple[str, int, int, int]
 
 
 def stamps(path: Path) -> list[Stamp]:
-    """Return name, bytes and nanoseconds of the last change of each file of a volume.
+    """Return name, bytes, and nanoseconds of the last change of content and of entry of each file of a volume.
 
     Args:
         path: A file, a header whose voxels lie in a file beside it, or a DICOM folder.
@@ -26,7 +31,12 @@ def stamps(path: Path) -> list[Stamp]:
         UserError: It is missing, unreadable or no regular file.
     """
     files = list(filter(Path.is_file, sorted(path.iterdir()))) if path.is_dir() else [path, *_data_files(path)]
-    return [(str(file.resolve()), (status := file.stat()).st_size, status.st_mtime_ns) for file in files]
+    return [_stamp(file) for file in files]
+
+
+def _stamp(file: Path) -> Stamp:
+    status = file.stat()
+    return str(file.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _data_files(path: Path) -> list[Path]:

@@ -130,7 +130,9 @@ def test_voxels_changed_beside_their_header_are_read_again(case: Case, plan: Pla
     before = CaseStore(tmp_path / "preprocessed" / plan.name, "1_t2").image[:]
     voxels = header.with_suffix(".raw")
     stored = header.stat()
+    times = voxels.stat()
     voxels.write_bytes(voxels.read_bytes()[::-1])
+    os.utime(voxels, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert header.stat() == stored
     preprocess([case], [plan], tmp_path, 1)
     assert not np.array_equal(CaseStore(tmp_path / "preprocessed" / plan.name, "1_t2").image[:], before)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,23 @@ def test_every_slice_of_a_dicom_folder(tmp_path: Path) -> None:
     assert [a == b for a, b in zip(before, changed, strict=True)] == [True, False, True]
     (tmp_path / "2.dcm").unlink()
     assert len(stamps(tmp_path)) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps no time of the last change of an entry")
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nii.gz", "series"])
+def test_other_content_of_the_same_size_with_its_time_put_back_is_seen(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "series":
+        path.mkdir()
+        (path / "1.dcm").write_bytes(b"slice of a series")
+    else:
+        written(path)
+    holds_voxels = {"a.mhd": tmp_path / "a.raw", "series": path / "1.dcm"}.get(name, path)
+    before, status = stamps(path), holds_voxels.stat()
+    content = bytearray(holds_voxels.read_bytes())
+    content[-1] ^= 1
+    time.sleep(0.02)  # the clock of a file system has ticks of some ms
+    holds_voxels.write_bytes(content)
+    os.utime(holds_voxels, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert [stamp[:3] for stamp in stamps(path)] == [stamp[:3] for stamp in before]  # size and time are the same
+    assert stamps(path) != before
