@@ -19,7 +19,7 @@ from autospine.labels.schemes import BACKGROUND, LabelScheme
 from autospine.metrics.components import connected_components
 from autospine.metrics.surface import bounding_box
 
-COUNTABLE = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.LAMINA, Kind.FORAMEN)
+COUNTABLE = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.POSTERIOR_ELEMENTS, Kind.LAMINA, Kind.FORAMEN)
 MAX_DISTANCE_MM = 20.0  # VerSe: further off, a centroid identifies nothing
 
 

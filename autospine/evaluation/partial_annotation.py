@@ -17,7 +17,10 @@ from autospine.labels.conversion import LOOKUP_LIMIT
 from autospine.labels.encoding import PARTIAL_ABOVE
 from autospine.labels.schemes import LabelScheme
 
-LEVELLED = (Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA, Kind.BODY, Kind.DISC, Kind.LAMINA, Kind.FORAMEN)
+LEVELLED = (
+    *(Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA, Kind.BODY, Kind.POSTERIOR_ELEMENTS),
+    *(Kind.DISC, Kind.LAMINA, Kind.FORAMEN),
+)
 HIGHER = 0.25  # of the distance of neighbours: so much above the topmost annotated centre, and it is another structure
 MOSTLY = 0.5  # of a predicted structure: so much of it on annotated ones, and it is one of them
 

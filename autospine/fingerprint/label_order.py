@@ -16,7 +16,7 @@ from autospine.fingerprint.case import CaseFingerprint
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.schemes import LabelScheme
 
-LEVELLED_KINDS = (Kind.VERTEBRA, Kind.BODY, Kind.DISC, Kind.LAMINA, Kind.FORAMEN)
+LEVELLED_KINDS = (Kind.VERTEBRA, Kind.BODY, Kind.POSTERIOR_ELEMENTS, Kind.DISC, Kind.LAMINA, Kind.FORAMEN)
 RANK_OFFSET = {Kind.DISC: -1}  # ranks are twice the level, and a disc lies half a level below its vertebra
 AGREEMENT = 0.9  # share of label pairs in the scheme's order below which the scheme is wrong
 STEADY = 0.95  # share of cases in which two labels of a plain scheme keep their order

@@ -103,7 +103,7 @@ class Aggregator:
         first, values = chunk
         semantic, confidence = argmax_and_max(values[:classes])
         self.semantic[self._planes(first, semantic.shape[self.axis])] = semantic
-        ordered = np.array([False, *(kind.ordered for kind in self.encoding.classes)])
+        ordered = np.array([False, *(bool(kind.levels) for kind in self.encoding.classes)])
         voxels = np.argwhere(ordered[semantic])  # (N, 3) in the chunk
         a, b, c = voxels.T
         levels = classes + len(self.encoding.offset_axes)

@@ -20,6 +20,7 @@ class Kind(str, Enum):
     CANAL = "canal"
     SACRUM = "sacrum"
     BODY = "body"
+    POSTERIOR_ELEMENTS = "posterior elements"  # arch, processes, articular and transverse parts
     LAMINA = "lamina"
     FORAMEN = "foramen"
     CORD = "cord"
@@ -38,6 +39,7 @@ _LEVELLED = {
     Kind.VERTEBRA: "{}",
     Kind.PARTIAL_VERTEBRA: "{} (partial)",
     Kind.BODY: "{} body",
+    Kind.POSTERIOR_ELEMENTS: "{} posterior elements",
     Kind.LAMINA: "{} lamina",
     Kind.FORAMEN: "{} foramen",
 }

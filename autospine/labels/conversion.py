@@ -18,6 +18,12 @@ from autospine.labels.schemes import BACKGROUND, SCHEME_FORM, SCHEMES, LabelSche
 
 PLAIN = "plain"  # the scheme of integers about which nothing is known
 LOOKUP_LIMIT = 1 << 16  # up to here a table by value, above it a search
+WHOLES = {  # what a kind is part of, the narrowest first
+    Kind.PARTIAL_VERTEBRA: (Kind.VERTEBRA,),
+    Kind.BODY: (Kind.VERTEBRA,),
+    Kind.POSTERIOR_ELEMENTS: (Kind.VERTEBRA,),
+    Kind.LAMINA: (Kind.POSTERIOR_ELEMENTS, Kind.VERTEBRA),
+}
 
 
 @dataclass(frozen=True)
@@ -117,16 +123,16 @@ def check_labels(present: Iterable[int], scheme: LabelScheme, where: str | Path)
 def generalisations(anatomy: Anatomy) -> tuple[Anatomy, ...]:
     """Return the anatomies that may stand for one, from itself to the most general.
 
-    A level is dropped if the target has none: vertebra 3 becomes "vertebra". A partly visible
-    vertebra becomes "vertebra" in schemes without levels, but never a whole vertebra of its level.
+    A part becomes the whole: a body, posterior elements or a lamina the vertebra of its level, a lamina the posterior
+    elements. A level is dropped if the target has none of any of these: vertebra 3 becomes "vertebra". A partly
+    visible vertebra becomes "vertebra" in schemes without levels, but never a whole vertebra of its level.
     A level never appears from nothing, and a plain structure is only itself.
     """
     if anatomy.kind is Kind.STRUCTURE:
         return (anatomy,)
-    wider = [anatomy, Anatomy(anatomy.kind)]
-    if anatomy.kind is Kind.PARTIAL_VERTEBRA:
-        wider.append(Anatomy(Kind.VERTEBRA))
-    return tuple(dict.fromkeys(wider))
+    kinds = (anatomy.kind, *WHOLES.get(anatomy.kind, ()))
+    levelled = [anatomy] if anatomy.kind is Kind.PARTIAL_VERTEBRA else [Anatomy(kind, anatomy.level) for kind in kinds]
+    return tuple(dict.fromkeys((*levelled, *(Anatomy(kind) for kind in kinds))))
 
 
 def conversion(source: LabelScheme, target: LabelScheme) -> Conversion:

@@ -264,6 +264,16 @@ _ALL = (
     _scheme("lumbar7", _levels(Kind.VERTEBRA, (5, 4, 3, 2, 1, 7, 6))),  # 6 is T11, 7 is T12
     _mrspineseg("mrspineseg", 9),
     _mrspineseg("mrspineseg18", 8),
+    _scheme("bodies", _levels(Kind.BODY, range(1, 26))),
+    _scheme(
+        "parts",
+        _levels(Kind.VERTEBRA, range(1, 26)),
+        {50: Anatomy(Kind.SACRUM), 60: Anatomy(Kind.CORD), 100: Anatomy(Kind.CANAL)},
+        _levels(Kind.PARTIAL_VERTEBRA, range(101, 126)),
+        _levels(Kind.DISC, range(201, 226)),
+        _levels(Kind.BODY, range(301, 326)),
+        _levels(Kind.POSTERIOR_ELEMENTS, range(401, 426)),
+    ),
     _scheme("axial4", {1: Anatomy(Kind.BODY), 2: Anatomy(Kind.FORAMEN), 3: Anatomy(Kind.LAMINA)}),
     _totalspineseg(),
     _totalsegmentator(),

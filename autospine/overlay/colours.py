@@ -17,6 +17,7 @@ OTHERS = {
     Kind.CANAL: "#36e0b0",
     Kind.SACRUM: "#c79a74",
     Kind.BODY: "#f0a04b",
+    Kind.POSTERIOR_ELEMENTS: "#7c9cf0",
     Kind.LAMINA: "#7c9cf0",
     Kind.FORAMEN: "#36e0b0",
     Kind.CORD: "#ffe9a0",

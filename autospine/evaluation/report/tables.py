@@ -42,6 +42,7 @@ PLURALS = {
     Kind.VERTEBRA: "vertebrae",
     Kind.DISC: "discs",
     Kind.BODY: "vertebral bodies",
+    Kind.POSTERIOR_ELEMENTS: "posterior elements",
     Kind.LAMINA: "laminae",
     Kind.FORAMEN: "foramina",
 }

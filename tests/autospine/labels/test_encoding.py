@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autospine.core.errors import UserError
-from autospine.labels.encoding import Encoding, SemanticClass, plain_encoding
+from autospine.core.serial import from_plain, to_plain
+from autospine.labels.encoding import Encoding, MergedLabel, SemanticClass, SourceAnnotation, plain_encoding
 from autospine.labels.schemes import SCHEMES
 
 ORDERED = Encoding(
@@ -84,3 +87,69 @@ def test_many_labels_fit() -> None:
     encoding = Encoding(tuple(SemanticClass(str(v), (v,)) for v in values))
     train_ids = encoding.train_ids(np.array([0, 1, 299]), "x")
     assert train_ids.tolist() == [0, 1, 299]
+
+
+JOINT = Encoding(
+    classes=(
+        SemanticClass("vertebral body", (301, 302), (1, 2)),
+        SemanticClass("posterior elements", (401, 402), (1, 2), part_of="vertebral body"),
+        SemanticClass("canal", (100,)),
+    ),
+    levels=(1, 2),
+    offset_axes=(1, 2),
+    ignore_label=255,
+    merged=(MergedLabel(1, (1, 2), 1), MergedLabel(2, (1, 2), 2), MergedLabel(501, (1,))),
+    sources=(SourceAnnotation("t2", (2, 3), True), SourceAnnotation("spider")),
+)
+
+
+UNORDERED = (SemanticClass("a", (11,)), SemanticClass("b", (12,), (1,), part_of="a"))
+
+
+def test_train_ids_say_which_classes_a_voxel_may_be() -> None:
+    assert JOINT.partial
+    assert not ORDERED.partial
+    assert JOINT.train_id_count == 12
+    mask = np.array([0, 301, 402, 100, 255, 2, 501], np.uint16)
+    t2, spider = JOINT.train_ids(mask, "x", "t2"), JOINT.train_ids(mask, "x", "spider")
+    assert t2.tolist() == [10, 1, 4, 5, 6, 8, 9]
+    assert spider.tolist() == [0, 1, 4, 5, 6, 8, 9]
+    assert JOINT.members()[t2].tolist() == [
+        [True, False, True, True],  # the background of t2 may hide posterior elements and the canal
+        [False, True, False, False],
+        [False, False, True, False],
+        [False, False, False, True],
+        [False, False, False, False],  # ignored
+        [False, True, True, False],  # a whole vertebra
+        [False, True, False, False],  # a body of no level
+    ]
+    assert JOINT.class_of_index()[t2].tolist() == [-1, 1, 2, 3, -1, -1, -1]
+    assert JOINT.level_of_index()[t2].tolist() == [-1, 0, 1, -1, -1, 1, -1]
+    assert [kind.ordered for kind in JOINT.classes] == [True, False, False]
+    assert (JOINT.stops_early("t2"), JOINT.stops_early("spider")) == (True, False)
+
+
+def test_members_are_the_classes_where_all_is_annotated() -> None:
+    classes = ORDERED.class_of_index()
+    expected = [[known == k for k in range(ORDERED.semantic_channels)] for known in classes]
+    assert ORDERED.members().tolist() == expected
+
+
+def test_partial_encodings_come_back_from_json() -> None:
+    assert from_plain(Encoding, to_plain(JOINT), "plans.json") == JOINT
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"merged": (MergedLabel(1, (4,), 1),)}, "should stand for classes"),
+        ({"merged": (MergedLabel(1, (1,), 3),)}, "levels should hold"),
+        ({"merged": (MergedLabel(301, (1,), 1),)}, "each in one class"),
+        ({"sources": (SourceAnnotation("t2", (9,)),)}, "leave classes unannotated"),
+        ({"sources": (SourceAnnotation("t2"), SourceAnnotation("t2"))}, "names of their own"),
+        ({"classes": UNORDERED, "merged": (), "sources": ()}, "part of an ordered one"),
+    ],
+)
+def test_wrong_partial_encodings_are_refused(change: dict, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        replace(JOINT, **change)
