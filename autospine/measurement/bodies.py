@@ -10,35 +10,35 @@ import numpy as np
 from autospine.measurement.contours import Contours, Curve, find_contours, fit_curve
 from autospine.measurement.frames import BACK, Frame, make_frame
 
-ROUNDS = 4  # of finding the directions again from the fitted endplates, and of turning a line until it touches
-BAND_MM = 10.0  # to either side of the middle: the endplates' slices, short of where pedicles join
+ITERATIONS = 4  # of estimating the directions from the fitted endplates, and of turning a line until it is tangent
+BAND_MM = 10.0  # to either side of the middle: slices that tell of the endplates, short of where pedicles join
 WALL_BAND_MM = 8.0  # the walls bend away sooner
-SAMPLES = 80  # of a third of a side
-INNER = 0.3  # share of the half height or depth within which no side lies
-EDGE = 0.97  # a side's curve is searched for its rims up to here
+SAMPLES = 80  # of a third of an endplate or wall
+CENTRAL_SHARE = 0.3  # of the half height or depth: no endplate or wall lies within
+RIM_SHARE = 0.97  # of an endplate's or wall's extent: rims are searched up to here
 LEAST_VOXELS = 60
 MIDDLE_MM = 2.0  # to either side of the middle: the middle height is the mean there
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Plate:
-    """An endplate: its line touches the front and the hind rim.
+class Endplate:
+    """An endplate: its line is tangent to the anterior and the posterior rim.
 
     Attributes:
-        front: Its front corner (v, w) in mm in the body's frame, where its line meets the front wall's.
-        back: Its hind corner.
-        deviation: Of its height at the front, the middle and the back, in mm.
+        anterior: Its anterior corner (v, w) in mm in the body's frame, where its line meets the anterior wall's.
+        posterior: Its posterior corner.
+        deviation: Standard deviations of its height at the anterior rim, the middle and the posterior rim, in mm.
     """
 
-    front: Point
-    back: Point
+    anterior: Point
+    posterior: Point
     deviation: tuple[float, float, float]
 
     @property
     def depth(self) -> float:
         """Return the distance of the corners in mm."""
-        return float(np.hypot(self.back[0] - self.front[0], self.back[1] - self.front[1]))
+        return float(np.hypot(self.posterior[0] - self.anterior[0], self.posterior[1] - self.anterior[1]))
 
     @property
     def tilt_deviation(self) -> float:
@@ -53,21 +53,23 @@ class Body:
     frame: Frame
     top: Curve
     bottom: Curve
-    upper: Plate
-    lower: Plate
+    upper: Endplate
+    lower: Endplate
 
-    def line(self, plate: Plate) -> np.ndarray:
-        """Return the direction of an endplate's line to the back, in grid coordinates."""
-        return self.frame.direction(0, plate.back[0] - plate.front[0], plate.back[1] - plate.front[1])
+    def direction_of(self, endplate: Endplate) -> np.ndarray:
+        """Return the posterior direction of an endplate's line, in grid coordinates, (3,)."""
+        return self.frame.direction(
+            0, endplate.posterior[0] - endplate.anterior[0], endplate.posterior[1] - endplate.anterior[1]
+        )
 
-    def side(self, curve: Curve) -> np.ndarray:
-        """Return the direction of an endplate to the left, in grid coordinates."""
+    def lateral_direction_of(self, curve: Curve) -> np.ndarray:
+        """Return the left direction of an endplate, in grid coordinates, (3,)."""
         return self.frame.direction(1, 0, curve.slant)
 
     @property
     def middle_v(self) -> float:
         """Return v of the middle between the four corners."""
-        return float(np.mean([p.front[0] + p.back[0] for p in (self.upper, self.lower)]) / 2)
+        return float(np.mean([p.anterior[0] + p.posterior[0] for p in (self.upper, self.lower)]) / 2)
 
     @property
     def middle_height(self) -> float:
@@ -77,39 +79,39 @@ class Body:
 
 
 def fit_body(
-    mask: np.ndarray, corner: Sequence[int], spacing: Sequence[float], up: np.ndarray, back: np.ndarray = BACK
+    mask: np.ndarray, offset: Sequence[int], spacing: Sequence[float], up: np.ndarray, back: np.ndarray = BACK
 ) -> Body | None:
     """Fit a vertebral body.
 
     Args:
         mask: Boolean (slices, rows, columns): the body alone, a crop.
-        corner: Index of the crop's first voxel in the grid.
+        offset: Index of the crop's first voxel in the grid.
         spacing: mm along each axis.
-        up: About where its top points, (3,); it is found again from the endplates.
-        back: About where its back points.
+        up: Roughly the body's cranial direction, (3,); the fit refines it from the endplates.
+        back: Roughly its posterior direction.
 
     Returns:
         The shape, or None where the mask is too small or too flat to have one.
     """
-    voxels = np.argwhere(mask) + np.asarray(corner)
+    voxels = np.argwhere(mask) + np.asarray(offset)
     if len(voxels) < LEAST_VOXELS:
         return None
     x, z, y = (voxels * spacing).mean(axis=0)
-    contours = find_contours(mask, spacing, corner)
+    contours = find_contours(mask, spacing, offset)
     band = max(BAND_MM, 1.01 * spacing[0])
     frame, pixel = make_frame(np.array([x, y, -z]), up, back), max(spacing[1], spacing[2])
     body = None
-    for _ in range(ROUNDS):
-        body = _fit_sides(frame, contours, band, pixel)
+    for _ in range(ITERATIONS):
+        body = _fit_contours(frame, contours, band, pixel)
         if body is None:
             return None
-        forward = (body.line(body.upper) + body.line(body.lower)) / 2
-        left = (body.side(body.top) + body.side(body.bottom)) / 2
-        frame = make_frame(frame.origin, np.cross(left, forward), back)
-    return _fit_sides(frame, contours, band, pixel)
+        posterior = (body.direction_of(body.upper) + body.direction_of(body.lower)) / 2
+        left = (body.lateral_direction_of(body.top) + body.lateral_direction_of(body.bottom)) / 2
+        frame = make_frame(frame.origin, np.cross(left, posterior), back)
+    return _fit_contours(frame, contours, band, pixel)
 
 
-def _fit_sides(frame: Frame, contours: Contours, band: float, pixel: float) -> Body | None:
+def _fit_contours(frame: Frame, contours: Contours, band: float, pixel: float) -> Body | None:
     local = frame.local(contours.points)
     inside = np.abs(local[:, 0]) <= band
     local, normals = local[inside], contours.normals[inside] @ frame.axes.T
@@ -118,61 +120,61 @@ def _fit_sides(frame: Frame, contours: Contours, band: float, pixel: float) -> B
     u, v, w = local.T
     low_v, high_v = np.percentile(v, (1, 99))
     low_w, high_w = np.percentile(w, (1, 99))
-    a, b = (
+    depth_share, height_share = (  # -1 to 1
         2 * (values - (low + high) / 2) / max(high - low, 1e-6)
         for values, low, high in ((v, low_v, high_v), (w, low_w, high_w))
     )
-    near = np.abs(u) <= max(WALL_BAND_MM, np.abs(u).min() + 1e-6)
-    flat = np.abs(normals[:, 2]) > np.abs(normals[:, 1])  # an endplate's, not a wall's
-    sides = {
-        "top": (v, w, flat & (normals[:, 2] > 0) & (b > INNER)),
-        "bottom": (v, w, flat & (normals[:, 2] < 0) & (b < -INNER)),
-        "front": (w, v, ~flat & (normals[:, 1] < 0) & (a < -INNER) & near),
-        "back": (w, v, ~flat & (normals[:, 1] > 0) & (a > INNER) & near),
+    in_wall_band = np.abs(u) <= max(WALL_BAND_MM, np.abs(u).min() + 1e-6)
+    faces_endplate = np.abs(normals[:, 2]) > np.abs(normals[:, 1])  # an endplate's, not a wall's
+    surfaces = {
+        "top": (v, w, faces_endplate & (normals[:, 2] > 0) & (height_share > CENTRAL_SHARE)),
+        "bottom": (v, w, faces_endplate & (normals[:, 2] < 0) & (height_share < -CENTRAL_SHARE)),
+        "front": (w, v, ~faces_endplate & (normals[:, 1] < 0) & (depth_share < -CENTRAL_SHARE) & in_wall_band),
+        "back": (w, v, ~faces_endplate & (normals[:, 1] > 0) & (depth_share > CENTRAL_SHARE) & in_wall_band),
     }
-    curves = {name: fit_curve(t[part], u[part], h[part], pixel) for name, (t, h, part) in sides.items()}
+    curves = {name: fit_curve(t[chosen], u[chosen], h[chosen], pixel) for name, (t, h, chosen) in surfaces.items()}
     top, bottom, front, back = curves["top"], curves["bottom"], curves["front"], curves["back"]
     if top is None or bottom is None or front is None or back is None:
         return None
     span_v, span_w = (low_v, high_v), (low_w, high_w)
     lines = {
-        "top": touching_line(top, span_v, 1),
-        "bottom": touching_line(bottom, span_v, -1),
-        "front": touching_line(front, span_w, -1),
-        "back": touching_line(back, span_w, 1),
+        "top": tangent_line(top, span_v, 1),
+        "bottom": tangent_line(bottom, span_v, -1),
+        "front": tangent_line(front, span_w, -1),
+        "back": tangent_line(back, span_w, 1),
     }
-    plates = {
-        name: Plate(
-            _meet(lines[name], lines["front"]),
-            _meet(lines[name], lines["back"]),
+    endplates = {
+        name: Endplate(
+            _intersect(lines[name], lines["front"]),
+            _intersect(lines[name], lines["back"]),
             (curve.deviation(lines[name][0][0]), curve.deviation(sum(span_v) / 2), curve.deviation(lines[name][1][0])),
         )
         for name, curve in (("top", top), ("bottom", bottom))
     }
-    return Body(frame, top, bottom, plates["top"], plates["bottom"])
+    return Body(frame, top, bottom, endplates["top"], endplates["bottom"])
 
 
-def touching_line(curve: Curve, span: Point, sign: float) -> tuple[Point, Point]:
-    """Return where the line that touches a side from outside does so, in its first and in its last third."""
+def tangent_line(curve: Curve, span: Point, sign: float) -> tuple[Point, Point]:
+    """Return the two points where the outer tangent of a curve touches it, one in each of its outer thirds."""
     low, high = span
-    inset, third = (1 - EDGE) / 2 * (high - low), (high - low) / 3
+    inset, third = (1 - RIM_SHARE) / 2 * (high - low), (high - low) / 3
     first = np.linspace(max(low + inset, curve.low), low + third, SAMPLES)
     last = np.linspace(high - third, min(high - inset, curve.high), SAMPLES)
     heights = [curve.at(t) for t in (first, last)]
-    slope, ends = 0.0, (0, 0)
-    for _ in range(ROUNDS):
-        ends = (
+    slope, touches = 0.0, (0, 0)
+    for _ in range(ITERATIONS):
+        touches = (
             int(np.argmax(sign * (heights[0] - slope * first))),
             int(np.argmax(sign * (heights[1] - slope * last))),
         )
-        slope = (heights[1][ends[1]] - heights[0][ends[0]]) / (last[ends[1]] - first[ends[0]])
-    i, j = ends
+        slope = (heights[1][touches[1]] - heights[0][touches[0]]) / (last[touches[1]] - first[touches[0]])
+    i, j = touches
     return (float(first[i]), float(heights[0][i])), (float(last[j]), float(heights[1][j]))
 
 
-def _meet(plate: tuple[Point, Point], wall: tuple[Point, Point]) -> Point:
-    """Return (v, w) where an endplate's line w(v) meets a wall's v(w)."""
-    (v0, w0), (v1, w1) = plate
+def _intersect(endplate: tuple[Point, Point], wall: tuple[Point, Point]) -> Point:
+    """Return (v, w) where an endplate's line w(v) meets a wall's line v(w)."""
+    (v0, w0), (v1, w1) = endplate
     slope = (w1 - w0) / (v1 - v0)
     (s0, r0), (s1, r1) = wall
     lean = (r1 - r0) / (s1 - s0)

@@ -15,7 +15,7 @@ REACH_MM, STEP_MM = 25.0, 0.25  # to the front and the back of the axis
 THICKNESS_MM = 4.0  # along the axis: a section is the mean over it
 LAYERS = 5
 END_MM = 6.0  # a section needs so much canal above and below it
-SIDE = 0.65  # of the half width: slices that tell the diameter in the middle
+CENTRAL_SHARE = 0.65  # of the half width: slices that determine the mid-sagittal diameter
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Canal:
 
     def nearest(self, centre: np.ndarray, up: np.ndarray) -> int:
         """Return the axis point at which the plane through a level's centre, normal to `up`, cuts it."""
-        off = self.axis - centre
-        near = np.linalg.norm(off, axis=1) <= 2 * REACH_MM
-        return int(np.argmin(np.where(near, np.abs(off @ up), np.inf)))
+        displacement = self.axis - centre
+        in_reach = np.linalg.norm(displacement, axis=1) <= 2 * REACH_MM
+        return int(np.argmin(np.where(in_reach, np.abs(displacement @ up), np.inf)))
 
     def section(self, centre: np.ndarray, up: np.ndarray) -> Section | str:
         """Return the section behind a level's centre (3,), or why there is none."""
@@ -68,48 +68,52 @@ class Canal:
         reach = max(1, round(END_MM / self.spacing[1]))
         tangent = self.axis[max(index - reach, 0)] - self.axis[min(index + reach, len(self.axis) - 1)]
         frame = make_frame(origin, tangent, BACK)
-        return self._measure(frame.origin, frame.axes[1], frame.axes[2])
+        return self._cut(frame.origin, frame.axes[1], frame.axes[2])
 
-    def _measure(self, origin: np.ndarray, back: np.ndarray, up: np.ndarray) -> Section | str:
+    def _cut(self, origin: np.ndarray, back: np.ndarray, up: np.ndarray) -> Section | str:
         across = np.arange(-REACH_MM, REACH_MM + STEP_MM / 2, STEP_MM)
         along = np.linspace(-THICKNESS_MM / 2, THICKNESS_MM / 2, LAYERS)
         slices = np.arange(self.mask.shape[0])
         x = slices * self.spacing[0] - origin[0]
         # Within each slice: the cutting plane's own line, tilted as the axis is.
-        lines = origin + across[:, None, None] * _flat(back) + along[None, :, None] * _flat(up)  # (n, layers, 3)
+        lines = (
+            origin + across[:, None, None] * _within_slice(back) + along[None, :, None] * _within_slice(up)
+        )  # (n, layers, 3)
         shift = -x * up[0] / max(up[2], 0.3)  # where the plane cuts a slice to the side of the axis
         rows = -(lines[None, ..., 2] + shift[:, None, None]) / self.spacing[1]
         columns = np.broadcast_to(lines[None, ..., 1] / self.spacing[2], rows.shape)
-        places = np.broadcast_to(slices[:, None, None], rows.shape)
-        inside = map_coordinates(self.mask.astype(np.float32), (places, rows, columns), order=1).mean(axis=2)
-        chords = inside.sum(axis=1) * STEP_MM  # (slices,) mm
+        slice_indices = np.broadcast_to(slices[:, None, None], rows.shape)
+        covered = map_coordinates(self.mask.astype(np.float32), (slice_indices, rows, columns), order=1).mean(axis=2)
+        chords = covered.sum(axis=1) * STEP_MM  # (slices,) mm
         area = float(chords.sum() * self.spacing[0])
         if area <= 0:
             return "the canal is not labelled here"
         middle = float((chords * x).sum() / chords.sum())
-        wide = 2 * area / (np.pi * max(chords.max(), 1e-6))  # half width of an ellipse
-        near = (np.abs(x - middle) <= max(SIDE * wide, self.spacing[0] / 2)) & (chords > 0)
-        if not near.any():
+        half_width = 2 * area / (np.pi * max(chords.max(), 1e-6))  # of an ellipse
+        central = (np.abs(x - middle) <= max(CENTRAL_SHARE * half_width, self.spacing[0] / 2)) & (chords > 0)
+        if not central.any():
             return "the canal is not labelled here"
-        offset = x[near] - middle
-        if near.sum() >= 3:  # an ellipse's chords: their squares fall with the square of the distance
-            fit, *_ = np.linalg.lstsq(np.column_stack([np.ones(near.sum()), offset**2]), chords[near] ** 2, rcond=None)
+        offset = x[central] - middle
+        if central.sum() >= 3:  # an ellipse's chords: their squares fall with the square of the distance
+            fit, *_ = np.linalg.lstsq(
+                np.column_stack([np.ones(central.sum()), offset**2]), chords[central] ** 2, rcond=None
+            )
             diameter = float(np.sqrt(max(fit[0], 0.0)))
         else:
-            diameter = float(chords[near][np.abs(offset).argmin()])
-        nearest = int(np.flatnonzero(near)[np.abs(offset).argmin()])
-        centre = float((inside[nearest] * across).sum() / inside[nearest].sum())
-        point = origin + np.array([x[nearest], 0, shift[nearest]]) + centre * _flat(back)
-        half = diameter / 2 * _flat(back)
+            diameter = float(chords[central][np.abs(offset).argmin()])
+        nearest = int(np.flatnonzero(central)[np.abs(offset).argmin()])
+        centre = float((covered[nearest] * across).sum() / covered[nearest].sum())
+        middle_point = origin + np.array([x[nearest], 0, shift[nearest]]) + centre * _within_slice(back)
+        radius = diameter / 2 * _within_slice(back)
         pixel = max(self.spacing[1], self.spacing[2])
-        doubt = float(np.sqrt(pixel**2 / 6 / np.sqrt(near.sum() * LAYERS / 2)))
-        return Section(diameter, doubt, area, point - half, point + half)
+        deviation = float(np.sqrt(pixel**2 / 6 / np.sqrt(central.sum() * LAYERS / 2)))
+        return Section(diameter, deviation, area, middle_point - radius, middle_point + radius)
 
 
-def _flat(direction: np.ndarray) -> np.ndarray:
+def _within_slice(direction: np.ndarray) -> np.ndarray:
     """Return a direction within its sagittal slice, of length 1."""
-    flat = direction * np.array([0.0, 1.0, 1.0])
-    return flat / np.linalg.norm(flat)
+    projected = direction * np.array([0.0, 1.0, 1.0])
+    return projected / np.linalg.norm(projected)
 
 
 def find_canal(mask: np.ndarray, spacing: Sequence[float]) -> Canal | None:
@@ -117,19 +121,19 @@ def find_canal(mask: np.ndarray, spacing: Sequence[float]) -> Canal | None:
     rows = np.flatnonzero(mask.any(axis=(0, 2)))
     if len(rows) < 2:
         return None
-    part = mask[:, rows]
-    count = part.sum(axis=(0, 2))
-    x = (part.sum(axis=2) * np.arange(mask.shape[0])[:, None]).sum(axis=0) / count * spacing[0]
-    y = (part.sum(axis=0) * np.arange(mask.shape[2])).sum(axis=1) / count * spacing[2]
+    labelled = mask[:, rows]
+    count = labelled.sum(axis=(0, 2))
+    x = (labelled.sum(axis=2) * np.arange(mask.shape[0])[:, None]).sum(axis=0) / count * spacing[0]
+    y = (labelled.sum(axis=0) * np.arange(mask.shape[2])).sum(axis=1) / count * spacing[2]
     z = -rows * spacing[1]
     smooth = [_smooth(values, SMOOTHING_MM / spacing[1]) for values in (x, y)]
-    first, second, third = spacing
-    return Canal(mask, (first, second, third), np.column_stack([*smooth, z]))
+    slice_mm, row_mm, column_mm = spacing
+    return Canal(mask, (slice_mm, row_mm, column_mm), np.column_stack([*smooth, z]))
 
 
 def _smooth(values: np.ndarray, width: float) -> np.ndarray:
-    """Smooth a line; its ends go on as they came (odd reflection), so that it is not bent there."""
+    """Smooth a line, reflected oddly at its ends so that they are not bent."""
     reach = min(round(4 * width), len(values) - 1)
     before, after = 2 * values[0] - values[reach:0:-1], 2 * values[-1] - values[-2 : -reach - 2 : -1]
-    whole = gaussian_filter1d(np.concatenate([before, values, after]), width, mode="nearest")
-    return whole[reach : reach + len(values)]
+    smoothed = gaussian_filter1d(np.concatenate([before, values, after]), width, mode="nearest")
+    return smoothed[reach : reach + len(values)]

@@ -11,18 +11,19 @@ from scipy.ndimage import binary_erosion
 from autospine.core.errors import UserError
 from autospine.labels.anatomy import LUMBAR, level_name
 from autospine.labels.schemes import LabelScheme
-from autospine.measurement.bodies import Body
+from autospine.measurement.bodies import Body, Endplate
 from autospine.measurement.canal import Section
 from autospine.measurement.discs import Disc
-from autospine.measurement.figures import DISC, SPINE, VERTEBRA, Figure, known, limited, missing
+from autospine.measurement.figures import DISC, SPINE, VERTEBRA, Figure, apply_limit, known, missing
 from autospine.measurement.frames import coronal_tilt, sagittal_tilt
-from autospine.measurement.spine import Piece, SpineShapes, find_shapes, name_of_disc
+from autospine.measurement.instances import Instance
+from autospine.measurement.spine import SpineShapes, find_shapes, name_of_disc
 from autospine.volumes import Volume
 
-ABSENT = "the vertebra below, or the sacrum, is not labelled"
-GENANT_STEPS, MEYERDING_STEP, LEAST_SLIP = (0.20, 0.25, 0.40), 25.0, 5.0
+NO_LOWER_ENDPLATE = "the vertebra below, or the sacrum, is not labelled"
+GENANT_THRESHOLDS, MEYERDING_QUARTER, LEAST_SLIP = (0.20, 0.25, 0.40), 25.0, 5.0
 BRIGHT = 75  # percentile of the canal's intensities above which it is taken to be CSF
-BESIDE_MM = 20.0  # above and below a disc: where CSF is taken from
+CSF_REACH_MM = 20.0  # above and below a disc: CSF is measured within
 LEAST_CSF = 20  # voxels
 Figures = dict[str, Figure]
 
@@ -72,68 +73,68 @@ def measure_volume(id_: str, mask: Volume, scheme: LabelScheme, image: Volume | 
     directions = mask.geometry.canonical().directions()
     up = np.array([directions[2, 0], directions[2, 2], -directions[2, 1]])  # the scanner's z along left, back, up
     shapes = find_shapes(mask.array, mask.spacing, scheme, up, where)
-    return _measures(id_, shapes, None if image is None else image.array)
+    return _measure_shapes(id_, shapes, None if image is None else image.array)
 
 
-def _measures(id_: str, shapes: SpineShapes, image: np.ndarray | None) -> CaseMeasures:
+def _measure_shapes(id_: str, shapes: SpineShapes, image: np.ndarray | None) -> CaseMeasures:
     levels = []
-    for key in sorted({*shapes.vertebrae, *shapes.discs}):
-        figures = {**_vertebra_figures(shapes, key), **_disc_figures(shapes, key, image)}
-        figures = {d.name: limited(d, figures[d.name], shapes.spacing) for d in (*VERTEBRA, *DISC)}
-        name = shapes.vertebrae[key].name if key in shapes.vertebrae else level_name(key)
-        level = key if shapes.levelled else None
-        levels.append(LevelMeasures(level, key, name, name_of_disc(key, shapes.levelled), figures))
+    for level in sorted({*shapes.vertebrae, *shapes.discs}):
+        figures = {**_vertebra_figures(shapes, level), **_disc_figures(shapes, level, image)}
+        figures = {d.name: apply_limit(d, figures[d.name], shapes.spacing) for d in (*VERTEBRA, *DISC)}
+        name = shapes.vertebrae[level].name if level in shapes.vertebrae else level_name(level)
+        disc_name = name_of_disc(level, shapes.levelled)
+        levels.append(LevelMeasures(level if shapes.levelled else None, level, name, disc_name, figures))
     column, between = _column_figures(shapes)
-    column = {d.name: limited(d, column[d.name], shapes.spacing) for d in SPINE}
+    column = {d.name: apply_limit(d, column[d.name], shapes.spacing) for d in SPINE}
     notes = tuple(f"{v.name}: {v.problem}" for v in shapes.vertebrae.values() if v.problem)
     return CaseMeasures(id_, shapes.spacing, tuple(levels), column, between, notes, shapes)
 
 
-def _vertebra_figures(shapes: SpineShapes, key: int) -> Figures:
-    vertebra = shapes.vertebrae.get(key)
-    if vertebra is None or vertebra.body is None or vertebra.piece is None:
+def _vertebra_figures(shapes: SpineShapes, level: int) -> Figures:
+    vertebra = shapes.vertebrae.get(level)
+    if vertebra is None or vertebra.body is None or vertebra.instance is None:
         reason = "not labelled" if vertebra is None else vertebra.problem
         return {definition.name: missing(reason) for definition in VERTEBRA}
     body = vertebra.body
-    figures = _heights(body) | _extents(body, vertebra.piece, vertebra.cut_sides, shapes)
-    tilts = [(body.line(plate), plate.tilt_deviation) for plate in (body.upper, body.lower)]
-    line, doubt = tilts[0][0] + tilts[1][0], float(np.hypot(tilts[0][1], tilts[1][1]) / 2)
-    figures["sagittal_tilt_deg"] = known(sagittal_tilt(line, body.frame.axes[0], shapes.up), doubt)
-    figures["coronal_tilt_deg"] = _coronal(body, shapes)
-    figures["segmental_lordosis_deg"] = _segment(shapes, key, body)
+    figures = _heights(body) | _extents(body, vertebra.instance, vertebra.cut_sides, shapes)
+    tilts = [(body.direction_of(endplate), endplate.tilt_deviation) for endplate in (body.upper, body.lower)]
+    line, deviation = tilts[0][0] + tilts[1][0], float(np.hypot(tilts[0][1], tilts[1][1]) / 2)
+    figures["sagittal_tilt_deg"] = known(sagittal_tilt(line, body.frame.axes[0], shapes.up), deviation)
+    figures["coronal_tilt_deg"] = _coronal_tilt(body, shapes)
+    figures["segmental_lordosis_deg"] = _segmental_lordosis(shapes, level, body)
     return figures | _section_figures(shapes, body.frame.origin, body.frame.axes[2], "canal")
 
 
 def _heights(body: Body) -> Figures:
-    pairs = zip((body.upper.front, body.upper.back), (body.lower.front, body.lower.back), strict=True)
-    anterior, posterior = (float(np.hypot(a[0] - b[0], a[1] - b[1])) for a, b in pairs)
+    corners = zip((body.upper.anterior, body.upper.posterior), (body.lower.anterior, body.lower.posterior), strict=True)
+    anterior, posterior = (float(np.hypot(a[0] - b[0], a[1] - b[1])) for a, b in corners)
     heights = (anterior, body.middle_height, posterior)
-    doubts = [float(np.hypot(a, b)) for a, b in zip(body.upper.deviation, body.lower.deviation, strict=True)]
+    deviations = [float(np.hypot(a, b)) for a, b in zip(body.upper.deviation, body.lower.deviation, strict=True)]
     loss = 1 - min(anterior, heights[1]) / posterior
     names = ("anterior_height_mm", "middle_height_mm", "posterior_height_mm")
-    figures = {name: known(h, d) for name, h, d in zip(names, heights, doubts, strict=True)}
-    shares = [doubt / height for doubt, height in zip(doubts, heights, strict=True)]
-    wedge, hollow = anterior / posterior, heights[1] / posterior
+    figures = {name: known(h, d) for name, h, d in zip(names, heights, deviations, strict=True)}
+    shares = [deviation / height for deviation, height in zip(deviations, heights, strict=True)]
+    wedge, biconcavity = anterior / posterior, heights[1] / posterior
     return figures | {
         "wedge_ratio": known(wedge, wedge * float(np.hypot(shares[0], shares[2]))),
-        "biconcavity_ratio": known(hollow, hollow * float(np.hypot(shares[1], shares[2]))),
-        "genant_suggestion": known(sum(loss >= step for step in GENANT_STEPS)),
+        "biconcavity_ratio": known(biconcavity, biconcavity * float(np.hypot(shares[1], shares[2]))),
+        "genant_suggestion": known(sum(loss >= threshold for threshold in GENANT_THRESHOLDS)),
     }
 
 
-def _extents(body: Body, piece: Piece, cut_sides: bool, shapes: SpineShapes) -> Figures:
+def _extents(body: Body, instance: Instance, cut_sides: bool, shapes: SpineShapes) -> Figures:
     depth = (body.upper.depth + body.lower.depth) / 2
     figures: Figures = {"depth_mm": known(depth, shapes.spacing[2] / np.sqrt(6))}
     if shapes.shape[0] < 2:
         return figures | dict.fromkeys(("width_mm", "volume_ml"), missing("one slice only"))
     if cut_sides:
         return figures | dict.fromkeys(("width_mm", "volume_ml"), missing("cut by the field of view at its sides"))
-    areas = piece.mask.sum(axis=(1, 2)).astype(float)
+    areas = instance.mask.sum(axis=(1, 2)).astype(float)
     width = _extent_at_half(areas) * shapes.spacing[0]
     edge = areas[areas > 0].min() if (areas > 0).any() else 0.0
-    volume_doubt = np.sqrt(2) * edge * float(np.prod(shapes.spacing)) / 1000 / np.sqrt(12)
+    volume_deviation = np.sqrt(2) * edge * float(np.prod(shapes.spacing)) / 1000 / np.sqrt(12)
     figures["width_mm"] = known(width, shapes.spacing[0] / np.sqrt(6))
-    figures["volume_ml"] = known(piece.volume_ml, float(volume_doubt))
+    figures["volume_ml"] = known(instance.volume_ml, float(volume_deviation))
     return figures
 
 
@@ -148,23 +149,31 @@ def _extent_at_half(areas: np.ndarray) -> float:
     return (last + 1 - after) - (first - 1 + before)
 
 
-def _coronal(body: Body, shapes: SpineShapes) -> Figure:
-    left = body.side(body.top) + body.side(body.bottom)
-    doubt = float(np.degrees(np.hypot(body.top.slant_deviation, body.bottom.slant_deviation)) / 2)
+def _coronal_tilt(body: Body, shapes: SpineShapes) -> Figure:
+    left = body.lateral_direction_of(body.top) + body.lateral_direction_of(body.bottom)
+    deviation = float(np.degrees(np.hypot(body.top.slant_deviation, body.bottom.slant_deviation)) / 2)
     if shapes.shape[0] < 2:
         return missing("one slice only")
-    return known(coronal_tilt(left, shapes.up), doubt)
+    return known(coronal_tilt(left, shapes.up), deviation)
 
 
-def _segment(shapes: SpineShapes, key: int, body: Body) -> Figure:
-    below = shapes.below(key)
+def _segmental_lordosis(shapes: SpineShapes, level: int, body: Body) -> Figure:
+    below = shapes.below(level)
     if below is None:
-        return missing(ABSENT)
-    side = body.frame.axes[0] + below.frame.axes[0]
-    angle = sagittal_tilt(below.line(below.upper), side, shapes.up) - sagittal_tilt(
-        body.line(body.upper), side, shapes.up
-    )
-    return known(angle, float(np.hypot(below.upper.tilt_deviation, body.upper.tilt_deviation)))
+        return missing(NO_LOWER_ENDPLATE)
+    return _endplate_angle(shapes, body, body.upper, below, below.upper)
+
+
+def _endplate_angle(
+    shapes: SpineShapes, upper: Body, upper_endplate: Endplate, lower: Body, lower_endplate: Endplate
+) -> Figure:
+    """Return the angle in degrees between endplates of two bodies, open to the front, in the plane between theirs."""
+    left = upper.frame.axes[0] + lower.frame.axes[0]
+    tilts = [
+        sagittal_tilt(body.direction_of(endplate), left, shapes.up)
+        for body, endplate in ((upper, upper_endplate), (lower, lower_endplate))
+    ]
+    return known(tilts[1] - tilts[0], float(np.hypot(upper_endplate.tilt_deviation, lower_endplate.tilt_deviation)))
 
 
 def _section_figures(shapes: SpineShapes, centre: np.ndarray, up: np.ndarray, prefix: str) -> Figures:
@@ -178,56 +187,56 @@ def _section_figures(shapes: SpineShapes, centre: np.ndarray, up: np.ndarray, pr
         return {names[0]: known(section.diameter, section.deviation), names[1]: missing("one slice only")}
     if shapes.canal.mask[[0, -1]].any():
         return {names[0]: known(section.diameter, section.deviation), names[1]: missing("cut by the field of view")}
-    doubt = float(np.sqrt(section.area / shapes.spacing[0]) * section.deviation)
-    return {names[0]: known(section.diameter, section.deviation), names[1]: known(section.area, doubt)}
+    deviation = float(np.sqrt(section.area / shapes.spacing[0]) * section.deviation)
+    return {names[0]: known(section.diameter, section.deviation), names[1]: known(section.area, deviation)}
 
 
-def _disc_figures(shapes: SpineShapes, key: int, image: np.ndarray | None) -> Figures:
-    piece, disc = shapes.discs.get(key, (None, "not labelled"))
+def _disc_figures(shapes: SpineShapes, level: int, image: np.ndarray | None) -> Figures:
+    instance, disc = shapes.discs.get(level, (None, "not labelled"))
     figures: Figures = {definition.name: missing(disc if isinstance(disc, str) else "") for definition in DISC}
-    vertebra = shapes.vertebrae.get(key)
-    upper, lower = vertebra.body if vertebra else None, shapes.below(key)
+    vertebra = shapes.vertebrae.get(level)
+    upper, lower = vertebra.body if vertebra else None, shapes.below(level)
     figures |= _slip(upper, lower, shapes)
     if isinstance(disc, str):
         return figures
     figures |= _disc_heights(disc, shapes)
-    figures["disc_volume_ml"] = _disc_volume(piece, shapes)
-    figures["disc_signal_csf"] = _signal(piece, shapes, image)
+    figures["disc_volume_ml"] = _disc_volume(instance, shapes)
+    figures["disc_signal_csf"] = _signal(instance, shapes, image)
     axis = upper.frame.axes[2] if upper else lower.frame.axes[2] if lower else np.array([0.0, 0, 1])
     return figures | _section_figures(shapes, disc.centre, axis, "disc_canal")
 
 
 def _disc_heights(disc: Disc, shapes: SpineShapes) -> Figures:
-    doubt = float(np.hypot(disc.deviations[0], disc.deviations[2]))
+    deviation = float(np.hypot(disc.deviations[0], disc.deviations[2]))
     names = ("disc_anterior_height_mm", "disc_middle_height_mm", "disc_posterior_height_mm")
     pairs = zip(names, disc.heights, disc.deviations, strict=True)
     return {name: known(height, deviation) for name, height, deviation in pairs} | {
-        "disc_dabbs_mm": known(disc.dabbs, doubt / 2),
-        "disc_farfan_index": known(disc.farfan, doubt / disc.depth),
+        "disc_dabbs_mm": known(disc.dabbs, deviation / 2),
+        "disc_farfan_index": known(disc.farfan, deviation / disc.depth),
         "disc_depth_mm": known(disc.depth, shapes.spacing[2] / np.sqrt(6)),
     }
 
 
-def _disc_volume(piece: Piece | None, shapes: SpineShapes) -> Figure:
-    if piece is None:
+def _disc_volume(instance: Instance | None, shapes: SpineShapes) -> Figure:
+    if instance is None:
         return missing("the disc has no label of its own")
     if shapes.shape[0] < 2:
         return missing("one slice only")
-    if piece.touches(shapes.shape, 0):
+    if instance.touches(shapes.shape, 0):
         return missing("cut by the field of view at its sides")
-    return known(piece.volume_ml)
+    return known(instance.volume_ml)
 
 
-def _signal(piece: Piece | None, shapes: SpineShapes, image: np.ndarray | None) -> Figure:
+def _signal(instance: Instance | None, shapes: SpineShapes, image: np.ndarray | None) -> Figure:
     """Return the mean of a disc, without its rim, over the bright part of the canal beside it."""
     if image is None:
         return missing("no image is given")
-    if piece is None or shapes.canal is None:
+    if instance is None or shapes.canal is None:
         return missing("the disc or the canal is not labelled")
-    core = binary_erosion(piece.mask, np.ones((1, 3, 3)))
-    inner = core if core.any() else piece.mask
-    box = tuple(slice(c, c + n) for c, n in zip(piece.corner, piece.mask.shape, strict=True))
-    margin = round(BESIDE_MM / shapes.spacing[1])
+    without_rim = binary_erosion(instance.mask, np.ones((1, 3, 3)))
+    inner = without_rim if without_rim.any() else instance.mask
+    box = tuple(slice(c, c + n) for c, n in zip(instance.offset, instance.mask.shape, strict=True))
+    margin = round(CSF_REACH_MM / shapes.spacing[1])
     rows = slice(max(box[1].start - margin, 0), box[1].stop + margin)
     values = image[:, rows][shapes.canal.mask[:, rows]]
     if len(values) < LEAST_CSF:
@@ -242,28 +251,28 @@ def _signal(piece: Piece | None, shapes: SpineShapes, image: np.ndarray | None) 
 def _slip(upper: Body | None, lower: Body | None, shapes: SpineShapes) -> Figures:
     names = ("slip_mm", "slip_percent", "meyerding_suggestion", "disc_angle_deg")
     if upper is None or lower is None:
-        return dict.fromkeys(names, missing(ABSENT if upper is not None else "the vertebra above is not measured"))
-    line, plate = lower.line(lower.upper), lower.upper
-    slip = float((lower.frame.grid(0, *plate.back) - upper.frame.grid(0, *upper.lower.back)) @ line)
-    side = upper.frame.axes[0] + lower.frame.axes[0]
-    angle = sagittal_tilt(line, side, shapes.up) - sagittal_tilt(upper.line(upper.lower), side, shapes.up)
-    percent, doubt = 100 * slip / plate.depth, shapes.spacing[2] / np.sqrt(6)
-    grade = 0 if percent < LEAST_SLIP else min(int(percent // MEYERDING_STEP) + 1, 5)
+        return dict.fromkeys(
+            names, missing(NO_LOWER_ENDPLATE if upper is not None else "the vertebra above is not measured")
+        )
+    line, endplate = lower.direction_of(lower.upper), lower.upper
+    slip = float((lower.frame.grid(0, *endplate.posterior) - upper.frame.grid(0, *upper.lower.posterior)) @ line)
+    percent, deviation = 100 * slip / endplate.depth, shapes.spacing[2] / np.sqrt(6)
+    grade = 0 if percent < LEAST_SLIP else min(int(percent // MEYERDING_QUARTER) + 1, 5)
     return {
-        "slip_mm": known(slip, doubt),
-        "slip_percent": known(percent, 100 * doubt / plate.depth),
+        "slip_mm": known(slip, deviation),
+        "slip_percent": known(percent, 100 * deviation / endplate.depth),
         "meyerding_suggestion": known(grade),
-        "disc_angle_deg": known(angle, float(np.hypot(plate.tilt_deviation, upper.lower.tilt_deviation))),
+        "disc_angle_deg": _endplate_angle(shapes, upper, upper.lower, lower, endplate),
     }
 
 
 def _column_figures(shapes: SpineShapes) -> tuple[Figures, str]:
-    bodies = {key: v.body for key, v in sorted(shapes.vertebrae.items()) if v.body is not None}
+    bodies = {level: v.body for level, v in sorted(shapes.vertebrae.items()) if v.body is not None}
     lordosis, between = _lordosis(shapes, bodies)
     sacrum = shapes.sacrum
     slope = missing("the sacrum is not labelled, or its endplate is not seen")
     if sacrum is not None:
-        tilt = sagittal_tilt(sacrum.line(sacrum.upper), sacrum.frame.axes[0], shapes.up)
+        tilt = sagittal_tilt(sacrum.direction_of(sacrum.upper), sacrum.frame.axes[0], shapes.up)
         slope = known(tilt, sacrum.upper.tilt_deviation)
     volume = missing("the canal is not labelled")
     if shapes.canal is not None:
@@ -272,7 +281,7 @@ def _column_figures(shapes: SpineShapes) -> tuple[Figures, str]:
             volume = missing("one slice only")
     figures = {
         "lordosis_deg": lordosis,
-        "coronal_cobb_deg": _cobb(shapes, bodies),
+        "coronal_cobb_deg": _coronal_cobb(shapes, bodies),
         "sacral_slope_deg": slope,
         "canal_volume_ml": volume,
     }
@@ -280,30 +289,27 @@ def _column_figures(shapes: SpineShapes) -> tuple[Figures, str]:
 
 
 def _lordosis(shapes: SpineShapes, bodies: Mapping[int, Body]) -> tuple[Figure, str]:
-    lumbar = {key: body for key, body in bodies.items() if key <= LUMBAR} if shapes.levelled else dict(bodies)
+    lumbar = {level: body for level, body in bodies.items() if level <= LUMBAR} if shapes.levelled else dict(bodies)
     if not lumbar:
         return missing("no lumbar vertebra is measured"), ""
     top, low = max(lumbar), min(lumbar)
     upper = lumbar[top]
     if shapes.sacrum is not None and low == 1:
-        lower, line, plate, last = shapes.sacrum, shapes.sacrum.line(shapes.sacrum.upper), shapes.sacrum.upper, "S1"
+        lower, endplate, last = shapes.sacrum, shapes.sacrum.upper, "S1"
     else:
-        lower, plate = lumbar[low], lumbar[low].lower
-        line, last = lower.line(plate), shapes.vertebrae[low].name
+        lower, endplate, last = lumbar[low], lumbar[low].lower, shapes.vertebrae[low].name
     between = f"{shapes.vertebrae[top].name} to {last}"
     if lower is upper:
         return missing("only one vertebra is measured"), between
-    side = upper.frame.axes[0] + lower.frame.axes[0]
-    angle = sagittal_tilt(line, side, shapes.up) - sagittal_tilt(upper.line(upper.upper), side, shapes.up)
-    return known(angle, float(np.hypot(plate.tilt_deviation, upper.upper.tilt_deviation))), between
+    return _endplate_angle(shapes, upper, upper.upper, lower, endplate), between
 
 
-def _cobb(shapes: SpineShapes, bodies: Mapping[int, Body]) -> Figure:
+def _coronal_cobb(shapes: SpineShapes, bodies: Mapping[int, Body]) -> Figure:
     if shapes.shape[0] < 2:
         return missing("one slice only")
     if len(bodies) < 2:
         return missing("only one vertebra is measured")
-    sides = [(body.side(curve), curve) for body in bodies.values() for curve in (body.top, body.bottom)]
+    sides = [(body.lateral_direction_of(curve), curve) for body in bodies.values() for curve in (body.top, body.bottom)]
     tilts = [(coronal_tilt(side, shapes.up), curve.slant_deviation) for side, curve in sides]
     low, high = min(tilts), max(tilts)
     return known(high[0] - low[0], float(np.degrees(np.hypot(low[1], high[1]))))

@@ -1,4 +1,4 @@
-"""A cohort's figures: what stands out, one patient's scans in pairs, and SPIDER's gradings beside the figures."""
+"""A cohort's figures: outliers, one patient's scans in pairs, and SPIDER's gradings beside the figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autospine.core.tables import NONE, Table
 from autospine.dataset.metadata import read_table
 from autospine.measurement.tables import Row
 
-FAR, LEAST = 3.5, 6  # robust deviations from the median; rows of a level that tell what is usual
+OUTLIER, LEAST_ROWS = 3.5, 6  # robust deviations from the median; rows of a level from which a median is taken
 NORMAL = 1.4826  # the median absolute deviation of a normal distribution, times this, is its standard deviation
 WATCHED = (
     "anterior_height_mm", "middle_height_mm", "posterior_height_mm", "wedge_ratio", "disc_dabbs_mm",
@@ -29,32 +29,32 @@ GRADED = {  # columns of radiological_gradings.csv, and the figures that they sp
 
 @dataclass(frozen=True)
 class Outlier:
-    """A figure far from what is usual at its level in this cohort."""
+    """A figure far from its level's median in this cohort."""
 
     id: str
     level: str
     figure: str
     value: float
     median: float
-    far: float  # in robust standard deviations
+    deviations: float  # of the value from the median, robust
 
 
 def find_outliers(rows: Sequence[Row]) -> list[Outlier]:
-    """Return the figures that stand out, the furthest first."""
-    found = []
+    """Return the outlying figures, the furthest first."""
+    outliers = []
     for name in WATCHED:
         for level in dict.fromkeys(row.keys["name"] for row in rows):
-            here = [row for row in rows if row.keys["name"] == level and name in row.values]
-            if len(here) < LEAST:
+            rows_of_level = [row for row in rows if row.keys["name"] == level and name in row.values]
+            if len(rows_of_level) < LEAST_ROWS:
                 continue
-            values = np.array([row.values[name] for row in here])
+            values = np.array([row.values[name] for row in rows_of_level])
             median = float(np.median(values))
             spread = NORMAL * float(np.median(np.abs(values - median)))
-            for row, value in zip(here, values, strict=True):
-                far = abs(value - median) / max(spread, 1e-9)
-                if far > FAR:
-                    found.append(Outlier(row.keys["id"], level, name, float(value), median, far))
-    return sorted(found, key=lambda outlier: -outlier.far)
+            for row, value in zip(rows_of_level, values, strict=True):
+                deviations = abs(value - median) / max(spread, 1e-9)
+                if deviations > OUTLIER:
+                    outliers.append(Outlier(row.keys["id"], level, name, float(value), median, deviations))
+    return sorted(outliers, key=lambda outlier: -outlier.deviations)
 
 
 def pairs_table(rows: Sequence[Row]) -> Table | None:
@@ -129,8 +129,8 @@ def _medians(rows: Sequence[Row], figures: Sequence[str]) -> list[str]:
 
 def groups(rows: Sequence[Row], table: Mapping[str, Mapping[str, str]], column: str | None) -> dict[str, list[Row]]:
     """Return the rows by the value of a column of overview.csv; all as one group without a column."""
-    found: dict[str, list[Row]] = {}
+    by_value: dict[str, list[Row]] = {}
     for row in rows:
         value = "all" if column is None else table.get(row.keys["id"], {}).get(column, "") or "unknown"
-        found.setdefault(value, []).append(row)
-    return dict(sorted(found.items()))
+        by_value.setdefault(value, []).append(row)
+    return dict(sorted(by_value.items()))

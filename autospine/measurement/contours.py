@@ -15,13 +15,13 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 SMOOTHING = 0.35  # pixels by which a mask is smoothed before its contour is drawn at one half
 NORMAL_SMOOTHING = 1.5  # pixels, for the contour's direction
-EDGE = 6  # pixels around a crop, so that smoothing finds room
+PADDING = 6  # pixels around a crop, so that smoothing does not meet its edge
 KNOTS_MM = 3.0  # distance of the knots of a curve
 STIFFNESS = 0.3  # weight of the curve's second differences
-ROUNDS, HUBER_MM = 4, 0.6  # of robust refitting; residuals beyond count less
+ITERATIONS, HUBER_MM = 4, 0.6  # of the robust fit; residuals beyond count less
 CORRELATION = 2.0  # neighbouring points of a contour share their errors
 LEAST_POINTS = 8
-FAINT = 1e-9  # keeps the equations solvable where points are few
+RIDGE = 1e-9  # keeps the equations solvable where points are few
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,26 @@ class Contours:
     normals: np.ndarray
 
 
-def find_contours(mask: np.ndarray, spacing: Sequence[float], corner: Sequence[int] = (0, 0, 0)) -> Contours:
+def find_contours(mask: np.ndarray, spacing: Sequence[float], offset: Sequence[int] = (0, 0, 0)) -> Contours:
     """Find the contours of a mask in its sagittal slices.
 
     Args:
         mask: Boolean (slices, rows, columns), a crop.
         spacing: mm along each axis.
-        corner: Index of the crop's first voxel in the whole grid.
+        offset: Index of the crop's first voxel in the whole grid.
     """
-    padded = np.pad(mask, ((0, 0), (EDGE, EDGE), (EDGE, EDGE))).astype(np.float32)
-    fine, coarse = (gaussian_filter(padded, (0.0, width, width)) for width in (SMOOTHING, NORMAL_SMOOTHING))
+    padded = np.pad(mask, ((0, 0), (PADDING, PADDING), (PADDING, PADDING))).astype(np.float32)
+    for_contour, for_normals = (gaussian_filter(padded, (0.0, width, width)) for width in (SMOOTHING, NORMAL_SMOOTHING))
     points, normals = [np.empty((0, 3))], [np.empty((0, 3))]
     for index in np.flatnonzero(mask.any(axis=(1, 2))):
-        rise = np.gradient(coarse[index])
-        for line in contour_generator(z=fine[index]).lines(0.5):
+        gradient = np.gradient(for_normals[index])
+        for line in contour_generator(z=for_contour[index]).lines(0.5):
             columns, rows = np.asarray(line)[:-1].T
-            down, back = (map_coordinates(part, (rows, columns), order=1) for part in rise)
+            down, back = (map_coordinates(component, (rows, columns), order=1) for component in gradient)
             outward = np.column_stack([0 * down, -back / spacing[2], down / spacing[1]])
             normals.append(outward / np.maximum(np.linalg.norm(outward, axis=1), 1e-9)[:, None])
-            x = np.full(len(rows), (index + corner[0]) * spacing[0])
-            y, z = (columns - EDGE + corner[2]) * spacing[2], -(rows - EDGE + corner[1]) * spacing[1]
+            x = np.full(len(rows), (index + offset[0]) * spacing[0])
+            y, z = (columns - PADDING + offset[2]) * spacing[2], -(rows - PADDING + offset[1]) * spacing[1]
             points.append(np.column_stack([x, y, z]))
     return Contours(np.concatenate(points), np.concatenate(normals))
 
@@ -97,7 +97,7 @@ def fit_curve(t: np.ndarray, u: np.ndarray, h: np.ndarray, pixel: float) -> Curv
         t: Along the curve, (points,) mm.
         u: To the side.
         h: Height.
-        pixel: mm between voxels of a slice: no point is known better than its twelfth root of variance.
+        pixel: mm between voxels of a slice: no point is known better than the deviation of rounding to it.
 
     Returns:
         The curve at u = 0, or None with too few points.
@@ -110,22 +110,22 @@ def fit_curve(t: np.ndarray, u: np.ndarray, h: np.ndarray, pixel: float) -> Curv
     basis = BSpline.design_matrix(t, knots, 3).toarray()  # (points, coefficients)
     count = basis.shape[1]
     spread = np.ptp(u)
-    sides = np.column_stack([u, u * u]) if spread > 1e-6 else np.empty((len(t), 0))
-    matrix = np.column_stack([basis, sides])
-    bends = np.zeros((count - 2, matrix.shape[1]))
-    bends[:, :count] = np.diff(np.eye(count), 2, axis=0)
+    lateral = np.column_stack([u, u * u]) if spread > 1e-6 else np.empty((len(t), 0))
+    matrix = np.column_stack([basis, lateral])
+    differences = np.zeros((count - 2, matrix.shape[1]))
+    differences[:, :count] = np.diff(np.eye(count), 2, axis=0)
     # A faint cost keeps the side terms down where few slices cannot tell them apart.
-    ridge = np.diag([0.0] * count + [1e-3, 1e-1][: sides.shape[1]])
-    cost = STIFFNESS * len(t) / count * bends.T @ bends + ridge + FAINT * np.eye(len(ridge))
+    ridge = np.diag([0.0] * count + [1e-3, 1e-1][: lateral.shape[1]])
+    penalty = STIFFNESS * len(t) / count * differences.T @ differences + ridge + RIDGE * np.eye(len(ridge))
     weight = np.ones(len(t))
-    inverse, solution = cost, np.zeros(matrix.shape[1])
-    for _ in range(ROUNDS):
-        inverse = np.linalg.inv(matrix.T @ (matrix * weight[:, None]) + cost)
+    inverse, solution = penalty, np.zeros(matrix.shape[1])
+    for _ in range(ITERATIONS):
+        inverse = np.linalg.inv(matrix.T @ (matrix * weight[:, None]) + penalty)
         solution = inverse @ (matrix.T @ (weight * h))
         residual = np.abs(h - matrix @ solution)
         weight = HUBER_MM / np.maximum(residual, HUBER_MM)
     variance = max(float(np.average(residual**2, weights=weight)), pixel**2 / 12) * CORRELATION
     covariance = inverse * variance
-    slant = float(solution[count]) if sides.shape[1] else 0.0
-    doubt = float(np.sqrt(max(covariance[count, count], 0))) if sides.shape[1] else np.inf
-    return Curve(low, high, BSpline(knots, solution[:count], 3), slant, doubt, covariance[:count, :count])
+    slant = float(solution[count]) if lateral.shape[1] else 0.0
+    slant_deviation = float(np.sqrt(max(covariance[count, count], 0))) if lateral.shape[1] else np.inf
+    return Curve(low, high, BSpline(knots, solution[:count], 3), slant, slant_deviation, covariance[:count, :count])

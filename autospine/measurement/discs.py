@@ -11,11 +11,11 @@ from autospine.measurement.bodies import Body
 from autospine.measurement.contours import Contours, find_contours, fit_curve
 from autospine.measurement.frames import BACK, Frame, make_frame
 
-SHARES = (0.125, 0.5, 0.875)  # of the depth: where the heights are measured
+HEIGHT_POSITIONS = (0.125, 0.5, 0.875)  # of the depth: where the heights are measured
 BAND_MM = 10.0
-ROUNDS = 3
+ITERATIONS = 3
 LEAST_VOXELS = 30
-STEEP, END_MM = 0.8, 2.0  # a disc's end: where it faces forward or backward, this near to its furthest point
+FACING, END_MM = 0.8, 2.0  # cosine of a contour that faces an end of the disc, this near to its furthest point
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Disc:
     """A disc in its own mid-sagittal plane.
 
     Attributes:
-        heights: Near the front, in the middle and near the back, mm.
-        deviations: Of the heights.
+        heights: Anterior, middle and posterior, mm.
+        deviations: Their standard deviations.
         depth: From front to back, mm.
         centre: Its middle in grid coordinates, (3,).
         ends: The heights' end points in grid coordinates, (3, 2, 3): below and above.
@@ -50,27 +50,27 @@ class Disc:
 
 
 def fit_disc(
-    mask: np.ndarray, corner: Sequence[int], spacing: Sequence[float], up: np.ndarray, back: np.ndarray = BACK
+    mask: np.ndarray, offset: Sequence[int], spacing: Sequence[float], up: np.ndarray, back: np.ndarray = BACK
 ) -> Disc | None:
     """Measure a disc on its own mask.
 
     Args:
         mask: Boolean (slices, rows, columns), a crop.
-        corner: Index of the crop's first voxel in the grid.
+        offset: Index of the crop's first voxel in the grid.
         spacing: mm along each axis.
-        up: About where its top points; it is found again from its surfaces.
-        back: About where its back points.
+        up: Roughly its cranial direction, (3,); the fit refines it.
+        back: Roughly its posterior direction.
 
     Returns:
         The disc, or None where the mask is too small or too thin.
     """
-    voxels = np.argwhere(mask) + np.asarray(corner)
+    voxels = np.argwhere(mask) + np.asarray(offset)
     if len(voxels) < LEAST_VOXELS:
         return None
     x, z, y = (voxels * spacing).mean(axis=0)
-    contours, pixel = find_contours(mask, spacing, corner), max(spacing[1], spacing[2])
+    contours, pixel = find_contours(mask, spacing, offset), max(spacing[1], spacing[2])
     frame, band, disc = make_frame(np.array([x, y, -z]), up, back), max(BAND_MM, 1.01 * spacing[0]), None
-    for _ in range(ROUNDS):
+    for _ in range(ITERATIONS):
         disc = _fit_surfaces(frame, contours, band, pixel)
         if disc is None:
             return None
@@ -88,23 +88,33 @@ def _fit_surfaces(frame: Frame, contours: Contours, band: float, pixel: float) -
     normals = contours.normals[inside] @ frame.axes.T
     if len(u) < LEAST_VOXELS / 2:
         return None
-    flat = np.abs(normals[:, 2]) > np.abs(normals[:, 1])
-    top, bottom = (fit_curve(v[p], u[p], w[p], pixel) for p in (flat & (normals[:, 2] > 0), flat & (normals[:, 2] < 0)))
+    faces_endplate = np.abs(normals[:, 2]) > np.abs(normals[:, 1])
+    top, bottom = (
+        fit_curve(v[chosen], u[chosen], w[chosen], pixel)
+        for chosen in (faces_endplate & (normals[:, 2] > 0), faces_endplate & (normals[:, 2] < 0))
+    )
     if top is None or bottom is None:
         return None
     slices = contours.points[inside][:, 0]
-    first, last = (_furthest(slices, u, v, sign * normals[:, 1] > STEEP, sign) for sign in (-1, 1))
-    places = first + np.array(SHARES) * (last - first)
-    heights = top.at(places) - bottom.at(places)
+    first, last = (_extent_at_middle(slices, u, v, sign * normals[:, 1] > FACING, sign) for sign in (-1, 1))
+    positions = first + np.array(HEIGHT_POSITIONS) * (last - first)
+    heights = top.at(positions) - bottom.at(positions)
     if last - first <= 0 or heights.min() <= 0:
         return None
-    doubts = [float(np.hypot(top.deviation(place), bottom.deviation(place))) for place in places]
-    ends = np.array([[frame.grid(0, p, float(side.at(p))) for side in (bottom, top)] for p in places])
+    deviations = [float(np.hypot(top.deviation(p), bottom.deviation(p))) for p in positions]
+    ends = np.array([[frame.grid(0, p, float(curve.at(p))) for curve in (bottom, top)] for p in positions])
     a, b, c = (float(h) for h in heights)
-    return Disc((a, b, c), (doubts[0], doubts[1], doubts[2]), float(last - first), ends[1].mean(axis=0), ends, "disc")
+    return Disc(
+        (a, b, c),
+        (deviations[0], deviations[1], deviations[2]),
+        float(last - first),
+        ends[1].mean(axis=0),
+        ends,
+        "disc",
+    )
 
 
-def _furthest(slices: np.ndarray, u: np.ndarray, v: np.ndarray, facing: np.ndarray, sign: int) -> float:
+def _extent_at_middle(slices: np.ndarray, u: np.ndarray, v: np.ndarray, facing: np.ndarray, sign: int) -> float:
     """Return how far a contour reaches to the front (-1) or to the back (1) at u = 0.
 
     Args:
@@ -114,41 +124,43 @@ def _furthest(slices: np.ndarray, u: np.ndarray, v: np.ndarray, facing: np.ndarr
         facing: Which points face that end.
         sign: Which end.
     """
-    sides, reach = [], []
-    for place in np.unique(slices):
-        here = slices == place
-        furthest = (sign * v[here]).max()
-        end = v[here & facing & (sign * v > furthest - END_MM)]
-        sides.append(float(np.median(u[here])))
-        reach.append(float(end.mean() if len(end) else sign * furthest))
-    if len(sides) < 3:
-        return reach[int(np.abs(sides).argmin())]
-    matrix = np.column_stack([np.ones(len(sides)), np.square(sides)])
-    return float(np.linalg.lstsq(matrix, np.array(reach), rcond=None)[0][0])
+    middles, extents = [], []
+    for x in np.unique(slices):
+        in_slice = slices == x
+        furthest = (sign * v[in_slice]).max()
+        end = v[in_slice & facing & (sign * v > furthest - END_MM)]
+        middles.append(float(np.median(u[in_slice])))
+        extents.append(float(end.mean() if len(end) else sign * furthest))
+    if len(middles) < 3:
+        return extents[int(np.abs(middles).argmin())]
+    matrix = np.column_stack([np.ones(len(middles)), np.square(middles)])
+    return float(np.linalg.lstsq(matrix, np.array(extents), rcond=None)[0][0])
 
 
 def disc_between(lower: Body, upper: Body) -> Disc | None:
     """Measure the room between two vertebrae's endplates where a disc has no mask of its own."""
-    under, over = lower.frame, upper.frame
-    front = (under.grid(0, *lower.upper.front) + over.grid(0, *upper.lower.front)) / 2
-    back = (under.grid(0, *lower.upper.back) + over.grid(0, *upper.lower.back)) / 2
-    depth = float(np.linalg.norm(back - front))
-    left = under.axes[0] + over.axes[0]
-    frame = make_frame(front, np.cross(left, back - front), back - front)
+    below, above = lower.frame, upper.frame
+    anterior = (below.grid(0, *lower.upper.anterior) + above.grid(0, *upper.lower.anterior)) / 2
+    posterior = (below.grid(0, *lower.upper.posterior) + above.grid(0, *upper.lower.posterior)) / 2
+    depth = float(np.linalg.norm(posterior - anterior))
+    left = below.axes[0] + above.axes[0]
+    frame = make_frame(anterior, np.cross(left, posterior - anterior), posterior - anterior)
     ends = np.empty((3, 2, 3))
-    heights, doubts = [], []
-    for k, share in enumerate(SHARES):
-        doubt = []
+    heights, deviations = [], []
+    for k, share in enumerate(HEIGHT_POSITIONS):
+        of_both = []
         for side, (body, curve) in enumerate(((lower, lower.top), (upper, upper.bottom))):
             v = np.linspace(curve.low, curve.high, 200)
             points = body.frame.origin + np.column_stack([0 * v, v, curve.at(v)]) @ body.frame.axes
             local = frame.local(points)
             w = float(np.interp(share * depth, local[:, 1], local[:, 2]))
             ends[k, side] = frame.grid(0, share * depth, w)
-            doubt.append(curve.deviation(float(np.interp(share * depth, local[:, 1], v))))
+            of_both.append(curve.deviation(float(np.interp(share * depth, local[:, 1], v))))
         heights.append(float((ends[k, 1] - ends[k, 0]) @ frame.axes[2]))
-        doubts.append(float(np.hypot(doubt[0], doubt[1])))
+        deviations.append(float(np.hypot(of_both[0], of_both[1])))
     if min(heights) <= 0:
         return None
     a, b, c = heights
-    return Disc((a, b, c), (doubts[0], doubts[1], doubts[2]), depth, ends[1].mean(axis=0), ends, "endplates")
+    return Disc(
+        (a, b, c), (deviations[0], deviations[1], deviations[2]), depth, ends[1].mean(axis=0), ends, "endplates"
+    )

@@ -46,9 +46,9 @@ def missing(reason: str) -> Figure:
 
 
 VERTEBRA = (
-    Definition("anterior_height_mm", "distance of the front corners of the body", FROBIN, HEIGHT_LIMIT),
+    Definition("anterior_height_mm", "distance of the anterior corners of the body", FROBIN, HEIGHT_LIMIT),
     Definition("middle_height_mm", "distance of the endplates midway between the corners", GENANT, HEIGHT_LIMIT),
-    Definition("posterior_height_mm", "distance of the hind corners", FROBIN, HEIGHT_LIMIT),
+    Definition("posterior_height_mm", "distance of the posterior corners", FROBIN, HEIGHT_LIMIT),
     Definition("wedge_ratio", "anterior over posterior height", GENANT),
     Definition("biconcavity_ratio", "middle over posterior height", GENANT),
     Definition(
@@ -56,7 +56,7 @@ VERTEBRA = (
         "anterior or middle height short of the posterior by 20 % (1), 25 % (2) or 40 % (3)",
         GENANT,
     ),
-    Definition("depth_mm", "mean over both endplates of the distance of front and hind corner", PANJABI, 2.0),
+    Definition("depth_mm", "mean over both endplates of the distance of anterior and posterior corner", PANJABI, 2.0),
     Definition("width_mm", "extent of the body to the sides, at half its area", PANJABI, 3.0),
     Definition("volume_ml", "of the body's voxels", "voxel count"),
     Definition("sagittal_tilt_deg", "rise of the mean of both endplates to the back", COBB, ANGLE_LIMIT),
@@ -78,7 +78,7 @@ DISC = (
     Definition("disc_signal_csf", "mean of the disc over the bright part of the canal beside it", "Luoma et al. 2001"),
     Definition(
         "slip_mm",
-        "of the vertebra above to the front, between hind corners, along the endplate below",
+        "of the vertebra above to the front, between posterior corners, along the endplate below",
         "Taillard 1954",
         1.5,
     ),
@@ -100,7 +100,7 @@ SPINE = (
 )
 
 
-def limited(definition: Definition, figure: Figure, spacing: tuple[float, float, float]) -> Figure:
+def apply_limit(definition: Definition, figure: Figure, spacing: tuple[float, float, float]) -> Figure:
     """Return the figure, or the reason why it means nothing where its uncertainty is beyond the limit."""
     if figure.value is None or definition.limit == inf:
         return figure

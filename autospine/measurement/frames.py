@@ -11,7 +11,7 @@ _, BACK, UP = np.eye(3)
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a structure lies: u to the left, v to the back, w up, in its own directions.
+    """A structure's own coordinate system: u to the left, v to the back, w up.
 
     Attributes:
         origin: (3,) mm in grid coordinates (x, y, z).
@@ -29,32 +29,32 @@ class Frame:
         """Return a local point in grid coordinates, (3,)."""
         return self.origin + np.asarray(point) @ self.axes
 
-    def direction(self, *step: float) -> np.ndarray:
+    def direction(self, *components: float) -> np.ndarray:
         """Return a local direction in grid coordinates, (3,), of length 1."""
-        step_there = np.asarray(step) @ self.axes
-        return step_there / np.linalg.norm(step_there)
+        vector = np.asarray(components) @ self.axes
+        return vector / np.linalg.norm(vector)
 
 
 def make_frame(origin: np.ndarray, up: np.ndarray, back: np.ndarray) -> Frame:
-    """Return the frame with this w axis whose v axis is as near to `back` as it can be."""
+    """Return the frame with the w axis along `up` and the v axis as near to `back` as possible."""
     w = up / np.linalg.norm(up)
     v = back - (back @ w) * w
     v = v / np.linalg.norm(v)
     return Frame(np.asarray(origin, dtype=float), np.array([np.cross(v, w), v, w]))
 
 
-def sagittal_tilt(line: np.ndarray, side: np.ndarray, up: np.ndarray) -> float:
-    """Return by how many degrees a line, seen from the side, rises to the back.
+def sagittal_tilt(line: np.ndarray, left: np.ndarray, up: np.ndarray) -> float:
+    """Return by how many degrees a line rises to the back, seen from the side.
 
     Args:
         line: Direction to the back, (3,).
-        side: Normal of the plane in which it is seen, to the left.
-        up: What is vertical.
+        left: Normal of the sagittal plane, to the left, (3,).
+        up: The vertical direction, (3,).
     """
-    side = side / np.linalg.norm(side)
-    vertical = up - (up @ side) * side
+    left = left / np.linalg.norm(left)
+    vertical = up - (up @ left) * left
     vertical = vertical / np.linalg.norm(vertical)
-    return float(np.degrees(np.arctan2(line @ vertical, line @ np.cross(vertical, side))))
+    return float(np.degrees(np.arctan2(line @ vertical, line @ np.cross(vertical, left))))
 
 
 def coronal_tilt(line: np.ndarray, up: np.ndarray) -> float:

@@ -94,8 +94,8 @@ def level_plot(by_group: Mapping[str, Sequence[Row]], name: str) -> str:
     for k, (group, rows) in enumerate(by_group.items()):
         colour = COLOURS[k % len(COLOURS)]
         values = [[r.values[name] for r in rows if int(r.keys["ordinal"]) == n and name in r.values] for n, _ in order]
-        places = [i + (k + 0.5) * width - 0.4 for i in range(len(order))]
-        boxes = axes.boxplot(values, positions=places, widths=0.8 * width, patch_artist=True, manage_ticks=False,
+        positions = [i + (k + 0.5) * width - 0.4 for i in range(len(order))]
+        boxes = axes.boxplot(values, positions=positions, widths=0.8 * width, patch_artist=True, manage_ticks=False,
                              flierprops={"marker": ".", "markersize": 3, "markeredgecolor": colour})  # fmt: skip
         for box in boxes["boxes"]:
             box.set(facecolor=colour, alpha=0.35, edgecolor=colour)

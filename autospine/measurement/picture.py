@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
 
 PAPER, INK, FAINT = "#101216", "#f2f2f2", "#9aa0a8"
-PLATE, HEIGHT, DISC, CANAL, ANGLE = "#ffd24a", "#7fd4ff", "#9cf09c", "#ff8fb0", "#ff9d4a"
+ENDPLATE, HEIGHT, DISC, CANAL, ANGLE = "#ffd24a", "#7fd4ff", "#9cf09c", "#ff8fb0", "#ff9d4a"
 INCHES, DPI = 8.6, 130  # height of the picture, dots per inch
-MARGIN_MM, BESIDE_MM = 14.0, 46.0  # around the spine; room for numbers on either side
+MARGIN_MM, NOTES_MM = 14.0, 46.0  # around the spine; room for numbers on either side
 APART_MM = 8.5  # lines of numbers stand no nearer
 DARKEST_TO_BRIGHTEST = (1, 99.5)  # percentiles
 PNG = {"compress_level": 3}
@@ -54,9 +54,9 @@ def make_sheet(case: CaseMeasures, image: np.ndarray, mask: np.ndarray) -> Sheet
 
     spacing = case.spacing
     index = _middle_slice(case, mask)
-    shown = np.argwhere((mask != 0).any(axis=0)) * spacing[1:]
-    low, high = shown.min(axis=0) - MARGIN_MM, shown.max(axis=0) + MARGIN_MM
-    left, right = low[1] - BESIDE_MM, high[1] + BESIDE_MM
+    labelled = np.argwhere((mask != 0).any(axis=0)) * spacing[1:]
+    low, high = labelled.min(axis=0) - MARGIN_MM, labelled.max(axis=0) + MARGIN_MM
+    left, right = low[1] - NOTES_MM, high[1] + NOTES_MM
     ratio = (right - left) / (high[0] - low[0])
     sheet = Sheet(figsize=(INCHES * ratio, INCHES + 0.8), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(sheet)
@@ -97,28 +97,30 @@ def _draw_bodies(axes: Axes, case: CaseMeasures) -> None:
     bodies = [v.body for v in case.shapes.vertebrae.values() if v.body is not None]
     for body in bodies:
         frame = body.frame
-        for plate in (body.upper, body.lower):
-            _line(axes, [frame.grid(0, *plate.front), frame.grid(0, *plate.back)], PLATE)
-        for a, b in ((body.upper.front, body.lower.front), (body.upper.back, body.lower.back)):
+        for endplate in (body.upper, body.lower):
+            _line(axes, [frame.grid(0, *endplate.anterior), frame.grid(0, *endplate.posterior)], ENDPLATE)
+        for a, b in ((body.upper.anterior, body.lower.anterior), (body.upper.posterior, body.lower.posterior)):
             _line(axes, [frame.grid(0, *a), frame.grid(0, *b)], HEIGHT)
         v = body.middle_v
         _line(axes, [frame.grid(0, v, float(c.at(v))) for c in (body.top, body.bottom)], HEIGHT)
-        corners = [frame.grid(0, *p) for plate in (body.upper, body.lower) for p in (plate.front, plate.back)]
-        axes.plot([c[1] for c in corners], [-c[2] for c in corners], "o", color=PLATE, markersize=2.6)
+        corners = [
+            frame.grid(0, *p) for endplate in (body.upper, body.lower) for p in (endplate.anterior, endplate.posterior)
+        ]
+        axes.plot([c[1] for c in corners], [-c[2] for c in corners], "o", color=ENDPLATE, markersize=2.6)
     if case.shapes.sacrum is not None:
-        _extended(axes, case.shapes.sacrum, lower=False)
+        _draw_extended(axes, case.shapes.sacrum, lower=False)
     if bodies and case.figures["lordosis_deg"].value is not None:
         lumbar = [v.body for k, v in case.shapes.vertebrae.items() if v.body is not None and k <= 5]
         if lumbar:
-            _extended(axes, lumbar[-1], lower=False)
+            _draw_extended(axes, lumbar[-1], lower=False)
             if case.shapes.sacrum is None:
-                _extended(axes, lumbar[0], lower=True)
+                _draw_extended(axes, lumbar[0], lower=True)
 
 
-def _extended(axes: Axes, body: Body, lower: bool) -> None:
+def _draw_extended(axes: Axes, body: Body, lower: bool) -> None:
     """Draw an endplate's line beyond the body: one of the lordosis's two lines."""
-    plate = body.lower if lower else body.upper
-    front, back = (body.frame.grid(0, *point) for point in (plate.front, plate.back))
+    endplate = body.lower if lower else body.upper
+    front, back = (body.frame.grid(0, *point) for point in (endplate.anterior, endplate.posterior))
     _line(axes, [front - 0.6 * (back - front), back + 0.5 * (back - front)], ANGLE, 1.0, linestyle=(0, (4, 2)))
 
 
@@ -147,12 +149,12 @@ def _vertebra_notes(case: CaseMeasures) -> list[Note]:
         if vertebra is None:
             continue
         if vertebra.body is None:
-            if vertebra.piece is not None:
-                _, y, z = vertebra.piece.centre
+            if vertebra.instance is not None:
+                _, y, z = vertebra.instance.centre
                 notes.append((float(y), -float(z), f"{level.name}  {vertebra.problem}", FAINT))
             continue
         body = vertebra.body
-        front = (body.frame.grid(0, *body.upper.front) + body.frame.grid(0, *body.lower.front)) / 2
+        front = (body.frame.grid(0, *body.upper.anterior) + body.frame.grid(0, *body.lower.anterior)) / 2
         heights = _joined(level.figures, ("anterior_height_mm", "middle_height_mm", "posterior_height_mm"))
         wedge = _text(level.figures["wedge_ratio"], 2)
         notes.append((front[1], -front[2], f"{level.name}  {heights}\nwedge {wedge}{_grade(level)}", HEIGHT))
@@ -170,15 +172,15 @@ def _disc_notes(case: CaseMeasures) -> list[Note]:
         _, disc = case.shapes.discs.get(level.ordinal, (None, ""))
         if not isinstance(disc, Disc):
             continue
-        f = level.figures
-        heights = _joined(f, ("disc_anterior_height_mm", "disc_middle_height_mm", "disc_posterior_height_mm"))
-        more = [f"{_text(f['disc_angle_deg'], 0)}°"] if f["disc_angle_deg"].value is not None else []
-        if f["slip_mm"].value is not None:
-            more.append(f"slip {f['slip_mm'].value:+.1f}")
-        if f["disc_canal_diameter_mm"].value is not None:
-            more.append(f"canal {_text(f['disc_canal_diameter_mm'], 1)}")
+        figures = level.figures
+        heights = _joined(figures, ("disc_anterior_height_mm", "disc_middle_height_mm", "disc_posterior_height_mm"))
+        details = [f"{_text(figures['disc_angle_deg'], 0)}°"] if figures["disc_angle_deg"].value is not None else []
+        if figures["slip_mm"].value is not None:
+            details.append(f"slip {figures['slip_mm'].value:+.1f}")
+        if figures["disc_canal_diameter_mm"].value is not None:
+            details.append(f"canal {_text(figures['disc_canal_diameter_mm'], 1)}")
         back = disc.ends[2].mean(axis=0)
-        notes.append((back[1], -back[2], f"{level.disc_name}  {heights}\n{'  '.join(more)}", DISC))
+        notes.append((back[1], -back[2], f"{level.disc_name}  {heights}\n{'  '.join(details)}", DISC))
     return notes
 
 
@@ -193,16 +195,16 @@ def _text(figure: Figure, digits: int) -> str:
 def _write_notes(axes: Axes, notes: list[Note], x: float, side: str, top: float, bottom: float) -> None:
     """Write numbers into a margin, level with what they are about, moved apart where they would overlap."""
     notes = sorted(notes, key=lambda note: note[1])
-    places = [note[1] for note in notes]
-    for k in range(1, len(places)):
-        places[k] = max(places[k], places[k - 1] + APART_MM)
-    for k in range(len(places) - 1, -1, -1):
-        limit = bottom - 4 if k == len(places) - 1 else places[k + 1] - APART_MM
-        places[k] = min(places[k], limit)
-    for (y, z, text, colour), place in zip(notes, places, strict=True):
-        axes.text(x, place, text, color=colour, fontsize=7.4, ha=side, va="center", linespacing=1.25, **_halo())
-        end = x + (BESIDE_MM - 4) * (1 if side == "left" else -1)
-        axes.plot([end, y], [place, z], color=colour, linewidth=0.5, alpha=0.55)
+    heights = [note[1] for note in notes]
+    for k in range(1, len(heights)):
+        heights[k] = max(heights[k], heights[k - 1] + APART_MM)
+    for k in range(len(heights) - 1, -1, -1):
+        limit = bottom - 4 if k == len(heights) - 1 else heights[k + 1] - APART_MM
+        heights[k] = min(heights[k], limit)
+    for (y, z, text, colour), height in zip(notes, heights, strict=True):
+        axes.text(x, height, text, color=colour, fontsize=7.4, ha=side, va="center", linespacing=1.25, **_halo())
+        end = x + (NOTES_MM - 4) * (1 if side == "left" else -1)
+        axes.plot([end, y], [height, z], color=colour, linewidth=0.5, alpha=0.55)
 
 
 def _halo() -> dict[str, Any]:

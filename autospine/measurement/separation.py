@@ -11,9 +11,9 @@ from autospine.metrics.components import FACES, connected_components
 
 MIDDLE_MM = 5.0  # to either side of the canal's middle: there the canal lies between body and arch
 SMOOTHING_MM = 3.0
-SLACK_MM = 1.0  # a body may touch the canal
-LONGEST = 1.9  # depth of a structure over its height: more is no body alone
-CLEAR = 0.25  # least share of a slice's voxels in the arch, to call the slice divided
+TOLERANCE_MM = 1.0  # a body may touch the canal
+GREATEST_RATIO = 1.9  # of a body's depth to its height; a longer structure holds the posterior elements too
+LEAST_ARCH_SHARE = 0.25  # of a slice's voxels, for a slice to show body and arch apart
 
 
 def canal_front(canal: np.ndarray, spacing: Sequence[float]) -> np.ndarray | None:
@@ -26,20 +26,20 @@ def canal_front(canal: np.ndarray, spacing: Sequence[float]) -> np.ndarray | Non
     Returns:
         (rows,) columns, NaN above and below the canal; None without a canal.
     """
-    known = np.flatnonzero(canal.any(axis=(0, 2)))
-    if len(known) == 0:
+    rows_with_canal = np.flatnonzero(canal.any(axis=(0, 2)))
+    if len(rows_with_canal) == 0:
         return None
     slices = np.arange(canal.shape[0])[:, None]
-    weights = canal[:, known].sum(axis=2)  # (slices, rows)
+    weights = canal[:, rows_with_canal].sum(axis=2)  # (slices, rows)
     middle = (weights * slices).sum(axis=0) / weights.sum(axis=0)  # (rows,)
-    near = (np.abs(slices - middle) * spacing[0] <= max(MIDDLE_MM, spacing[0] / 2)) & (weights > 0)
-    first = canal[:, known].argmax(axis=2)  # (slices, rows)
-    count = near.sum(axis=0)
-    mean = np.where(count > 0, (first * near).sum(axis=0) / np.maximum(count, 1), np.nan)
-    rows = np.arange(known[0], known[-1] + 1)
+    central = (np.abs(slices - middle) * spacing[0] <= max(MIDDLE_MM, spacing[0] / 2)) & (weights > 0)
+    start = canal[:, rows_with_canal].argmax(axis=2)  # (slices, rows)
+    count = central.sum(axis=0)
+    mean = np.where(count > 0, (start * central).sum(axis=0) / np.maximum(count, 1), np.nan)
+    rows = np.arange(rows_with_canal[0], rows_with_canal[-1] + 1)
     front = np.full(canal.shape[1], np.nan)
-    full = np.interp(rows, known[count > 0], mean[count > 0])
-    front[rows] = gaussian_filter1d(full, SMOOTHING_MM / spacing[1], mode="nearest")
+    complete = np.interp(rows, rows_with_canal[count > 0], mean[count > 0])
+    front[rows] = gaussian_filter1d(complete, SMOOTHING_MM / spacing[1], mode="nearest")
     return front
 
 
@@ -58,42 +58,42 @@ def separate_body(vertebra: np.ndarray, front: np.ndarray | None, spacing: Seque
     rows = np.flatnonzero(vertebra.any(axis=(0, 2)))
     if front is None or np.isnan(front[rows]).mean() > 0.5:
         height, depth = (np.ptp(np.flatnonzero(vertebra.any(axis=axes))) + 1 for axes in ((0, 2), (0, 1)))
-        if depth * spacing[2] <= LONGEST * height * spacing[1]:
+        if depth * spacing[2] <= GREATEST_RATIO * height * spacing[1]:
             return vertebra
         front = _gap_front(vertebra)
         if front is None:
             return None
-    known = np.flatnonzero(~np.isnan(front))
-    wall = np.interp(np.arange(len(front)), known, front[known])
-    body = vertebra & (np.arange(vertebra.shape[2]) < wall[:, None] + SLACK_MM / spacing[2])
-    return largest(body) if body.any() else None
+    known_rows = np.flatnonzero(~np.isnan(front))
+    wall = np.interp(np.arange(len(front)), known_rows, front[known_rows])
+    body = vertebra & (np.arange(vertebra.shape[2]) < wall[:, None] + TOLERANCE_MM / spacing[2])
+    return largest_component(body) if body.any() else None
 
 
 def _gap_front(vertebra: np.ndarray) -> np.ndarray | None:
     """Return where the gap behind the body begins, by rows, from the slices that fall into body and arch."""
     ends = np.full(vertebra.shape[1], -np.inf)
     for plane in vertebra:
-        parts, count = label(plane)
+        components, count = label(plane)
         if count < 2:
             continue
-        sizes = np.bincount(parts.ravel())
-        columns = [np.argwhere(parts == part)[:, 1].mean() for part in range(1, count + 1)]
-        first = 1 + int(np.argmin(np.where(sizes[1:] >= CLEAR * sizes[1:].max(), columns, np.inf)))
-        behind = sum(sizes[part] for part in range(1, count + 1) if columns[part - 1] > columns[first - 1])
-        if behind < CLEAR * sizes[first] / 2:
+        sizes = np.bincount(components.ravel())
+        columns = [np.argwhere(components == number)[:, 1].mean() for number in range(1, count + 1)]
+        first = 1 + int(np.argmin(np.where(sizes[1:] >= LEAST_ARCH_SHARE * sizes[1:].max(), columns, np.inf)))
+        behind = sum(sizes[number] for number in range(1, count + 1) if columns[number - 1] > columns[first - 1])
+        if behind < LEAST_ARCH_SHARE * sizes[first] / 2:
             continue
-        body = parts == first
-        shown = body.any(axis=1)
+        body = components == first
+        body_rows = body.any(axis=1)
         last = body.shape[1] - body[:, ::-1].argmax(axis=1)
-        ends = np.maximum(ends, np.where(shown, last, -np.inf))
+        ends = np.maximum(ends, np.where(body_rows, last, -np.inf))
     if not np.isfinite(ends).any():
         return None
     return np.where(np.isfinite(ends), ends, np.nan)
 
 
-def largest(mask: np.ndarray) -> np.ndarray:
+def largest_component(mask: np.ndarray) -> np.ndarray:
     """Return the largest connected component of a boolean mask."""
-    parts, _ = connected_components(mask, FACES)
-    sizes = np.bincount(parts.ravel())
+    components, _ = connected_components(mask, FACES)
+    sizes = np.bincount(components.ravel())
     sizes[0] = 0
-    return parts == sizes.argmax()
+    return components == sizes.argmax()

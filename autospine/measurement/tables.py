@@ -54,13 +54,13 @@ def _row(keys: Mapping[str, str], figures: Mapping[str, Figure]) -> Row:
 def rows_csv(rows: Iterable[Row], keys: Sequence[str], definitions: Sequence[Definition]) -> str:
     """Return rows as CSV: keys, values, their standard deviations (`NAME_sd`), and why values are missing."""
     names = [definition.name for definition in definitions]
-    sure = [name for name in names if name not in GRADES]
-    header = [*keys, *names, *(f"{name}_sd" for name in sure), "missing"]
+    with_deviation = [name for name in names if name not in GRADES]
+    header = [*keys, *names, *(f"{name}_sd" for name in with_deviation), "missing"]
     lines = []
     for row in rows:
         values = [row.values.get(name) for name in names]
-        doubts = [row.deviations.get(name) for name in sure]
-        lines.append([*(row.keys[key] for key in keys), *values, *doubts, _reasons(row.missing)])
+        deviations = [row.deviations.get(name) for name in with_deviation]
+        lines.append([*(row.keys[key] for key in keys), *values, *deviations, _reasons(row.missing)])
     return csv_text(header, lines)
 
 
