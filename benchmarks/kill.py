@@ -29,7 +29,7 @@ from autospine.networks.shape import NetworkShape
 from autospine.phantom.series import find_series
 from autospine.planning.plan import Plans
 
-COMMANDS = ("plan", "predict", "evaluate", "clean", "reconstruct", "slices", "train")
+COMMANDS = ("plan", "predict", "evaluate", "clean", "reconstruct", "slices", "measure", "train")
 CASES = 6
 VOLATILE = {"checkpoint.pt", "metrics.csv", "progress.png", "curves.png"}  # hold times; compared by being there
 TEMPORARY = ".partial."
@@ -170,6 +170,7 @@ def prepare(folder: Path, names: Collection[str]) -> list[Command]:
         Command("clean", ("-i", str(data), "-o", str(out), "--report", str(out / "changes.csv"), *one), out),
         Command("reconstruct", ("-i", str(data), "-o", str(out), "--slice-spacing", "2", *one), out),
         Command("slices", ("-i", str(data), "-o", str(out), "--size", "64", "80", *one), out),
+        Command("measure", (str(data), "-o", str(out), *one), out),
         Command("train", (str(training), *train), training / "models", ("--continue",)),
     ]
     return [command for command in commands if command.name in names]
@@ -198,8 +199,8 @@ def load_everything() -> None:
     import torch
 
     torch.set_num_threads(1)
-    late = ("overlay.draw", "inference.panoptic", "evaluation.report.html.page", "viewer.text", "ablation.run")
-    rooms = ("planning", "training", "inference", "evaluation", "cleaning", "reconstruction", "slices")
+    late = ("overlay.draw", "measurement.picture", "measurement.page", "inference.panoptic", "evaluation.report.html.page", "viewer.text", "ablation.run")
+    rooms = ("planning", "training", "inference", "evaluation", "cleaning", "reconstruction", "slices", "measurement")
     for name in (*(f"{room}.run" for room in rooms), *late):
         import_module(f"autospine.{name}")
     for name in ("blosc2", "SimpleITK", "matplotlib.pyplot", "planners.sagittal_2d", "trainers.unet"):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autospine.core.errors import UserError
-from autospine.core.files import check_writable, read_json, write_json, write_text
+from autospine.core.files import check_writable, read_json, remove, write_json, write_text
 from autospine.core.machine import workers_for
 from autospine.core.overwriting import check_folders
 from autospine.core.parallel import try_cases
 from autospine.core.tables import DISCLAIMER, counted
+from autospine.core.version import __version__
 from autospine.dataset.cases import CHANNEL
 from autospine.dataset.metadata import label_table_scheme, read_declaration
 from autospine.evaluation.pairing import References, find_references
@@ -32,10 +37,12 @@ from autospine.measurement.tables import (
 )
 from autospine.volumes import find_volumes, read_image, read_mask
 from autospine.volumes.folders import volume_id
+from autospine.volumes.stamps import content_hash
 
 log = logging.getLogger(__name__)
 LEVELS, COLUMNS, PAGE = "measurements.csv", "columns.csv", "measure.html"
 GRADINGS = "radiological_gradings.csv"
+FORM = 1  # of the figures; raise it when they are measured otherwise
 
 
 @dataclass(frozen=True)
@@ -211,17 +218,44 @@ def _scheme_of(mask: Path) -> LabelScheme | None:
 
 
 def _measure_case(job: _CaseJob) -> MeasuredCase:
+    """Measure a case and write its files, the JSON last; what is there of the same files and labels stays."""
     scheme = job.scheme or _scheme_of(job.mask)
+    key = _key(job, scheme)
+    if job.output is None:
+        return _measured(job, _figures(job, scheme, key, None))
+    record, picture = (job.output / "cases" / f"{job.id}{suffix}" for suffix in (".json", ".png"))
+    if picture.exists() or not job.pictures:
+        with suppress(UserError, LookupError, TypeError):  # a damaged file is made again
+            content = read_json(record)
+            if content["measured_from"] == key:
+                return _measured(job, content)
+    remove(record)  # before the picture is changed, for which it vouches
+    content = _figures(job, scheme, key, picture if job.pictures else None)
+    write_json(record, content)
+    return _measured(job, content)
+
+
+def _key(job: _CaseJob, scheme: LabelScheme | None) -> str:
+    """Return a hash that changes with the content of the case's files, the scheme, and AutoSpine."""
+    files = [content_hash(path) if path is not None else None for path in (job.mask, job.image)]
+    content = [__version__, FORM, files, scheme.to_dict() if scheme else None]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _figures(job: _CaseJob, scheme: LabelScheme | None, key: str, picture: Path | None) -> dict[str, Any]:
+    """Measure a case, draw its picture where one is asked for, and return its figures as JSON values."""
     mask = read_mask(job.mask, scheme.negative if scheme else None)
     scheme = scheme or infer_scheme(present_labels(mask.array, job.mask))
     image = read_image(job.image) if job.image is not None else None
     case = measure_volume(job.id, mask, scheme, image)
-    if job.output is not None:
-        folder = job.output / "cases"
-        if job.pictures:
-            from autospine.measurement.picture import draw_measurements
+    if picture is not None:
+        from autospine.measurement.picture import draw_measurements
 
-            background = mask.array != 0 if image is None else image.array
-            draw_measurements(case, background, mask.array, folder / f"{job.id}.png")
-        write_json(folder / f"{job.id}.json", case_json(case, scheme.name))
-    return MeasuredCase(job.id, tuple(level_rows(case, job.patient)), case_row(case, job.patient), case.notes)
+        background = mask.array != 0 if image is None else image.array
+        draw_measurements(case, background, mask.array, picture)
+    return case_json(case, scheme.name, key)
+
+
+def _measured(job: _CaseJob, content: Mapping[str, Any]) -> MeasuredCase:
+    rows = tuple(level_rows(content, job.patient))
+    return MeasuredCase(job.id, rows, case_row(content, job.patient), tuple(content["notes"]))

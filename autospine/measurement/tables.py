@@ -27,27 +27,28 @@ class Row:
     missing: Mapping[str, str]
 
 
-def level_rows(case: CaseMeasures, patient: str) -> list[Row]:
-    """Return a case's levels, from the highest down."""
+def level_rows(content: Mapping[str, Any], patient: str) -> list[Row]:
+    """Return the levels of what `case_json` gave, from the highest down."""
     rows = []
-    for level in reversed(case.levels):
-        number = "" if level.level is None else str(level.level)
-        keys = (case.id, patient, number, str(level.ordinal), level.name, level.disc_name)
-        rows.append(_row(dict(zip(LEVEL_KEYS, keys, strict=True)), level.figures))
+    for level in content["levels"]:
+        number = "" if level["level"] is None else str(level["level"])
+        keys = (content["id"], patient, number, str(level["ordinal"]), level["name"], level["disc"])
+        rows.append(_row(dict(zip(LEVEL_KEYS, keys, strict=True)), level["figures"]))
     return rows
 
 
-def case_row(case: CaseMeasures, patient: str) -> Row:
-    """Return the figures of the whole column."""
-    return _row(dict(zip(CASE_KEYS, (case.id, patient, case.lordosis_between), strict=True)), case.figures)
+def case_row(content: Mapping[str, Any], patient: str) -> Row:
+    """Return the figures of the whole column of what `case_json` gave."""
+    keys = (content["id"], patient, content["lordosis_between"])
+    return _row(dict(zip(CASE_KEYS, keys, strict=True)), content["column"])
 
 
-def _row(keys: Mapping[str, str], figures: Mapping[str, Figure]) -> Row:
+def _row(keys: Mapping[str, str], figures: Mapping[str, Mapping[str, Any]]) -> Row:
     return Row(
         keys,
-        {name: figure.value for name, figure in figures.items() if figure.value is not None},
-        {name: figure.deviation for name, figure in figures.items() if figure.deviation is not None},
-        {name: figure.reason for name, figure in figures.items() if figure.value is None},
+        {name: figure["value"] for name, figure in figures.items() if figure["value"] is not None},
+        {name: figure["sd"] for name, figure in figures.items() if "sd" in figure},
+        {name: figure["reason"] for name, figure in figures.items() if figure["value"] is None},
     )
 
 
@@ -72,8 +73,14 @@ def _reasons(missing: Mapping[str, str]) -> str:
     return "; ".join(f"{reason} ({', '.join(names)})" for reason, names in by_reason.items())
 
 
-def case_json(case: CaseMeasures, scheme: str) -> dict[str, Any]:
-    """Return a case's figures as JSON values, with units, definitions and reasons."""
+def case_json(case: CaseMeasures, scheme: str, key: str) -> dict[str, Any]:
+    """Return a case's figures as JSON values, with units and reasons.
+
+    Args:
+        case: The figures.
+        scheme: Name of the mask's labels.
+        key: Of what they were measured from.
+    """
     levels = [
         {
             "level": level.level,
@@ -88,6 +95,7 @@ def case_json(case: CaseMeasures, scheme: str) -> dict[str, Any]:
         "autospine": __version__,
         "id": case.id,
         "scheme": scheme,
+        "measured_from": key,
         "spacing_mm": list(case.spacing),
         "levels": levels,
         "column": _figures(case.figures, SPINE),
@@ -104,5 +112,10 @@ def _figures(figures: Mapping[str, Figure], definitions: Sequence[Definition]) -
 def _figure(figure: Figure, definition: Definition) -> dict[str, Any]:
     if figure.value is None:
         return {"value": None, "reason": figure.reason}
-    values: dict[str, Any] = {"value": round(figure.value, 4), "unit": definition.unit}
-    return values if figure.deviation is None else {**values, "sd": round(figure.deviation, 4)}
+    values: dict[str, Any] = {"value": _six_digits(figure.value), "unit": definition.unit}
+    return values if figure.deviation is None else {**values, "sd": _six_digits(figure.deviation)}
+
+
+def _six_digits(value: float) -> float:
+    """Return a value as the tables show it, so that those of stored cases are the same byte for byte."""
+    return float(f"{value:.6g}")

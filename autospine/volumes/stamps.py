@@ -7,13 +7,14 @@ or owner counts as well, and the case is read again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
 
 from autospine.core.files import opened
 
-HEADER_BYTES = 65536
+HEADER_BYTES, BLOCK = 65536, 2**20
 DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)\s*$", re.MULTILINE)
 INSIDE = "LOCAL"  # the voxels follow the header
 
@@ -30,8 +31,26 @@ def stamps(path: Path) -> list[Stamp]:
         OSError: A file cannot be looked at.
         UserError: It is missing, unreadable or no regular file.
     """
-    files = list(filter(Path.is_file, sorted(path.iterdir()))) if path.is_dir() else [path, *_data_files(path)]
-    return [_stamp(file) for file in files]
+    return [_stamp(file) for file in _files(path)]
+
+
+def content_hash(path: Path) -> str:
+    """Return a hash of the content of each file of a volume, whatever their names and times.
+
+    Raises:
+        OSError: A file cannot be read.
+        UserError: It is missing, unreadable or no regular file.
+    """
+    content = hashlib.sha256()
+    for file in _files(path):
+        with opened(file) as stream:
+            while block := stream.read(BLOCK):
+                content.update(block)
+    return content.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    return list(filter(Path.is_file, sorted(path.iterdir()))) if path.is_dir() else [path, *_data_files(path)]
 
 
 def _stamp(file: Path) -> Stamp:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from autospine.core.errors import UserError
+from autospine.measurement import run
+from autospine.measurement.case import CaseMeasures
 from autospine.measurement.run import MeasureRequest, measure_all, measure_predictions
 from autospine.volumes import write_volume
 from tests.blocks import Blocks, as_volume
@@ -79,3 +84,45 @@ def test_predictions_are_measured_beside_them(dataset: Path) -> None:
     result = measure_predictions(dataset / "masks", [dataset], workers=1)
     assert (dataset / "masks" / "measured" / "measurements.csv").is_file()
     assert "disc_signal_csf" in result.cases[0].levels[0].values
+
+
+def test_a_second_run_goes_on_with_the_cases_that_are_not_done(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, measured = tmp_path / "out", []
+    measure = run.measure_volume
+
+    def counting(id_: str, *arguments: Any) -> CaseMeasures:
+        measured.append(id_)
+        return measure(id_, *arguments)
+
+    monkeypatch.setattr(run, "measure_volume", counting)
+    request = MeasureRequest(dataset, output=out, workers=1)
+    first = measure_all(request)
+    whole = {path.relative_to(out): path.read_bytes() for path in out.rglob("*.*")}
+    (out / "cases" / "1_t2.json").unlink()  # as if the process had ended before it
+    (out / "cases" / "1_t2_later.png").unlink()
+    (out / "measurements.csv").unlink()
+    second = measure_all(request)
+    assert measured == ["1_t2", "1_t2_later", "2_t2", "1_t2", "1_t2_later"]
+    assert second == first
+    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*.*")} == whole
+    labels = Blocks(levels=3).labels()
+    write_volume(as_volume(np.where(labels == 3, 0, labels), (4.0, 1.0, 1.0)), dataset / "masks" / "2_t2.nii.gz")
+    assert measure_all(request).cases[2] != first.cases[2]
+    assert measured[5:] == ["2_t2"]
+    shutil.copytree(out, tmp_path / "moved")
+    measure_all(replace(request, output=tmp_path / "moved"))  # the files' content counts, not their names or times
+    assert len(measured) == 6
+    measure_all(replace(request, labels="spider20"))
+    assert len(measured) == 9
+
+
+def test_a_mask_that_cannot_be_measured_any_more_leaves_no_figures_of_the_old_one(
+    dataset: Path, tmp_path: Path
+) -> None:
+    request = MeasureRequest(dataset, output=tmp_path, pictures=False, workers=1)
+    measure_all(request)
+    (dataset / "masks" / "2_t2.nii.gz").write_bytes(b"no volume")
+    assert len(measure_all(request).failures) == 1
+    assert sorted(path.name for path in (tmp_path / "cases").iterdir()) == ["1_t2.json", "1_t2_later.json"]
