@@ -199,7 +199,15 @@ def load_everything() -> None:
     import torch
 
     torch.set_num_threads(1)
-    late = ("overlay.draw", "measurement.picture", "measurement.page", "inference.panoptic", "evaluation.report.html.page", "viewer.text", "ablation.run")
+    late = (
+        "overlay.draw",
+        "measurement.picture",
+        "measurement.page",
+        "inference.panoptic",
+        "evaluation.report.html.page",
+        "viewer.text",
+        "ablation.run",
+    )
     rooms = ("planning", "training", "inference", "evaluation", "cleaning", "reconstruction", "slices", "measurement")
     for name in (*(f"{room}.run" for room in rooms), *late):
         import_module(f"autospine.{name}")
