@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autospine.inference.levels.decode import DecoderInput
-from autospine.labels.encoding import Encoding
+from autospine.labels.encoding import Encoding, SemanticClass
 from tests.tiny import ordered_encoding
 
 SPACING = (4.0, 2.0, 2.0)
 DISTANCE_ROWS = 16
 DISTANCE_MM = DISTANCE_ROWS * SPACING[1]
+SACRUM = 50  # label
 BELOW = 30  # rows under the lowest vertebra's centre: nearly two distances, where the sacrum lies
 
 
@@ -47,7 +48,13 @@ class Spine:
         return int(np.argwhere(self.labels == value)[:, 1].max())
 
 
-def draw(vertebrae: int = 6, discs: bool = True, distances: Sequence[float] | None = None, lean: float = 0.1) -> Spine:
+def draw(
+    vertebrae: int = 6,
+    discs: bool = True,
+    distances: Sequence[float] | None = None,
+    lean: float = 0.1,
+    sacrum: int = 0,
+) -> Spine:
     """Levels 1 to `vertebrae` from the lowest up; disc k lies under vertebra k.
 
     Args:
@@ -55,6 +62,7 @@ def draw(vertebrae: int = 6, discs: bool = True, distances: Sequence[float] | No
         discs: Whether there are discs, and the canal.
         distances: Rows from each vertebra to the next.
         lean: Columns that the spine goes forward per row.
+        sacrum: Rows of it, of which S1 has eleven; 0 for none.
     """
     steps = [DISTANCE_ROWS] * vertebrae if distances is None else list(distances)
     above = np.concatenate([[0], np.cumsum(steps[: vertebrae - 1])])
@@ -68,6 +76,8 @@ def draw(vertebrae: int = 6, discs: bool = True, distances: Sequence[float] | No
         labels[1:5, row - 5 : row + 6, column : column + 14] = level
         if discs:
             labels[1:5, row + 7 : row + 10, column : column + 13] = 200 + level
+    top = rows - BELOW + DISTANCE_ROWS - 5
+    labels[1:5, top : top + sacrum, 20:34] = SACRUM
     values = set(np.unique(labels)) - {0}
     return Spine(labels, {int(v): np.argwhere(labels == v).mean(axis=0) for v in values})
 
@@ -118,5 +128,6 @@ def decoder_input_of(
     )
 
 
-def encoding_for(levels: int = 9, offset_axes: tuple[int, ...] = (1, 2)) -> Encoding:
-    return ordered_encoding(levels, offset_axes, DISTANCE_MM)
+def encoding_for(levels: int = 9, offset_axes: tuple[int, ...] = (1, 2), sacrum: bool = False) -> Encoding:
+    encoding = ordered_encoding(levels, offset_axes, DISTANCE_MM)
+    return replace(encoding, classes=(*encoding.classes, SemanticClass("sacrum", (SACRUM,)))) if sacrum else encoding

@@ -8,14 +8,17 @@ import numpy as np
 
 from autospine.inference.levels.instances import Instance, OffsetVotes, find_instances
 from autospine.inference.levels.numbering import Numbering, number, number_between
+from autospine.inference.levels.sacrum import Sacrum, find_sacrum
 from autospine.inference.levels.spine import (
     beside_the_spine,
     drop_spurious_components,
     vertebra_sequence,
     without_fragments,
 )
+from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.encoding import Encoding
 
+DISC = Anatomy(Kind.DISC).name
 PARTIAL = 0.35  # of the usual instance's size
 EDGE_MM = 2.0  # an instance this near to the image's end along the spine is cut by it
 
@@ -81,13 +84,19 @@ def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:
             drop_spurious_components(labels, kind.values[0], spine, outputs.spacing, distance_mm)
     for k in ordered:
         instances[k] = [instance for instance in instances[k] if not beside_the_spine(instance, spine, distance_mm)]
-    margin_mm = outputs.visible_rows[1] * outputs.spacing[1] - instances[primary][0].centroid[1]
-    numbering = number(instances[primary], encoding.levels[0], margin_mm, distance_mm)
+    sacrum: Sacrum | None = None
+    if encoding.classes[primary - 1].name != DISC:
+        spine, sacrum = find_sacrum(labels, encoding, spine, outputs.spacing, distance_mm)
+        instances[primary] = spine
+    margin_mm = outputs.visible_rows[1] * outputs.spacing[1] - spine[0].centroid[1]
+    numbering = number(spine, encoding.levels[0], margin_mm, distance_mm, sacrum)
+    around, around_levels = spine, numbering.levels
+    if sacrum is not None:
+        around = [sacrum.as_instance(spine[0]), *spine]
+        around_levels = (numbering.levels[0] - sacrum.missing - 1, *numbering.levels)
     results: list[LabelResult] = []
     for k in ordered:
-        levels = numbering.levels
-        if k != primary:
-            levels = number_between(instances[k], instances[primary], levels)
+        levels = numbering.levels if k == primary else number_between(instances[k], around, around_levels)
         for instance, level in zip(instances[k], levels, strict=True):
             value = encoding.value_at(k, level)
             if value is not None:  # else the data set does not label this level

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autospine.inference.levels.instances import Instance
+from autospine.inference.levels.sacrum import Sacrum
 
 GAP = 1.65  # a distance longer than this share of the usual one skips a level
 # In intervertebral distances:
@@ -19,6 +20,7 @@ TRUNCATED_MARGIN = 0.75  # with less image below the lowest centre, nothing ther
 CLEAR_MARGIN = 1.25  # with so much image below and nothing found in it, the lowest instance is the first level,
 PRIOR_STRENGTH = 0.9  # with this prior probability
 MIN_CONFIDENCE = 0.8  # below it the numbering is called ambiguous
+CONFLICT = 0.1  # of the likelihood of the level that fits the sacrum best: below it the sacrum says something else
 UNKNOWN_LEVEL = -1.0  # log-probability of a level that the network has never seen
 TEMPERATURE = 0.5  # instances of one sequence see the same image: they count as 1 / this many independent ones
 
@@ -89,35 +91,70 @@ def start_prior(levels: int, margin: float) -> np.ndarray:
     return prior
 
 
+def sacral_evidence(levels: int, first_level: int, sacrum: Sacrum) -> np.ndarray:
+    """Return the likelihood of `start_probabilities`' entries by the sacrum below, `(levels + 1,)`."""
+    return np.array([sacrum.likelihood(first_level - 1 + entry) for entry in range(levels + 1)])
+
+
 def number(
-    instances: list[Instance], first_level: int, margin_mm: float, intervertebral_distance_mm: float
+    instances: list[Instance],
+    first_level: int,
+    margin_mm: float,
+    intervertebral_distance_mm: float,
+    sacrum: Sacrum | None = None,
 ) -> Numbering:
     """Number one vertebra sequence.
+
+    The probabilities of the lowest instance's level by the network's output for every instance are multiplied by what
+    the image shows below: the sacrum where there is one, else the room.
 
     Args:
         instances: Lowest first, at least one.
         first_level: The level that index 0 of the level probabilities stands for.
         margin_mm: From the lowest instance's centre to where the image ends below.
         intervertebral_distance_mm: Usual distance of neighbours.
+        sacrum: Below the lowest instance, if it was segmented.
     """
     steps = count_steps(np.array([instance.centroid for instance in instances]), intervertebral_distance_mm)
     weights = np.array([instance.weight for instance in instances])
     log_probabilities = np.array([instance.level_log_probabilities for instance in instances])
-    prior = start_prior(log_probabilities.shape[1], margin_mm / intervertebral_distance_mm)
-    probabilities = start_probabilities(log_probabilities, weights, steps) * prior
+    known = log_probabilities.shape[1]
+    below = (
+        sacral_evidence(known, first_level, sacrum)
+        if sacrum
+        else start_prior(known, margin_mm / intervertebral_distance_mm)
+    )
+    probabilities = start_probabilities(log_probabilities, weights, steps) * below
     probabilities = probabilities / probabilities.sum()
-    start = int(probabilities.argmax()) - 1
-    levels = tuple(int(step) + start + first_level for step in steps)
-    confidence = float(probabilities[start + 1])
+    start = int(probabilities.argmax())
+    levels = tuple(int(step) + start - 1 + first_level for step in steps)
+    confidence = float(probabilities[start])
+    skipped = set(range(levels[0], levels[-1] + 1)) - set(levels)
+    conflict = bool(below[start] < CONFLICT * below.max())
     ambiguous = ""
-    if margin_mm < TRUNCATED_MARGIN * intervertebral_distance_mm:
+    if sacrum is None and margin_mm < TRUNCATED_MARGIN * intervertebral_distance_mm:
         ambiguous = "the image ends right below the lowest instance, so nothing shows which level it is"
         confidence = min(confidence, 0.5)
     elif confidence < MIN_CONFIDENCE:
         other = int(np.argsort(probabilities)[-2]) - 1 + first_level
         ambiguous = f"the lowest could also be level {other}"
-    skipped = sorted(set(range(levels[0], levels[-1] + 1)) - set(levels))
-    return Numbering(levels, confidence, ambiguous, tuple(skipped))
+    elif sacrum is not None:
+        ambiguous = _doubt_by_sacrum(sacrum, levels[0], conflict)
+    if sacrum is not None and not conflict:
+        skipped |= set(range(1, levels[0]))
+    return Numbering(levels, confidence, ambiguous, tuple(sorted(skipped)))
+
+
+def _doubt_by_sacrum(sacrum: Sacrum, lowest: int, conflict: bool) -> str:
+    """Return why a sacrum makes the levels above it uncertain; empty if it does not."""
+    if sacrum.above_an_instance:
+        return "what looks like a vertebra lies below the sacrum"
+    if conflict:
+        return f"the sacrum lies where it would below level {sacrum.missing + 1}, but the lowest looks like level {lowest}"
+    if sacrum.missing:
+        what = "a vertebra that was" if sacrum.missing == 1 else f"{sacrum.missing} vertebrae that were"
+        return f"between the lowest instance and the sacrum there is room for {what} not found"
+    return ""
 
 
 def between(below: np.ndarray, above: np.ndarray, centroid: np.ndarray) -> float:
