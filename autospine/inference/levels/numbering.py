@@ -150,7 +150,9 @@ def _doubt_by_sacrum(sacrum: Sacrum, lowest: int, conflict: bool) -> str:
     if sacrum.above_an_instance:
         return "what looks like a vertebra lies below the sacrum"
     if conflict:
-        return f"the sacrum lies where it would below level {sacrum.missing + 1}, but the lowest looks like level {lowest}"
+        return (
+            f"the sacrum lies where it would below level {sacrum.missing + 1}, but the lowest looks like level {lowest}"
+        )
     if sacrum.missing:
         what = "a vertebra that was" if sacrum.missing == 1 else f"{sacrum.missing} vertebrae that were"
         return f"between the lowest instance and the sacrum there is room for {what} not found"

@@ -100,7 +100,7 @@ def own_distance(spine: list[Instance], intervertebral_distance_mm: float) -> fl
     centres = np.array([vertebra.centroid for vertebra in spine[: NEIGHBOURS + 1]])  # (N, 3)
     distances = np.sort(np.linalg.norm(np.diff(centres, axis=0), axis=1))  # with a missing one, the lower of two
     own = distances[(len(distances) - 1) // 2] if len(distances) else intervertebral_distance_mm
-    return float(np.clip(own, *(share * intervertebral_distance_mm for share in CLIP)))
+    return float(np.clip(own / intervertebral_distance_mm, *CLIP)) * intervertebral_distance_mm
 
 
 def _lies_between(point: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> bool:

@@ -56,7 +56,9 @@ def test_a_sacrum_without_a_gap_outweighs_levels_that_are_a_little_surer_of_anot
     outputs = shifted(decoder_input_of(spine, ENCODING, doubt=0.6), by)
     np.testing.assert_array_equal(decode(outputs, ENCODING).labels, spine.labels)
     hidden = spine.without(SACRUM).rows(0, spine.bottom(1) + 8)  # 0.85 distances of room, which say little
-    assert lower_levels(decode(shifted(decoder_input_of(hidden, ENCODING, doubt=0.6), by), ENCODING).labels)[0] == 1 + by
+    assert (
+        lower_levels(decode(shifted(decoder_input_of(hidden, ENCODING, doubt=0.6), by), ENCODING).labels)[0] == 1 + by
+    )
 
 
 def test_sure_levels_against_the_sacrum_are_ambiguous() -> None:
@@ -74,7 +76,9 @@ def test_a_missing_l5_is_seen_by_the_gap_above_the_sacrum(rows: int, doubt: floa
     spine = whole.without(1)
     result = decoded(spine, doubt=doubt)
     np.testing.assert_array_equal(result.labels, spine.labels)
-    assert result.ambiguous == "between the lowest instance and the sacrum there is room for a vertebra that was not found"
+    assert (
+        result.ambiguous == "between the lowest instance and the sacrum there is room for a vertebra that was not found"
+    )
     flagged = [one.value for one in result.label_results if "neighbour missing" in one.flags]
     assert flagged == [2, 202]
     assert lower_levels(decoded(spine.without(SACRUM), doubt=1.0).labels) == [1, 2, 3, 4, 5]
@@ -217,4 +221,4 @@ def test_random_spines_above_a_sacrum_are_never_silently_wrong(
     wrongly = (result.labels != spine.labels) & (result.labels > 0) & (spine.labels > 0)
     assert wrongly.sum() < 0.05 * (spine.labels > 0).sum()  # votes between two centres, no level
     assert lower_levels(result.labels)[0] == 1
-    assert BELOW > rows
+    assert rows < BELOW
