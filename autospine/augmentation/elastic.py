@@ -48,7 +48,7 @@ def spline_weights(position: Tensor, nodes: int) -> Tensor:
 def displacement(nodes: Tensor, size: Sequence[int]) -> Tensor:
     """Compute the field at every pixel, (row, column) voxels: nodes (b, 2, R, C), size (H, W); result (b, 2, H, W)."""
     rows, columns = (
-        spline_weights((torch.arange(length) + 0.5) / length * (count - BORDER), count)
+        spline_weights((torch.arange(length, device=nodes.device) + 0.5) / length * (count - BORDER), count)
         for length, count in zip(size, nodes.shape[-2:], strict=True)
     )
     return rows @ nodes @ columns.T

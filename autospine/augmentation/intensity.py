@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autospine.augmentation.parameters import KNOTS, NODES, Parameters
+from autospine.core.transfer import send
 
 TABLE = 256  # entries of a tone curve
 
@@ -18,7 +19,7 @@ def shift_histogram(images: Tensor, parameters: Parameters) -> None:
     bent = ((parameters.histogram_shift - straight).abs() > 1e-6).any(1)
     chosen = ((parameters.gamma != 1) | parameters.inverted | bent).nonzero()[:, 0]
     if len(chosen):
-        curves = tone_curves(parameters)[chosen].to(images.device)
+        curves = send(tone_curves(parameters)[chosen], images.device)
         _keeping_mean_and_deviation(images, chosen, lambda tones: _look_up(tones, curves))
 
 
@@ -48,8 +49,8 @@ def apply_bias_field(images: Tensor, parameters: Parameters) -> None:
     chosen = (parameters.bias_field != 0).flatten(1).any(1).nonzero()[:, 0]
     if not len(chosen):
         return
-    rows, columns = (_node_weights(n).to(images.device) for n in images.shape[-2:])
-    field = (rows @ parameters.bias_field[chosen].to(images.device) @ columns.T).exp_()  # (b, H, W)
+    rows, columns = (send(_node_weights(n), images.device) for n in images.shape[-2:])
+    field = (rows @ send(parameters.bias_field[chosen], images.device) @ columns.T).exp_()  # (b, H, W)
     repeats = images[0].numel() // field[0].numel()
     _keeping_mean_and_deviation(images, chosen, lambda tones: tones * field.flatten(1).repeat(1, repeats))
 
@@ -63,7 +64,7 @@ def _node_weights(size: int) -> Tensor:
 
 def _keeping_mean_and_deviation(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
     """Let `change` see samples scaled to 0..1, (b, N), and give its result their old mean and deviation."""
-    chosen = chosen.to(images.device)
+    chosen = send(chosen, images.device)
     values = images[chosen].flatten(1)  # (b, N)
     mean = values.mean(1, keepdim=True)
     deviation = torch.linalg.vector_norm(values - mean, dim=1, keepdim=True)  # 10 times quicker than var_mean
@@ -79,8 +80,8 @@ def adjust_contrast(images: Tensor, parameters: Parameters) -> None:
     chosen = ((parameters.contrast != 1) | (parameters.brightness != 0)).nonzero()[:, 0]
     if not len(chosen):
         return
-    contrast, brightness = (x[chosen, None].to(images.device) for x in (parameters.contrast, parameters.brightness))
-    chosen = chosen.to(images.device)
+    contrast, brightness = (send(x[chosen, None], images.device) for x in (parameters.contrast, parameters.brightness))
+    chosen = send(chosen, images.device)
     values = images[chosen].flatten(1)  # (b, N)
     offset = values.mean(1, keepdim=True) * (1 - contrast) + brightness
     images[chosen] = values.mul_(contrast).add_(offset).view(-1, *images.shape[1:])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from autospine.augmentation.parameters import Parameters
+from autospine.core.transfer import send
 
 
 def lower_resolution(images: Tensor, parameters: Parameters) -> None:
@@ -14,9 +15,9 @@ def lower_resolution(images: Tensor, parameters: Parameters) -> None:
     chosen = changed.nonzero()[:, 0]
     if not len(chosen):
         return
-    blur, voxel = (x[chosen].to(images.device) for x in (parameters.blur, parameters.low_resolution))
+    blur, voxel = (send(x[chosen], images.device) for x in (parameters.blur, parameters.low_resolution))
     rows, columns = (larger_voxels(voxel, n) @ gaussian(blur, n) for n in images.shape[-2:])
-    chosen = chosen.to(images.device)
+    chosen = send(chosen, images.device)
     planes = images[chosen].flatten(1, -3)  # (b, C * D, H, W)
     planes = rows[:, None] @ (planes @ columns.transpose(1, 2)[:, None])
     images[chosen] = planes.view(-1, *images.shape[1:])

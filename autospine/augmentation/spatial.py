@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from autospine.augmentation.elastic import displacement, invert
 from autospine.augmentation.parameters import Parameters
+from autospine.core.transfer import send
 
 
 def resample(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
@@ -20,7 +21,7 @@ def resample(images: Tensor, labels: Tensor, parameters: Parameters, outside: in
     Shape:
         images (B, C, [D,] H, W), labels (B, [D,] H, W).
     """
-    mirrored = parameters.mirrored_slices.nonzero()[:, 0].to(images.device)
+    mirrored = send(parameters.mirrored_slices.nonzero()[:, 0], images.device)
     if len(mirrored):
         images[mirrored] = images[mirrored].flip(-3)
         labels[mirrored] = labels[mirrored].flip(-3)
@@ -29,10 +30,11 @@ def resample(images: Tensor, labels: Tensor, parameters: Parameters, outside: in
     chosen = (turned | elastic | (parameters.shift != 0).any(1)).nonzero()[:, 0]
     if not len(chosen):
         return
-    grid = _sampling_grid(parameters.matrix[chosen], parameters.shift[chosen], images.shape[-2:])
+    inverse = send(torch.linalg.inv(parameters.matrix[chosen]), images.device)  # (b, 2, 2), inverted on the host
+    grid = _sampling_grid(inverse, send(parameters.shift[chosen], images.device), images.shape[-2:])
     if elastic.any():
-        grid += _elastic_shift(parameters.matrix[chosen], parameters.elastic[chosen], images.shape[-2:])
-    grid, chosen = grid.to(images.device), chosen.to(images.device)
+        grid += _elastic_shift(inverse, send(parameters.elastic[chosen], images.device), images.shape[-2:])
+    chosen = send(chosen, images.device)
     planes = images[chosen].flatten(1, -3)  # (b, C * D, H, W)
     darkest = planes.amin((1, 2, 3), keepdim=True)
     resampled = F.grid_sample(planes.sub_(darkest), grid, "bilinear", "zeros", align_corners=False).add_(darkest)
@@ -42,14 +44,13 @@ def resample(images: Tensor, labels: Tensor, parameters: Parameters, outside: in
     labels[chosen] = resampled.to(labels.dtype).view(-1, *labels.shape[1:])
 
 
-def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor:
+def _sampling_grid(inverse: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor:
     """Compute where every output voxel comes from, (b, H, W, 2) of (column, row), -1..1 from edge to edge."""
-    inverse = torch.linalg.inv(matrix)
     extent = torch.tensor(size, dtype=torch.float32)
     centre = (extent - 1) / 2
-    rows, columns = (torch.arange(n) - m for n, m in zip(size, centre, strict=True))  # (H,), (W,)
+    rows, columns = (send(torch.arange(n) - m, shift.device) for n, m in zip(size, centre, strict=True))  # (H,), (W,)
     scale = 2 / extent  # of voxels to -1..1; the centre is 0
-    grid = torch.empty(len(matrix), *size, 2)
+    grid = torch.empty(len(inverse), *size, 2, device=shift.device)
     for axis in range(2):
         along_rows = scale[axis] * inverse[:, axis, :1] * (rows - shift[:, :1])  # (b, H)
         along_columns = scale[axis] * inverse[:, axis, 1:] * (columns - shift[:, 1:])  # (b, W)
@@ -57,24 +58,25 @@ def _sampling_grid(matrix: Tensor, shift: Tensor, size: Sequence[int]) -> Tensor
     return grid
 
 
-def _elastic_shift(matrix: Tensor, elastic: Tensor, size: Sequence[int]) -> Tensor:
+def _elastic_shift(inverse: Tensor, elastic: Tensor, size: Sequence[int]) -> Tensor:
     """Compute what an elastic displacement of the new image adds to the sampling grid, (b, H, W, 2)."""
     away = displacement(elastic, size)  # (b, 2, H, W)
-    source = torch.einsum("bij,bjhw->bhwi", torch.linalg.inv(matrix), away)
-    return (source * (2 / torch.tensor(size, dtype=torch.float32))).flip(-1)
+    source = torch.einsum("bij,bjhw->bhwi", inverse, away)
+    return (source * send(2 / torch.tensor(size, dtype=torch.float32), source.device)).flip(-1)
 
 
 def transform_centres(centres: Tensor, parameters: Parameters, size: Sequence[int]) -> Tensor:
     """Return where (B, N, 2 or 3) voxel coordinates in ([D,] H, W) are in the resampled image."""
-    centre = (centres.new_tensor(size[-2:]) - 1) / 2
-    matrix, shift = parameters.matrix.to(centres), parameters.shift.to(centres)
+    device = centres.device
+    centre = send((torch.tensor(size[-2:], dtype=centres.dtype) - 1) / 2, device)
+    matrix, shift = (send(x.to(centres.dtype), device) for x in (parameters.matrix, parameters.shift))
     in_plane = (centres[..., -2:] - centre) @ matrix.transpose(1, 2) + shift[:, None] + centre
     if parameters.elastic.any():
-        in_plane = invert(parameters.elastic.to(centres), size[-2:], in_plane)
+        in_plane = invert(send(parameters.elastic.to(centres.dtype), device), size[-2:], in_plane)
     if centres.shape[-1] == 2:
         return in_plane
     slices = centres[..., :1]
-    mirrored = parameters.mirrored_slices.to(centres.device)[:, None, None]
+    mirrored = send(parameters.mirrored_slices, device)[:, None, None]
     return torch.cat([torch.where(mirrored, size[0] - 1 - slices, slices), in_plane], -1)
 
 

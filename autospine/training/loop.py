@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from autospine.training.epoch_validation import (
 from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import TrainingJob, seed_everything
 from autospine.training.loading import VALIDATION_SEED, augmented, training_and_validation, warn_of_absent_classes
-from autospine.training.optimisation import Schedule, moving_average
+from autospine.training.optimisation import MovingAverage, Schedule
 from autospine.training.trainer import Trainer, prepare
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class _Loop:
         self.context = prepare(trainer, budget.shape, budget.precision, job.device, micro_batches=budget.micro_batches)
         self.network = self.context.networks[trainer.inference]
         decay = self.recipe.ema_decay
-        self.average = moving_average(self.network, decay) if decay else None
+        self.average = MovingAverage(self.network, decay) if decay else None
         self.schedule = Schedule(self.recipe.schedule, self.context.updater.optimisers.values(), budget.iterations)
 
     @property
@@ -146,7 +146,7 @@ class _Loop:
         monitored = getattr(scores, self.recipe.monitor)
         self.schedule.observe(monitored)
         self._remember(monitored)
-        means = {name: float(np.mean([float(update[name]) for update in terms])) for name in terms[0]}
+        means = {name: mean_of([update[name] for update in terms]) for name in terms[0]}
         rate = self.context.updater.optimisers[self.trainer.inference].param_groups[0]["lr"]
         seconds = round(time.monotonic() - started, 2)
         self.state.history.add(Epoch(self.state.step, rate, means, scores, seconds, train_scores))
@@ -228,6 +228,11 @@ class _Loop:
             raise ValueError("a part of an epoch")
         history = History.from_list(content["history"])
         self.state = State(**{name: content[name] for name in kept}, history=history)
+
+
+def mean_of(values: Sequence[Tensor]) -> float:
+    """Return the mean of numbers that lie on a device, which is waited for once."""
+    return float(np.mean(torch.stack(list(values)).tolist()))
 
 
 def _progress_bar(job: TrainingJob, iterations: int, done: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -18,8 +18,9 @@ from autospine.training.distributed import average_gradients
 
 
 def make_optimiser(settings: OptimiserSettings, network: nn.Module) -> Optimizer:
-    """Make an optimiser for all of a network's weights."""
+    """Make an optimiser for all of a network's weights, on CUDA one that moves all of them by one kernel."""
     parameters = [p for p in network.parameters() if p.requires_grad]
+    fused = True if all(p.is_cuda for p in parameters) else None
     if settings.kind == "sgd":
         return SGD(
             parameters,
@@ -27,10 +28,11 @@ def make_optimiser(settings: OptimiserSettings, network: nn.Module) -> Optimizer
             momentum=settings.momentum,
             nesterov=settings.momentum > 0,
             weight_decay=settings.weight_decay,
+            fused=fused,
         )
     kind = AdamW if settings.kind == "adamw" else Adam
     betas = (settings.momentum, settings.second_beta)
-    return kind(parameters, settings.learning_rate, betas=betas, weight_decay=settings.weight_decay)
+    return kind(parameters, settings.learning_rate, betas=betas, weight_decay=settings.weight_decay, fused=fused)
 
 
 class OptimizerStep:
@@ -125,21 +127,30 @@ class Schedule:
             rate.load_state_dict({**values, "_step_count": 2})  # else it warns that no update was made, in this process
 
 
-def moving_average(network: nn.Module, decay: float) -> AveragedModel:
-    """Make an exponential moving average of a network's weights and buffers.
+class MovingAverage(AveragedModel):
+    """Exponential moving average of a network's weights and buffers, in evaluation mode.
 
     The decay rises to `decay` as (1 + n) / (10 + n) with the number n of updates, so that early weights are forgotten.
+    `AveragedModel` counts on the network's device, where reading the count waits for the update to be done.
     """
 
-    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], averaged_before: Tensor | int) -> None:
-        updates = int(averaged_before) + 1
-        share = 1 - min(decay, (1 + updates) / (10 + updates))
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network, use_buffers=True)
+        self.decay = decay
+        self.module.eval()
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take note of the network's weights after an update; of the first one they are copied."""
+        updates = int(self.n_averaged) + 1  # on the host
+        averaged, current = ([*network.parameters(), *network.buffers()] for network in (self.module, model))
+        blended: tuple[list[Tensor], list[Tensor]] = ([], [])
         for old, new in zip(averaged, current, strict=True):
-            if old.is_floating_point():
-                old.lerp_(new, share)
+            if updates > 1 and old.is_floating_point():
+                blended[0].append(old)
+                blended[1].append(new)
             else:
                 old.copy_(new)
-
-    averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
-    averaged.module.eval()
-    return averaged
+        if blended[0]:
+            torch._foreach_lerp_(*blended, 1 - min(self.decay, (1 + updates) / (10 + updates)))
+        self.n_averaged += 1

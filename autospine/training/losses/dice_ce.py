@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autospine.core.transfer import send
+
 
 class DiceCrossEntropy(nn.Module):
     """Weighted sum of soft Dice and cross-entropy, both from one log-softmax.
@@ -133,16 +135,35 @@ def _soft_dice(
         ones = mask.to(true)
         predicted = (probabilities @ ones.flatten(1)[..., None])[..., 0]  # (B, C), without a masked copy
         true = true * ones
-    offset = channels * torch.arange(samples, device=labels.device)
-    bins = (labels.flatten(1) + offset[:, None]).flatten()  # (B * N,), one bin per sample and class
-    empty = true.new_zeros(samples * channels)
-    overlap = empty.index_add(0, bins, true.flatten()).view(samples, channels)
-    reference = empty.index_add(0, bins, ones.flatten()).view(samples, channels)
+    overlap, reference = class_sums((true, ones), labels, channels)  # (B, C) each
     if batch:
         overlap, predicted, reference = (x.sum(0, keepdim=True) for x in (overlap, predicted, reference))
     dice = (2 * overlap + smooth) / (predicted + reference + smooth)  # (1 or B, C)
     chosen = list(range(1, channels)) if classes is None else list(classes)
-    return 1 - dice[:, chosen].mean() if chosen else dice.sum() * 0
+    return 1 - dice[:, send(torch.tensor(chosen), dice.device)].mean() if chosen else dice.sum() * 0
+
+
+def class_sums(values: Sequence[Tensor], labels: Tensor, channels: int) -> tuple[Tensor, ...]:
+    """Sum values over the voxels of each class.
+
+    A processor adds voxel after voxel to the bin of its class. On CUDA millions of voxels would wait for a few bins, so
+    each class sums all voxels, the others' being 0: as quick as reading them, and the same at every run.
+
+    Shape:
+        each value (B, *spatial), labels (B, *spatial) int64 below `channels`; each result (B, C).
+    """
+    if labels.is_cuda:
+        return _sums_by_comparison(values, labels, channels)
+    samples = len(labels)
+    offset = channels * torch.arange(samples, device=labels.device)
+    bins = (labels.flatten(1) + offset[:, None]).flatten()  # (B * N,), one bin per sample and class
+    empty = values[0].new_zeros(samples * channels)
+    return tuple(empty.index_add(0, bins, x.flatten()).view(samples, channels) for x in values)
+
+
+def _sums_by_comparison(values: Sequence[Tensor], labels: Tensor, channels: int) -> tuple[Tensor, ...]:
+    own = labels.flatten(1)[:, None] == torch.arange(channels, device=labels.device)[:, None]  # (B, C, N)
+    return tuple(x.flatten(1)[:, None].where(own, 0).sum(2) for x in values)
 
 
 def masked_smooth_l1(prediction: Tensor, target: Tensor, mask: Tensor, beta: float = 1.0) -> Tensor:
@@ -154,11 +175,19 @@ def masked_smooth_l1(prediction: Tensor, target: Tensor, mask: Tensor, beta: flo
     Shape:
         prediction and target (B, V, *spatial), mask (B, *spatial) bool; result ().
     """
-    where = mask.bool()[:, None].expand_as(prediction)
-    difference = F.smooth_l1_loss(
-        _wide(prediction)[where], target.to(_wide(prediction))[where], beta=beta, reduction="sum"
-    )
+    where, prediction = mask.bool()[:, None].expand_as(prediction), _wide(prediction)
+    target = target.to(prediction)
+    if prediction.is_cuda:
+        difference = _masked_smooth_l1_sum(prediction, target, where, beta)
+    else:
+        difference = F.smooth_l1_loss(prediction[where], target[where], beta=beta, reduction="sum")
     return difference / where.sum().clamp(min=1)
+
+
+def _masked_smooth_l1_sum(prediction: Tensor, target: Tensor, where: Tensor, beta: float) -> Tensor:
+    """Sum over all voxels, those outside being 0: on CUDA the host would wait for their number, and backward sort."""
+    target = target.where(where, prediction.detach())
+    return F.smooth_l1_loss(prediction, target, beta=beta, reduction="none").where(where, 0).sum()
 
 
 def deep_supervision_weights(outputs: int) -> tuple[float, ...]:

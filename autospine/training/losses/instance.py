@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autospine.training.losses.dice_ce import counted
+from autospine.training.losses.dice_ce import class_sums, counted
 
 SMOOTH = 1e-5
+LABELS = 1024  # more than any label
+AT_ONCE = 2**26  # distances that are held
 
 
 class InstanceCrossEntropy(nn.Module):
@@ -57,24 +59,25 @@ def instance_dice_loss(log_probabilities: Tensor, labels: Tensor, weight: Tensor
     Shape:
         log_probabilities (B, C, *spatial), labels (B, *spatial) int64, weight (B, *spatial) 0 or 1; result ().
     """
-    samples, channels = log_probabilities.shape[:2]
+    channels = log_probabilities.shape[1]
     nearest = neighbourhoods(labels * (weight > 0))  # (B, *spatial)
     probabilities = log_probabilities.gather(1, nearest[:, None])[:, 0].exp() * weight  # (B, *spatial)
     inside = (labels == nearest) * weight  # (B, *spatial)
-    offset = channels * torch.arange(samples, device=labels.device)
-    bins = (nearest.flatten(1) + offset[:, None]).flatten()  # (B * N,), one bin per sample and instance
-    empty = probabilities.new_zeros(samples * channels)
-    overlap = empty.index_add(0, bins, (probabilities * inside).flatten())
-    predicted = empty.index_add(0, bins, probabilities.flatten())
-    reference = empty.index_add(0, bins, inside.flatten())
+    summed = class_sums((probabilities * inside, probabilities, inside), nearest, channels)
+    overlap, predicted, reference = (x.flatten() for x in summed)  # (B * C,)
     dice = (2 * overlap + SMOOTH) / (predicted + reference + SMOOTH)  # (B * C,)
-    shown = (reference > 0).view(samples, channels)
+    shown = (reference > 0).view(-1, channels)
     shown[:, 0] = False  # an image without instances has background only
     return ((1 - dice) * shown.flatten()).sum() / shown.sum().clamp(min=1)
 
 
 def neighbourhoods(labels: Tensor) -> Tensor:
-    """Find the nearest instance of every pixel of (B, *spatial), 0 where the image shows none; on the same device."""
+    """Find the nearest instance of every pixel of (B, *spatial), 0 where the image shows none; on the same device.
+
+    Of several equally near ones CUDA takes the one with the smallest label.
+    """
+    if labels.is_cuda:
+        return torch.stack([_nearest_label(image) for image in labels])
     from scipy.ndimage import distance_transform_edt
 
     nearest_labels = labels.cpu().numpy().copy()  # (B, *spatial)
@@ -83,3 +86,20 @@ def neighbourhoods(labels: Tensor) -> Tensor:
             nearest = distance_transform_edt(image == 0, return_distances=False, return_indices=True)
             image[:] = image[tuple(nearest)]
     return torch.from_numpy(np.ascontiguousarray(nearest_labels)).to(labels.device)
+
+
+def _nearest_label(image: Tensor) -> Tensor:
+    """Find the label nearest to each pixel, axis by axis, without leaving the device: int64 to int64.
+
+    Each pixel holds squared distance * LABELS + label of the nearest one so far; the smallest sum with the squared
+    distance along the next axis is again the nearest. Exact (Felzenszwalb and Huttenlocher 2012), in n * N steps.
+    """
+    nothing = LABELS * sum(4 * n * n for n in image.shape)  # more than any distance
+    nearest = image.where(image > 0, nothing)
+    for axis, size in enumerate(image.shape):
+        places = torch.arange(size, device=image.device)
+        away = LABELS * (places[:, None] - places).square()  # (n, n)
+        lines = nearest.movedim(axis, -1)[..., None, :]  # (..., 1, n)
+        parts = [(lines + part).amin(-1) for part in away.split(max(AT_ONCE // image.numel(), 1))]
+        nearest = torch.cat(parts, -1).movedim(-1, axis)
+    return (nearest % LABELS).where(nearest < nothing, 0)

@@ -74,10 +74,7 @@ class MultiTaskLoss(nn.Module):
         target = self.offsets(labels, batch)  # (B, axes, *spatial)
         known = inside & torch.isfinite(target).all(dim=1)
         offset = masked_smooth_l1(output[:, first:last], target, known, beta=0.1)
-        logits = output[:, last:].movedim(1, -1)[inside].float()  # (voxels, levels)
-        zero = logits.sum() * 0
-        entropy = F.cross_entropy(logits, level[inside]) if len(logits) else zero
-        return {"offset": offset, "level": entropy}
+        return {"offset": offset, "level": _level_entropy(output[:, last:], level, inside)}
 
     def offsets(self, labels: Tensor, batch: Batch) -> Tensor:
         """Compute `(B, axes, *spatial)` offsets from each voxel to its label's centre, in intervertebral distances."""
@@ -96,3 +93,18 @@ class MultiTaskLoss(nn.Module):
             spacing = batch.spacing[:, k].view(-1, *[1] * len(size))
             offsets.append((centre - position) * spacing / self.encoding.intervertebral_distance_mm)
         return torch.stack(offsets, dim=1)
+
+
+def _level_entropy(logits: Tensor, level: Tensor, inside: Tensor) -> Tensor:
+    """Compute the mean cross-entropy of (B, levels, *spatial) logits over the voxels inside, 0 if there are none."""
+    if logits.is_cuda:
+        return _level_entropy_of_all(logits, level, inside)
+    picked = logits.movedim(1, -1)[inside].float()  # (voxels, levels)
+    return F.cross_entropy(picked, level[inside]) if len(picked) else picked.sum() * 0
+
+
+def _level_entropy_of_all(logits: Tensor, level: Tensor, inside: Tensor) -> Tensor:
+    """Visit all voxels, those outside being ignored: on CUDA the host would wait for the number of those inside."""
+    target = level.where(inside, -1)
+    entropy = F.cross_entropy(logits.float(), target, ignore_index=-1, reduction="sum")
+    return entropy / inside.sum().clamp(min=1)

@@ -10,7 +10,7 @@ from torch import nn
 
 from autospine.core.precision import Precision
 from autospine.planning.recipe import ScheduleSettings
-from autospine.training.optimisation import OptimizerStep, Schedule, moving_average
+from autospine.training.optimisation import MovingAverage, OptimizerStep, Schedule
 
 CPU = torch.device("cpu")
 PLAIN = Precision()
@@ -142,7 +142,7 @@ def test_only_plateau_listens_to_scores() -> None:
 
 def test_the_moving_average_starts_short_and_counts_buffers_that_are_numbers() -> None:
     network = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))
-    averaged, expected = moving_average(network, 0.9), {}
+    averaged, expected = MovingAverage(network, 0.9), {}
     for update in range(1, 30):
         for parameter in network.parameters():
             parameter.data.normal_()
