@@ -125,7 +125,7 @@ def _soft_dice(
     smooth: float,
 ) -> Tensor:
     """Compute one minus soft Dice, averaged over classes (and samples unless `batch`)."""
-    samples, channels = log_probabilities.shape[:2]
+    channels = log_probabilities.shape[1]
     probabilities = log_probabilities.flatten(2).exp()  # (B, C, N)
     true = log_true.exp()  # (B, *spatial)
     if mask is None:

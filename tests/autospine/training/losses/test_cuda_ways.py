@@ -71,7 +71,7 @@ def test_entropy_of_levels(drawn: tuple[Tensor, Tensor], share: float) -> None:
 
 @pytest.mark.parametrize("shape", [(40, 31), (9, 12, 14), (1, 7)])
 def test_nearest_labels(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
-    """No label is nearer than the one that is taken; few pixels lie between two."""
+    """No label is nearer than the one that is taken; where it alone is nearest, a processor takes it too."""
     monkeypatch.setattr(instance, "AT_ONCE", 2000)  # several parts
     generator = torch.Generator().manual_seed(2)
     image = torch.randint(1, LABELS, shape, generator=generator) * (torch.rand(shape, generator=generator) > 0.9)
@@ -81,7 +81,8 @@ def test_nearest_labels(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...])
     away[[not (image == k).any() for k in range(1, LABELS)]] = np.inf
     taken = np.take_along_axis(away, found.numpy()[None] - 1, 0)[0]
     np.testing.assert_array_equal(taken, away.min(0))
-    assert (found == instance.neighbourhoods(image[None])[0]).float().mean() > 0.9
+    alone = torch.from_numpy((away == away.min(0)).sum(0) == 1)
+    assert torch.equal(found[alone], instance.neighbourhoods(image[None])[0][alone])
 
 
 def test_an_image_without_labels_has_no_nearest() -> None:
