@@ -15,6 +15,7 @@ SPACING = (4.0, 2.0, 2.0)
 DISTANCE_ROWS = 16
 DISTANCE_MM = DISTANCE_ROWS * SPACING[1]
 SACRUM = 50  # label
+POSTERIOR = 110  # label of the posterior elements of level 1, less one
 BELOW = 30  # rows under the lowest vertebra's centre: nearly two distances, where the sacrum lies
 
 
@@ -54,6 +55,7 @@ def draw(
     distances: Sequence[float] | None = None,
     lean: float = 0.1,
     sacrum: int = 0,
+    posterior: bool = False,
 ) -> Spine:
     """Levels 1 to `vertebrae` from the lowest up; disc k lies under vertebra k.
 
@@ -63,6 +65,7 @@ def draw(
         distances: Rows from each vertebra to the next.
         lean: Columns that the spine goes forward per row.
         sacrum: Rows of it, of which S1 has eleven; 0 for none.
+        posterior: Whether vertebrae have posterior elements; the spinous process lies as low as the next body.
     """
     steps = [DISTANCE_ROWS] * vertebrae if distances is None else list(distances)
     above = np.concatenate([[0], np.cumsum(steps[: vertebrae - 1])])
@@ -76,10 +79,15 @@ def draw(
         labels[1:5, row - 5 : row + 6, column : column + 14] = level
         if discs:
             labels[1:5, row + 7 : row + 10, column : column + 13] = 200 + level
+        if posterior:
+            labels[1, row - 3 : row, column + 14 : 56] = POSTERIOR + level  # pedicle and arch beside the canal
+            labels[1:5, row + 6 : row + 12, 56:60] = POSTERIOR + level
+            labels[1, row - 3 : row + 12, 54:58] = POSTERIOR + level
     top = rows - BELOW + DISTANCE_ROWS - 5
     labels[1:5, top : top + sacrum, 20:34] = SACRUM
-    values = set(np.unique(labels)) - {0}
-    return Spine(labels, {int(v): np.argwhere(labels == v).mean(axis=0) for v in values})
+    values = [int(v) for v in np.unique(labels) if v]
+    centres = {v: np.argwhere(labels == v).mean(axis=0) for v in values}
+    return Spine(labels, centres | {v: centres[v - POSTERIOR] for v in values if POSTERIOR < v < 200})
 
 
 def decoder_input_of(
@@ -126,6 +134,16 @@ def decoder_input_of(
         spacing=SPACING,
         visible_rows=(0, spine.labels.shape[1] - 1),
     )
+
+
+def encoding_of_parts(levels: int = 9, offset_axes: tuple[int, ...] = (1, 2)) -> Encoding:
+    """Bodies with posterior elements, discs, canal and sacrum."""
+    encoding = encoding_for(levels, offset_axes, sacrum=True)
+    bodies, *others = encoding.classes
+    posterior = SemanticClass(
+        "posterior elements", tuple(POSTERIOR + k for k in bodies.levels), bodies.levels, "vertebral body"
+    )
+    return replace(encoding, classes=(replace(bodies, name="vertebral body"), posterior, *others))
 
 
 def encoding_for(levels: int = 9, offset_axes: tuple[int, ...] = (1, 2), sacrum: bool = False) -> Encoding:

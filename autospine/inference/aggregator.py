@@ -103,8 +103,8 @@ class Aggregator:
         first, values = chunk
         semantic, confidence = argmax_and_max(values[:classes])
         self.semantic[self._planes(first, semantic.shape[self.axis])] = semantic
-        ordered = np.array([False, *(bool(kind.levels) for kind in self.encoding.classes)])
-        voxels = np.argwhere(ordered[semantic])  # (N, 3) in the chunk
+        levelled = np.array([False, *(bool(kind.levels) for kind in self.encoding.classes)])
+        voxels = np.argwhere(levelled[semantic])  # (N, 3) in the chunk
         a, b, c = voxels.T
         levels = classes + len(self.encoding.offset_axes)
         picked, weights = values[:, a, b, c], confidence[a, b, c]  # (channels, N), (N,)
@@ -163,7 +163,7 @@ class Aggregator:
         result = np.zeros(classes.shape, labels.dtype)
         for k, kind in enumerate(self.encoding.classes, start=1):
             inside = classes == k
-            if not kind.ordered:
+            if not kind.levels:
                 result[inside] = kind.values[0]
             elif inside.any():
                 result[inside] = _nearest_level(labels, inside, kind.values)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from autospine.inference.levels.instances import Instance, OffsetVotes, find_instances
 from autospine.inference.levels.numbering import Numbering, number, number_between
+from autospine.inference.levels.parts import voxels_by_instance, without_strays
 from autospine.inference.levels.sacrum import Sacrum, find_sacrum
 from autospine.inference.levels.spine import (
     beside_the_spine,
@@ -28,7 +30,7 @@ class DecoderInput:
     """Network outputs of one case, on the plan's grid."""
 
     semantic: np.ndarray  # `(slices, rows, columns)` uint8 class of each voxel
-    voxels: np.ndarray  # `(N, 3)` int, the voxels of ordered classes
+    voxels: np.ndarray  # `(N, 3)` int, the voxels of classes with levels
     offsets: np.ndarray  # `(N, axes)` float32, mm from each to its instance's centre along the encoding's offset axes
     levels: np.ndarray  # `(N, K)` probability of each level
     weights: np.ndarray  # `(N,)` probability of the voxel's class
@@ -78,32 +80,26 @@ def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:
     if primary is None:
         return Decoded(labels, (), "")
     spine = vertebra_sequence(instances[primary], distance_mm)
-    spine = instances[primary] = without_partial_instances(spine, votes[primary], outputs)
+    spine = without_partial_instances(spine, votes[primary], outputs)
     for kind in encoding.classes:
-        if not kind.ordered:
+        if not kind.levels:
             drop_spurious_components(labels, kind.values[0], spine, outputs.spacing, distance_mm)
-    for k in ordered:
-        instances[k] = [instance for instance in instances[k] if not beside_the_spine(instance, spine, distance_mm)]
+    near = {k: [i for i in instances[k] if not beside_the_spine(i, spine, distance_mm)] for k in ordered}
     sacrum: Sacrum | None = None
     if encoding.classes[primary - 1].name != DISC:
         spine, sacrum = find_sacrum(labels, encoding, spine, outputs.spacing, distance_mm)
-        instances[primary] = spine
     margin_mm = outputs.visible_rows[1] * outputs.spacing[1] - spine[0].centroid[1]
     numbering = number(spine, encoding.levels[0], margin_mm, distance_mm, sacrum)
-    around, around_levels = spine, numbering.levels
-    if sacrum is not None:
-        around = [sacrum.as_instance(spine[0]), *spine]
-        around_levels = (numbering.levels[0] - sacrum.missing - 1, *numbering.levels)
+    around, levels = (spine, numbering.levels) if sacrum is None else _with_sacrum(sacrum, spine, numbering.levels)
+    numbered = {k: list(zip(near[k], number_between(near[k], around, levels), strict=True)) for k in ordered}
+    numbered[primary] = list(zip(spine, numbering.levels, strict=True))
     results: list[LabelResult] = []
-    for k in ordered:
-        levels = numbering.levels if k == primary else number_between(instances[k], around, around_levels)
-        for instance, level in zip(instances[k], levels, strict=True):
-            value = encoding.value_at(k, level)
-            if value is not None:  # else the data set does not label this level
-                voxels = without_fragments(votes[k].voxels[instance.members])
-                labels[tuple(voxels.T)] = value
-                flags = _flags(voxels, level, outputs, numbering)
-                results.append(LabelResult(value, numbering.confidence * instance.weight, flags))
+    for k, instance, level, voxels in _painted(outputs, encoding, votes, instances, numbered):
+        value = encoding.value_at(k, level)
+        if value is not None and len(voxels):  # else the data set does not label this level
+            labels[tuple(voxels.T)] = value
+            flags = _flags(voxels, level, outputs, numbering)
+            results.append(LabelResult(value, numbering.confidence * instance.weight, flags))
     return Decoded(labels, _one_per_value(results), numbering.ambiguous)
 
 
@@ -111,8 +107,47 @@ def _paint_plain(semantic: np.ndarray, encoding: Encoding) -> np.ndarray:
     """Paint the classes that are one structure each."""
     table = np.zeros(encoding.semantic_channels, np.int32)
     for k, kind in enumerate(encoding.classes, start=1):
-        table[k] = 0 if kind.ordered else kind.values[0]
+        table[k] = 0 if kind.levels else kind.values[0]
     return table[semantic]
+
+
+def _with_sacrum(
+    sacrum: Sacrum, spine: list[Instance], levels: tuple[int, ...]
+) -> tuple[list[Instance], tuple[int, ...]]:
+    """Return the vertebrae that discs lie between, and their levels, with S1 below them."""
+    return [sacrum.as_instance(spine[0]), *spine], (levels[0] - sacrum.missing - 1, *levels)
+
+
+def _painted(
+    outputs: DecoderInput,
+    encoding: Encoding,
+    votes: Mapping[int, OffsetVotes],
+    instances: Mapping[int, list[Instance]],
+    numbered: Mapping[int, list[tuple[Instance, int]]],
+) -> Iterator[tuple[int, Instance, int, np.ndarray]]:
+    """Yield class, instance, level and `(N, 3)` voxels of all that has a level; parts have those of their instance.
+
+    Args:
+        outputs: Of the network.
+        encoding: Of the outputs.
+        votes: Of the ordered classes.
+        instances: All that they voted for.
+        numbered: Those in the spine, with their levels.
+    """
+    wholes = {encoding.classes[k - 1].name: k for k in votes}
+    for k, kind in enumerate(encoding.classes, start=1):
+        if kind.ordered:
+            for instance, level in numbered[k]:
+                yield k, instance, level, without_fragments(votes[k].voxels[instance.members])
+        elif kind.levels:
+            whole, axes = wholes[kind.part_of], encoding.offset_axes
+            part_votes = outputs.votes_of(k, axes)
+            parts = voxels_by_instance(part_votes, instances[whole], axes, encoding.intervertebral_distance_mm)
+            levels = {id(instance): level for instance, level in numbered[whole]}
+            for instance, part in zip(instances[whole], parts, strict=True):
+                if id(instance) in levels and len(part):
+                    strayless = without_strays(part, votes[whole].voxels[instance.members])
+                    yield k, instance, levels[id(instance)], strayless
 
 
 def without_partial_instances(spine: list[Instance], votes: OffsetVotes, outputs: DecoderInput) -> list[Instance]:

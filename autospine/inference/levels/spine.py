@@ -81,11 +81,16 @@ def components_of(voxels: np.ndarray) -> np.ndarray:
     return connected_components(box)[0][indices]
 
 
-def without_fragments(voxels: np.ndarray) -> np.ndarray:
-    """Return an instance's `(N, 3)` voxels without its small components."""
+def large_components(voxels: np.ndarray) -> np.ndarray:
+    """Return which of at least one `(N, 3)` voxels are not in a small component, `(N,)` bool; all where all are."""
     components = components_of(voxels)
     large = np.bincount(components) >= FRAGMENT * len(voxels)
-    return voxels[large[components]] if large.any() else voxels
+    return large[components] if large.any() else np.ones(len(voxels), bool)
+
+
+def without_fragments(voxels: np.ndarray) -> np.ndarray:
+    """Return an instance's `(N, 3)` voxels without its small components."""
+    return voxels[large_components(voxels)]
 
 
 def drop_spurious_components(
