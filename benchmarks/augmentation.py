@@ -10,8 +10,9 @@ from dataclasses import fields, replace
 import torch
 
 from autospine.augmentation import AugmentationSettings, apply, sample
+from trainers.unet import ROBUST
 
-SHAPES = {"2-D, 8 x 1 x 320 x 160": (8, 1, 320, 160), "3-D, 2 x 1 x 16 x 256 x 128": (2, 1, 16, 256, 128)}
+SHAPES = {"2-D, 12 x 1 x 320 x 160": (12, 1, 320, 160), "3-D, 2 x 1 x 16 x 256 x 128": (2, 1, 16, 256, 128)}
 
 
 def milliseconds(shape: tuple[int, ...], settings: AugmentationSettings, repeats: int) -> list[float]:
@@ -33,8 +34,9 @@ def main() -> None:
     names = [field.name for field in fields(AugmentationSettings) if field.name.endswith("_probability")]
     nothing = replace(AugmentationSettings(), **dict.fromkeys(names, 0.0))
     for title, shape in SHAPES.items():
-        times = milliseconds(shape, AugmentationSettings(), 60)
-        print(f"{title}: mean {statistics.mean(times):.1f} ms, longest {max(times):.1f} ms")
+        for recipe, settings in (("adapted", AugmentationSettings()), ("robust", ROBUST)):
+            times = milliseconds(shape, settings, 60)
+            print(f"{title}, {recipe}: mean {statistics.mean(times):.1f} ms, longest {max(times):.1f} ms")
         print(f"  {'nothing':20s} {statistics.median(milliseconds(shape, nothing, 7)):6.2f} ms")
         for name in names:
             always = milliseconds(shape, replace(nothing, **{name: 1.0}), 7)

@@ -28,6 +28,29 @@ ADAPTED = Recipe(
     augmentation=AugmentationSettings(),
     ema_decay=0.99,
 )
+# Contrasts, scanners and pictures that the training cases do not show; chosen by eye.
+ROBUST = AugmentationSettings(
+    scale=(0.75, 1.3),
+    fov_crop_probability=0.15,
+    histogram_shift_probability=0.3,
+    bias_field_probability=0.4,
+    bias_field_strength=(0.1, 0.7),
+    low_resolution_probability=0.3,
+    low_resolution=(1.0, 4.0),
+    synthesis_probability=0.25,
+    label_synthesis_probability=0.08,
+    random_curve_probability=0.08,
+    fat_suppression_probability=0.08,
+    anisotropy_probability=0.5,
+    slice_blur_probability=0.15,
+    gibbs_probability=0.1,
+    ghosting_probability=0.1,
+    motion_probability=0.1,
+    clipping_probability=0.2,
+    implant_probability=0.05,
+    air_probability=0.12,
+    padding_probability=0.12,
+)
 
 
 class UNetTrainer(Trainer):
@@ -37,6 +60,7 @@ class UNetTrainer(Trainer):
     width_multiple = 8
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": ADAPTED,
+        "robust": replace(ADAPTED, name="robust", augmentation=ROBUST),
         "classification": replace(ADAPTED, name="classification", learns="classes"),
         "published": Recipe(
             "published",

@@ -5,7 +5,8 @@ With the default settings a batch of 8 x 1 x 320 x 160 takes 14 ms on one core o
 """
 
 from autospine.augmentation.apply import apply
-from autospine.augmentation.parameters import Parameters, sample
+from autospine.augmentation.parameters import Parameters
+from autospine.augmentation.sampling import sample
 from autospine.augmentation.settings import AugmentationSettings, BatchgeneratorsSettings
 
 __all__ = ["AugmentationSettings", "BatchgeneratorsSettings", "Parameters", "apply", "sample"]

@@ -11,6 +11,7 @@ from autospine.augmentation.parameters import KNOTS, NODES, Parameters
 from autospine.core.transfer import send
 
 TABLE = 256  # entries of a tone curve
+STEP = 11  # one of so many voxels is looked at where quantiles are estimated
 
 
 def shift_histogram(images: Tensor, parameters: Parameters) -> None:
@@ -20,7 +21,7 @@ def shift_histogram(images: Tensor, parameters: Parameters) -> None:
     chosen = ((parameters.gamma != 1) | parameters.inverted | bent).nonzero()[:, 0]
     if len(chosen):
         curves = send(tone_curves(parameters)[chosen], images.device)
-        _keeping_mean_and_deviation(images, chosen, lambda tones: _look_up(tones, curves))
+        keeping_mean_and_deviation(images, chosen, lambda tones: _look_up(tones, curves))
 
 
 def tone_curves(parameters: Parameters) -> Tensor:
@@ -52,7 +53,7 @@ def apply_bias_field(images: Tensor, parameters: Parameters) -> None:
     rows, columns = (send(_node_weights(n), images.device) for n in images.shape[-2:])
     field = (rows @ send(parameters.bias_field[chosen], images.device) @ columns.T).exp_()  # (b, H, W)
     repeats = images[0].numel() // field[0].numel()
-    _keeping_mean_and_deviation(images, chosen, lambda tones: tones * field.flatten(1).repeat(1, repeats))
+    keeping_mean_and_deviation(images, chosen, lambda tones: tones * field.flatten(1).repeat(1, repeats))
 
 
 def _node_weights(size: int) -> Tensor:
@@ -62,7 +63,7 @@ def _node_weights(size: int) -> Tensor:
     return (-distance.square()).softmax(1)
 
 
-def _keeping_mean_and_deviation(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
+def keeping_mean_and_deviation(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> None:
     """Let `change` see samples scaled to 0..1, (b, N), and give its result their old mean and deviation."""
     chosen = send(chosen, images.device)
     values = images[chosen].flatten(1)  # (b, N)
@@ -93,3 +94,18 @@ def add_noise(images: Tensor, parameters: Parameters) -> None:
     for index in parameters.noise.nonzero()[:, 0].tolist():
         noise = torch.randn(images.shape[1:], generator=generator, device=images.device)
         images[index].add_(noise, alpha=float(parameters.noise[index]))
+
+
+def clip_intensities(images: Tensor, parameters: Parameters) -> None:
+    """Clip the darkest and brightest voxels of the chosen samples. Mean and deviation stay: (B, C, [D,] H, W)."""
+    chosen = (parameters.clipping != torch.tensor([0.0, 1.0])).any(1).nonzero()[:, 0]
+    if not len(chosen):
+        return
+
+    def clipped(tones: Tensor) -> Tensor:
+        order = tones[:, ::STEP].sort(1).values  # a sample of the voxels tells the quantiles
+        place = (parameters.clipping[chosen] * (order.shape[1] - 1)).round().long().to(order.device)
+        low, high = order.gather(1, place).split(1, 1)
+        return torch.maximum(torch.minimum(tones, high), low)
+
+    keeping_mean_and_deviation(images, chosen, clipped)

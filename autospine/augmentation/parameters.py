@@ -1,19 +1,22 @@
-"""What happens to each sample of one batch, drawn at random."""
+"""What happens to each sample of one batch."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from autospine.augmentation.elastic import BORDER, intervals, largest_mm
-from autospine.augmentation.settings import AugmentationSettings
+from autospine.augmentation.elastic import BORDER
 
 KNOTS = 6  # of the monotone curve
 NODES = 4  # of the bias field, along each in-plane axis
+CLASSES = 12  # that are told apart by synthesis, the background the first; further ones share with those before
+TISSUES = 5  # knots of a class's curve: air, then tissues from dark to bright
+MOVES = 4  # parts of k-space between movements, from the middle outwards
+IMPLANTS = 4  # most in one sample
+IMPLANT, ARM = 8, 9  # numbers that describe one
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,33 @@ class Parameters:
     contrast: Tensor  # factor about the mean, (B,)
     brightness: Tensor  # constant added, (B,)
     blur: Tensor  # standard deviation, voxels; 0 for none, (B,)
-    low_resolution: Tensor  # size of the larger voxels; 1 for none, (B,)
+    low_resolution: Tensor  # rows and columns of the larger voxels; 1 for none, (B, 2)
     noise: Tensor  # standard deviation; 0 for none, (B,)
     noise_seed: Tensor  # what the noise is drawn from. ()
+    synthesised: Tensor  # whether the image is made anew, (B,)
+    tissue_brightness: Tensor  # of each class's tissues, 0 to 1, (B, CLASSES, TISSUES)
+    tissue_noise: Tensor  # standard deviation of each class's noise, of the range of intensities, (B, CLASSES)
+    tissue_texture: Tensor  # share of the image's fine structure that stays in each class, (B, CLASSES)
+    slice_blur: Tensor  # standard deviation, slices; 0 for none, (B,)
+    phase_columns: Tensor  # whether ringing, ghosts and motion go along columns rather than rows, (B,)
+    gibbs: Tensor  # share of the frequencies that stays; 1 for all, (B,)
+    ghosting: Tensor  # strength of the copies; 0 for none, (B,)
+    ghost_distance: Tensor  # of the copies, share of the axis, (B,)
+    motion: Tensor  # where the patient is in each part of k-space, voxels, (B, MOVES)
+    clipping: Tensor  # shares of the voxels below which and above which intensities are clipped; 0 and 1, (B, 2)
+    # Rods: row, column and slice of the middle, half length, angle (radians), radius of the void (0: no rod), radius of
+    # the rim as a multiple of it, half the slices that it crosses. Lengths are voxels, places and slices shares. (B, IMPLANTS, 8)
+    implants: Tensor
+    air: Tensor  # first column of the body and first of the air behind, as shares; 0 and 1, (B, 2)
+    # Whether there is an arm in the air and on which side (1: behind), its middle (share of the strip), its half width
+    # (likewise), slant (columns per row), then the brightness of its marrow, cortex, muscle, fat, 0 to 1. (B, 9)
+    arm: Tensor
+    visible_columns: Tensor  # first column kept and first without image again; 0 and W where all stay, (B, 2)
 
     @classmethod
     def identity(cls, shape: Sequence[int]) -> Parameters:
         """Make parameters under which `apply` changes nothing, for images of `shape` (B, C, [D,] H, W)."""
-        batch, rows = shape[0], shape[-2]
+        batch, rows, columns = shape[0], *shape[-2:]
         ones, zeros = torch.ones(batch), torch.zeros(batch)
         return cls(
             matrix=torch.eye(2).repeat(batch, 1, 1),
@@ -56,112 +78,22 @@ class Parameters:
             contrast=ones,
             brightness=zeros,
             blur=zeros,
-            low_resolution=ones,
+            low_resolution=torch.ones(batch, 2),
             noise=zeros,
             noise_seed=torch.zeros((), dtype=torch.int64),
+            synthesised=zeros.bool(),
+            tissue_brightness=torch.zeros(batch, CLASSES, TISSUES),
+            tissue_noise=torch.zeros(batch, CLASSES),
+            tissue_texture=torch.ones(batch, CLASSES),
+            slice_blur=zeros,
+            phase_columns=zeros.bool(),
+            gibbs=ones,
+            ghosting=zeros,
+            ghost_distance=zeros,
+            motion=torch.zeros(batch, MOVES),
+            clipping=torch.tensor([0.0, 1.0]).repeat(batch, 1),
+            implants=torch.zeros(batch, IMPLANTS, IMPLANT),
+            air=torch.tensor([0.0, 1.0]).repeat(batch, 1),
+            arm=torch.zeros(batch, ARM),
+            visible_columns=torch.tensor([0, columns]).repeat(batch, 1),
         )
-
-
-class _Draws:
-    """Random values for the samples of one batch."""
-
-    def __init__(self, generator: torch.Generator, batch: int) -> None:
-        self.generator, self.batch = generator, batch
-
-    def chosen(self, probability: float) -> Tensor:
-        return torch.rand(self.batch, generator=self.generator) < probability
-
-    def uniform(self, low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(self.batch, generator=self.generator)
-
-    def normal(self, *size: int) -> Tensor:
-        return torch.randn((self.batch, *size), generator=self.generator)
-
-    def sometimes(self, probability: float, low: float, high: float, otherwise: float) -> Tensor:
-        value = self.uniform(low, high)
-        return value.where(self.chosen(probability), torch.tensor(otherwise))
-
-
-def sample(generator: torch.Generator, shape: Sequence[int], settings: AugmentationSettings) -> Parameters:
-    """Sample what happens to one batch.
-
-    Args:
-        generator: On the CPU; the same state gives the same parameters whatever device the batch is on.
-        shape: Of the images, (B, C, H, W) or (B, C, D, H, W).
-        settings: Probabilities and ranges.
-    """
-    draws = _Draws(generator, shape[0])
-    parameters = _sample_spatial(draws, Parameters.identity(shape), shape, settings)
-    parameters = _sample_intensity(draws, parameters, settings)
-    if settings.elastic_probability:
-        parameters = replace(parameters, elastic=_elastic(draws, shape[-2:], settings))
-    return parameters
-
-
-def _sample_spatial(
-    draws: _Draws, identity: Parameters, shape: Sequence[int], settings: AugmentationSettings
-) -> Parameters:
-    affine = draws.chosen(settings.affine_probability)
-    limits = settings.translation * torch.tensor(shape[-2:])
-    shift = limits * torch.stack([draws.uniform(-1, 1) for _ in range(2)], 1)  # (B, 2)
-    mirrored = {axis: draws.chosen(0.5 * (axis in settings.mirror_axes)) for axis in (-3, -2, -1)}
-    signs = 1.0 - 2.0 * torch.stack([mirrored[-2], mirrored[-1]], 1).float()  # (B, 2)
-    matrix = _affine(draws, settings).where(affine[:, None, None], identity.matrix)
-    return replace(
-        identity,
-        matrix=matrix * signs[:, None, :],
-        shift=shift * affine[:, None],
-        mirrored_slices=mirrored[-3] & (len(shape) == 5),
-        visible_rows=_visible_rows(draws, shape[-2], settings),
-    )
-
-
-def _affine(draws: _Draws, settings: AugmentationSettings) -> Tensor:
-    """Sample rotation after shear after scale, in mm, expressed in voxels: (B, 2, 2)."""
-    angle = math.radians(settings.rotation_degrees) * draws.uniform(-1, 1)
-    scale = draws.uniform(math.log(settings.scale[0]), math.log(settings.scale[1])).exp()
-    shear = settings.shear * draws.uniform(-1, 1)
-    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
-    rotation = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
-    shearing = torch.stack([one, zero, shear, one], 1).view(-1, 2, 2)  # columns move with rows
-    spacing = torch.tensor(settings.pixel_spacing)
-    return rotation @ shearing * scale[:, None, None] * spacing / spacing[:, None]
-
-
-def _elastic(draws: _Draws, size: Sequence[int], settings: AugmentationSettings) -> Tensor:
-    """Sample the displacement of the nodes in mm, expressed in voxels: (B, 2, row nodes, column nodes)."""
-    axes = list(zip(size, settings.pixel_spacing, strict=True))
-    distance, amplitude = settings.elastic_smoothness_mm, settings.elastic_amplitude_mm
-    counts = [BORDER + intervals(length, mm, distance) for length, mm in axes]
-    largest = torch.tensor([largest_mm(length, mm, distance, amplitude) / mm for length, mm in axes])
-    strength = draws.sometimes(settings.elastic_probability, 0.0, 1.0, 0.0)
-    nodes = 2 * torch.rand((draws.batch, 2, *counts), generator=draws.generator) - 1
-    return strength[:, None, None, None] * largest[:, None, None] * nodes
-
-
-def _visible_rows(draws: _Draws, rows: int, settings: AugmentationSettings) -> Tensor:
-    hidden = (draws.uniform(0, settings.fov_crop_share) * rows).round().long()
-    hidden = hidden * draws.chosen(settings.fov_crop_probability)
-    above = draws.chosen(0.5)
-    return torch.stack([hidden * above, rows - hidden * ~above], 1)  # (B, 2)
-
-
-def _sample_intensity(draws: _Draws, identity: Parameters, settings: AugmentationSettings) -> Parameters:
-    slopes = (settings.histogram_shift_strength * draws.normal(KNOTS - 1)).exp()
-    heights = torch.cat([torch.zeros(draws.batch, 1), slopes.cumsum(1)], 1)  # (B, KNOTS)
-    remapped = draws.chosen(settings.histogram_shift_probability)[:, None]
-    strength = draws.sometimes(settings.bias_field_probability, *settings.bias_field_strength, 0.0)
-    brightness = settings.brightness
-    return replace(
-        identity,
-        gamma=draws.sometimes(settings.gamma_probability, *settings.gamma, 1.0),
-        histogram_shift=(heights / heights[:, -1:]).where(remapped, identity.histogram_shift),
-        inverted=draws.chosen(settings.inversion_probability),
-        bias_field=strength[:, None, None] * draws.normal(NODES, NODES),
-        contrast=draws.sometimes(settings.contrast_probability, *settings.contrast, 1.0),
-        brightness=draws.sometimes(settings.brightness_probability, -brightness, brightness, 0.0),
-        blur=draws.sometimes(settings.blur_probability, *settings.blur, 0.0),
-        low_resolution=draws.sometimes(settings.low_resolution_probability, *settings.low_resolution, 1.0),
-        noise=draws.sometimes(settings.noise_probability, *settings.noise, 0.0),
-        noise_seed=torch.randint(2**62, (), generator=draws.generator),
-    )

@@ -11,16 +11,28 @@ from autospine.core.transfer import send
 
 def lower_resolution(images: Tensor, parameters: Parameters) -> None:
     """Blur the chosen samples and show them at larger voxels, in-plane and in place: (B, C, [D,] H, W)."""
-    changed = (parameters.blur != 0) | (parameters.low_resolution != 1)
+    changed = (parameters.blur != 0) | (parameters.low_resolution != 1).any(1)
     chosen = changed.nonzero()[:, 0]
     if not len(chosen):
         return
-    blur, voxel = (send(x[chosen], images.device) for x in (parameters.blur, parameters.low_resolution))
-    rows, columns = (larger_voxels(voxel, n) @ gaussian(blur, n) for n in images.shape[-2:])
+    blur, voxels = (send(x[chosen], images.device) for x in (parameters.blur, parameters.low_resolution))
+    rows, columns = (
+        larger_voxels(voxel, n) @ gaussian(blur, n) for voxel, n in zip(voxels.T, images.shape[-2:], strict=True)
+    )
     chosen = send(chosen, images.device)
     planes = images[chosen].flatten(1, -3)  # (b, C * D, H, W)
     planes = rows[:, None] @ (planes @ columns.transpose(1, 2)[:, None])
     images[chosen] = planes.view(-1, *images.shape[1:])
+
+
+def blur_slices(images: Tensor, parameters: Parameters) -> None:
+    """Blur the chosen samples through their slices, in place: (B, C, D, H, W)."""
+    chosen = parameters.slice_blur.nonzero()[:, 0]
+    if not len(chosen):
+        return
+    weights = gaussian(parameters.slice_blur[chosen].to(images.device), images.shape[2])  # (b, D, D)
+    chosen = chosen.to(images.device)
+    images[chosen] = torch.einsum("bde,bcehw->bcdhw", weights, images[chosen])
 
 
 def gaussian(deviation: Tensor, size: int) -> Tensor:

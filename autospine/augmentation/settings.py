@@ -58,6 +58,34 @@ class AugmentationSettings:
     low_resolution: Range = (1.0, 2.5)  # their size
     noise_probability: float = 0.2  # of Gaussian noise
     noise: Range = (0.02, 0.25)  # its standard deviation
+    # What follows is for contrasts, scanners and pictures that the training cases do not show, and off by default.
+    # Of an image made anew from its labels and its own tissues: tissues are soft classes of the smoothed intensities,
+    # and each gets a random brightness, another one inside each class of the labels.
+    synthesis_probability: float = 0.0
+    synthesis_texture: Range = (0.3, 1.0)  # share of the image's own fine structure that stays
+    # Of the same with one brightness and a noise of its own for each class of the labels (SynthSeg, Billot et al. 2023).
+    label_synthesis_probability: float = 0.0
+    label_synthesis_noise: Range = (0.0, 0.08)  # its standard deviation as a share of the range of intensities
+    random_curve_probability: float = 0.0  # of a random curve on the intensities that need not rise
+    # Of a curve that rises and then falls, so that what was brightest turns dark, as fat does in TIRM and water images.
+    fat_suppression_probability: float = 0.0
+    anisotropy_probability: float = 0.0  # of larger voxels along one of both in-plane axes only, where there are any
+    slice_blur_probability: float = 0.0  # of Gaussian blur through the slices, as of thick ones; in three dimensions
+    slice_blur: Range = (0.4, 1.2)  # its standard deviation, slices
+    gibbs_probability: float = 0.0  # of ringing: high frequencies are missing along one axis
+    gibbs: Range = (0.35, 0.8)  # share of the frequencies that stays
+    ghosting_probability: float = 0.0  # of faint copies along one axis, as of pulsation and breath
+    ghosting: Range = (0.05, 0.35)  # their strength
+    motion_probability: float = 0.0  # of outer lines of k-space taken after the patient has moved
+    motion: Range = (0.5, 4.0)  # standard deviation of the way, voxels
+    clipping_probability: float = 0.0  # of the darkest and brightest voxels clipped
+    clipping: Range = (0.005, 0.06)  # share of the voxels that is clipped at either end
+    implant_probability: float = 0.0  # of rods without signal within a bright rim, as around screws
+    implant_radius_mm: Range = (3.0, 9.0)  # of the void
+    air_probability: float = 0.0  # of air at one side or both, every other time with an arm in it; background there
+    air_share: float = 0.25  # largest share of the columns on either side
+    padding_probability: float = 0.0  # of columns without image at one side or both, darkest and background
+    padding_share: float = 0.25  # largest share of the columns on either side
 
     def __post_init__(self) -> None:
         if not 0 <= self.elastic_amplitude_mm <= self.elastic_smoothness_mm / 4:

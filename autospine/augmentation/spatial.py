@@ -81,9 +81,20 @@ def transform_centres(centres: Tensor, parameters: Parameters, size: Sequence[in
 
 
 def crop_field_of_view(images: Tensor, labels: Tensor, parameters: Parameters, outside: int) -> None:
-    """Make rows that are not visible dark in (B, C, [D,] H, W), and label them `outside`, in place."""
-    for index, (first, end) in enumerate(parameters.visible_rows.tolist()):
-        for hidden in (slice(0, first), slice(end, images.shape[-2])):
-            if hidden.start < hidden.stop:
-                images[index, ..., hidden, :] = images[index].amin()
-                labels[index, ..., hidden, :] = outside
+    """Make rows and columns that are not visible dark, in place: (B, C, [D,] H, W).
+
+    Rows, beyond which the spine goes on, are labelled `outside`; columns background, since a picture is padded there.
+    """
+    for index, ends in enumerate(parameters.visible_rows.tolist()):
+        for hidden in _hidden(*ends, images.shape[-2]):
+            images[index, ..., hidden, :] = images[index].amin()
+            labels[index, ..., hidden, :] = outside
+    for index, ends in enumerate(parameters.visible_columns.tolist()):
+        for hidden in _hidden(*ends, images.shape[-1]):
+            images[index, ..., hidden] = images[index].amin()
+            labels[index, ..., hidden] = 0
+
+
+def _hidden(first: int, end: int, size: int) -> list[slice]:
+    """Return what lies before `first` and from `end` on, unless it is empty."""
+    return [hidden for hidden in (slice(0, first), slice(end, size)) if hidden.start < hidden.stop]

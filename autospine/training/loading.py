@@ -6,11 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from autospine.augmentation import BatchgeneratorsSettings, apply, sample
 from autospine.augmentation.batchgenerators import augment
 from autospine.dataset.cases import listed
+from autospine.labels.encoding import Encoding
 from autospine.training import distributed
 from autospine.training.data import Batch, Batches, PatchSampler
 from autospine.training.folds import prepare_cases
@@ -68,6 +71,16 @@ def warn_of_absent_classes(trainer: Trainer, sampler: PatchSampler, job: Trainin
         log.warning("fold %s: nothing to learn is left in %s once cropped and transformed", job.fold_name, names)
 
 
+def label_classes(encoding: Encoding) -> Tensor:
+    """Return the class of each train id that augmentation may give a brightness, `(train ids,)` int64.
+
+    Levels of a class share it. Merged labels have one beyond the classes; whatever else is not told is background.
+    """
+    classes = encoding.class_of_index()
+    merged = (classes < 0) & (encoding.level_of_index() >= 0)
+    return torch.from_numpy(np.where(merged, classes.max() + 1, classes.clip(0)))
+
+
 def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
     """Return the batch as the recipe's augmentation and the memory layout make it."""
     settings, seed, outside = trainer.augmentation(), torch.initial_seed(), trainer.encoding.ignore_index
@@ -78,6 +91,6 @@ def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
         rows, columns = batch.spacing[:, -2:].mean(0).tolist()
         settings = replace(settings, pixel_spacing=(rows, columns))
         parameters = sample(torch.Generator().manual_seed(seed), images.shape, settings)
-        images, labels, centres = apply(images, labels, parameters, centres, outside)
+        images, labels, centres = apply(images, labels, parameters, centres, outside, label_classes(trainer.encoding))
     layout = context.precision.layout(trainer.plan.dimension)
     return batch.with_images(images.contiguous(memory_format=layout), labels, centres)
