@@ -34,8 +34,8 @@ def add_implants(images: Tensor, parameters: Parameters) -> None:
 
 def _near(middle: float, half: float, count: int) -> slice:
     """Return the slices within a share of the stack about another, one at least."""
-    first = int(max(middle - half, 0) * (count - 1))
-    return slice(first, max(int((middle + half) * (count - 1)) + 1, first + 1))
+    first = round(max(middle - half, 0) * (count - 1))
+    return slice(first, round((middle + half) * (count - 1)) + 1)
 
 
 def _distance_to_rod(size: torch.Size, middle: tuple[float, float], half: float, angle: float) -> Tensor:

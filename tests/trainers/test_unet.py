@@ -17,7 +17,7 @@ class TestUNetTrainer(TrainerContract):
     """The steps of recipes for axial slices want slices of hundreds of pixels: those that any slice takes are kept."""
 
     name = "unet"
-    recipe_names = ("adapted", "classification", "published", "axial", "axial_nnunet")
+    recipe_names = ("adapted", "robust", "classification", "published", "axial", "axial_nnunet")
 
     def small(self, plan: Plan, recipe: Recipe) -> tuple[Plan, Recipe]:
         plan, recipe = super().small(plan, recipe)
@@ -35,6 +35,6 @@ def test_the_adapted_recipe_counts_levels_and_the_others_look(
 
 def test_papers_contribute_recipes_to_what_they_compare_themselves_with() -> None:
     assert set(UNetTrainer.contributed_recipes()) == {"safnet", "axial", "axial_nnunet"}
-    assert set(UNetTrainer.recipes) == {"adapted", "classification", "published"}
-    with pytest.raises(UserError, match="choose from adapted, classification, published, safnet, axial, axial_nnunet"):
+    assert set(UNetTrainer.recipes) == {"adapted", "robust", "classification", "published"}
+    with pytest.raises(UserError, match="choose from adapted, robust, classification, published, safnet, axial, axial_nnunet"):
         UNetTrainer.recipe_named("sagittal")

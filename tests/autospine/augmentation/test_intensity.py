@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from autospine.augmentation import AugmentationSettings, Parameters, apply, sample
-from autospine.augmentation.intensity import tone_curves
+from autospine.augmentation.intensity import clip_intensities, tone_curves
 from autospine.augmentation.resolution import gaussian, larger_voxels
 
 SHAPE = (2, 1, 40, 30)
@@ -118,3 +118,15 @@ def test_blur_has_its_width() -> None:
     place = torch.arange(41.0) - 20
     assert float(blurred.sum()) == pytest.approx(1, abs=1e-4)
     assert float((blurred.sum(1) * place**2).sum()) == pytest.approx(1.5**2, rel=0.01)
+
+
+def test_clipping_moves_the_extremes_to_quantiles_and_keeps_mean_and_deviation() -> None:
+    images = torch.randn(2, 1, 80, 80, generator=torch.Generator().manual_seed(0))
+    before = images.clone()
+    clipping = torch.tensor([[0.0, 1.0], [0.1, 0.8]])
+    clip_intensities(images, replace(Parameters.identity(images.shape), clipping=clipping))
+    assert torch.equal(images[0], before[0])
+    assert (images[1] == images[1].amin()).float().mean() == pytest.approx(0.1, abs=0.03)
+    assert (images[1] == images[1].amax()).float().mean() == pytest.approx(0.2, abs=0.04)
+    torch.testing.assert_close(images[1].mean(), before[1].mean(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(images[1].std(), before[1].std(), atol=1e-5, rtol=0)
