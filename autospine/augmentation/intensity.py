@@ -104,8 +104,8 @@ def clip_intensities(images: Tensor, parameters: Parameters) -> None:
 
     def clipped(tones: Tensor) -> Tensor:
         order = tones[:, ::STEP].sort(1).values  # a sample of the voxels tells the quantiles
-        place = (parameters.clipping[chosen] * (order.shape[1] - 1)).round().long().to(order.device)
-        low, high = order.gather(1, place).split(1, 1)
+        place = (parameters.clipping[chosen] * (order.shape[1] - 1)).round().long()
+        low, high = order.gather(1, send(place, order.device)).split(1, 1)
         return torch.maximum(torch.minimum(tones, high), low)
 
     keeping_mean_and_deviation(images, chosen, clipped)

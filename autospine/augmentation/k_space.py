@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autospine.augmentation.parameters import MOVES, Parameters
+from autospine.core.transfer import send
 
 
 def corrupt_k_space(images: Tensor, parameters: Parameters) -> None:
@@ -21,9 +22,9 @@ def corrupt_k_space(images: Tensor, parameters: Parameters) -> None:
         chosen, size = (changed & along).nonzero()[:, 0], images.shape[axis]
         if not len(chosen):
             continue
-        response = frequency_response(parameters, chosen, size).to(images.device)
+        response = send(frequency_response(parameters, chosen, size), images.device)
         response = response.view(len(chosen), *[1] * (images.ndim - 2), -1).transpose(-1, axis)
-        chosen = chosen.to(images.device)
+        chosen = send(chosen, images.device)
         frequencies = torch.fft.rfft(images[chosen], dim=axis) * response
         images[chosen] = torch.fft.irfft(frequencies, n=size, dim=axis)
 

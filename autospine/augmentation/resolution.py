@@ -30,8 +30,8 @@ def blur_slices(images: Tensor, parameters: Parameters) -> None:
     chosen = parameters.slice_blur.nonzero()[:, 0]
     if not len(chosen):
         return
-    weights = gaussian(parameters.slice_blur[chosen].to(images.device), images.shape[2])  # (b, D, D)
-    chosen = chosen.to(images.device)
+    weights = gaussian(send(parameters.slice_blur[chosen], images.device), images.shape[2])  # (b, D, D)
+    chosen = send(chosen, images.device)
     images[chosen] = torch.einsum("bde,bcehw->bcdhw", weights, images[chosen])
 
 

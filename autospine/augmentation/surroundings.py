@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autospine.augmentation.parameters import Parameters
+from autospine.core.transfer import send
 
 # Outer edges of an arm's marrow, cortex, muscle and fat, as shares of its half width.
 ARM_EDGES = (0.2, 0.28, 0.8, 1.0)
@@ -25,11 +26,10 @@ def add_implants(images: Tensor, parameters: Parameters) -> None:
             if radius == 0:
                 continue
             size = images.shape[-2:]
-            away = _distance_to_rod(size, (row * size[0], column * size[1]), half, angle).to(images.device)
+            away = send(_distance_to_rod(size, (row * size[0], column * size[1]), half, angle), images.device)
             planes = image if image.ndim == 3 else image[:, _near(slice_, slices, image.shape[1])]
             lit = dark + 0.9 * (bright - dark)
-            planes[..., away < radius * rim] = lit
-            planes[..., away < radius] = dark
+            planes.copy_(torch.where(away < radius, dark, torch.where(away < radius * rim, lit, planes)))
 
 
 def _near(middle: float, half: float, count: int) -> slice:
@@ -64,7 +64,7 @@ def add_air(images: Tensor, labels: Tensor, parameters: Parameters) -> None:
         armed, behind, *arm = parameters.arm[index].tolist()
         side = slice(end, columns) if behind else slice(0, first)
         if armed and side.start < side.stop:
-            tones = _arm(image.shape[-2], side.stop - side.start, arm).to(images.device)
+            tones = send(_arm(image.shape[-2], side.stop - side.start, arm), images.device)
             image[..., side] = dark + tones * (bright - dark)
 
 

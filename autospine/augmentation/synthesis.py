@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from autospine.augmentation.intensity import STEP, TABLE, keeping_mean_and_deviation
 from autospine.augmentation.parameters import CLASSES, TISSUES, Parameters
+from autospine.core.transfer import send
 
 AIR = 0.04  # of the range of intensities: darker is air or padding and no tissue
 BRIGHTEST = 0.98  # quantile of the intensities that the highest tissue lies below
@@ -36,23 +37,24 @@ def synthesise(images: Tensor, labels: Tensor, parameters: Parameters, classes: 
     if not len(chosen):
         return
     generator = torch.Generator(images.device).manual_seed(int(parameters.noise_seed) + 1)
-    regions = _classes_of(labels[chosen.to(labels.device)], classes)[:, None]  # (b, 1, [D,] H, W)
+    regions = _classes_of(labels[send(chosen, labels.device)], classes)[:, None]  # (b, 1, [D,] H, W)
     size = (len(chosen), *images.shape[1:])
 
     def remade(tones: Tensor) -> Tensor:
         smooth = _neighbourhood(_neighbourhood(tones.view(size)))  # (b, C, [D,] H, W)
-        curves = tissue_curves(_knots(smooth.flatten(1)).cpu(), parameters.tissue_brightness[chosen])
+        brightness = send(parameters.tissue_brightness[chosen], tones.device)
+        curves = tissue_curves(_knots(smooth.flatten(1)), brightness)
         first = CLASSES * torch.arange(len(chosen), device=tones.device, dtype=torch.int32)
         curve = (regions + first.view(-1, *[1] * (len(size) - 1))).mul_(TABLE)
         entry = (smooth * (TABLE - 1)).round_().to(torch.int32).add_(curve)
-        painted = curves.to(tones.device).flatten().index_select(0, entry.flatten()).view(size)
+        painted = curves.flatten().index_select(0, entry.flatten()).view(size)
         painted = OWN * painted + (1 - OWN) * _neighbourhood(painted)
-        noise, texture = (
-            _at(x[chosen].to(tones.device), regions) for x in (parameters.tissue_noise, parameters.tissue_texture)
-        )
+        texture = _at(send(parameters.tissue_texture[chosen], tones.device), regions)
         painted.addcmul_(texture, tones.view(size) - smooth)
+        noise = parameters.tissue_noise[chosen]
         if noise.any():
-            painted.addcmul_(noise, torch.randn(size, generator=generator, device=tones.device))
+            rough = torch.randn(size, generator=generator, device=tones.device)
+            painted.addcmul_(_at(send(noise, tones.device), regions), rough)
         return painted.flatten(1)
 
     keeping_mean_and_deviation(images, chosen, remade)
@@ -61,7 +63,7 @@ def synthesise(images: Tensor, labels: Tensor, parameters: Parameters, classes: 
 def _classes_of(labels: Tensor, classes: Tensor | None) -> Tensor:
     """Return the class of each voxel, below CLASSES, int32 of the labels' shape."""
     table = torch.arange(int(labels.max()) + 1) if classes is None else classes
-    table = torch.where(table > 0, 1 + (table - 1) % (CLASSES - 1), 0).to(labels.device, torch.int32)
+    table = send(torch.where(table > 0, 1 + (table - 1) % (CLASSES - 1), 0).int(), labels.device)
     return table.index_select(0, labels.flatten().to(torch.int32)).view(labels.shape)
 
 
@@ -95,7 +97,7 @@ def _knots(tones: Tensor) -> Tensor:
 
 def tissue_curves(knots: Tensor, brightness: Tensor) -> Tensor:
     """Interpolate brightness (b, CLASSES, TISSUES) between knots (b, TISSUES) at equal steps: (b, CLASSES, TABLE)."""
-    tones = torch.linspace(0, 1, TABLE).expand(len(knots), -1).contiguous()
+    tones = torch.linspace(0, 1, TABLE, device=knots.device).expand(len(knots), -1).contiguous()
     above = torch.searchsorted(knots.contiguous(), tones, right=True).clamp(1, TISSUES - 1)
     low, high = knots.gather(1, above - 1), knots.gather(1, above)
     share = ((tones - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)[:, None]  # (b, 1, TABLE)
