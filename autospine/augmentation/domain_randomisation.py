@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autospine.augmentation.draws import Draws
 from autospine.augmentation.parameters import CLASSES, IMPLANTS, KNOTS, MOVES, TISSUES, Parameters
-from autospine.augmentation.settings import AugmentationSettings, Range
+from autospine.augmentation.settings import AugmentationSettings
 
 Family = Callable[[Draws, Parameters, Sequence[int], AugmentationSettings], Parameters]
 STILL = 2  # parts of k-space from the middle before the first movement, so that tissue stays where its labels are

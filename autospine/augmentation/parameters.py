@@ -52,7 +52,8 @@ class Parameters:
     motion: Tensor  # where the patient is in each part of k-space, voxels, (B, MOVES)
     clipping: Tensor  # shares of the voxels below which and above which intensities are clipped; 0 and 1, (B, 2)
     # Rods: row, column and slice of the middle, half length, angle (radians), radius of the void (0: no rod), radius of
-    # the rim as a multiple of it, half the slices that it crosses. Lengths are voxels, places and slices shares. (B, IMPLANTS, 8)
+    # the rim as a multiple of it, half the slices that it crosses. Lengths are voxels, places and slices shares.
+    # (B, IMPLANTS, 8)
     implants: Tensor
     air: Tensor  # first column of the body and first of the air behind, as shares; 0 and 1, (B, 2)
     # Whether there is an arm in the air and on which side (1: behind), its middle (share of the strip), its half width

@@ -95,7 +95,9 @@ def _sample_intensity(draws: Draws, identity: Parameters, settings: Augmentation
         contrast=draws.sometimes(settings.contrast_probability, *settings.contrast, 1.0),
         brightness=draws.sometimes(settings.brightness_probability, -brightness, brightness, 0.0),
         blur=draws.sometimes(settings.blur_probability, *settings.blur, 0.0),
-        low_resolution=draws.sometimes(settings.low_resolution_probability, *settings.low_resolution, 1.0)[:, None].repeat(1, 2),
+        low_resolution=draws.sometimes(settings.low_resolution_probability, *settings.low_resolution, 1.0)[
+            :, None
+        ].repeat(1, 2),
         noise=draws.sometimes(settings.noise_probability, *settings.noise, 0.0),
         noise_seed=torch.randint(2**62, (), generator=draws.generator),
     )

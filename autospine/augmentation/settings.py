@@ -63,7 +63,7 @@ class AugmentationSettings:
     # and each gets a random brightness, another one inside each class of the labels.
     synthesis_probability: float = 0.0
     synthesis_texture: Range = (0.3, 1.0)  # share of the image's own fine structure that stays
-    # Of the same with one brightness and a noise of its own for each class of the labels (SynthSeg, Billot et al. 2023).
+    # Of the same with one brightness and noise for each class of the labels (SynthSeg, Billot et al. 2023).
     label_synthesis_probability: float = 0.0
     label_synthesis_noise: Range = (0.0, 0.08)  # its standard deviation as a share of the range of intensities
     random_curve_probability: float = 0.0  # of a random curve on the intensities that need not rise

@@ -36,5 +36,7 @@ def test_the_adapted_recipe_counts_levels_and_the_others_look(
 def test_papers_contribute_recipes_to_what_they_compare_themselves_with() -> None:
     assert set(UNetTrainer.contributed_recipes()) == {"safnet", "axial", "axial_nnunet"}
     assert set(UNetTrainer.recipes) == {"adapted", "robust", "classification", "published"}
-    with pytest.raises(UserError, match="choose from adapted, robust, classification, published, safnet, axial, axial_nnunet"):
+    with pytest.raises(
+        UserError, match="choose from adapted, robust, classification, published, safnet, axial, axial_nnunet"
+    ):
         UNetTrainer.recipe_named("sagittal")
