@@ -86,15 +86,15 @@ def crop_field_of_view(images: Tensor, labels: Tensor, parameters: Parameters, o
     Rows, beyond which the spine goes on, are labelled `outside`; columns background, since a picture is padded there.
     """
     for index, ends in enumerate(parameters.visible_rows.tolist()):
-        for hidden in _hidden(*ends, images.shape[-2]):
+        for hidden in _hidden(ends, images.shape[-2]):
             images[index, ..., hidden, :] = images[index].amin()
             labels[index, ..., hidden, :] = outside
     for index, ends in enumerate(parameters.visible_columns.tolist()):
-        for hidden in _hidden(*ends, images.shape[-1]):
+        for hidden in _hidden(ends, images.shape[-1]):
             images[index, ..., hidden] = images[index].amin()
             labels[index, ..., hidden] = 0
 
 
-def _hidden(first: int, end: int, size: int) -> list[slice]:
-    """Return what lies before `first` and from `end` on, unless it is empty."""
-    return [hidden for hidden in (slice(0, first), slice(end, size)) if hidden.start < hidden.stop]
+def _hidden(ends: list[int], size: int) -> list[slice]:
+    """Return what lies before the first that is kept and from the end on, unless it is empty."""
+    return [hidden for hidden in (slice(0, ends[0]), slice(ends[1], size)) if hidden.start < hidden.stop]
