@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autospine.core.errors import UserError
+from autospine.dataset.class_files import class_files, class_folders
 from autospine.dataset.cases import CHANNEL, LAYOUTS, MASK_WORD, listed, patient_and_sequence
 from autospine.dataset.metadata import read_overview, read_patients
 from autospine.volumes.folders import find_volumes, holds_dicom, volume_id
@@ -141,14 +142,14 @@ def meant_ids(name: str) -> Iterator[str]:
 
 
 def _is_volume(path: Path) -> bool:
-    """Return whether this is a file, or a folder that is one DICOM series."""
-    return path.is_file() or holds_dicom(path)
+    """Return whether this is a file, or a folder that is one DICOM series or one mask with a file per class."""
+    return path.is_file() or holds_dicom(path) or bool(class_files(path))
 
 
 def _masks(path: Path) -> dict[str, Path]:
     if not path.exists():
         raise UserError(path, "does not exist", HINT)
-    if path.is_file():
+    if path.is_file() or class_files(path):
         return {volume_id(path): path}
     places = [*(masks for _, masks in LAYOUTS), TOTALSPINESEG]
     inner = [path / masks for masks in places if (path / masks).is_dir()]
@@ -165,11 +166,12 @@ def _masks(path: Path) -> dict[str, Path]:
 
 
 def _nested(folder: Path) -> dict[str, Path]:
-    """Return masks in folders by case or subject, as SPINEPS and TotalSegmentator write them."""
+    """Return masks in folders by case or subject, as SPINEPS and TotalSegmentator write them, one of these two ways."""
     masks = sorted(folder.rglob(f"*{VERTEBRAE}_msk.nii.gz"))
     if masks:
         return {volume_id(path): path for path in masks}
-    return {path.parent.name: path for path in sorted(folder.glob(f"*/{TOTALSEGMENTATOR}.nii*"))}
+    whole = {path.parent.name: path for path in sorted(folder.glob(f"*/{TOTALSEGMENTATOR}.nii*"))}
+    return whole or class_folders(folder)
 
 
 def _dataset_root(path: Path) -> Path | None:

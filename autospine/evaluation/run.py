@@ -15,6 +15,7 @@ from autospine.core.machine import workers_for
 from autospine.core.overwriting import check_folders
 from autospine.core.parallel import try_cases
 from autospine.dataset.cases import patient_and_sequence
+from autospine.dataset.class_files import class_scheme, read_labels
 from autospine.dataset.metadata import label_table_scheme, read_declaration
 from autospine.evaluation.case import CaseScore, evaluate_case
 from autospine.evaluation.cohort import SEQUENCE, CaseFiles, Evaluation, complete, strata
@@ -27,7 +28,7 @@ from autospine.evaluation.structures import common_labels
 from autospine.labels.conversion import PLAIN, get_scheme, infer_scheme, label_voxels
 from autospine.labels.outliers import outlying_labels
 from autospine.labels.schemes import SCHEMES, LabelScheme
-from autospine.volumes import Volume, read_mask
+from autospine.volumes import Volume
 from autospine.volumes.folders import volume_id
 from autospine.volumes.resampling import onto_grid
 
@@ -182,7 +183,8 @@ def _schemes(
     """Fill in the schemes that were not given."""
     usual = SPIDER if request.protocol == "spider" else None
     pred_scheme, ref_scheme = (
-        _named(name, files, option) if name else _declared(files) or usual
+        class_scheme(next(iter(files.values())), option if name else None)
+        or (_named(name, files, option) if name else _declared(files) or usual)
         for name, files, option in (
             (request.pred_labels, predictions, "--pred-labels"),
             (request.ref_labels, references, "--ref-labels"),
@@ -246,7 +248,7 @@ def _voxels(paths: Sequence[Path], workers: int) -> dict[str, dict[int, int]]:
 
 
 def _voxels_in(path: Path) -> dict[int, int]:
-    return label_voxels(read_mask(path).array, path)
+    return label_voxels(read_labels(path).array, path)
 
 
 def _without_score(job: _CaseJob, error: UserError) -> _CaseResult:
@@ -257,8 +259,8 @@ def _without_score(job: _CaseJob, error: UserError) -> _CaseResult:
 def _score(job: _CaseJob) -> _CaseResult:
     """Read both masks once and score them both ways; either may fail by itself."""
     files, (pred_scheme, ref_scheme) = job.files, job.files.common.schemes
-    reference = read_mask(files.reference, ref_scheme.negative)
-    prediction = None if files.prediction is None else read_mask(files.prediction, pred_scheme.negative)
+    reference = read_labels(files.reference, ref_scheme.negative)
+    prediction = None if files.prediction is None else read_labels(files.prediction, pred_scheme.negative)
     case, challenge, failures = None, None, []
     try:
         case = _score_volumes(job, prediction, reference)

@@ -1,13 +1,16 @@
-"""The scheme that a mask's own label table tells: names of structures, as TotalSegmentator writes them into NIfTI."""
+"""The scheme that names of structures tell, as TotalSegmentator writes them into NIfTI files or gives them to files."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
 
 from autospine.labels.anatomy import CERVICAL, LUMBAR, THORACIC, Anatomy, Kind
 from autospine.labels.schemes import SCHEMES, ExtraVertebra, LabelScheme
 
+REGIONS = (("L", LUMBAR), ("T", THORACIC), ("C", CERVICAL))
 VERTEBRA = re.compile(r"vertebrae_(?P<region>[CTL])(?P<number>\d+)")
 BELOW = {"L": LUMBAR, "T": LUMBAR + THORACIC, "C": LUMBAR + THORACIC + CERVICAL}  # level of the region's first vertebra
 NAMES = {
@@ -20,6 +23,10 @@ NAMES = {
     "spinal_canal": Anatomy(Kind.CANAL),
 }
 L6 = "vertebrae_L6"
+LEVELS = tuple(  # from the lowest up; TotalSegmentator names no thirteenth thoracic vertebra
+    f"vertebrae_{region}{number}" for region, count in REGIONS for number in range(count, 0, -1)
+)
+SPINE_CLASSES = tuple(dict.fromkeys((*NAMES, L6, *LEVELS)))
 
 
 def scheme_of_table(names: Mapping[int, str]) -> LabelScheme | None:
@@ -50,3 +57,8 @@ def _anatomy(value: int, name: str) -> Anatomy:
         return NAMES.get(name, Anatomy(Kind.STRUCTURE, value))
     level = BELOW[match["region"]] - int(match["number"]) + 1
     return Anatomy(Kind.VERTEBRA, level) if level > 0 else Anatomy(Kind.STRUCTURE, value)
+
+
+CLASS_FILES = replace(  # of masks with one file per class: the class's number in SPINE_CLASSES, from 1
+    cast(LabelScheme, scheme_of_table(dict(enumerate(SPINE_CLASSES, start=1)))), name="class files"
+)

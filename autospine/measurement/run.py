@@ -19,6 +19,7 @@ from autospine.core.parallel import try_cases
 from autospine.core.tables import DISCLAIMER, counted
 from autospine.core.version import __version__
 from autospine.dataset.cases import CHANNEL
+from autospine.dataset.class_files import class_scheme, read_labels
 from autospine.dataset.metadata import label_table_scheme, read_declaration
 from autospine.evaluation.pairing import References, find_references
 from autospine.labels.conversion import get_scheme, infer_scheme, present_labels
@@ -35,7 +36,7 @@ from autospine.measurement.tables import (
     level_rows,
     rows_csv,
 )
-from autospine.volumes import find_volumes, read_image, read_mask
+from autospine.volumes import find_volumes, read_image
 from autospine.volumes.folders import volume_id
 from autospine.volumes.stamps import content_hash
 
@@ -219,7 +220,8 @@ def _scheme_of(mask: Path) -> LabelScheme | None:
 
 def _measure_case(job: _CaseJob) -> MeasuredCase:
     """Measure a case and write its files, the JSON last; what is there of the same files and labels stays."""
-    scheme = job.scheme or _scheme_of(job.mask)
+    option = None if job.scheme is None else "--labels"
+    scheme = class_scheme(job.mask, option) or job.scheme or _scheme_of(job.mask)
     key = _key(job, scheme)
     if job.output is None:
         return _measured(job, _figures(job, scheme, key, None))
@@ -244,7 +246,7 @@ def _key(job: _CaseJob, scheme: LabelScheme | None) -> str:
 
 def _figures(job: _CaseJob, scheme: LabelScheme | None, key: str, picture: Path | None) -> dict[str, Any]:
     """Measure a case, draw its picture where one is asked for, and return its figures as JSON values."""
-    mask = read_mask(job.mask, scheme.negative if scheme else None)
+    mask = read_labels(job.mask, scheme.negative if scheme else None)
     scheme = scheme or infer_scheme(present_labels(mask.array, job.mask))
     image = read_image(job.image) if job.image is not None else None
     case = measure_volume(job.id, mask, scheme, image)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from autospine.commands import measure
 from autospine.commands.evaluate import main
 from tests.paths import ROOT
 
@@ -175,3 +176,28 @@ def test_spider_protocol(command: Callable, tmp_path: Path) -> None:
     assert spider["differences"]
     assert command(main, GOLDEN / "prediction", GOLDEN / "reference", "-o", tmp_path / "out").status == 2
     assert not (tmp_path / "out" / "challenge.csv").exists()  # nothing of the comparison before is left
+
+
+def test_folders_with_one_file_per_class_are_scored_and_measured(
+    command: Callable, tmp_path: Path, write: Callable, boxes: Callable
+) -> None:
+    names = {1: "vertebrae_L5", 2: "vertebrae_L4", 3: "vertebrae_L3"}
+    for case in ("1_t2", "2_t2"):
+        mask = boxes([1, 2, 3])
+        write(tmp_path / "masks" / f"{case}.mha", mask)
+        for value, name in names.items():
+            write(tmp_path / "predictions" / case / f"{name}.nii.gz", (mask == value).astype(np.uint8))
+        write(tmp_path / "predictions" / case / "liver.nii.gz", (mask == 0).astype(np.uint8))
+    out = tmp_path / "out"
+    answer = command(
+        main, tmp_path / "predictions", tmp_path / "masks", "-o", out, "--pred-labels", "totalsegmentator"
+    )
+    assert answer.status == 0, answer.err
+    assert "1_t2: the names of its files tell its labels, --pred-labels is not used" in answer.err
+    assert {row["dice"] for row in read(out / "cases.csv") if row["all_levels"] == "no"} == {"1"}
+    one = command(main, tmp_path / "predictions" / "1_t2", tmp_path / "masks" / "1_t2.mha")
+    assert one.status == 0 and "1.000" in one.out, one.err
+    measured = command(measure.main, tmp_path / "predictions", "-o", tmp_path / "measured", "--no-pictures")
+    assert measured.status == 0, measured.err
+    levels = read(tmp_path / "measured" / "measurements.csv")
+    assert [row["name"] for row in levels if row["id"] == "2_t2"] == ["L3", "L4", "L5"]

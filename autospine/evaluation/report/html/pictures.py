@@ -12,6 +12,7 @@ import numpy as np
 
 from autospine.core.boundary import Boundary
 from autospine.core.errors import UserError
+from autospine.dataset.class_files import read_labels
 from autospine.evaluation.case import schemes_shown
 from autospine.evaluation.cohort import CaseFiles
 from autospine.evaluation.structures import common_labels
@@ -19,7 +20,7 @@ from autospine.labels.anatomy import Anatomy
 from autospine.metrics.surface import bounding_box
 from autospine.overlay.colours import Colour, colour_of
 from autospine.overlay.draw import inner_centre
-from autospine.volumes import Volume, read_image, read_mask
+from autospine.volumes import Volume, read_image
 from autospine.volumes.resampling import onto_grid
 
 log = logging.getLogger(__name__)
@@ -77,10 +78,10 @@ def draw_case(files: CaseFiles) -> tuple[str, list[Panel]]:
 
 def _draw(files: CaseFiles) -> tuple[str, list[Panel]]:
     schemes = files.common.schemes
-    reference = read_mask(files.reference, schemes[1].negative)
+    reference = read_labels(files.reference, schemes[1].negative)
     labels = reference.array * 0
     if files.prediction is not None:
-        prediction = read_mask(files.prediction, schemes[0].negative)
+        prediction = read_labels(files.prediction, schemes[0].negative)
         if prediction.grid_difference(reference):
             prediction = onto_grid(prediction, reference)
         labels = prediction.array
