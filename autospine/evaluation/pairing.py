@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autospine.core.errors import UserError
-from autospine.dataset.class_files import class_files, class_folders
 from autospine.dataset.cases import CHANNEL, LAYOUTS, MASK_WORD, listed, patient_and_sequence
+from autospine.dataset.class_files import class_files, class_folders
 from autospine.dataset.metadata import read_overview, read_patients
 from autospine.volumes.folders import find_volumes, holds_dicom, volume_id
 

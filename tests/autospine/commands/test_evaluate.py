@@ -189,9 +189,7 @@ def test_folders_with_one_file_per_class_are_scored_and_measured(
             write(tmp_path / "predictions" / case / f"{name}.nii.gz", (mask == value).astype(np.uint8))
         write(tmp_path / "predictions" / case / "liver.nii.gz", (mask == 0).astype(np.uint8))
     out = tmp_path / "out"
-    answer = command(
-        main, tmp_path / "predictions", tmp_path / "masks", "-o", out, "--pred-labels", "totalsegmentator"
-    )
+    answer = command(main, tmp_path / "predictions", tmp_path / "masks", "-o", out, "--pred-labels", "totalsegmentator")
     assert answer.status == 0, answer.err
     assert "1_t2: the names of its files tell its labels, --pred-labels is not used" in answer.err
     assert {row["dice"] for row in read(out / "cases.csv") if row["all_levels"] == "no"} == {"1"}

@@ -51,9 +51,7 @@ def test_a_sixth_lumbar_vertebra_is_the_lowest(case: Path, write: Write) -> None
     ]  # fmt: skip
 
 
-def test_overlaps_are_named_and_the_first_counts(
-    case: Path, write: Write, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_overlaps_are_named_and_the_first_counts(case: Path, write: Write, caplog: pytest.LogCaptureFixture) -> None:
     write(case / "vertebrae_L4.nii.gz", rows(2, 7))
     mask = read_labels(case).array
     assert (mask[:, 6] == mask[0, 8, 0]).all()
