@@ -31,9 +31,10 @@ def main() -> int:
     parser.add_argument("--compile", action="store_true", help="use torch.compile")
     parser.add_argument(
         "--loader",
-        choices=("threads", "processes"),
-        default="threads",
-        help="where batches are made (default: threads); processes help where reading is slower than training",
+        choices=("auto", "memory", "threads", "processes"),
+        default="auto",
+        help="how batches are made: from the data set held whole in the device's memory, in threads or in processes "
+        "(default: auto, which is threads on a CPU; on a GPU memory where the data fit, else processes)",
     )
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
     return run(parser, _train)

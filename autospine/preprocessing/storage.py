@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,10 @@ class CaseStore:
         self.folder, self.id = Path(folder), case_id
         self.image_path, self.mask_path = (self.folder / f"{case_id}.{what}.b2nd" for what in ("image", "mask"))
         self.record_path = self.folder / f"{case_id}.json"  # written last: where it exists, the case is whole
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the opened arrays behind where the case goes to another process, which opens its own."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("image", "mask")}
 
     def write(self, image: np.ndarray, mask: np.ndarray, record: CaseRecord, view_axis: int | None) -> None:
         """Store the image `(channels, slices, rows, columns)` as float16, the mask, and then the record.

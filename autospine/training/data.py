@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +20,7 @@ from torch import Tensor
 
 from autospine.core.errors import UserError
 from autospine.core.parallel import depend_on_parent
+from autospine.core.transfer import send
 from autospine.dataset.cases import listed
 from autospine.labels.conversion import conversion
 from autospine.labels.encoding import Encoding
@@ -24,7 +28,8 @@ from autospine.labels.schemes import LabelScheme
 from autospine.planning.plan import Plan
 from autospine.preprocessing.storage import CaseStore, LabelRecord
 
-Loader = Literal["threads", "processes"]
+Loader = Literal["auto", "memory", "threads", "processes"]  # what may be asked for, see `loading.make_batches`
+Patch = tuple[int, tuple[int, int, int]]  # index of a case, and the patch's first voxel in it
 FIELDS = ("images", "labels", "centres", "through_plane_offset_mm", "spacing")  # of a batch
 
 
@@ -37,14 +42,25 @@ class Batch:
     centres: Tensor  # `(B, values + 2, dims)` float32, centroid of each label in voxels of the patch, NaN if absent
     through_plane_offset_mm: Tensor  # `(B, values + 2)` float32, slice to centroid along the view axis, 0 in 3-D
     spacing: Tensor  # `(B, dims)` float32, mm
+    in_plane_mm: tuple[float, float] | None = None  # mean of the last two, read before the batch left the host
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in FIELDS))
+        return Batch(*(send(getattr(self, name), device) for name in FIELDS), self.pixel_spacing)
+
+    @property
+    def pixel_spacing(self) -> tuple[float, float]:
+        """Return the mean mm of rows and columns; reading them from a device would wait for all of its work."""
+        rows, columns = self.in_plane_mm or self.spacing[:, -2:].mean(0).tolist()
+        return rows, columns
+
+    def pinned(self) -> Batch:
+        """Return the batch in memory from which a device copies by itself."""
+        return Batch(*(getattr(self, name).pin_memory() for name in FIELDS), self.pixel_spacing)
 
     def patches(self, first: int, last: int) -> Batch:
         """Return the patches `first` to `last - 1`."""
-        return Batch(*(getattr(self, name)[first:last] for name in FIELDS))
+        return replace(self, **{name: getattr(self, name)[first:last] for name in FIELDS})
 
     def split(self, count: int) -> Iterator[Batch]:
         """Yield `count` micro-batches, in order and as even as can be; none is empty."""
@@ -175,14 +191,14 @@ class PatchSampler:
             mask = self.conversion.apply(mask, where)
         return self.encoding.train_ids(mask, where)
 
-    def sample_patch(self, generator: np.random.Generator) -> Sample:
-        """Sample one patch."""
+    def sample_patch(self, generator: np.random.Generator) -> Patch:
+        """Sample where one patch lies."""
         index = int(generator.integers(len(self.stores)))
         labels = self.labels[index]
         wanted = None
         if labels and generator.random() < self.foreground_oversampling:
             wanted = labels[int(generator.integers(len(labels)))]
-        return self.extract_patch(index, self._start(index, wanted, generator))
+        return index, self._start(index, wanted, generator)
 
     def _start(self, index: int, wanted: LabelRecord | None, generator: np.random.Generator) -> tuple[int, int, int]:
         """Sample the first voxel of the patch; it may lie outside where the patch is larger than the case."""
@@ -215,30 +231,42 @@ class PatchSampler:
         sizes = self.size.items()
         return all(store.record.shape[axis] <= size for store in self.stores for axis, size in sizes)
 
-    def centre_patch(self, index: int, number: int) -> Sample:
-        """Extract the patch about the middle of one slice of a case; of a volume, whose number is 0."""
+    def centre_patch(self, index: int, number: int) -> Patch:
+        """Return the patch about the middle of one slice of a case; of a volume, whose number is 0."""
         shape = self.stores[index].record.shape
         first, second, third = (
             (shape[axis] - self.size[axis]) // 2 if axis in self.size else number for axis in range(3)
         )
-        return self.extract_patch(index, (first, second, third))
+        return index, (first, second, third)
 
     def extract_patch(self, index: int, start: tuple[int, int, int]) -> Sample:
         """Extract the patch that begins at `start`, padded where it leaves the case."""
-        store = self.stores[index]
-        box = [[first, first + self.size.get(axis, 1)] for axis, first in enumerate(start)]
-        inside = [slice(max(low, 0), min(high, n)) for (low, high), n in zip(box, store.record.shape, strict=True)]
-        image = np.asarray(store.image[(slice(None), *inside)], dtype=np.float32)
-        labels = self._train_ids(np.asarray(store.mask[tuple(inside)]), store.id)
-        self._ignore_above(labels, index, inside[1].start)
+        box, inside = self.box(index, start)
+        image, labels = self.read(index, inside)
         box = [[low - side.start, high - side.start] for (low, high), side in zip(box, inside, strict=True)]
-        image = crop_and_pad_nd(image, box, float(image.min()))
+        image = crop_and_pad_nd(image.astype(np.float32), box, float(image.min()))
         labels = crop_and_pad_nd(labels, box, self.encoding.ignore_index)
         if self.plan.view_axis is not None:
             image, labels = image.squeeze(self.plan.view_axis + 1), labels.squeeze(self.plan.view_axis)
-        centres, through_plane_offset_mm = self._centres(index, start)
-        spacing = np.array([store.record.spacing[axis] for axis in self.axes], np.float32)
-        return Sample(image, labels, centres, through_plane_offset_mm, spacing)
+        return Sample(image, labels, *self.geometry(index, start))
+
+    def box(self, index: int, start: tuple[int, int, int]) -> tuple[list[list[int]], tuple[slice, ...]]:
+        """Return first and end of a patch along each axis, and which part of them lies inside the case."""
+        box = [[first, first + self.size.get(axis, 1)] for axis, first in enumerate(start)]
+        shape = self.stores[index].record.shape
+        return box, tuple(slice(max(low, 0), min(high, n)) for (low, high), n in zip(box, shape, strict=True))
+
+    def read(self, index: int, inside: tuple[slice, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Read a part of a case: `(channels, slices, rows, columns)` float16, and its train ids without channels."""
+        store = self.stores[index]
+        labels = self._train_ids(np.asarray(store.mask[inside]), store.id)
+        self._ignore_above(labels, index, inside[1].start or 0)
+        return np.asarray(store.image[(slice(None), *inside)]), labels
+
+    def geometry(self, index: int, start: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the centres, the offsets through the plane and the spacing of a patch, as a batch has them."""
+        spacing = np.array([self.stores[index].record.spacing[axis] for axis in self.axes], np.float32)
+        return *self._centres(index, start), spacing
 
     def _ignore_above(self, labels: np.ndarray, index: int, first_row: int) -> None:
         """Mark what lies above the topmost label as not annotated."""
@@ -281,7 +309,7 @@ class Batches:
         seed: With the step, decides everything.
         rank: Process of a distributed training; each samples its own.
         workers: How many batches are made at once.
-        loader: "threads" of this process, or "processes" of batchgenerators' augmenter; the batches are the same.
+        loader: "processes", or any other word for threads of this one; the batches are the same.
     """
 
     def __init__(
@@ -299,52 +327,58 @@ class Batches:
     def make(self, step: int) -> Batch:
         """Make the batch of a step."""
         generator = np.random.default_rng([self.seed, step, self.rank])
-        return collate([self.sampler.sample_patch(generator) for _ in range(self.size)])
+        return self.batch_of([self.sampler.sample_patch(generator) for _ in range(self.size)])
+
+    def batch_of(self, patches: Sequence[Patch]) -> Batch:
+        """Make the batch of some patches."""
+        return collate([self.sampler.extract_patch(*patch) for patch in patches])
+
+    def with_seed(self, seed: int) -> Batches:
+        """Return other batches of the same cases."""
+        other = copy(self)
+        other.seed = seed
+        return other
 
     def iterate(self, first: int, last: int) -> Iterator[Batch]:
-        """Make the batches of the steps `first` to `last - 1`.
+        """Make the batches of the steps `first` to `last - 1`, ahead of their use.
 
         Raises:
             UserError: A worker process ended.
         """
-        return (self._in_threads if self.loader == "threads" else self._in_processes)(first, last)
+        with self._workers() as pool:
+            try:
+                waiting = deque(self._submit(pool, step) for step in range(first, min(first + self.workers + 1, last)))
+                for step in range(first + self.workers + 1, last + self.workers + 1):
+                    made = waiting.popleft().result()
+                    if step < last:
+                        waiting.append(self._submit(pool, step))
+                    yield made if isinstance(made, Batch) else Batch(*map(torch.from_numpy, made))
+            except BrokenExecutor as error:
+                hint = "use --loader threads, which makes the same batches"
+                raise UserError("--loader processes", "a worker process ended, as shown above", hint) from error
+            finally:
+                pool.shutdown(cancel_futures=True)
 
-    def _in_threads(self, first: int, last: int) -> Iterator[Batch]:
-        with ThreadPoolExecutor(self.workers) as pool:
-            waiting: list[Future[Batch]] = []
-            following = first
-            for _ in range(first, last):
-                while following < last and len(waiting) < self.workers + 1:
-                    waiting.append(pool.submit(self.make, following))
-                    following += 1
-                yield waiting.pop(0).result()
+    def _workers(self) -> Executor:
+        if self.loader == "processes":
+            # Not forked: a child of a process that uses CUDA could not use it, and threads may hold locks.
+            return ProcessPoolExecutor(self.workers, get_context("spawn"), initializer=_begin_worker, initargs=(self,))
+        return ThreadPoolExecutor(self.workers)
 
-    def _in_processes(self, first: int, last: int) -> Iterator[Batch]:
-        from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
-
-        augmenter = MultiThreadedAugmenter(_EveryNth(self, first, last), None, self.workers, wait_time=0.005)
-        try:
-            for _ in range(first, last):
-                yield Batch(*(torch.from_numpy(values) for values in next(augmenter)["batch"]))
-        except RuntimeError as error:
-            hint = "use --loader threads, which makes the same batches"
-            raise UserError("--loader processes", "a worker process ended, as shown above", hint) from error
-        finally:
-            augmenter._finish()  # its only way to end the processes at once
+    def _submit(self, pool: Executor, step: int) -> Future[Any]:
+        return pool.submit(_make_in_worker, step) if self.loader == "processes" else pool.submit(self.make, step)
 
 
-class _EveryNth:
-    """The batches that one of several worker processes makes, as batchgenerators asks for them."""
+def _begin_worker(batches: Batches) -> None:
+    """Keep what a worker process makes batches of."""
+    depend_on_parent()
+    torch.set_num_threads(1)
+    _OF_WORKER.append(batches)
 
-    def __init__(self, batches: Batches, first: int, last: int) -> None:
-        self.batches, self.first, self.last = batches, first, last
-        self.steps = iter(range(0))
 
-    def set_thread_id(self, number: int) -> None:
-        """Take a worker's number; called in its process."""
-        depend_on_parent()
-        self.steps = iter(range(self.first + number, self.last, self.batches.workers))
+def _make_in_worker(step: int) -> list[np.ndarray]:
+    batch = _OF_WORKER[0].make(step)
+    return [getattr(batch, name).numpy() for name in FIELDS]  # copied, not shared by file descriptors
 
-    def __next__(self) -> dict[str, list[np.ndarray]]:
-        batch = self.batches.make(next(self.steps))
-        return {"batch": [getattr(batch, name).numpy() for name in FIELDS]}  # copied, not shared by file descriptors
+
+_OF_WORKER: list[Batches] = []  # of this process, if it is a worker

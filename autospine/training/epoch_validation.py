@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from autospine.labels.encoding import Encoding
-from autospine.training.data import Batch, Batches, collate
+from autospine.training.data import Batch, Batches
 from autospine.training.history import Scores
 from autospine.training.trainer import Context
 
@@ -69,7 +69,7 @@ def fixed_batches(batches: Batches, count: int) -> Iterator[Batch]:
     if not images:
         yield from (batches.make(k) for k in range(count))
     for first in range(0, len(images), batches.size):
-        yield collate([batches.sampler.centre_patch(*image) for image in images[first : first + batches.size]])
+        yield batches.batch_of([batches.sampler.centre_patch(*image) for image in images[first : first + batches.size]])
 
 
 def _images(batches: Batches, count: int) -> list[tuple[int, int]]:

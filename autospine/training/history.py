@@ -44,6 +44,7 @@ class Epoch:
     scores: Scores  # on validation patches
     seconds: float  # it took
     training: Scores | None = None  # scores on training patches as they are (not augmented), by the same weights
+    waiting: float = 0.0  # share of the updates' time in which the device waited for batches
 
 
 @dataclass
@@ -88,6 +89,7 @@ class History:
                 **_named("validation", epoch.scores),
                 **(_named("training", epoch.training) if epoch.training else {}),
                 "seconds": epoch.seconds,
+                "waiting": epoch.waiting,
             }
             for number, epoch in enumerate(self.epochs, start=1)
         ]

@@ -30,7 +30,7 @@ class TrainingJob:
     compile: bool = False  # use torch.compile
     tensorboard: bool = False  # log there too
     workers: int = 2  # batches that are made at once
-    loader: Loader = "threads"  # whether in threads or in processes
+    loader: Loader = "auto"  # how, see `loading.make_batches`
     started: float = field(default_factory=time.monotonic)  # monotonic seconds at the fold's start
 
     @property

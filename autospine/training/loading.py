@@ -12,16 +12,20 @@ from torch import Tensor
 
 from autospine.augmentation import BatchgeneratorsSettings, apply, sample
 from autospine.augmentation.batchgenerators import augment
+from autospine.core.errors import UserError
+from autospine.core.machine import find_machine
 from autospine.dataset.cases import listed
 from autospine.labels.encoding import Encoding
 from autospine.training import distributed
-from autospine.training.data import Batch, Batches, PatchSampler
+from autospine.training.data import Batch, Batches, Loader, PatchSampler
 from autospine.training.folds import prepare_cases
 from autospine.training.job import TrainingJob
+from autospine.training.resident import ResidentBatches, gib_of
 from autospine.training.trainer import Context, Trainer
 
 log = logging.getLogger(__name__)
 
+HELD = 0.3  # of the memory for training, which cases may take: those of training, and those of validation
 VALIDATION_SEED = 1_000_003  # patches that are scored are the same in every epoch
 
 
@@ -30,7 +34,7 @@ def training_and_validation(trainer: Trainer, job: TrainingJob) -> tuple[Batches
     fold, slices = job.fold, job.fold.slices
     training = make_batches(trainer, job, fold.train, job.seed, slices.train if slices else None)
     if not fold.validation:
-        return training, Batches(training.sampler, trainer.batch, VALIDATION_SEED, distributed.rank())
+        return training, training.with_seed(VALIDATION_SEED)
     validation_slices = slices.validation if slices else None
     return training, make_batches(trainer, job, fold.validation, VALIDATION_SEED, validation_slices)
 
@@ -55,7 +59,29 @@ def make_batches(
         slices,
         trainer.derived.scheme,
     )
-    return Batches(sampler, trainer.batch, seed, distributed.rank(), job.workers, job.loader)
+    settings = (sampler, trainer.batch, seed, distributed.rank())
+    loader = _loader(sampler, job)
+    return ResidentBatches(*settings, job.device) if loader == "memory" else Batches(*settings, job.workers, loader)
+
+
+def _loader(sampler: PatchSampler, job: TrainingJob) -> Loader:
+    """Return how batches are made: as asked; else on CUDA out of its memory, or by processes if that is small.
+
+    Raises:
+        UserError: The memory that was asked for does not hold the cases.
+    """
+    if job.loader in ("threads", "processes"):
+        return job.loader
+    if job.loader == "auto" and job.device.type != "cuda":
+        return "threads"
+    needed, free = gib_of(sampler), HELD * find_machine(str(job.device), None).memory_gib
+    text = f"{len(sampler.stores)} cases need {needed:.2g} GiB of the {job.device.type}'s memory"
+    if needed <= free:
+        log.info("%s: they are held there", text)
+        return "memory"
+    if job.loader == "memory":
+        raise UserError("--loader memory", f"{text}, {free:.2g} are free for them", "use --loader processes")
+    return "processes"
 
 
 def warn_of_absent_classes(trainer: Trainer, sampler: PatchSampler, job: TrainingJob) -> None:
@@ -88,8 +114,7 @@ def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
     if isinstance(settings, BatchgeneratorsSettings):
         images, labels = augment(images, labels, settings, seed, outside)
     elif settings is not None:
-        rows, columns = batch.spacing[:, -2:].mean(0).tolist()
-        settings = replace(settings, pixel_spacing=(rows, columns))
+        settings = replace(settings, pixel_spacing=batch.pixel_spacing)
         parameters = sample(torch.Generator().manual_seed(seed), images.shape, settings)
         images, labels, centres = apply(images, labels, parameters, centres, outside, label_classes(trainer.encoding))
     layout = context.precision.layout(trainer.plan.dimension)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from autospine.training.epoch_validation import (
     patch_scores,
     validation_patches,
 )
+from autospine.training.feed import Feed
 from autospine.training.history import Epoch, History, Scores
 from autospine.training.job import TrainingJob, seed_everything
 from autospine.training.loading import VALIDATION_SEED, augmented, training_and_validation, warn_of_absent_classes
@@ -123,24 +124,31 @@ class _Loop:
             for network in (*self.context.networks.values(), self.segmenter):
                 network.compile()
         state, saved, done = self.state, time.monotonic(), self.state.step >= self.budget.iterations
-        batches = training.iterate(state.step, self.budget.iterations)
-        train_eval = Batches(training.sampler, training.size, VALIDATION_SEED, training.rank)
-        with _progress_bar(self.job, self.budget.iterations, state.step) as bar:
+        feed = Feed(training.iterate(state.step, self.budget.iterations), self.job.device)
+        train_eval = training.with_seed(VALIDATION_SEED)
+        with feed, _progress_bar(self.job, self.budget.iterations, state.step) as bar:
             while not done:
-                self._epoch(batches, validation, train_eval, bar)
+                self._epoch(feed, validation, train_eval, bar)
                 done = state.step >= self.budget.iterations or self._out_of_patience()
                 if distributed.is_main():
                     state.history.save(self.job.folder, self.job.tensorboard)
                     if done or time.monotonic() - saved > CHECKPOINT_SECONDS:
                         self.save()
                         saved = time.monotonic()
+        if state.history.epochs:
+            waiting = float(np.mean([epoch.waiting for epoch in state.history.epochs]))
+            device = self.job.device.type
+            log.info(
+                "fold %s: the %s waited for batches %.0f %% of the time", self.job.fold_name, device, 100 * waiting
+            )
 
-    def _epoch(self, batches: Iterator[Batch], validation: Batches, train_eval: Batches, bar: Any) -> None:
+    def _epoch(self, feed: Feed, validation: Batches, train_eval: Batches, bar: Any) -> None:
         """Train for one epoch, and score patches of the validation and of the training cases."""
         started, terms = time.monotonic(), []
         for _ in range(self.budget.iterations_per_epoch):
-            terms.append(self._update(next(batches)))
+            terms.append(self._update(feed.take()))
             bar.update()
+        waiting = feed.waited() / max(time.monotonic() - started, 1e-9)
         scores = self._validate_epoch(validation, VALIDATION_BATCHES)
         train_scores = self._validate_epoch(train_eval, TRAINING_BATCHES)
         monitored = getattr(scores, self.recipe.monitor)
@@ -149,14 +157,14 @@ class _Loop:
         means = {name: mean_of([update[name] for update in terms]) for name in terms[0]}
         rate = self.context.updater.optimisers[self.trainer.inference].param_groups[0]["lr"]
         seconds = round(time.monotonic() - started, 2)
-        self.state.history.add(Epoch(self.state.step, rate, means, scores, seconds, train_scores))
+        self.state.history.add(Epoch(self.state.step, rate, means, scores, seconds, train_scores, round(waiting, 3)))
         bar.set_postfix(loss=f"{means['loss']:.3f}", dice=f"{scores.dice:.3f}")
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
         """Make one update; return its loss terms."""
         seed_everything(self.job.seed, self.state.step, distributed.rank())
         self.schedule.start(self.state.step)
-        batch = augmented(self.trainer, batch.to(self.job.device), self.context)
+        batch = augmented(self.trainer, batch, self.context)
         terms = self.trainer.training_step(replace(self.context, step=self.state.step), batch)
         self.state.step += 1
         if self.average is not None:

@@ -71,7 +71,7 @@ class TrainRequest:
         held_out: Score the data set's validation subset as well.
         compile: Use torch.compile.
         tensorboard: Log for TensorBoard too.
-        loader: Whether batches are made in threads or in processes.
+        loader: How batches are made: "auto", "memory", "threads" or "processes".
     """
 
     work: Path
@@ -92,7 +92,7 @@ class TrainRequest:
     held_out: bool = False
     compile: bool = False
     tensorboard: bool = False
-    loader: Loader = "threads"
+    loader: Loader = "auto"
 
 
 def train(request: TrainRequest, recipe: Recipe | None = None, plan: Plan | None = None) -> str:

@@ -13,6 +13,7 @@ from autospine.planning.plan import Plan
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
 from autospine.training.data import Batch, Batches, Loader, PatchSampler
 from tests.tiny import IDS, make_plan, ordered_encoding, plan_of, spine_image, spine_mask
+from tests.toys import EndingSampler
 
 SPIDER = get_scheme("spider")
 
@@ -195,13 +196,18 @@ def test_labels_of_another_scheme_are_converted(tmp_path) -> None:
     assert len(np.unique(labels)) == 4
 
 
-def test_a_worker_process_that_fails_is_named(tiny_work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(self, step: int) -> None:
-        raise ValueError("no such slice")
-
-    monkeypatch.setattr(Batches, "make", failing)  # the processes are forked, so they fail as well
-    batches = Batches(sampler_of(tiny_work, 2), 2, seed=1, loader="processes")
+def test_a_worker_process_that_ends_is_named(tiny_work: WorkFolder) -> None:
+    batches = Batches(EndingSampler(sampler_of(tiny_work, 2)), 2, seed=1, workers=1, loader="processes")
     with pytest.raises(UserError, match="a worker process ended, as shown above; use --loader threads"):
+        next(batches.iterate(0, 4))
+
+
+def test_a_worker_process_names_a_damaged_file(work: WorkFolder) -> None:
+    sampler = sampler_of(work, 2)
+    sampler.stores = [CaseStore(work.root / "nowhere", "1_t1")]
+    sampler.stores[0].__dict__["record"] = sampler_of(work, 2).stores[0].record
+    batches = Batches(sampler, 2, seed=1, workers=1, loader="processes")
+    with pytest.raises(UserError, match=r"1_t1\.(image|mask)\.b2nd: is missing or damaged"):
         next(batches.iterate(0, 4))
 
 

@@ -26,7 +26,7 @@ def test_csv_has_a_row_per_epoch(tmp_path: Path) -> None:
     assert list(rows[0]) == [
         *("epoch", "step", "learning_rate", "semantic", "loss"),
         *("validation_dice", "validation_iou", "validation_accuracy"),
-        *("training_dice", "training_iou", "training_accuracy", "seconds"),
+        *("training_dice", "training_iou", "training_accuracy", "seconds", "waiting"),
     ]
     assert [row["step"] for row in rows] == ["10", "20", "30"]
     assert float(rows[2]["loss"]) == pytest.approx(2 / 3, rel=1e-5)
