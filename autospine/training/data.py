@@ -46,7 +46,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        return Batch(*(send(getattr(self, name), device) for name in FIELDS), self.pixel_spacing)
+        tensors = {name: send(getattr(self, name), device) for name in FIELDS}
+        return replace(self, **tensors, in_plane_mm=self.pixel_spacing)
 
     @property
     def pixel_spacing(self) -> tuple[float, float]:
@@ -56,7 +57,8 @@ class Batch:
 
     def pinned(self) -> Batch:
         """Return the batch in memory from which a device copies by itself."""
-        return Batch(*(getattr(self, name).pin_memory() for name in FIELDS), self.pixel_spacing)
+        tensors = {name: getattr(self, name).pin_memory() for name in FIELDS}
+        return replace(self, **tensors, in_plane_mm=self.pixel_spacing)
 
     def patches(self, first: int, last: int) -> Batch:
         """Return the patches `first` to `last - 1`."""
@@ -352,7 +354,7 @@ class Batches:
                     made = waiting.popleft().result()
                     if step < last:
                         waiting.append(self._submit(pool, step))
-                    yield made if isinstance(made, Batch) else Batch(*map(torch.from_numpy, made))
+                    yield made if isinstance(made, Batch) else _as_batch(made)
             except BrokenExecutor as error:
                 hint = "use --loader threads, which makes the same batches"
                 raise UserError("--loader processes", "a worker process ended, as shown above", hint) from error
@@ -379,6 +381,11 @@ def _begin_worker(batches: Batches) -> None:
 def _make_in_worker(step: int) -> list[np.ndarray]:
     batch = _OF_WORKER[0].make(step)
     return [getattr(batch, name).numpy() for name in FIELDS]  # copied, not shared by file descriptors
+
+
+def _as_batch(arrays: list[np.ndarray]) -> Batch:
+    images, labels, centres, offsets, spacing = map(torch.from_numpy, arrays)
+    return Batch(images, labels, centres, offsets, spacing)
 
 
 _OF_WORKER: list[Batches] = []  # of this process, if it is a worker

@@ -143,9 +143,9 @@ class History:
             values = [getattr(epoch.scores, name) for epoch in self.epochs]
             right.plot(steps, values, marker=self._marker, label=name)
         right.set(xlabel="update", ylabel="validation patches", ylim=(0, 1))
-        for axes in (left, right):
+        for axes, corner in ((left, "upper right"), (right, "lower right")):
             axes.grid(alpha=0.3)
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, loc=corner)
         figure.savefig(path, format="png", dpi=90)
 
     def _tensorboard(self, folder: Path) -> None:
