@@ -17,7 +17,7 @@ import torch
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.core.locks import locked
-from autospine.core.machine import cores, find_machine
+from autospine.core.machine import cores, find_machine, keep_freed_memory
 from autospine.core.workspace import WorkFolder
 from autospine.evaluation.case import CaseScore
 from autospine.evaluation.cohort import Evaluation
@@ -121,6 +121,8 @@ def train(request: TrainRequest, recipe: Recipe | None = None, plan: Plan | None
     pool = read_case_pool(work, sequence)
     held_out = _held_out(pool) if request.held_out else ()
     machine = find_machine(request.device, None)
+    if machine.device == "cpu":
+        keep_freed_memory()
     with distributed.process_group(machine.device) as device, ExitStack() as locks:
         splits = choose_splits(trainer, work, pool, request.fold)
         jobs = []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import platform
+import subprocess
 import sys
 import warnings
 
@@ -87,3 +89,22 @@ def test_torch_is_not_loaded_to_ask_for_a_gpu_that_no_driver_serves(monkeypatch:
     monkeypatch.setattr(machine.sys, "platform", "linux")
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it would fail
     assert machine.find_machine("auto", None).device == "cpu"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told so")
+def test_memory_that_was_freed_is_kept_and_not_cleared_again() -> None:
+    code = (
+        "import resource\n"
+        "from autospine.core.machine import keep_freed_memory\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    bytes(b'x' * 2**26)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults()\n"
+        "usual = faults()\n"
+        "assert keep_freed_memory()\n"
+        "faults()\n"
+        "print(usual, faults())\n"
+    )
+    usual, kept = map(int, subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    assert kept < 100 < usual  # 64 MB are 16,384 pages
