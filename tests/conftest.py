@@ -47,6 +47,14 @@ def tiny_work(tmp_path_factory: pytest.TempPathFactory) -> WorkFolder:
     return make_work(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="session")
+def joint_work(tmp_path_factory: pytest.TempPathFactory) -> WorkFolder:
+    """Three planned and preprocessed data sets that annotate different things; do not write into it."""
+    from tests.tiny import make_joint_work
+
+    return make_joint_work(tmp_path_factory.mktemp("joint"))
+
+
 @pytest.fixture
 def work(tiny_work: WorkFolder, tmp_path: Path) -> WorkFolder:
     """A work folder to write into, its arrays shared."""

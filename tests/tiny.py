@@ -69,6 +69,39 @@ def write_dataset(root: Path, ids: tuple[str, ...] = IDS) -> Path:
     return root
 
 
+def whole_mask(shift: int = 0) -> np.ndarray:
+    """The spine with posterior elements behind the canal: vertebrae are whole."""
+    mask = spine_mask(shift)
+    for level in range(1, 6):
+        top = SHAPE[1] - 14 - shift - DISTANCE_ROWS * level
+        mask[1:5, top + 1 : top + 6, 28:33] = level
+    return mask
+
+
+def write_sources(root: Path) -> tuple[Path, Path, Path]:
+    """Data sets of whole vertebrae with discs and canal, of bodies (1 = L5), and of discs, of one kind of spine."""
+    roots = root / "whole", root / "bodies", root / "discs"
+    for number, source in enumerate(roots):
+        for k in range(3):
+            mask, own = whole_mask(k), spine_mask(k)
+            kept = (own < 100, own > 200)[number - 1] if number else mask >= 0
+            name = f"{k + 1}_t2.mha"
+            write_array(source / "images" / name, spine_image(mask, 10 * number + k))
+            write_array(source / "masks" / name, np.where(kept, own if number else mask, 0))
+    return roots
+
+
+def make_joint_work(root: Path) -> WorkFolder:
+    """A planned and preprocessed work folder of three data sets that annotate different things."""
+    request = PlanRequest(
+        write_sources(root), root / "work", labels=("bodies=bodies",), folds=3, workers=1, device="cpu"
+    )
+    make_plans(request)
+    work = WorkFolder(root / "work")
+    Plans(tuple(map(shrunk, Plans.load(work.plans).plans))).save(work.plans)
+    return work
+
+
 def shrunk(plan: Plan) -> Plan:
     """The plan with a network and a patch for tests."""
     return replace(

@@ -57,6 +57,7 @@ class UNetTrainer(Trainer):
     """Self-configured U-Net with deep supervision; its subclasses train other networks by its recipe."""
 
     name = "unet"
+    learns_partial_labels = True
     width_multiple = 8
     recipes: ClassVar[dict[str, Recipe]] = {
         "adapted": ADAPTED,

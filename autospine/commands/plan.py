@@ -15,18 +15,28 @@ EXAMPLES = """  autospine_plan spider work
   autospine_plan spider work --plans 2d_sagittal 3d_volume --explain
   autospine_plan spider work --plans 3d_volume --pixel-spacing 2
   autospine_plan spider work --plans slice_reconstruction --slice-spacing 0.5
+  autospine_plan spider bodies discs work --labels bodies=bodies
   autospine_plan spider work --dry-run"""
 
 
 def main() -> int:
     """Run the command."""
     parser = make_parser(DESCRIPTION, EXAMPLES)
-    parser.add_argument("dataset", metavar="DATASET", type=Path, help="folder with images/ and masks/")
+    parser.add_argument(
+        "dataset",
+        metavar="DATASET",
+        type=Path,
+        nargs="+",
+        help="folder with images/ and masks/; several are trained on together, whatever each annotates",
+    )
     parser.add_argument("work", metavar="WORK", type=Path, help="folder that gets everything that is made")
     parser.add_argument(
         "--labels",
+        nargs="+",
+        action="extend",
         metavar="SCHEME",
-        help="what the masks' integers mean: a scheme's name or file (default: found out)",
+        help="what the masks' integers mean: a scheme's name or file (default: found out); "
+        "NAME=SCHEME for the data set whose folder is NAME",
     )
     _add_grid(parser)
     add_device(parser)

@@ -74,6 +74,13 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
         "--sequence", metavar="t1|t2|t2_SPACE", help="train and score on cases of one sequence (default: all)"
     )
     parser.add_argument(
+        "--source-weights",
+        nargs="+",
+        default=[],
+        metavar="NAME=W",
+        help="of data sets planned together: how often each is sampled (default: evenly)",
+    )
+    parser.add_argument(
         "--allow-missing-classes",
         action="store_true",
         help="train although the data lack a structure of the trainer's scheme",
@@ -82,13 +89,14 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from autospine.core import registry
-    from autospine.training.options import describe_options, parse_options
+    from autospine.training.options import describe_options, parse_options, parse_source_weights
     from autospine.training.run import TrainRequest, train
 
     if options.list_options:
         print(describe_options(registry.load("trainers", options.trainer)))
         return 0
     options.options = parse_options(options.options)
+    options.source_weights = parse_source_weights(options.source_weights)
     print(train(make_request(TrainRequest, options)))
     return 0
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
-from autospine.core.serial import from_plain, to_plain
+from autospine.core.serial import check_version, from_plain, to_plain
 
-SOURCES_VERSION = 1
+SOURCES_VERSION = 2  # 2: source, datasets
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,19 @@ class SourceCase:
     id: str
     images: tuple[str, ...]
     mask: str
+    source: str = ""  # name of its data set, where several are joined
 
     @classmethod
-    def of(cls, id_: str, images: Iterable[Path], mask: Path) -> SourceCase:
+    def of(cls, id_: str, images: Iterable[Path], mask: Path, source: str = "") -> SourceCase:
         """Return a case with absolute paths."""
-        return cls(id_, tuple(str(path.resolve()) for path in images), str(mask.resolve()))
+        return cls(id_, tuple(str(path.resolve()) for path in images), str(mask.resolve()), source)
 
 
 @dataclass(frozen=True)
 class Sources:
     """Where a work folder's cases came from, as absolute paths."""
 
-    dataset: str
+    datasets: tuple[str, ...]
     cases: tuple[SourceCase, ...]  # every annotated case
     version: int = SOURCES_VERSION  # of the file's form
 
@@ -84,11 +85,12 @@ class WorkFolder:
         if not self.plans.exists():
             raise UserError(self.root, "holds no plans", "run autospine_plan DATASET WORK first")
 
-    def save_sources(self, dataset: Path, cases: tuple[SourceCase, ...]) -> None:
-        """Write where the data set and its annotated cases lie."""
-        write_json(self.sources, to_plain(Sources(str(dataset.resolve()), cases)))
+    def save_sources(self, datasets: Iterable[Path], cases: tuple[SourceCase, ...]) -> None:
+        """Write where the data sets and their annotated cases lie."""
+        write_json(self.sources, to_plain(Sources(tuple(str(path.resolve()) for path in datasets), cases)))
 
     def load_sources(self) -> dict[str, SourceCase]:
         """Return the files of the annotated cases by case id."""
         data = read_json(self.sources, "run autospine_plan again")
+        check_version(data, SOURCES_VERSION, self.sources, "run autospine_plan again")
         return {case.id: case for case in from_plain(Sources, data, str(self.sources)).cases}

@@ -21,6 +21,7 @@ from autospine.dataset.metadata import (
     read_overview,
     read_patients,
 )
+from autospine.labels.anatomy import Kind
 from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.volumes import find_volumes, volume_id
 
@@ -46,17 +47,22 @@ class Case:
     sequence: str = UNKNOWN  # "t1", "t2", "t2_SPACE" or "unknown"
     subset: str = TRAINING  # "training" or "validation" (never trained on)
     vendor: str | None = None  # maker of the scanner, if overview.csv says
+    source: str = ""  # name of its data set, where several are joined
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Every case of a folder."""
+    """Every case of a folder, or of several that are joined."""
 
     root: Path
     cases: tuple[Case, ...]  # in natural order of their ids, those without a mask included
     channels: tuple[str, ...]  # names of the channels that each case has
     scheme: LabelScheme | None  # the label scheme of dataset.json, else that of the layout, or None
     table: Mapping[str, Mapping[str, str]]  # rows of overview.csv by case id, also of ids without files
+    annotates: tuple[Kind, ...] | None = None  # as dataset.json says; None: the kinds that its masks show
+    empty_masks: bool = False  # whether a mask without any label is meant
+    name: str = ""  # among several that are joined
+    sources: tuple[Dataset, ...] = ()  # those that are joined; empty for one alone
 
     @property
     def annotated(self) -> tuple[Case, ...]:
@@ -85,7 +91,8 @@ def load_dataset(root: str | Path) -> Dataset:
     _report_missing(root, mask_folder, cases)
     _report_unlisted(root, cases, table)
     scheme = declaration.scheme or _scheme_of(root, image_folder) or label_table_scheme(next(iter(masks.values())))
-    return Dataset(root, cases, declaration.channels, scheme, table)
+    declared = declaration.annotates, declaration.empty_masks
+    return Dataset(root, cases, declaration.channels, scheme, table, *declared)
 
 
 def annotation_files(scans: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from autospine.core.errors import UserError
 from autospine.core.files import opened, read_json
-from autospine.labels.anatomy import Anatomy
+from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import infer_scheme
 from autospine.labels.label_table import scheme_of_table
 from autospine.labels.schemes import LabelScheme
@@ -29,7 +29,7 @@ SUBSETS = {
     "test": VALIDATION,
     "testing": VALIDATION,
 }
-OWN_KEYS = ("channels", "labels", "ignore_label")
+OWN_KEYS = ("channels", "labels", "ignore_label", "annotates", "empty_masks")
 # What nnU-Net and the Medical Segmentation Decathlon write; only the first has a use here.
 FOREIGN_KEYS = (
     *("channel_names", "labels", "numTraining", "file_ending", "modality", "numTest", "training", "test"),
@@ -45,6 +45,8 @@ class Declaration:
 
     channels: tuple[str, ...] = ("MRI",)  # names of the channels, in order
     scheme: LabelScheme | None = None  # the label scheme, if it gives one
+    annotates: tuple[Kind, ...] | None = None  # kinds that the masks label wherever they are; None: those they show
+    empty_masks: bool = False  # whether a mask without any label is meant, rather than a scan not annotated
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -131,8 +133,9 @@ def read_declaration(path: Path) -> Declaration:
     """Read dataset.json; a missing file declares one channel and no scheme.
 
     AutoSpine's form: `{"channels": ["T1", "T2"] or {"0": "T1", ...}, "labels": {"1": "vertebra:1", ...},
-    "ignore_label": 255}`, every key optional. nnU-Net's file is understood too: its `channel_names`,
-    and its `labels` (name to integer, "ignore" for the ignore label) where the names are anatomies.
+    "ignore_label": 255, "annotates": ["vertebra", "disc"], "empty_masks": true}`, every key optional. nnU-Net's file
+    is understood too: its `channel_names`, and its `labels` (name to integer, "ignore" for the ignore label) where the
+    names are anatomies.
 
     Raises:
         UserError: An unknown key, or a value of the wrong form.
@@ -148,9 +151,26 @@ def read_declaration(path: Path) -> Declaration:
     channels = data.get("channels", data.get("channel_names", data.get("modality")))
     names = _channels(path, channels) if channels is not None else Declaration().channels
     try:
-        return Declaration(names, _scheme(path, data))
+        return Declaration(names, _scheme(path, data), _annotates(path, data), _empty_masks(path, data))
     except UserError as error:
         raise UserError(path, error.problem, error.hint) from error
+
+
+def _annotates(path: Path, data: Mapping[str, Any]) -> tuple[Kind, ...] | None:
+    names = data.get("annotates")
+    if names is None:
+        return None
+    known = [kind.value for kind in Kind]
+    if not isinstance(names, list) or not names or not set(map(str, names)) <= set(known):
+        raise UserError(path, f'"annotates" is {names!r}, no list of kinds', f"choose from {', '.join(known)}")
+    return tuple(sorted({Kind(name) for name in names}, key=list(Kind).index))
+
+
+def _empty_masks(path: Path, data: Mapping[str, Any]) -> bool:
+    meant = data.get("empty_masks", False)
+    if not isinstance(meant, bool):
+        raise UserError(path, f'"empty_masks" is {meant!r}', "write true where a mask without labels is meant")
+    return meant
 
 
 def _channels(path: Path, channels: Any) -> tuple[str, ...]:

@@ -22,9 +22,8 @@ from autospine.inference.ensemble_card import EnsembleCard, Member
 from autospine.inference.model import Model
 from autospine.inference.predictor import Predictor
 from autospine.planning.splits import Subset
-from autospine.preprocessing.run import read_channels
+from autospine.preprocessing.run import read_annotation, read_channels
 from autospine.training.validation import images_of
-from autospine.volumes import read_mask
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +93,8 @@ def store_probabilities(
         stored = [folder / f".{case}.{k}.npy" for k in range(len(models))]
         try:
             predict_members(predictors, sources[case].images, stored)
-            mask = read_mask(sources[case].mask, card.plan.scheme.negative).array
-            reference = reference_classes(mask, trainer, sources[case].mask)
+            mask = read_annotation(sources[case].mask, sources[case].source, card.plan).array
+            reference = reference_classes(mask, trainer, sources[case].mask, sources[case].source)
             for image, window in missing.items():
                 image.write(stored, reference, window, patients[case], digests)
         finally:

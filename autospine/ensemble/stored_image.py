@@ -146,8 +146,14 @@ def joint_counts(prediction: np.ndarray, reference: np.ndarray, classes: int) ->
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path) -> np.ndarray:
+def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path, data_set: str = "") -> np.ndarray:
     """Convert `(slices, rows, columns)` labels of the data set to the classes of the soft-max.
+
+    Args:
+        mask: In the plan's scheme.
+        trainer: Of the members.
+        where: The file that an error names.
+        data_set: Whose mask it is, of several that were joined.
 
     Returns:
         `(slices, rows, columns)` int16, 0 for the background and labels that the trainer's scheme lacks, -1 where
@@ -161,6 +167,6 @@ def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path) -> 
     labels = np.where(unlabelled, 0, labels).astype(labels.dtype)
     if source != trainer.label_scheme:
         labels = conversion(source, trainer.label_scheme).apply(labels, where)
-    classes = encoding.class_of_index().astype(np.int16)[encoding.train_ids(labels, str(where))]
+    classes = encoding.class_of_index().astype(np.int16)[encoding.train_ids(labels, str(where), data_set)]
     classes[unlabelled] = IGNORED
     return classes

@@ -21,7 +21,7 @@ from autospine.evaluation.statistics import NO_INTERVAL, Interval, bootstrap, by
 from autospine.evaluation.structures import GROUP_OF, METRICS, TOLERANCE_MM, CommonLabels, LabelScore, Presence
 from autospine.labels.anatomy import Anatomy, Kind
 
-SEQUENCE, VENDOR, LEVEL = "sequence", "vendor", "level"
+SEQUENCE, VENDOR, LEVEL, SOURCE = "sequence", "vendor", "level", "source"
 VENDOR_COLUMN = "Manufacturer"
 MISSING = {"", "nan", "none", "n/a", "unknown"}
 MOST_NUMBERS = 6  # a column of more different numbers is cut into thirds

@@ -55,6 +55,7 @@ class CaseFingerprint:
     # Of semantic4's classes on the sagittal slices, before and after the slice filter; None without a mask.
     blank_labels: tuple[int, ...] = ()  # of which the larger part lies where the image is constant
     class_weights: ClassWeights | None = None
+    source: str = ""  # name of its data set, where several are joined
 
     @property
     def image_checksum(self) -> str:
@@ -120,6 +121,7 @@ def _measure(case: Case, images: list[Volume], mask: Volume | None, scheme: Labe
         mask_checksum=mask_sum,
         blank_labels=_blank(first.array, mask.array, annotated) if mask is not None else (),
         class_weights=weights,
+        source=case.source,
     )
 
 

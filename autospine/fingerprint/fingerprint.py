@@ -21,17 +21,26 @@ from autospine.dataset.metadata import TRAINING
 from autospine.dataset.verify import case_problems, identity_problems, raise_together
 from autospine.fingerprint.case import CaseFingerprint, fingerprint_case
 from autospine.fingerprint.consistency import annotation_problems
+from autospine.fingerprint.joining import (
+    MeasuredCases,
+    in_scheme,
+    joint_problems,
+    one_patient_per_image,
+    scheme_of_sources,
+    shared_images,
+)
 from autospine.fingerprint.label_order import OrderedLabels, find_ordered_labels
 from autospine.fingerprint.slice_filter import SEMANTIC4, ClassWeights, combined
-from autospine.fingerprint.warnings import dataset_warnings
+from autospine.fingerprint.warnings import dataset_warnings, nothing_annotated
 from autospine.labels.conversion import infer_scheme, missing_classes
+from autospine.labels.joint import SourceLabels
 from autospine.labels.outliers import outlying_labels
 from autospine.labels.schemes import LabelScheme
 from autospine.volumes.stamps import stamps
 
 log = logging.getLogger(__name__)
 
-VERSION = 2  # 2: ordered_labels
+VERSION = 3  # 3: source, sources
 MEASURED = 3  # raised when more is measured, so that cases in the cache are measured again
 
 Spacing = tuple[float, float, float]
@@ -47,6 +56,7 @@ class Fingerprint:
     cases: tuple[CaseFingerprint, ...]  # every case with a mask, validation ones included
     ordered_labels: tuple[OrderedLabels, ...]  # labels that follow one another along the spine
     warnings: tuple[str, ...]  # what the user should know, one line each
+    sources: tuple[SourceLabels, ...] = ()  # of which data sets it is, where several are joined
 
     @property
     def training(self) -> tuple[CaseFingerprint, ...]:
@@ -75,6 +85,11 @@ class Fingerprint:
             if case.class_weights is not None:
                 weights.setdefault(case.sequence, []).append(case.class_weights)
         return {sequence: combined(weights[sequence]) for sequence in sorted(weights)}
+
+    @property
+    def mask_schemes(self) -> dict[str, LabelScheme]:
+        """Return the scheme of the masks by the name of their source, "" for one data set alone."""
+        return {"": self.scheme} | {source.name: source.scheme for source in self.sources}
 
     @property
     def sequences(self) -> dict[str, int]:
@@ -108,7 +123,7 @@ def make_fingerprint(
     """Read, verify and measure every case that has a mask.
 
     Args:
-        dataset: The data set.
+        dataset: The data set, or several that are joined.
         workers: Processes at once; 0: one per core. More than one needs a `__main__` guard in scripts.
         scheme: What the masks' integers mean; None: what dataset.json says, else a guess.
         cache: A folder that keeps each case's figures, so that an interrupted run continues and
@@ -118,25 +133,62 @@ def make_fingerprint(
         UserError: Something is wrong with the data. All cases are checked first; with several
             problems the line names the first and the log lists all.
     """
-    cases = dataset.annotated
+    if dataset.sources:
+        return joined([measure_cases(source, workers, cache) for source in dataset.sources], dataset.channels)
+    measured = measure_cases(replace(dataset, scheme=scheme or dataset.scheme), workers, cache)
+    training = measured.training
+    raise_together(annotation_problems(training, measured.scheme))
+    ordered_labels = find_ordered_labels(training, measured.scheme)
+    warnings = (*measured.warnings, *dataset_warnings(training, ordered_labels, measured.scheme))
+    for line in warnings:
+        log.debug("%s: %s", dataset.root, line)  # the planning report says them
+    return Fingerprint(VERSION, measured.scheme, dataset.channels, measured.cases, ordered_labels, warnings)
+
+
+def joined(sources: Sequence[MeasuredCases], channels: tuple[str, ...]) -> Fingerprint:
+    """Join the cases of several data sets, with the labels of one scheme.
+
+    Raises:
+        UserError: Masks contradict their scheme or one another, or annotate nothing usable.
+    """
+    raise_together(joint_problems(sources))
+    labels = tuple(SourceLabels(source.dataset.name, source.scheme, source.annotates) for source in sources)
+    scheme = scheme_of_sources(labels)
+    cases = one_patient_per_image([case for source in sources for case in in_scheme(source, scheme)])
+    raise_together(identity_problems(cases))
+    training = [case for case in cases if case.subset == TRAINING]
+    ordered_labels = find_ordered_labels(training, scheme)
+    warnings = []
+    for source in sources:
+        own = dataset_warnings(source.training, find_ordered_labels(source.training, source.scheme), source.scheme)
+        warnings += [f"{source.dataset.name}: {line}" for line in (*source.warnings, *own)]
+    warnings += shared_images(cases)
+    return Fingerprint(VERSION, scheme, channels, tuple(cases), ordered_labels, tuple(warnings), labels)
+
+
+def measure_cases(dataset: Dataset, workers: int, cache: str | Path | None) -> MeasuredCases:
+    """Read, verify and measure the cases of one data set that have a mask; leave out those of empty masks.
+
+    Raises:
+        UserError: Something is wrong with the files.
+    """
+    cases, scheme = dataset.annotated, dataset.scheme
     raise_together(identity_problems(cases))
     if not any(case.subset == TRAINING for case in cases):
         raise UserError(dataset.root, "has no training case with a mask", "check subset in overview.csv")
-    scheme = scheme or dataset.scheme
     examine = _CaseJob(scheme, Path(cache) if cache is not None else None)
     names, traces = [case.id for case in cases], Path(cache).parent if cache is not None else None
     measured = run_cases(examine, cases, names, "fingerprint", workers_for(workers), traces)
-    training = [case for case in measured if case.subset == TRAINING]
-    outlying = (
-        () if scheme else outlying_labels(_voxels(cases, measured), "name the labels with --labels or dataset.json")
-    )
-    scheme = scheme or infer_scheme({value for case in measured for value in case.voxels})
-    raise_together(annotation_problems(training, scheme))
-    ordered_labels = find_ordered_labels(training, scheme)
-    warnings = (*outlying, *dataset_warnings(training, ordered_labels, scheme))
-    for line in warnings:
-        log.debug("%s: %s", dataset.root, line)  # the planning report says them
-    return Fingerprint(VERSION, scheme, dataset.channels, tuple(measured), ordered_labels, warnings)
+    warnings: tuple[str, ...] = ()
+    if scheme is None:
+        warnings = outlying_labels(_voxels(cases, measured), "name the labels with --labels or dataset.json")
+        scheme = infer_scheme({value for case in measured for value in case.voxels})
+    empty = [case.id for case in measured if not case.centroids]
+    if empty and not dataset.empty_masks and len(empty) < len(measured):
+        measured = [case for case in measured if case.centroids]
+        warnings += (nothing_annotated(empty),)
+        log.warning("%s: %s", dataset.root, warnings[-1])
+    return MeasuredCases(dataset, scheme, tuple(measured), warnings)
 
 
 def _voxels(cases: Sequence[Case], measured: Sequence[CaseFingerprint]) -> dict[str, dict[int, int]]:
@@ -179,5 +231,5 @@ class _CaseJob:
             measured = from_plain(CaseFingerprint, data["case"], str(path))
         except (UserError, KeyError):
             return None  # a damaged or outdated entry is made again
-        names = ("id", "patient", "sequence", "subset", "vendor")
+        names = ("id", "patient", "sequence", "subset", "vendor", "source")
         return replace(measured, **{name: getattr(case, name) for name in names})

@@ -41,6 +41,15 @@ def dataset_warnings(cases: Cases, ordered_labels: Sequence[OrderedLabels], sche
     return tuple(line for group in groups for line in group)
 
 
+def nothing_annotated(ids: Sequence[str]) -> str:
+    """Say that cases were left out because their masks hold no label."""
+    masks = f"{len(ids)} masks hold no label" if len(ids) > 1 else "1 mask holds no label"
+    return (
+        f"{masks}, so nothing counts as annotated there and it is left out ({listed(ids)}): where that is meant, write "
+        '"empty_masks": true into dataset.json'
+    )
+
+
 def _groups(pairs: Iterable[tuple[str | None, str]]) -> list[list[str]]:
     groups: dict[str, list[str]] = {}
     for key, name in pairs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -25,7 +25,7 @@ from autospine.planning.recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor, device, nn
 
-VERSION = 2
+VERSION = 3  # 3: source_weights; sources of the plan
 CARD, WEIGHTS = "model.json", "weights.safetensors"
 
 
@@ -52,6 +52,8 @@ class ModelCard:
     patch: tuple[int, ...]  # voxels along the network's axes
     fold: str  # name of the fold
     trained_on: tuple[str, ...]  # ids of the training cases
+    # How often patches were sampled from each data set, where several were joined and that was asked for.
+    source_weights: dict[str, float] = field(default_factory=dict)
     weights: str = ""  # SHA-256 of the weights' file; `save_model` fills it in
     autospine: str = __version__  # version that trained the model
     version: int = VERSION  # of this file's form

@@ -168,6 +168,11 @@ class Encoding:
         ids = (*range(1, self.ignore_index), *range(self.ignore_index + 1, self.train_id_count))
         return dict(zip(self.labels, ids, strict=False))
 
+    def centred_elsewhere(self) -> set[int]:
+        """Return the labels that are centred at the body of their vertebra: whole vertebrae and posterior elements."""
+        parts = {value for kind in self.classes if kind.part_of for value in kind.values}
+        return parts | {label.value for label in self.merged if len(label.classes) > 1}
+
     def background_of(self, source: str) -> int:
         """Return the train id of the background of a source: 0 where it annotates all classes.
 

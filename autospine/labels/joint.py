@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from autospine.labels.anatomy import Kind
 from autospine.labels.schemes import SCHEMES, LabelScheme, free_value
 
 JOINT = "joint"
 FIRST_FREE = 501  # above the levels of the scheme parts
+PARTS_OF_VERTEBRAE = frozenset({Kind.BODY, Kind.POSTERIOR_ELEMENTS, Kind.LAMINA})
+
+
+@dataclass(frozen=True)
+class SourceLabels:
+    """What one of several data sets, a source, labels by which integers."""
+
+    name: str  # of the source
+    scheme: LabelScheme  # of its masks
+    annotates: tuple[Kind, ...]  # kinds that it labels; of others nothing is known there
+
+    @property
+    def annotated(self) -> LabelScheme:
+        """Return its scheme without the kinds that it does not annotate."""
+        kinds = {*self.annotates, *((Kind.PARTIAL_VERTEBRA,) if Kind.VERTEBRA in self.annotates else ())}
+        labels = {value: anatomy for value, anatomy in self.scheme.anatomies.items() if anatomy.kind in kinds}
+        return replace(self.scheme, anatomies=labels)
 
 
 def joint_scheme(schemes: Sequence[LabelScheme]) -> LabelScheme:

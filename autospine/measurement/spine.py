@@ -17,8 +17,8 @@ from autospine.measurement.discs import Disc, disc_between, fit_disc
 from autospine.measurement.frames import BACK, UP
 from autospine.measurement.instances import Instance, Spacing, find_instances, has_levels, number_discs, offset, select
 from autospine.measurement.sacrum import fit_sacrum
-from autospine.measurement.separation import canal_front, separate_body
 from autospine.metrics.components import component_boxes
+from autospine.preprocessing.separation import canal_front, separate_body
 
 VERTEBRAL = (Kind.BODY, Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA)  # the body itself first, where a mask has both
 GREATEST_RATIO = 1.4  # of middle height to depth: no vertebra is so tall, two under one label are

@@ -11,13 +11,14 @@ from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json
 from autospine.core.serial import check_version, from_plain, to_plain
 from autospine.labels.encoding import Encoding
+from autospine.labels.joint import SourceLabels
 from autospine.labels.schemes import LabelScheme
 from autospine.networks.shape import NetworkShape
 from autospine.planning.training_domain import TrainingDomain
 from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.normalisation import Normalisation
 
-VERSION = 4  # 4: coarser, pixel_mm
+VERSION = 5  # 5: sources; merged labels and sources of the encoding
 FIRST, AGAIN = "run autospine_plan first", "run autospine_plan again"
 Triple = tuple[int, int, int]
 MOST_VOXELS = 2**27  # of a patch; more is damage
@@ -64,6 +65,7 @@ class Plan:
     reasons: tuple[Reason, ...] = ()  # of its decisions
     coarser: tuple[CoarserGrid, ...] = ()  # from the finest on; a time budget may take one
     pixel_mm: float | None = None  # of the coarser grid that a time budget took; None for the plan's own
+    sources: tuple[SourceLabels, ...] = ()  # the data sets, where several are planned together
     version: int = VERSION  # of the file format
 
     def __post_init__(self) -> None:
@@ -76,6 +78,10 @@ class Plan:
         self.encoding.check_meanings(self.scheme)
         if not self.channels or not self.name:
             raise ValueError("a name and an image channel are needed")
+
+    def mask_scheme(self, source: str) -> LabelScheme:
+        """Return the scheme of the masks of a source; of the data set where it is one alone."""
+        return next((labels.scheme for labels in self.sources if labels.name == source), self.scheme)
 
     @property
     def dimension(self) -> int:

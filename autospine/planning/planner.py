@@ -20,6 +20,7 @@ from autospine.fingerprint.label_order import OrderedLabels
 from autospine.labels.anatomy import Kind
 from autospine.labels.encoding import PARTIAL_ABOVE, Encoding, SemanticClass, plain_encoding
 from autospine.networks.shape import NetworkShape, stages
+from autospine.planning.joint_encoding import joint_encoding, joint_reasons, with_sources
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import CoarserGrid, Plan, Reason, Triple
 from autospine.planning.training_domain import measure_domain
@@ -124,6 +125,7 @@ class Planner(ABC):
             network=network,
             normalisation=self.choose_normalisation(),
             scheme=self.fingerprint.scheme,
+            sources=self.fingerprint.sources,
             encoding=encoding,
             channels=self.fingerprint.channels,
             mirror_axes=self.choose_mirroring(encoding),
@@ -218,6 +220,14 @@ class Planner(ABC):
 
     def choose_encoding(self) -> Encoding:
         """Number the levels where labels are ordered along the spine; else learn one class per label."""
+        joint = joint_encoding(self.fingerprint, self.offset_axes())
+        if joint is None:
+            return with_sources(self.alike_encoding(), self.fingerprint)
+        self.reasons += joint_reasons(joint, self.fingerprint)
+        return joint
+
+    def alike_encoding(self) -> Encoding:
+        """Return the encoding of labels that all cases annotate."""
         scheme = self.fingerprint.scheme
         values = tuple(sorted({v for case in self.cases for v in case.voxels if v and v != scheme.ignore_label}))
         # A distance of 0: no case shows two neighbours, so there is no order to count along.

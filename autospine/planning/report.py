@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autospine.fingerprint.slice_filter import describe as filtering
+from autospine.labels.joint import SourceLabels
 from autospine.planning.memory import training_seconds
 from autospine.planning.plan import Plan
 from autospine.planning.run import PlanResult
@@ -40,7 +41,29 @@ def _dataset(outcome: PlanResult) -> list[str]:
             f"{len(labels.values)} {labels.kind.value} labels are ordered along the spine, "
             f"{labels.intervertebral_distance_mm:.1f} mm apart"
         )
+    lines += [_mapping(outcome, source) for source in _sources(outcome)]
     return lines + [f"note: {warning}" for warning in fingerprint.warnings]
+
+
+def _sources(outcome: PlanResult) -> tuple[SourceLabels, ...]:
+    fingerprint = outcome.fingerprint
+    kinds = tuple({anatomy.kind: None for anatomy in sorted(fingerprint.scheme.anatomies.values())})
+    return fingerprint.sources or (SourceLabels("", fingerprint.scheme, kinds),)
+
+
+def _mapping(outcome: PlanResult, source: SourceLabels) -> str:
+    """Describe what the integers of a data set mean, of those that its masks show."""
+    fingerprint = outcome.fingerprint
+    cases = [case for case in fingerprint.training if case.source == source.name]
+    shown = {fingerprint.scheme.anatomies.get(value) for case in cases for value in case.centroids}
+    labels = [
+        f"{value} {anatomy.name}" for value, anatomy in sorted(source.scheme.anatomies.items()) if anatomy in shown
+    ]
+    line = f"labels: {', '.join(labels)} (names assume five lumbar vertebrae)"
+    if not source.name:
+        return line
+    kinds = ", ".join(kind.value for kind in source.annotates)
+    return f"{source.name}: {len(cases)} training cases, annotates {kinds} in scheme {source.scheme.name}; {line}"
 
 
 def _class_weights(outcome: PlanResult) -> list[str]:

@@ -14,10 +14,10 @@ from autospine.core.files import check_writable, remove
 from autospine.core.machine import Machine, find_machine, workers_for
 from autospine.core.overwriting import check_files, check_folders
 from autospine.core.workspace import SourceCase, WorkFolder
-from autospine.dataset.cases import Case, Dataset, listed, load_dataset
+from autospine.dataset.cases import Case, Dataset, listed
+from autospine.dataset.joining import load_datasets
 from autospine.dataset.metadata import TRAINING
 from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
-from autospine.labels.conversion import get_scheme
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.planner import Planner
 from autospine.planning.splits import Splits, make_splits, read_splits
@@ -36,10 +36,11 @@ class PlanRequest:
     """What autospine_plan is asked.
 
     Attributes:
-        dataset: Folder with images/ and masks/.
+        dataset: Folder with images/ and masks/, or several that are trained on together.
         work: Folder that gets everything that is made.
         plans: Names of planners.
-        labels: Label scheme of the masks: a name or a file; None finds out.
+        labels: Label scheme of the masks: a name or a file; of one of several data sets NAME=SCHEME. Else it is found
+            out.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         memory_gib: That training may use; None takes 60 % of what there is.
         minutes: Of a training whose length is estimated.
@@ -52,10 +53,10 @@ class PlanRequest:
         dry_run: Decide, and write nothing.
     """
 
-    dataset: Path
+    dataset: Path | tuple[Path, ...]
     work: Path
     plans: tuple[str, ...] = ("2d_sagittal",)
-    labels: str | None = None
+    labels: str | tuple[str, ...] | None = None
     device: str = "auto"
     memory_gib: float | None = None
     minutes: float | None = None
@@ -66,6 +67,16 @@ class PlanRequest:
     pixel_spacing: float | None = None
     workers: int = 0
     dry_run: bool = False
+
+    @property
+    def datasets(self) -> tuple[Path, ...]:
+        """Return the folders of the data sets."""
+        return self.dataset if isinstance(self.dataset, tuple) else (self.dataset,)
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Return what --labels says."""
+        return (self.labels,) if isinstance(self.labels, str) else self.labels or ()
 
 
 @dataclass(frozen=True)
@@ -92,17 +103,16 @@ def make_plans(request: PlanRequest) -> PlanResult:
     interpolations = _slice_interpolations(request, planners)
     machine, workers = find_machine(request.device, request.memory_gib), workers_for(request.workers)
     _check_numbers(request)
-    dataset = load_dataset(request.dataset)
+    dataset = load_datasets(request.datasets, request.schemes)
     _check_patients(request, dataset.annotated)
     work = WorkFolder(request.work)
     others = _other_plans(work, request.plans)
     if not request.dry_run:
         _check_apart(request, work, dataset)
         check_writable(work.root)
-    scheme = get_scheme(request.labels) if request.labels else None
     started = time.monotonic()
     cache = None if request.dry_run else work.cache
-    fingerprint = make_fingerprint(dataset, workers, scheme, cache)
+    fingerprint = make_fingerprint(dataset, workers, None, cache)
     seconds = (time.monotonic() - started) / max(len(fingerprint.cases), 1)
     plans = tuple(
         _plan(planner(fingerprint, machine), slice_interpolation, request.pixel_spacing)
@@ -125,8 +135,9 @@ def _check_apart(request: PlanRequest, work: WorkFolder, dataset: Dataset) -> No
     """Check that the work folder's files replace nothing that is read; its own splits may be given back."""
     scans = [path for case in dataset.cases for path in (*case.images, case.mask) if path is not None]
     check_folders((work.root, work.cache, *(work.preprocessed(plan) for plan in request.plans)), scans)
-    named = [Path(name) for name in (request.splits, request.labels) if name and Path(name) != work.splits]
-    tables = [dataset.root / name for name in ("dataset.json", "overview.csv", "patients.csv")]
+    files = [request.splits, *(Path(name.rpartition("=")[2]) for name in request.schemes)]
+    named = [path for path in files if path and path != work.splits]
+    tables = [root / name for root in request.datasets for name in ("dataset.json", "overview.csv", "patients.csv")]
     check_files((work.fingerprint, work.plans, work.splits, work.sources), (*scans, *tables, *named))
 
 
@@ -184,7 +195,7 @@ def _check_patients(request: PlanRequest, cases: tuple[Case, ...]) -> None:
     hint = "add scans of a second patient"
     if len(training) > 1:
         hint += ", correct patients.csv, or name your own folds with --splits FILE"
-    raise UserError(request.dataset, problem, hint)
+    raise UserError(listed([str(path) for path in request.datasets]), problem, hint)
 
 
 def _other_plans(work: WorkFolder, names: tuple[str, ...]) -> tuple[Plan, ...]:
@@ -221,6 +232,7 @@ def _still_true(others: tuple[Plan, ...], work: WorkFolder, fingerprint: Fingerp
 def _write(outcome: PlanResult, work: WorkFolder, others: tuple[Plan, ...], cases: tuple[Case, ...]) -> None:
     outcome.fingerprint.save(work.fingerprint)
     outcome.splits.save(work.splits)
-    sources = tuple(SourceCase.of(case.id, case.images, case.mask) for case in cases if case.mask is not None)
-    work.save_sources(outcome.request.dataset, sources)
+    masked = [(case, case.mask) for case in cases if case.mask is not None]
+    sources = tuple(SourceCase.of(case.id, case.images, mask, case.source) for case, mask in masked)
+    work.save_sources(outcome.request.datasets, sources)
     Plans((*others, *outcome.plans)).save(work.plans)

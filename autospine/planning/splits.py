@@ -119,7 +119,10 @@ def make_splits(cases: Sequence[CaseFingerprint], folds: int = 5, seed: int = 0)
     held_out = tuple(case.id for case in cases if case.subset != TRAINING)
     members = [tuple(case.id for case in training if fold_of[case.patient] == number) for number in range(count)]
     all_folds = tuple(Fold(tuple(case.id for case in training if case.id not in ids), ids) for ids in members)
-    return Splits(VERSION, all_folds, held_out, _reason(folds, count, len(patients), len(training), len(held_out)))
+    reason = _reason(folds, count, len(patients), len(training), len(held_out))
+    if any(case.source for case in cases):
+        reason = reason.replace("balanced by label", "balanced by data set, label")
+    return Splits(VERSION, all_folds, held_out, reason)
 
 
 def _reason(asked: int, count: int, patients: int, cases: int, held_out: int) -> str:
@@ -147,21 +150,24 @@ def _assign(training: Sequence[CaseFingerprint], patients: Sequence[str], folds:
 
 
 def _features(training: Sequence[CaseFingerprint], patients: Sequence[str]) -> np.ndarray:
-    """Compute what each patient brings, (patients, features): share of all cases, of each sequence, of each label.
+    """Compute what each patient brings, (patients, features): share of all cases, of each sequence, source and label.
 
     A column sums to its weight, so what is rare weighs as much as what is common.
     """
     sequences = sorted({case.sequence for case in training})
     labels = sorted({label for case in training for label in case.centroids})
+    named = sorted({case.source for case in training})
+    sources = [f"source {name}" for name in named] if len(named) > 1 else []
     row = {patient: index for index, patient in enumerate(patients)}
-    column = {feature: index for index, feature in enumerate((None, *sequences, *labels))}
+    column = {feature: index for index, feature in enumerate((None, *sequences, *sources, *labels))}
     table = np.zeros((len(row), len(column)))
     for case in training:
-        for feature in (None, case.sequence, *case.centroids):
+        for feature in (None, case.sequence, *([f"source {case.source}"] if sources else []), *case.centroids):
             table[row[case.patient], column[feature]] += 1
     weights = [
         COUNT_WEIGHT,
         *([len(sequences) ** -0.5] * len(sequences)),
+        *([1.0] * len(sources)),
         *([max(1, len(labels)) ** -0.5] * len(labels)),
     ]
     return table / table.sum(axis=0) * weights

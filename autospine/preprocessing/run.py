@@ -19,8 +19,11 @@ from autospine.core.locks import locked
 from autospine.core.parallel import run_cases
 from autospine.core.serial import to_plain
 from autospine.dataset.cases import Case
+from autospine.labels.conversion import conversion
 from autospine.labels.encoding import Encoding
+from autospine.labels.joint import SourceLabels
 from autospine.labels.schemes import LabelScheme
+from autospine.preprocessing.centres import with_body_centres
 from autospine.preprocessing.grid import Grid, case_grid
 from autospine.preprocessing.normalisation import Normalisation, normalise
 from autospine.preprocessing.storage import CaseRecord, CaseStore, describe_labels
@@ -71,6 +74,13 @@ class PreprocessingPlan(Protocol):
     def encoding(self) -> Encoding:
         """Return what the network learns of them."""
 
+    @property
+    def sources(self) -> tuple[SourceLabels, ...]:
+        """Return the data sets, where several are planned together."""
+
+    def mask_scheme(self, source: str) -> LabelScheme:
+        """Return the scheme of the masks of a source; of the data set where it is one alone."""
+
 
 @dataclass(frozen=True)
 class PreprocessingJob:
@@ -111,20 +121,22 @@ def preprocess_case(job: PreprocessingJob) -> None:
     image, volume = read_channels(case.images)
     if case.mask is None:
         raise UserError(case.id, "has no mask", "preprocess cases with masks only")
-    mask = volumes.read_mask(case.mask, job.plans[0].scheme.negative).array
+    mask = read_annotation(case.mask, case.source, job.plans[0]).array
     for plan, store, key in missing:
         grid = case_grid(plan.grid, mask.shape, volume.spacing)
         labels = grid.resample_mask(mask, plan.scheme.ignore_label)
+        records = describe_labels(labels)
         record = CaseRecord(
             id=case.id,
             patient=case.patient,
             sequence=case.sequence,
             shape=grid.shape,
             spacing=grid.spacing,
-            labels=describe_labels(labels),
+            labels=with_body_centres(records, labels, grid.spacing, plan.encoding, plan.scheme),
             slices=None,
             key=key,
             slice_grid=grid.slices,
+            source=case.source,
         )
         store.write(preprocess_image(image, volume.spacing, plan), labels, record, plan.view_axis)
 
@@ -133,7 +145,23 @@ def preprocessing_key(case: Case, plan: PreprocessingPlan) -> str:
     """Return a hash that changes with the case's files and with every rule that shapes the stored arrays."""
     files = [stamps(path) for path in (*case.images, case.mask) if path is not None]
     rules = [to_plain(plan.grid), to_plain(plan.normalisation), plan.view_axis, plan.scheme.ignore_label, FORM]
+    if case.source:
+        schemes = plan.mask_scheme(case.source).to_dict(), plan.scheme.to_dict()
+        rules += [case.source, *schemes, to_plain(plan.encoding.merged)]
     return _hash([files, rules, [case.patient, case.sequence]])
+
+
+def read_annotation(path: str | Path, source: str, plan: PreprocessingPlan) -> volumes.Volume:
+    """Read a mask of the data set, or of one of its sources, in the plan's scheme.
+
+    Raises:
+        UserError: The file is unreadable, or holds a label that its scheme lacks.
+    """
+    scheme = plan.mask_scheme(source)
+    volume = volumes.read_mask(path, scheme.negative)
+    if scheme == plan.scheme:
+        return volume
+    return replace(volume, array=conversion(scheme, plan.scheme).apply(volume.array, path), negative=None)
 
 
 def _hash(content: object) -> str:
@@ -222,11 +250,14 @@ def _transform_case(
     )
     case, _ = apply_transforms(transforms, before)
     mask = case.mask if case.mask is not None else np.zeros(case.shape, np.uint8)
+    records = describe_labels(mask)
+    if plan.encoding.partial:  # then no transform changes the labels
+        records = with_body_centres(records, mask, case.spacing, plan.encoding, plan.scheme)
     record = replace(
         source.record,
         shape=case.shape,
         spacing=case.spacing,
-        labels=describe_labels(mask),
+        labels=records,
         slices=case.slices,
         key=_key(source, rules),
         slice_grid=case.slice_grid if case.shape[0] == source.record.shape[0] else None,

@@ -28,6 +28,8 @@ class LabelRecord:
     # low, high: first and last index of its box along each axis, inclusive.
     low: tuple[int, int, int]
     high: tuple[int, int, int]
+    # Centre of its vertebra's body, where it is more than that or another part, and the body can be told; else None.
+    body: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class CaseRecord:
     key: str  # of everything that the preprocessed arrays depend on
     # Which slices were measured, where the plan interpolates those between; None elsewhere.
     slice_grid: SliceGrid | None = None
+    source: str = ""  # name of its data set, where several are joined
     checksums: tuple[int, int] = (0, 0)  # CRC-32 of the files of image and mask, which `CaseStore.write` adds
 
 

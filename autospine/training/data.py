@@ -39,8 +39,8 @@ class Batch:
 
     images: Tensor  # `(B, channels, *patch)` float32
     labels: Tensor  # `(B, *patch)` uint8 or int16 train ids of the encoding
-    centres: Tensor  # `(B, values + 2, dims)` float32, centroid of each label in voxels of the patch, NaN if absent
-    through_plane_offset_mm: Tensor  # `(B, values + 2)` float32, slice to centroid along the view axis, 0 in 3-D
+    centres: Tensor  # `(B, train ids, dims)` float32, centre of each label in voxels of the patch, NaN if unknown
+    through_plane_offset_mm: Tensor  # `(B, train ids)` float32, slice to centre along the view axis, 0 in 3-D
     spacing: Tensor  # `(B, dims)` float32, mm
     in_plane_mm: tuple[float, float] | None = None  # mean of the last two, read before the batch left the host
 
@@ -143,12 +143,18 @@ class PatchSampler:
         stored = stored or plan.scheme
         self.conversion = conversion(stored, scheme) if scheme != stored else None
         self.labels = [self._labels_of(store) for store in self.stores]
+        self.sources = _Sources()
+        self.weigh_sources({})
+
+    def weigh_sources(self, weights: Mapping[str, float]) -> None:
+        """Sample each of several data sets as often as its weight says; those that are not named have 1."""
+        self.sources = _sources([store.record.source for store in self.stores], weights)
 
     def _labels_of(self, store: CaseStore) -> tuple[LabelRecord, ...]:
         """Return the labels of a case that are learnt, in the scheme that is learnt."""
-        table = self.conversion.table if self.conversion else {v: v for v in self.encoding.values}
+        table = self.conversion.table if self.conversion else {v: v for v in self.encoding.labels}
         converted = (replace(r, value=table.get(r.value, 0)) for r in store.record.labels)
-        return tuple(record for record in converted if record.value in self.encoding.values)
+        return tuple(record for record in converted if record.value in self.encoding.labels)
 
     def slices_of(self, index: int) -> Sequence[int]:
         """Return the slices of a case that may be sampled."""
@@ -165,6 +171,10 @@ class PatchSampler:
     def absent_classes(self) -> tuple[int, ...]:
         """Return the labels to be learnt that no case shows."""
         shown = {record.value for labels in self.labels for record in labels}
+        for merged in self.encoding.merged:
+            if merged.value in shown and merged.level is not None:
+                implied = (self.encoding.value_at(k, merged.level) for k in merged.classes)
+                shown |= {value for value in implied if value is not None}
         return tuple(value for value in self.encoding.values if value not in shown)
 
     def unlabelled_cases(self) -> tuple[str, ...]:
@@ -183,19 +193,20 @@ class PatchSampler:
             mask = np.asarray(store.mask[:])
             if self.plan.view_axis is not None:
                 mask = mask.take(self.slices_of(index), axis=self.plan.view_axis)
-            voxels = np.bincount(self._train_ids(mask, store.id).ravel(), minlength=len(class_of))
+            voxels = np.bincount(self._train_ids(mask, store).ravel(), minlength=len(class_of))
             np.add.at(counts, class_of[class_of >= 0], voxels[class_of >= 0])
         return counts
 
-    def _train_ids(self, mask: np.ndarray, where: str) -> np.ndarray:
+    def _train_ids(self, mask: np.ndarray, store: CaseStore) -> np.ndarray:
         """Convert labels of the stored mask to the train ids of what is learnt."""
         if self.conversion:
-            mask = self.conversion.apply(mask, where)
-        return self.encoding.train_ids(mask, where)
+            mask = self.conversion.apply(mask, store.id)
+        return self.encoding.train_ids(mask, store.id, store.record.source)
 
     def sample_patch(self, generator: np.random.Generator) -> Patch:
         """Sample where one patch lies."""
-        index = int(generator.integers(len(self.stores)))
+        cases = self.sources.sample(generator)
+        index = int(generator.integers(len(self.stores))) if cases is None else int(generator.choice(cases))
         labels = self.labels[index]
         wanted = None
         if labels and generator.random() < self.foreground_oversampling:
@@ -261,7 +272,7 @@ class PatchSampler:
     def read(self, index: int, inside: tuple[slice, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Read a part of a case: `(channels, slices, rows, columns)` float16, and its train ids without channels."""
         store = self.stores[index]
-        labels = self._train_ids(np.asarray(store.mask[inside]), store.id)
+        labels = self._train_ids(np.asarray(store.mask[inside]), store)
         self._ignore_above(labels, index, inside[1].start or 0)
         return np.asarray(store.image[(slice(None), *inside)]), labels
 
@@ -272,25 +283,50 @@ class PatchSampler:
 
     def _ignore_above(self, labels: np.ndarray, index: int, first_row: int) -> None:
         """Mark what lies above the topmost label as not annotated."""
-        if not self.encoding.partial_annotation_above or not self.labels[index]:
+        source = self.stores[index].record.source
+        if not self.encoding.stops_early(source) or not self.labels[index]:
             return
         top = min(record.low[1] for record in self.labels[index]) - first_row
         if top > 0:
             above = labels[:, :top]
-            above[above == 0] = self.encoding.ignore_index
+            above[above == self.encoding.background_of(source)] = self.encoding.ignore_index
 
     def _centres(self, index: int, start: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-        centres = np.full((len(self.encoding.values) + 2, len(self.axes)), np.nan, np.float32)
-        through_plane_offset_mm = np.zeros(len(self.encoding.values) + 2, np.float32)
-        rows = {value: k for k, value in enumerate(self.encoding.values, start=1)}
+        centres = np.full((self.encoding.train_id_count, len(self.axes)), np.nan, np.float32)
+        through_plane_offset_mm = np.zeros(self.encoding.train_id_count, np.float32)
+        rows, elsewhere = self.encoding.id_of_label(), self.encoding.centred_elsewhere()
         spacing = self.stores[index].record.spacing
         for record in self.labels[index]:
-            k = rows[record.value]
-            centres[k] = [record.centroid[axis] - start[axis] for axis in self.axes]
+            k, centre = rows[record.value], record.body if record.value in elsewhere else record.centroid
+            if centre is None:
+                continue
+            centres[k] = [centre[axis] - start[axis] for axis in self.axes]
             if self.plan.view_axis is not None:
                 axis = self.plan.view_axis
-                through_plane_offset_mm[k] = (record.centroid[axis] - start[axis]) * spacing[axis]
+                through_plane_offset_mm[k] = (centre[axis] - start[axis]) * spacing[axis]
         return centres, through_plane_offset_mm
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Indices of the cases of each data set, and how often it is sampled; none where there is but one."""
+
+    cases: tuple[np.ndarray, ...] = ()
+    shares: tuple[float, ...] = ()
+
+    def sample(self, generator: np.random.Generator) -> np.ndarray | None:
+        """Choose a data set; None where there is but one."""
+        return self.cases[int(generator.choice(len(self.cases), p=self.shares))] if self.cases else None
+
+
+def _sources(names: Sequence[str], weights: Mapping[str, float]) -> _Sources:
+    """Group cases by the data set of each; those with a weight of 0 are not sampled."""
+    weighed = {name: weights.get(name, 1.0) for name in dict.fromkeys(names)}
+    total = sum(weighed.values())
+    if len(weighed) < 2 or not total:
+        return _Sources()
+    cases = tuple(np.array([k for k, own in enumerate(names) if own == name]) for name in weighed)
+    return _Sources(cases, tuple(weight / total for weight in weighed.values()))
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

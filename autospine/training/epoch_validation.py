@@ -14,7 +14,10 @@ from autospine.training.trainer import Context
 
 
 def patch_scores(network: nn.Module, encoding: Encoding, context: Context, batches: Iterable[Batch]) -> Scores:
-    """Score the classes over all patches together."""
+    """Score the classes over all patches together.
+
+    Where a voxel may be one of several classes, each of them is right; what hides in a background counts as background.
+    """
     classes = encoding.semantic_channels
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=context.device)
     for micro_batch in (
@@ -23,8 +26,11 @@ def patch_scores(network: nn.Module, encoding: Encoding, context: Context, batch
         with context.precision.autocast(context.device):
             logits = network(micro_batch.images.contiguous(memory_format=_layout(context, micro_batch.images)))
         predicted = logits[:, :classes].argmax(dim=1)  # (B, *spatial)
-        reference = context.loss.class_of[micro_batch.labels.long()]
-        known = reference >= 0
+        possible = context.loss.members[micro_batch.labels.long()]  # (B, *spatial, classes)
+        known, first = possible.any(-1), possible.int().argmax(-1)  # (B, *spatial)
+        right = possible.gather(-1, predicted[..., None])[..., 0]
+        reference = torch.where(right & (first > 0), predicted, first)
+        predicted = torch.where(right & (first == 0), 0, predicted)
         pairs = reference[known] * classes + predicted[known]
         confusion += torch.bincount(pairs, minlength=classes * classes)
     return scores_of(confusion.view(classes, classes))

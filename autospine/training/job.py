@@ -31,6 +31,8 @@ class TrainingJob:
     tensorboard: bool = False  # log there too
     workers: int = 2  # batches that are made at once
     loader: Loader = "auto"  # how, see `loading.make_batches`
+    # How often each data set is sampled, where several are joined; those that are not named have 1.
+    source_weights: tuple[tuple[str, float], ...] = ()
     started: float = field(default_factory=time.monotonic)  # monotonic seconds at the fold's start
 
     @property

@@ -59,6 +59,7 @@ def make_batches(
         slices,
         trainer.derived.scheme,
     )
+    sampler.weigh_sources(dict(job.source_weights))
     settings = (sampler, trainer.batch, seed, distributed.rank())
     loader = _loader(sampler, job)
     return ResidentBatches(*settings, job.device) if loader == "memory" else Batches(*settings, job.workers, loader)

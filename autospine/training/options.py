@@ -39,6 +39,28 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
     return options
 
 
+def parse_source_weights(given: Sequence[str]) -> dict[str, float]:
+    """Parse how often each data set is to be sampled.
+
+    Raises:
+        UserError: One is not NAME=NUMBER.
+
+    Example:
+        >>> parse_source_weights(["t2=2", "discs=0.5"])
+        {'t2': 2.0, 'discs': 0.5}
+    """
+    weights = {}
+    for text in given:
+        name, _, number = text.rpartition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            name = ""
+        if not name:
+            raise UserError(f"--source-weights {text}", "is not NAME=NUMBER", "write for example t2=2 discs=0.5")
+    return weights
+
+
 def option_suffixes(options: Mapping[str, Any]) -> list[str]:
     """Write parts of a model folder's name, such as "attend_encoder-true".
 

@@ -227,7 +227,9 @@ def _cases(job: TrainingJob) -> tuple[Case, ...]:
         if case.id in set(job.fold.cases):
             source = sources[case.id]
             paths = (*map(Path, source.images), Path(source.mask))
-            cases.append(Case(case.id, paths[:-1], paths[-1], case.patient, case.sequence, case.subset))
+            cases.append(
+                Case(*(case.id, paths[:-1], paths[-1], case.patient, case.sequence, case.subset), source=case.source)
+            )
             lost = next((path for path in paths if not path.exists()), None)
             if lost is not None:
                 raise UserError(lost, "is missing", "put it back, or run autospine_plan on the data set's new place")

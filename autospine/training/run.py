@@ -72,6 +72,7 @@ class TrainRequest:
         compile: Use torch.compile.
         tensorboard: Log for TensorBoard too.
         loader: How batches are made: "auto", "memory", "threads" or "processes".
+        source_weights: How often patches are sampled from each of several data sets; those that are not named have 1.
     """
 
     work: Path
@@ -93,6 +94,7 @@ class TrainRequest:
     compile: bool = False
     tensorboard: bool = False
     loader: Loader = "auto"
+    source_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 def train(request: TrainRequest, recipe: Recipe | None = None, plan: Plan | None = None) -> str:
@@ -118,6 +120,7 @@ def train(request: TrainRequest, recipe: Recipe | None = None, plan: Plan | None
     sequence = sequence_named(request.sequence)
     trainer: Trainer = kind(plan, _recipe(kind, request, sequence, recipe))
     _check_classes(trainer, request.allow_missing_classes)
+    check_source_weights(request.source_weights, plan)
     pool = read_case_pool(work, sequence)
     held_out = _held_out(pool) if request.held_out else ()
     machine = find_machine(request.device, None)
@@ -216,6 +219,7 @@ def _job(
         compile=request.compile,
         tensorboard=request.tensorboard,
         loader=request.loader,
+        source_weights=tuple(sorted(request.source_weights.items())),
         workers=max(min(cores() - 1, 8), 1),
     )
 
@@ -236,6 +240,23 @@ def _check_numbers(request: TrainRequest) -> None:
         raise UserError("--epochs", f"is {request.epochs}", "ask for at least 1")
     if request.minutes is not None and not 0 < request.minutes < inf:
         raise UserError("--minutes", f"is {request.minutes:g}", "give a positive number")
+
+
+def check_source_weights(weights: Mapping[str, float], plan: Plan) -> None:
+    """Check how often data sets are to be sampled.
+
+    Raises:
+        UserError: A data set is not among those of the plan, or a weight is none.
+    """
+    names = [source.name for source in plan.sources]
+    for name, weight in weights.items():
+        if name not in names:
+            hint = f"choose from {', '.join(names)}" if names else "leave it out: the plan has one data set"
+            raise UserError("--source-weights", f"names {name}, none of the plan's data sets", hint)
+        if not 0 <= weight < inf:
+            raise UserError("--source-weights", f"gives {name} {weight:g}", "give numbers of 0 or more")
+    if weights and not any(weights.get(name, 1.0) for name in names):
+        raise UserError("--source-weights", "leaves nothing to train on", "give one of them more than 0")
 
 
 def _check_folder(folder: Path, request: TrainRequest) -> None:

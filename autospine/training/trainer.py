@@ -35,7 +35,8 @@ from autospine.preprocessing.transforms.base import LabelSet, label_set_after, m
 from autospine.training.data import Batch, PatchSampler
 from autospine.training.job import TrainingJob
 from autospine.training.losses.dice_ce import DiceCrossEntropy
-from autospine.training.losses.multitask import MultiTaskLoss
+from autospine.training.losses.marginal import MarginalDiceCrossEntropy
+from autospine.training.losses.multitask import MultiTaskLoss, SemanticLoss
 from autospine.training.optimisation import OptimizerStep, make_optimiser
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Trainer(ABC):
         options_type: Its choices; a recipe's `options` are read into it.
         needs_all_classes: Its scheme is fixed by a paper, so a data set that lacks a class is refused unless the user
             allows it.
+        learns_partial_labels: It learns from data sets that annotate different things.
         width_multiple: A time budget may narrow its network to widths that are multiples of this; 0: never.
 
     Attributes:
@@ -90,6 +92,7 @@ class Trainer(ABC):
     inference: ClassVar[str] = NETWORK
     options_type: ClassVar[type[Options]] = Options
     needs_all_classes: ClassVar[bool] = False
+    learns_partial_labels: ClassVar[bool] = False
     width_multiple: ClassVar[int] = 0
 
     def __init__(self, plan: Plan, recipe: Recipe) -> None:
@@ -112,6 +115,7 @@ class Trainer(ABC):
         self.transforms = make_transforms(recipe.transforms)
         self.annotated = LabelSet(plan.scheme, plan.encoding.values)
         self.derived = label_set_after(self.transforms, self.annotated)
+        self._check_partial_labels()
         self.encoding = self.choose_encoding()
         if isinstance(recipe.augmentation, BatchgeneratorsSettings) and self.encoding.ordered:
             raise UserError(
@@ -119,6 +123,22 @@ class Trainer(ABC):
                 "has batchgenerators' augmentation, which does not move the centres that numbering by order needs",
                 'use a recipe that learns "classes"',
             )
+
+    def _check_partial_labels(self) -> None:
+        """Refuse data sets that annotate different things where the trainer or its recipe cannot learn from them.
+
+        Raises:
+            UserError: It cannot.
+        """
+        if not self.plan.encoding.partial:
+            return
+        names = ", ".join(source.name for source in self.plan.sources)
+        hint = f"use --trainer unet, or plan one of the data sets ({names}) alone"
+        problem = "learns from data sets that annotate the same, and those of this plan do not"
+        if not self.learns_partial_labels or self.scheme is not None:
+            raise UserError(f"--trainer {self.name}", problem, hint)
+        if self.recipe.learns != "levels" or self.derived != self.annotated:
+            raise UserError(f"--recipe {self.recipe.name}", problem, hint.replace("trainer unet", "recipe adapted"))
 
     @classmethod
     def recipe_named(cls, name: str | None) -> Recipe:
@@ -236,6 +256,7 @@ class Trainer(ABC):
             patch=self.patch,
             fold=job.fold_name,
             trained_on=job.fold.train,
+            source_weights=dict(job.source_weights),
         )
 
     def augmentation(self) -> AugmentationSettings | BatchgeneratorsSettings | None:
@@ -267,7 +288,10 @@ class Trainer(ABC):
 
     def loss(self) -> MultiTaskLoss:
         """Make the loss: Dice and cross-entropy on classes, plus offsets and levels where labels are ordered."""
-        semantic = DiceCrossEntropy(self.recipe.weight("dice"), self.recipe.weight("cross_entropy"))
+        weights = self.recipe.weight("dice"), self.recipe.weight("cross_entropy")
+        semantic: SemanticLoss = DiceCrossEntropy(*weights)
+        if self.encoding.partial:
+            semantic = MarginalDiceCrossEntropy(self.encoding.members(), *weights)
         return MultiTaskLoss(
             self.encoding,
             self.plan.network_axes,

@@ -12,9 +12,9 @@ import torch
 from tqdm import tqdm
 
 from autospine import volumes
-from autospine.core.workspace import WorkFolder
+from autospine.core.workspace import SourceCase, WorkFolder
 from autospine.evaluation.case import CaseScore, evaluate_case
-from autospine.evaluation.cohort import SEQUENCE, Evaluation, complete, strata
+from autospine.evaluation.cohort import SEQUENCE, SOURCE, Evaluation, complete, strata
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.text import save
 from autospine.evaluation.structures import score_case
@@ -23,8 +23,11 @@ from autospine.inference.model import find_models
 from autospine.inference.predict import output_scheme, segment
 from autospine.inference.predictor import Predictor
 from autospine.inference.run import mask_suffix
+from autospine.labels.conversion import conversion
+from autospine.labels.schemes import LabelScheme
 from autospine.overlay.draw import draw_overlay
 from autospine.planning.splits import Subset
+from autospine.preprocessing.run import read_annotation
 from autospine.training import distributed
 from autospine.training.job import TrainingJob
 from autospine.training.trainer import Trainer
@@ -65,15 +68,15 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
     for case_id in tqdm(subset.cases, desc=subset.name, unit="case", disable=None, leave=False):
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
-        mask = volumes.read_mask(source.mask, trainer.plan.scheme.negative)
+        mask = read_annotation(source.mask, source.source, trainer.plan)
         segmentation = segment(channels, predictor)
         segmentation.save(folder / f"{case_id}{mask_suffix(Path(source.mask))}", folder / f"{case_id}.json")
         picture = folder / f"{case_id}.png"
         predicted, scheme, remarks = segmentation.mask, segmentation.scheme, segmentation.remarks
         draw_overlay(channels[0].array, predicted, mask.spacing, scheme, picture, case_id, remarks)
-        annotated = reference_of(trainer, mask.array, source.mask)
+        annotated, reference_scheme = reference_of(trainer, mask.array, source)
         for name, images in images_of(case_id, subset, trainer.plan.view_axis):
-            pair, schemes = (predicted[images], annotated[images]), (scheme, trainer.derived.scheme)
+            pair, schemes = (predicted[images], annotated[images]), (scheme, reference_scheme)
             if subset.slices is None:
                 score = evaluate_case(name, *pair, mask.spacing, schemes, (name, source.mask))
                 score = replace(score, ambiguous=segmentation.ambiguous)
@@ -87,13 +90,21 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
     return evaluation
 
 
-def reference_of(trainer: Trainer, mask: np.ndarray, path: str) -> np.ndarray:
-    """Return the reference of a `(slices, rows, columns)` mask; warn where the transforms leave nothing of it."""
-    annotated = trainer.reference(mask, path)
+def reference_of(trainer: Trainer, mask: np.ndarray, source: SourceCase) -> tuple[np.ndarray, LabelScheme]:
+    """Return the reference of a `(slices, rows, columns)` mask; warn where the transforms leave nothing of it.
+
+    Returns:
+        The reference and its scheme: of several data sets, that of the case's own, without what it does not annotate.
+    """
+    path, annotated = source.mask, trainer.reference(mask, source.mask)
     ignore_label = trainer.derived.scheme.ignore_label
     if ignore_label is not None and mask.any() and not np.isin(annotated, (0, ignore_label), invert=True).any():
         log.warning("%s: nothing of the trainer's labels can be derived from it; it is not scored", path)
-    return annotated
+    own = next((labels for labels in trainer.plan.sources if labels.name == source.source), None)
+    if own is None:
+        return annotated, trainer.derived.scheme
+    change = conversion(trainer.derived.scheme, own.annotated)
+    return change.apply(annotated, path), change.target
 
 
 def images_of(case_id: str, subset: Subset, view_axis: int | None) -> Iterator[tuple[str, tuple[slice, ...]]]:
@@ -107,16 +118,19 @@ def images_of(case_id: str, subset: Subset, view_axis: int | None) -> Iterator[t
 
 
 def evaluation_of(scores: Sequence[CaseScore], trainer: Trainer, work: Path) -> Evaluation:
-    """Return all scores as one evaluation: intervals over patients, groups by sequence where there are several."""
+    """Return all scores as one evaluation: intervals over patients, groups by sequence and data set where several."""
     completed, unmatched_labels = complete(scores)
-    known = {case.id: case.patient for case in Fingerprint.load(WorkFolder(work).fingerprint).cases}
+    known = {case.id: case for case in Fingerprint.load(WorkFolder(work).fingerprint).cases}
     names = [case.id for case in completed]
-    groups = strata(names, SEQUENCE, {})
+    cases = {name: known[name if name in known else name.rpartition(SLICE)[0]] for name in names}
+    groups: dict[str, dict[str, tuple[str, ...]]] = {SEQUENCE: strata(names, SEQUENCE, {}), SOURCE: {}}
+    for name, case in cases.items():
+        groups[SOURCE][case.source] = (*groups[SOURCE].get(case.source, ()), name)
     return Evaluation(
         completed,
         output_scheme(trainer.label_scheme, trainer.plan.scheme, None).name,
         trainer.derived.scheme.name,
         unmatched_labels,
-        patients={name: known[name if name in known else name.rpartition(SLICE)[0]] for name in names},
-        strata={SEQUENCE: groups} if len(groups) > 1 else {},
+        patients={name: case.patient for name, case in cases.items()},
+        strata={column: members for column, members in groups.items() if len(members) > 1},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,7 +22,8 @@ class MultiTaskLoss(nn.Module):
     Args:
         encoding: Which channels mean what.
         axes: Canonical axes of the network, in its order.
-        semantic: Loss of the class channels, called as (logits, classes, counts).
+        semantic: Loss of the class channels, called as (logits, classes, counts); with train ids instead of classes
+            where the encoding is partial.
         offset_weight, level_weight: Of the two terms of ordered labels.
     """
 
@@ -38,6 +40,12 @@ class MultiTaskLoss(nn.Module):
         self.offset_weight, self.level_weight = offset_weight, level_weight
         self.register_buffer("class_of", torch.from_numpy(encoding.class_of_index()), persistent=False)
         self.register_buffer("level_of", torch.from_numpy(encoding.level_of_index()), persistent=False)
+        self.register_buffer("members", torch.from_numpy(encoding.members()), persistent=False)
+        self.members: Tensor
+        targets = np.arange(encoding.train_id_count) if encoding.partial else encoding.class_of_index()
+        counted = np.where(encoding.members().any(axis=1), targets, -1)
+        self.register_buffer("target_of", torch.from_numpy(counted), persistent=False)
+        self.target_of: Tensor
         self.class_of: Tensor
         self.level_of: Tensor
 
@@ -50,14 +58,14 @@ class MultiTaskLoss(nn.Module):
         """
         outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         labels = batch.labels.long()  # (B, *spatial) train ids
-        classes = self.class_of[labels]  # (B, *spatial), -1 where not annotated
-        counts = classes >= 0
-        classes = classes.clamp(min=0)
+        targets = self.target_of[labels]  # (B, *spatial), -1 where not annotated
+        counts = targets >= 0
+        targets = targets.clamp(min=0)
         channels = self.encoding.semantic_channels
         semantic = outputs[0].new_zeros((), dtype=torch.float32)
         for weight, output in zip(deep_supervision_weights(len(outputs)), outputs, strict=True):
             size = output.shape[2:]
-            coarse, kept = downsample_labels(classes, size), downsample_labels(counts, size)
+            coarse, kept = downsample_labels(targets, size), downsample_labels(counts, size)
             semantic = semantic + weight * self.semantic(output[:, :channels], coarse, kept)
         terms = {"semantic": semantic, "loss": semantic}
         if self.encoding.ordered:

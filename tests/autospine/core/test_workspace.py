@@ -29,7 +29,7 @@ def test_sources_come_back_as_absolute_paths(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     work = WorkFolder(tmp_path / "w")
     images = Path("d/1_0000.mha"), Path("d/1_0001.mha")
-    work.save_sources(Path("d"), (SourceCase.of("1_t2", images, Path("m/1.mha")),))
+    work.save_sources([Path("d")], (SourceCase.of("1_t2", images, Path("m/1.mha")),))
     sources = work.load_sources()
     assert list(sources) == ["1_t2"]
     assert sources["1_t2"].images == (str(tmp_path / "d/1_0000.mha"), str(tmp_path / "d/1_0001.mha"))
@@ -40,7 +40,7 @@ def test_sources_that_are_missing_or_foreign_name_the_file(tmp_path: Path) -> No
     work = WorkFolder(tmp_path)
     with pytest.raises(UserError, match=r"sources\.json: does not exist; run autospine_plan again"):
         work.load_sources()
-    work.save_sources(tmp_path, ())
+    work.save_sources([tmp_path], ())
     write_json(work.sources, {**read_json(work.sources), "owner": "me"})
     with pytest.raises(UserError, match=r"sources\.json.*unknown key 'owner'"):
         work.load_sources()

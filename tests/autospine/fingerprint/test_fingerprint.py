@@ -163,8 +163,18 @@ def test_two_series_of_a_patient_may_share_a_mask(tmp_path, spine):
 def test_warns_of_an_empty_mask_and_few_patients(tmp_path, spine):
     spine(tmp_path, "1_t1")
     spine(tmp_path, "2_t1", [])
+    warned(tmp_path, "1 mask holds no label, so nothing counts as annotated there and it is left out", "2_t1")
+    warned(tmp_path, "only 1 patient")
+    assert [case.id for case in made(tmp_path).cases] == ["1_t1"]
+
+
+def test_an_empty_mask_that_is_meant_stays(tmp_path, spine):
+    spine(tmp_path, "1_t1")
+    spine(tmp_path, "2_t1", [])
+    (tmp_path / "dataset.json").write_text('{"empty_masks": true}')
     warned(tmp_path, "1 masks are empty", "2_t1")
     warned(tmp_path, "only 2 patients")
+    assert [case.id for case in made(tmp_path).cases] == ["1_t1", "2_t1"]
 
 
 def test_warns_of_a_single_slice(tmp_path, write, boxes):

@@ -99,7 +99,7 @@ def test_classes_that_a_data_set_cannot_fill() -> None:
     assert missing_classes(SPIDER, SEMANTIC4) == ()
     assert [each.key for each in missing_classes(SPIDER, SEMANTIC4, (1, 2, 203))] == ["canal"]
     assert [each.key for each in missing_classes(SCHEMES["lumbar7"], SEMANTIC4)] == ["canal", "disc"]
-    assert len(missing_classes(SCHEMES["axial4"], SEMANTIC4)) == 3
+    assert [each.key for each in missing_classes(SCHEMES["axial4"], SEMANTIC4)] == ["canal", "disc"]
     assert missing_classes(SPIDER, SCHEMES["spider20"], (*range(1, 10), 100, *range(201, 210))) == ()
 
 

@@ -29,6 +29,7 @@ def test_the_data_set_is_summed_up(outcome: PlanResult) -> None:
     assert "3 training cases of 3 patients (t2 3), labels in scheme spider" in text
     assert "17 x 450 x 450 voxels (slices x rows x columns) of 4.40 x 0.60 x 0.60 mm" in text
     assert "7 vertebra labels are ordered along the spine" in text
+    assert "labels: 1 L5, 2 L4, 3 L3, 4 L2, 5 L1, 6 T12, 7 T11" in text
     assert "note: slices are thick" in text
     assert "\n2 folds of 3 patients\n1 validation case is never trained on\n" in text
 
