@@ -21,6 +21,7 @@ LEVELLED = (
     *(Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA, Kind.BODY, Kind.POSTERIOR_ELEMENTS),
     *(Kind.DISC, Kind.LAMINA, Kind.FORAMEN),
 )
+RUNNING_ON = (Kind.CANAL, Kind.CORD)
 HIGHER = 0.25  # of the distance of neighbours: so much above the topmost annotated centre, and it is another structure
 MOSTLY = 0.5  # of a predicted structure: so much of it on annotated ones, and it is one of them
 
@@ -37,6 +38,8 @@ def leave_out_above(
     prediction: np.ndarray, reference: np.ndarray, schemes: tuple[LabelScheme, LabelScheme]
 ) -> AboveAnnotation:
     """Leave out the levelled structures of a prediction whose centre lies above the topmost annotated one's.
+
+    Of the canal and the cord, which run on, the part above everything annotated is left out, as training ignores it.
 
     Args:
         prediction: Labels, (slices, rows, columns).
@@ -61,6 +64,13 @@ def leave_out_above(
             trimmed = prediction.copy() if trimmed is prediction else trimmed
             trimmed[structure.box][shown] = 0
             left_out.append(schemes[0].anatomies[value])
+    first = int(np.isin(reference, list(schemes[1].anatomies)).any(axis=(0, 2)).argmax())  # annotated row
+    for value, anatomy in schemes[0].anatomies.items():
+        beyond = prediction[:, :first] == value if anatomy.kind in RUNNING_ON else np.zeros(0, bool)
+        if beyond.any():
+            trimmed = prediction.copy() if trimmed is prediction else trimmed
+            trimmed[:, :first][beyond] = 0
+            left_out.append(anatomy)
     return AboveAnnotation(trimmed, tuple(sorted(left_out)))
 
 

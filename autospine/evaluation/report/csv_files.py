@@ -17,19 +17,24 @@ from autospine.evaluation.statistics import PairedTest
 from autospine.evaluation.structures import METRICS
 
 Cell: TypeAlias = str | float | int
-OPTIONAL = ("tests.csv", "challenge.csv")
+OPTIONAL = ("tests.csv", "challenge.csv", "cases_all_counted.csv", "labels_all_counted.csv")
 STATISTICS = ("mean", "sd", "low", "high", "n")
 
 
 def csv_files(comparison: MethodComparison) -> dict[str, str]:
     """Return texts by file name."""
-    label_columns = [f"{metric}_{statistic}" for metric in METRICS for statistic in STATISTICS]
+    statistics = [f"{metric}_{statistic}" for metric in METRICS for statistic in STATISTICS]
     match_columns = ("reference", "prediction", "status", "iou", "dice", "distance_mm", "level_right")
+    case_columns = ("case", "anatomy", "name", "all_levels", "presence", *METRICS)
+    label_columns = ("anatomy", "name", "all_levels", "cases", "absent", *statistics)
     texts = {
-        "cases.csv": _text(["case", "anatomy", "name", "all_levels", "presence", *METRICS], comparison, _cases),
-        "labels.csv": _text(["anatomy", "name", "all_levels", "cases", "absent", *label_columns], comparison, _labels),
+        "cases.csv": _text(case_columns, comparison, _cases),
+        "labels.csv": _text(label_columns, comparison, _labels),
         "instances.csv": _text(["case", "kind", *match_columns], comparison, _instances),
     }
+    if any(case.above_annotation for method in comparison.methods for case in method.cases):
+        texts["cases_all_counted.csv"] = _text(case_columns, comparison, lambda one: _cases(one.counted))
+        texts["labels_all_counted.csv"] = _text(label_columns, comparison, lambda one: _labels(one.counted))
     if comparison.several:
         texts["tests.csv"] = _tests(comparison.tests)
     if any(method.challenge for method in comparison.methods):

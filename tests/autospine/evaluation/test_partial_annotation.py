@@ -10,6 +10,7 @@ from autospine.evaluation.case import evaluate_case
 from autospine.evaluation.cohort import Evaluation, complete
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.partial_annotation import leave_out_above
+from autospine.evaluation.report.csv_files import csv_files
 from autospine.evaluation.report.json_summary import as_dict
 from autospine.evaluation.report.text import as_markdown
 from autospine.labels.schemes import SCHEMES
@@ -66,6 +67,19 @@ def test_processes_of_the_topmost_vertebra_do_not_hide_the_disc_above_it() -> No
     assert set(np.unique(left_out.prediction)) == {0, 1, 2, 3}
 
 
+def test_canal_above_everything_annotated_is_left_out_and_below_it_is_scored() -> None:
+    predicted, reference = spine(5), spine(3)
+    predicted[:, :, 6:8], reference[:, 24:, 6:8] = 100, 100  # annotated to the third vertebra's upper end
+    case = evaluate_case("1_t2", predicted, reference, (4, 1, 1), SPIDER)
+    assert [one.key for one in case.above_annotation] == ["vertebra:4", "vertebra:5", "canal"]
+    assert case.mean("dice") == 1 and case.mean("hd95_mm") == 0
+    assert case.counted is not None and case.counted.mean("hd95_mm") > 10
+    reference[:, 10:24, 6:8] = 100  # annotated higher than the vertebrae are
+    predicted[:, 15:, 6:8] = np.where(predicted[:, 15:, 6:8] == 100, 0, predicted[:, 15:, 6:8])
+    case = evaluate_case("1_t2", predicted, reference, (4, 1, 1), SPIDER)
+    assert case.mean("dice") < 1  # what is missing below the annotation's top counts
+
+
 def test_levels_do_not_matter_only_places() -> None:
     shifted = np.where(spine(5) > 0, spine(5) + 1, 0).astype(np.uint8)
     assert [one.level for one in leave_out_above(shifted, spine(3), SPIDER).left_out] == [5, 6]
@@ -98,8 +112,14 @@ def test_the_report_says_both_and_whether_flags_were_right() -> None:
     }
     assert summary["above_annotation"]["cases"] == {"2_t2": ["vertebra:4", "vertebra:5"]}
     assert summary["above_annotation"]["overall_if_counted"]["dice"] < summary["overall"]["dice"]
+    tables = csv_files(MethodComparison((whole,)))
+    found = [line for line in tables["cases_all_counted.csv"].splitlines() if ",2_t2,vertebra:5," in line]
+    assert len(found) == 1 and "prediction only,0," in found[0]
+    assert not any(",2_t2,vertebra:5," in line and "prediction only" in line for line in tables["cases.csv"].splitlines())
+    assert tables["labels_all_counted.csv"].splitlines()[0] == tables["labels.csv"].splitlines()[0]
 
 
 def test_without_flags_nothing_is_said() -> None:
     page = as_markdown(MethodComparison((scored(spine(3), "", "1_t2"),)))
     assert "ambiguous" not in page and "topmost" not in page
+    assert "cases_all_counted.csv" not in csv_files(MethodComparison((scored(spine(3), "", "1_t2"),)))
