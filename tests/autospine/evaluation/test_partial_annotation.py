@@ -115,7 +115,9 @@ def test_the_report_says_both_and_whether_flags_were_right() -> None:
     tables = csv_files(MethodComparison((whole,)))
     found = [line for line in tables["cases_all_counted.csv"].splitlines() if ",2_t2,vertebra:5," in line]
     assert len(found) == 1 and "prediction only,0," in found[0]
-    assert not any(",2_t2,vertebra:5," in line and "prediction only" in line for line in tables["cases.csv"].splitlines())
+    assert not any(
+        ",2_t2,vertebra:5," in line and "prediction only" in line for line in tables["cases.csv"].splitlines()
+    )
     assert tables["labels_all_counted.csv"].splitlines()[0] == tables["labels.csv"].splitlines()[0]
 
 
