@@ -14,7 +14,14 @@ from autospine.evaluation.instance_counts import InstanceScore
 from autospine.evaluation.instances import score_instances
 from autospine.evaluation.partial_annotation import leave_out_above
 from autospine.evaluation.probabilities import Probabilities
-from autospine.evaluation.structures import TOLERANCE_MM, LabelScore, common_labels, score_case
+from autospine.evaluation.structures import (
+    PARTS,
+    TOLERANCE_MM,
+    LabelScore,
+    common_labels,
+    comparable_schemes,
+    score_case,
+)
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import Conversion, present_labels, scheme_of_mask
 from autospine.labels.schemes import LabelScheme
@@ -122,13 +129,16 @@ def schemes_shown(
     schemes: tuple[LabelScheme, LabelScheme],
     sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
 ) -> tuple[LabelScheme, LabelScheme]:
-    """Return the schemes of a prediction and a reference with the extra vertebrae that each of them shows.
+    """Return the schemes of a prediction and a reference by what they show: extra vertebrae, and parts or wholes.
 
     Raises:
         UserError: A mask is of floats.
     """
     prediction, reference = (scheme_of_mask(*of_one) for of_one in zip(schemes, masks, sources, strict=True))
-    return prediction, reference
+    if all(any(anatomy.kind in PARTS for anatomy in scheme.anatomies.values()) for scheme in schemes):
+        shown = present_labels(masks[0], sources[0]), present_labels(masks[1], sources[1])
+        return comparable_schemes(prediction, reference, shown)
+    return comparable_schemes(prediction, reference)
 
 
 def _unmatched(mask: np.ndarray, to_rows: Conversion) -> tuple[Anatomy, ...]:

@@ -24,7 +24,8 @@ from autospine.evaluation.pairing import References, find_predictions, find_refe
 from autospine.evaluation.probabilities import read_probabilities
 from autospine.evaluation.report.text import save
 from autospine.evaluation.spider import SPIDER, ChallengeCase, score_challenge
-from autospine.evaluation.structures import common_labels
+from autospine.evaluation.structures import common_labels, comparable_schemes
+from autospine.labels.anatomy import Kind
 from autospine.labels.conversion import PLAIN, get_scheme, infer_scheme, label_voxels
 from autospine.labels.outliers import outlying_labels
 from autospine.labels.schemes import SCHEMES, LabelScheme
@@ -133,11 +134,11 @@ def _score_method(
     groups: Mapping[str, Mapping[str, tuple[str, ...]]],
     request: EvaluateRequest,
 ) -> Evaluation:
-    pred_scheme, ref_scheme = _schemes(predictions, references.masks, request)
+    pred_scheme, ref_scheme = comparable_schemes(*_schemes(predictions, references.masks, request))
     common = common_labels(pred_scheme, ref_scheme)
     if not common.rows:
         problem = f"labels ({pred_scheme.name}) share no anatomy with the references' ({ref_scheme.name})"
-        raise UserError(path, problem, "check --pred-labels and --ref-labels")
+        raise UserError(path, problem, _hint(pred_scheme, ref_scheme))
     files = {
         id_: CaseFiles(predictions.get(id_), mask, references.images.get(id_), common)
         for id_, mask in references.masks.items()
@@ -167,6 +168,14 @@ def _score_method(
         challenge=tuple(result.challenge for result in results if result.challenge is not None),
         files=files,
     )
+
+
+def _hint(*schemes: LabelScheme) -> str:
+    """Return what to do about labels that share no anatomy."""
+    kinds = [{anatomy.kind for anatomy in scheme.anatomies.values()} for scheme in schemes]
+    if any(Kind.BODY in one and Kind.VERTEBRA in other for one, other in (kinds, kinds[::-1])):
+        return "bodies are no whole vertebrae: predict with --labels bodies, or correct --pred-labels and --ref-labels"
+    return "check --pred-labels and --ref-labels"
 
 
 def _groups(references: References, by: tuple[str, ...] | None) -> dict[str, Mapping[str, tuple[str, ...]]]:

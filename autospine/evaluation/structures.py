@@ -23,9 +23,10 @@ from autospine.metrics import overlap, surface
 from autospine.metrics.probability import NLLSum, log_loss
 
 TOLERANCE_MM = 1.0
-ALL_LEVELS = {Kind.VERTEBRA: "all vertebrae", Kind.DISC: "all discs"}
-GROUPS = {1: Anatomy(Kind.VERTEBRA), 2: Anatomy(Kind.DISC)}
-GROUP_OF = {Kind.VERTEBRA: 1, Kind.PARTIAL_VERTEBRA: 1, Kind.DISC: 2}
+ALL_LEVELS = {Kind.VERTEBRA: "all vertebrae", Kind.DISC: "all discs", Kind.BODY: "all vertebral bodies"}
+GROUPS = {1: Anatomy(Kind.VERTEBRA), 2: Anatomy(Kind.DISC), 3: Anatomy(Kind.BODY)}
+GROUP_OF = {Kind.VERTEBRA: 1, Kind.PARTIAL_VERTEBRA: 1, Kind.DISC: 2, Kind.BODY: 3}
+PARTS = {Kind.BODY, Kind.POSTERIOR_ELEMENTS, Kind.LAMINA}  # of a vertebra
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class CommonLabels:
 
     prediction: Conversion  # from the prediction's labels to rows 1, 2, ... of the shared anatomies
     reference: Conversion  # from the reference's labels to the same rows
-    prediction_groups: Conversion  # from the prediction's labels to all levels of a kind: 1 vertebrae, 2 discs
+    prediction_groups: (
+        Conversion  # from the prediction's labels to all levels of a kind: 1 vertebrae, 2 discs, 3 bodies
+    )
     reference_groups: Conversion  # the same for the reference
     groups: tuple[int, ...]  # the groups worth a row of their own, because their members have levels
 
@@ -49,13 +52,42 @@ class CommonLabels:
         return self.prediction.source, self.reference.source
 
 
+def comparable_schemes(
+    prediction: LabelScheme, reference: LabelScheme, shown: tuple[Iterable[int], Iterable[int]] | None = None
+) -> tuple[LabelScheme, LabelScheme]:
+    """Return both schemes, where bodies with posterior elements are whole vertebrae if the other has only these.
+
+    Bodies alone stay bodies: against whole vertebrae there is nothing to compare.
+
+    Args:
+        prediction: The prediction's labels.
+        reference: The reference's labels.
+        shown: The labels that the masks of a case show; None takes all that the schemes have.
+    """
+    schemes = prediction, reference
+    labels = (schemes[0].anatomies, schemes[1].anatomies) if shown is None else shown
+    kinds = [{s.anatomies[v].kind for v in own if v in s.anatomies} for s, own in zip(schemes, labels, strict=True)]
+    return _as_wholes(prediction, kinds[0], kinds[1]), _as_wholes(reference, kinds[1], kinds[0])
+
+
+def _as_wholes(scheme: LabelScheme, kinds: set[Kind], others: set[Kind]) -> LabelScheme:
+    whole = Kind.BODY in kinds and kinds & (PARTS - {Kind.BODY})
+    if not whole or Kind.VERTEBRA not in others or others & PARTS:
+        return scheme
+    anatomies = {
+        value: replace(anatomy, kind=Kind.VERTEBRA) if anatomy.kind in PARTS else anatomy
+        for value, anatomy in scheme.anatomies.items()
+    }
+    return replace(scheme, anatomies=anatomies)
+
+
 def common_labels(prediction: LabelScheme, reference: LabelScheme) -> CommonLabels:
-    """Find the finest anatomies that two schemes share.
+    """Find the finest anatomies that two schemes share (see `comparable_schemes` for the parts of vertebrae).
 
     Levels are dropped where only one side has them: "vertebra" against L1 to L5 is compared as "vertebra".
     What has no counterpart counts as background and is in the conversions' `lost`; the groups still hold it.
     """
-    to_reference, to_prediction = conversion(prediction, reference), conversion(reference, prediction)
+    to_reference, to_prediction = _equals(prediction, reference), _equals(reference, prediction)
     shared = _shared(to_reference, to_prediction), _shared(to_prediction, to_reference)
     rows = sorted({*shared[0].values(), *shared[1].values()})
     levelled = {GROUP_OF[row.kind] for row in rows if row.level is not None and row.kind in GROUP_OF}
@@ -66,6 +98,21 @@ def common_labels(prediction: LabelScheme, reference: LabelScheme) -> CommonLabe
         _to_groups(reference),
         tuple(group for group in sorted(levelled) if GROUPS[group] not in rows),
     )
+
+
+def _equals(source: LabelScheme, target: LabelScheme) -> Conversion:
+    """Return the conversion in which no part of a vertebra stands for the whole."""
+    change = conversion(source, target)
+    table = {
+        label: BACKGROUND
+        if label in source.anatomies
+        and source.anatomies[label].kind in PARTS
+        and new in change.target.anatomies
+        and change.target.anatomies[new].kind is Kind.VERTEBRA
+        else new
+        for label, new in change.table.items()
+    }
+    return replace(change, table=table)
 
 
 def _shared(forward: Conversion, backward: Conversion) -> dict[int, Anatomy]:
@@ -143,7 +190,8 @@ class LabelScore:
     @property
     def name(self) -> str:
         """Return the structure's name for people (assumes five lumbar vertebrae)."""
-        plural = ALL_LEVELS.get(self.anatomy.kind) if self.anatomy.level is None else None
+        several = self.all_levels or self.anatomy.kind is not Kind.BODY  # an axial slice shows one body
+        plural = ALL_LEVELS.get(self.anatomy.kind) if self.anatomy.level is None and several else None
         return plural or self.anatomy.name
 
 

@@ -7,7 +7,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +16,14 @@ import torch
 
 from autospine.core.errors import UserError
 from autospine.core.machine import find_machine
+from autospine.inference.levels.decode import LabelResult
 from autospine.inference.model import find_models
 from autospine.inference.ood import domain_warnings
 from autospine.inference.plausibility import implausible
 from autospine.inference.predictor import Prediction, Predictor
 from autospine.inference.segmentation import Segmentation, report_labels
-from autospine.labels.conversion import conversion, get_scheme
-from autospine.labels.schemes import LabelScheme
+from autospine.labels.conversion import Conversion, bodies_alone, conversion, get_scheme, label_voxels
+from autospine.labels.schemes import BACKGROUND, LabelScheme
 from autospine.preprocessing.storage import describe_labels
 from autospine.volumes import Volume, read_image
 from autospine.volumes.arrays import image_of_array
@@ -101,13 +102,18 @@ def segment(
     records = describe_labels(prediction.decoded.labels)
     doubts = implausible(records, first.array.shape[1], first.spacing, source, predictor.encoding.values, ranges)
     target = output_scheme(source, plan.scheme, labels)
+    if bodies_alone(source, predictor.encoding.labels, target):
+        warnings += ("the model knows vertebral bodies alone: the mask's vertebrae lack their posterior elements",)
+    lost = set(conversion(source, target).lost)
+    unwritten = tuple(record for record in records if source.anatomies[record.value] in lost)
+    not_in_mask = report_labels(first, unwritten, prediction, source)
     prediction = convert_prediction(prediction, source, target)
     values = prediction.decoded.labels
     mask = first.with_array(values.astype(np.uint8 if values.max(initial=0) < 256 else np.uint16))
     return Segmentation(
         volume=mask,
         scheme=target,
-        labels=report_labels(mask, prediction, target),
+        labels=report_labels(mask, describe_labels(mask.array), prediction, target),
         ambiguous=prediction.decoded.ambiguous,
         warnings=warnings,
         models=tuple(model.name for model in predictor.models),
@@ -115,6 +121,7 @@ def segment(
         network_seconds=prediction.network_seconds,
         interpolated_labels=prediction.interpolated_labels,
         implausible=doubts,
+        not_in_mask=tuple(replace(report, value=BACKGROUND) for report in not_in_mask),
     )
 
 
@@ -135,22 +142,44 @@ def output_scheme(model: LabelScheme, dataset: LabelScheme, labels: str | None) 
 
 
 def convert_prediction(prediction: Prediction, source: LabelScheme, target: LabelScheme) -> Prediction:
-    """Convert a prediction to another scheme; labels that it lacks become background."""
+    """Convert a prediction to another scheme; labels that it lacks become background.
+
+    Where several labels become one, its confidence is their mean by voxels, and it has the flags of all.
+    """
     if source == target:
         return prediction
     change, decoded, extra = conversion(source, target), prediction.decoded, prediction.interpolated_labels
-    decoded = replace(
-        decoded,
-        labels=change.apply(decoded.labels, "prediction"),
-        label_results=tuple(
-            replace(result, value=change.table[result.value])
-            for result in decoded.label_results
-            if change.table.get(result.value)
-        ),
+    voxels = label_voxels(decoded.labels, "prediction")
+    results = {result.value: result for result in decoded.label_results}
+    label_results = tuple(
+        LabelResult(value, _mean(alike, voxels, {v: results[v].confidence for v in alike}), _flags(results, alike))
+        for value, alike in _by_new_label(results, change).items()
     )
+    confidence = prediction.confidence
     return replace(
         prediction,
-        decoded=decoded,
-        confidence={change.table[v]: c for v, c in prediction.confidence.items() if change.table.get(v)},
+        decoded=replace(decoded, labels=change.apply(decoded.labels, "prediction"), label_results=label_results),
+        confidence={v: _mean(alike, voxels, confidence) for v, alike in _by_new_label(confidence, change).items()},
         interpolated_labels=None if extra is None else change.apply(extra, "prediction"),
     )
+
+
+def _by_new_label(labels: Iterable[int], change: Conversion) -> dict[int, list[int]]:
+    """Group labels by what they become, without those that become background."""
+    groups: dict[int, list[int]] = {}
+    for value in sorted(labels):
+        if change.table.get(value):
+            groups.setdefault(change.table[value], []).append(value)
+    return groups
+
+
+def _mean(values: Sequence[int], voxels: Mapping[int, int], figures: Mapping[int, float]) -> float:
+    """Return the mean figure of some labels, weighted by their voxels; exactly the figure of one alone."""
+    if len(values) == 1:
+        return figures[values[0]]
+    weights = [voxels.get(value, 0) for value in values]
+    return float(np.average([figures[v] for v in values], weights=weights if any(weights) else None))
+
+
+def _flags(results: Mapping[int, LabelResult], values: Sequence[int]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(flag for value in values for flag in results[value].flags))

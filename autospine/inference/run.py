@@ -31,6 +31,13 @@ from autospine.volumes.folders import names_file, output_paths, volume_suffix
 
 log = logging.getLogger(__name__)
 DICOM_SUFFIX = ".nii.gz"
+NOUNS = {  # of several levels of a kind; "levels" for vertebrae
+    Kind.DISC: "discs",
+    Kind.BODY: "bodies",
+    Kind.POSTERIOR_ELEMENTS: "posterior elements",
+    Kind.LAMINA: "laminae",
+    Kind.STRUCTURE: "structures",
+}
 SAYS_NOTHING = re.compile(r"(dicom|dcm|images?|series|scans?|files?|mri?|se|ser|s|im|st|i)?[\d._-]*")  # a folder's name
 
 
@@ -293,5 +300,5 @@ def _range(anatomies: list[Anatomy]) -> str:
     first, last = anatomies[0], anatomies[-1]
     if first == last:
         return first.name
-    noun = {Kind.DISC: "discs", Kind.STRUCTURE: "structures"}.get(first.kind, "levels")
+    noun = NOUNS.get(first.kind, "levels")
     return f"{len(anatomies)} {noun} {first.short_name} to {last.short_name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from autospine.core.tables import DISCLAIMER
 from autospine.core.version import __version__
 from autospine.inference.predictor import Prediction
 from autospine.labels.schemes import LabelScheme
-from autospine.preprocessing.storage import describe_labels
+from autospine.preprocessing.storage import LabelRecord
 from autospine.volumes import Volume, write_volume
 
 VERSION = 1
@@ -53,6 +53,8 @@ class Segmentation:
     # where the plan interpolated none or nobody asked for them.
     interpolated_labels: np.ndarray | None = None
     implausible: tuple[str, ...] = ()  # where the mask is unlike those of the training data
+    # What was segmented but has no integer in the scheme: reports with the value 0.
+    not_in_mask: tuple[LabelReport, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -77,6 +79,7 @@ class Segmentation:
             "warnings": list(self.warnings),
             "implausible": list(self.implausible),
             "labels": to_plain(self.labels),
+            "not_in_mask": to_plain(self.not_in_mask),
             "note": f"{ASSUMPTION} {DISCLAIMER}",
         }
 
@@ -86,11 +89,13 @@ class Segmentation:
         write_json(report, self.to_dict())
 
 
-def report_labels(mask: Volume, prediction: Prediction, scheme: LabelScheme) -> tuple[LabelReport, ...]:
-    """Report every label of a mask; `prediction`, in the same scheme, has their confidences and flags."""
+def report_labels(
+    volume: Volume, records: Iterable[LabelRecord], prediction: Prediction, scheme: LabelScheme
+) -> tuple[LabelReport, ...]:
+    """Report labels of a prediction in `scheme`, on the grid of a volume."""
     results = {result.value: result for result in prediction.decoded.label_results}
     reports = []
-    for record in describe_labels(mask.array):
+    for record in records:
         anatomy, result = scheme.anatomies[record.value], results.get(record.value)
         confidence = result.confidence if result else prediction.confidence.get(record.value, 0.0)
         reports.append(
@@ -101,8 +106,8 @@ def report_labels(mask: Volume, prediction: Prediction, scheme: LabelScheme) -> 
                 level=anatomy.level,
                 confidence=round(confidence, 4),
                 flags=result.flags if result else (),
-                centroid_mm=position_mm(mask, record.centroid),
-                volume_ml=volume_ml(mask, record.voxels),
+                centroid_mm=position_mm(volume, record.centroid),
+                volume_ml=volume_ml(volume, record.voxels),
                 voxels=record.voxels,
             )
         )

@@ -159,6 +159,14 @@ def _free_value(wanted: int, scheme: LabelScheme) -> int:
     return free_value(scheme.anatomies) if wanted in scheme.anatomies else wanted
 
 
+def bodies_alone(scheme: LabelScheme, labels: Iterable[int], target: LabelScheme) -> bool:
+    """Return whether some labels' bodies become whole vertebrae of a target, and no other part of a vertebra does."""
+    change = conversion(scheme, target)
+    becomes = {scheme.anatomies[value].kind: target.anatomies.get(change.table[value]) for value in labels}
+    kinds = {kind for kind, anatomy in becomes.items() if anatomy is not None and anatomy.kind is Kind.VERTEBRA}
+    return kinds == {Kind.BODY}
+
+
 def missing_classes(
     scheme: LabelScheme, target: LabelScheme, shown: Iterable[int] | None = None
 ) -> tuple[Anatomy, ...]:

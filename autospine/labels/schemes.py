@@ -224,8 +224,8 @@ def _spineps() -> LabelScheme:
     """Build one scheme of both its masks, whose integers do not collide.
 
     Vertebra mask: C1..L5 1..24, L6 25, T13 28, sacrum 26 and 29..33, coccyx 27 (plain), disc below vertebra X 100 + X,
-    endplates 200 + X (plain). Sub-region mask: 26 sacrum, 41..48 posterior elements (lamina), 49 and 50 body, 60 cord,
-    61 canal, 52, 53 and 62 endplates (plain), 100 disc.
+    endplates 200 + X (plain). Sub-region mask: 26 sacrum, 41..48 posterior elements (arch, spinous, articular and
+    transverse processes), 49 and 50 body, 60 cord, 61 canal, 52, 53 and 62 endplates (plain), 100 disc.
     """
     downwards = range(VERTEBRAE_TO_C1, 0, -1)  # value 24 is L5
     rest = {value: Anatomy(Kind.SACRUM) for value in (26, *range(29, 34))}
@@ -238,7 +238,7 @@ def _spineps() -> LabelScheme:
     scheme = _scheme(
         "spineps",
         rest,
-        {value: Anatomy(Kind.LAMINA) for value in range(41, 49)},
+        {value: Anatomy(Kind.POSTERIOR_ELEMENTS) for value in range(41, 49)},
         _levels(Kind.VERTEBRA, downwards),
         _levels(Kind.DISC, (100 + value for value in downwards)),
         _plain([27, 52, 53, 62, *(200 + value for value in (*downwards, 25, 28))]),

@@ -24,13 +24,13 @@ class Instance:
         mask: Boolean (slices, rows, columns).
         offset: Index of the crop's first voxel in the grid.
         spacing: mm along each axis.
-        partial: Its label says that it is partly visible.
+        kind: What its label says that it is: a body, a whole vertebra, one that is partly visible, a disc.
     """
 
     mask: np.ndarray
     offset: tuple[int, int, int]
     spacing: Spacing
-    partial: bool = False
+    kind: Kind
 
     @property
     def volume_ml(self) -> float:
@@ -91,12 +91,14 @@ def find_instances(
     shown = {anatomy.kind for anatomy in anatomies_of(mask, scheme, kinds).values()}
     kind = next((kind for kind in kinds if kind in shown), None)
     merged = select(mask, scheme, lambda anatomy: anatomy.kind is kind)
-    if front is not None and merged.any():
+    if front is not None and kind is not Kind.BODY and merged.any():
         rows = np.flatnonzero(~np.isnan(front))
         wall = np.interp(np.arange(len(front)), rows, front[rows])
         merged = merged & (np.arange(mask.shape[2]) < wall[:, None])
     components, _ = connected_components(merged, FACES)
-    instances = [Instance(components[box] == n, offset(box), spacing) for n, box in component_boxes(components)]
+    if kind is None:
+        return {}
+    instances = [Instance(components[box] == n, offset(box), spacing, kind) for n, box in component_boxes(components)]
     large = [instance for instance in instances if instance.volume_ml >= SMALLEST_ML]
     return dict(enumerate(sorted(large, key=lambda instance: instance.centre[2]), start=1))
 
@@ -112,7 +114,7 @@ def _numbered(mask: np.ndarray, spacing: Spacing, scheme: LabelScheme, kinds: tu
     numbers = [anatomies[value].level if keep else 0 for value, keep in zip(present, chosen, strict=True)]
     levels = replace_labels(mask, present, np.array(numbers, np.int32))
     return {
-        level: Instance(levels[box] == level, offset(box), spacing, by_level[level].kind is Kind.PARTIAL_VERTEBRA)
+        level: Instance(levels[box] == level, offset(box), spacing, by_level[level].kind)
         for level, box in component_boxes(levels)
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from autospine.measurement.frames import BACK, UP
 from autospine.measurement.instances import Instance, Spacing, find_instances, has_levels, number_discs, offset, select
 from autospine.measurement.sacrum import fit_sacrum
 from autospine.metrics.components import component_boxes
-from autospine.preprocessing.separation import canal_front, separate_body
+from autospine.preprocessing.separation import canal_front, largest_component, separate_body
 
 VERTEBRAL = (Kind.BODY, Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA)  # the body itself first, where a mask has both
 GREATEST_RATIO = 1.4  # of middle height to depth: no vertebra is so tall, two under one label are
@@ -137,19 +137,26 @@ def _vertebra(
     canal: Canal | None,
     up: np.ndarray,
 ) -> Vertebra:
-    if instance.partial:
+    if instance.kind is Kind.PARTIAL_VERTEBRA:
         return Vertebra(name, None, None, "partly visible, as its label says")
+    alone = _body_alone(instance, front)
+    if alone is None:
+        return Vertebra(name, None, None, "body and posterior elements cannot be told apart without the canal")
+    if alone.touches(shape, 1) or alone.touches(shape, 2):
+        return Vertebra(name, alone, None, "cut by the field of view")
+    body = fit_body(alone.mask, alone.offset, alone.spacing, up, _posterior_axis(alone, canal))
+    problem = "too small or too irregular to fit" if body is None else _implausible(body, alone, shape[0])
+    return Vertebra(name, alone, None if problem else body, problem, alone.touches(shape, 0))
+
+
+def _body_alone(instance: Instance, front: np.ndarray | None) -> Instance | None:
+    """Return a vertebra's body: what is labelled so, without fragments, else what lies before the canal."""
+    if instance.kind is Kind.BODY:
+        return replace(instance, mask=largest_component(instance.mask))
     rows = slice(instance.offset[1], instance.offset[1] + instance.mask.shape[1])
     front_in_crop = None if front is None else front[rows] - instance.offset[2]
     mask = separate_body(instance.mask, front_in_crop, instance.spacing)
-    if mask is None:
-        return Vertebra(name, None, None, "body and posterior elements cannot be told apart without the canal")
-    whole = Instance(mask, instance.offset, instance.spacing)
-    if whole.touches(shape, 1) or whole.touches(shape, 2):
-        return Vertebra(name, whole, None, "cut by the field of view")
-    body = fit_body(mask, whole.offset, whole.spacing, up, _posterior_axis(whole, canal))
-    problem = "too small or too irregular to fit" if body is None else _implausible(body, whole, shape[0])
-    return Vertebra(name, whole, None if problem else body, problem, whole.touches(shape, 0))
+    return None if mask is None else replace(instance, mask=mask, kind=Kind.BODY)
 
 
 def _implausible(body: Body, instance: Instance, slices: int) -> str:

@@ -24,15 +24,15 @@ OTHERS = {
     Kind.STRUCTURE: "#c0c0c0",
 }
 CYCLES = {Kind.DISC: DISCS, Kind.STRUCTURE: PLAIN}
-PARTIAL_SHADE = 0.6
+SHADES = {Kind.PARTIAL_VERTEBRA: 0.6, Kind.POSTERIOR_ELEMENTS: 0.75, Kind.LAMINA: 0.75}  # of the level's colour
 
 
 def colour_of(anatomy: Anatomy) -> Colour:
     """Return the colour of a structure.
 
     Returns:
-        Red, green and blue, 0 to 1. Parts of a vertebra have the colour of its level, a partly visible one a
-        darker shade of it.
+        Red, green and blue, 0 to 1. A body has the colour of its level, posterior elements and partly visible
+        vertebrae darker shades of it.
 
     Example:
         >>> colour_of(Anatomy(Kind.VERTEBRA, 1)) == colour_of(Anatomy(Kind.BODY, 1))
@@ -42,7 +42,7 @@ def colour_of(anatomy: Anatomy) -> Colour:
         return _parse(OTHERS[anatomy.kind])
     cycle = CYCLES.get(anatomy.kind, VERTEBRAE)
     red, green, blue = _parse(cycle[(anatomy.level - 1) % len(cycle)])
-    shade = PARTIAL_SHADE if anatomy.kind is Kind.PARTIAL_VERTEBRA else 1.0
+    shade = SHADES.get(anatomy.kind, 1.0)
     return red * shade, green * shade, blue * shade
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from autospine.labels.anatomy import Kind
 from autospine.labels.conversion import check_labels, present_labels
 from autospine.labels.schemes import LabelScheme
-from trainers.wgan_resunet.labels import BODY, FORAMEN, IGNORE_LABEL, LAMINA, canal_of, labels_of
+from trainers.wgan_resunet.labels import ARCH, BODY, FORAMEN, IGNORE_LABEL, LAMINA, canal_of, labels_of
 
-NAMED = (Kind.BODY, Kind.LAMINA)
+NAMED = (Kind.BODY, *ARCH)
 
 
 def lacks_foramen(scheme: LabelScheme, shown: Collection[int]) -> bool:
@@ -41,7 +41,7 @@ def derive_foramen(mask: np.ndarray, scheme: LabelScheme, where: str | Path = "m
     check_labels(present_labels(mask, where), scheme, where)
     derived = np.zeros(mask.shape, np.uint8)
     derived[np.isin(mask, labels_of(scheme, Kind.BODY))] = BODY
-    derived[np.isin(mask, labels_of(scheme, Kind.LAMINA))] = LAMINA
+    derived[np.isin(mask, labels_of(scheme, *ARCH))] = LAMINA
     rows = np.asarray((derived > 0).any(axis=(0, 2)))
     canal = canal_of(mask, scheme)
     derived[canal & rows[:, None]] = FORAMEN

@@ -31,6 +31,7 @@ IGNORE_LABEL = 255
 AXIAL4 = replace(SCHEMES["axial4"], ignore_label=IGNORE_LABEL)
 STRUCTURES = BODY, FORAMEN, LAMINA = tuple(AXIAL4.anatomies)
 WHOLE = (Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA)
+ARCH = (Kind.LAMINA, Kind.POSTERIOR_ELEMENTS)  # the paper's lamina has all processes
 HINT = "annotate it, or use masks in the scheme axial4"
 
 
@@ -41,7 +42,7 @@ def labels_of(scheme: LabelScheme, *kinds: Kind) -> tuple[int, ...]:
 
 def shows_axial(scheme: LabelScheme, shown: Collection[int]) -> bool:
     """Return whether labels name bodies, foramina or laminae themselves, so that no vertebra has to be divided."""
-    return bool(set(labels_of(scheme, Kind.BODY, Kind.FORAMEN, Kind.LAMINA)) & set(shown))
+    return bool(set(labels_of(scheme, Kind.BODY, Kind.FORAMEN, *ARCH)) & set(shown))
 
 
 def check_derivable(

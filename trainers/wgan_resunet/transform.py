@@ -13,6 +13,7 @@ from autospine.labels.conversion import present_labels
 from autospine.preprocessing.transforms.base import CaseData, LabelSet, SameGrid
 from trainers.wgan_resunet.foramen import NAMED, derive_foramen, lacks_foramen
 from trainers.wgan_resunet.labels import (
+    ARCH,
     AXIAL4,
     STRUCTURES,
     WHOLE,
@@ -41,7 +42,8 @@ class DeriveAxial4(SameGrid):
             UserError: The data set shows no vertebrae or no canal.
         """
         if lacks_foramen(before.scheme, before.shown):
-            named = [Kind.FORAMEN, *(before.scheme.anatomies[value].kind for value in before.shown)]
+            kinds = (before.scheme.anatomies[value].kind for value in before.shown)
+            named = {Kind.FORAMEN, *(Kind.LAMINA if kind in ARCH else kind for kind in kinds)}
             return LabelSet(AXIAL4, tuple(v for v in STRUCTURES if AXIAL4.anatomies[v].kind in named))
         if shows_axial(before.scheme, before.shown):
             return before

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from autospine.core.errors import UserError
-from autospine.evaluation.structures import METRICS, LabelScore, Presence, common_labels, score_case
+from autospine.evaluation.structures import METRICS, LabelScore, Presence, common_labels, comparable_schemes, score_case
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import conversion, generalisations
 from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.metrics import overlap, surface
 
-SPIDER, SEMANTIC = SCHEMES["spider"], SCHEMES["semantic4"]
+SPIDER, SEMANTIC, PARTS, BODIES = (SCHEMES[name] for name in ("spider", "semantic4", "parts", "bodies"))
 SPACING = (4.0, 1.0, 0.5)
 DISTANCES = ("asd_mm", "asd_prediction_mm", "asd_reference_mm", "hd_mm", "hd95_mm")
 LABELS = arrays(np.uint8, (3, 5, 4), elements=st.sampled_from([0, 0, 1, 2, 100, 201]))
@@ -270,6 +270,34 @@ def test_the_finest_common_anatomies() -> None:
     assert keys("lumbar7", "spider") == [f"vertebra:{level}" for level in range(1, 8)]
     assert len(keys("spider20", "spider")) == 19
     assert keys("axial4", "lumbar7") == []
+    assert keys("parts", "bodies") == [f"body:{level}" for level in range(1, 26)]
+    assert keys("spider", "bodies") == keys("bodies", "semantic4") == []  # bodies are no whole vertebrae
+    assert keys("totalspineseg", "bodies") == []
+
+
+def test_bodies_with_posterior_elements_are_whole_vertebrae_where_the_other_side_has_only_these() -> None:
+    raised, spider = comparable_schemes(PARTS, SPIDER)
+    assert spider == SPIDER
+    assert [raised.anatomies[value].key for value in (305, 405, 5, 205)] == [*["vertebra:5"] * 3, "disc:5"]
+    assert comparable_schemes(SPIDER, PARTS) == (SPIDER, raised)
+    for other in (PARTS, BODIES):
+        assert comparable_schemes(PARTS, other) == (PARTS, other)
+    assert comparable_schemes(BODIES, SPIDER) == (BODIES, SPIDER)  # bodies alone are no vertebra
+    shown = comparable_schemes(PARTS, PARTS, ((0, 301, 401), (0, 1, 100)))  # the reference does not tell parts apart
+    assert shown == (raised, PARTS)
+    assert comparable_schemes(PARTS, PARTS, ((0, 301, 401), (0, 1, 301))) == (PARTS, PARTS)
+
+
+def test_parts_are_scored_as_what_the_reference_annotates() -> None:
+    parts = np.zeros((3, 8, 8), np.uint16)
+    parts[:, 4:7, 1:4], parts[:, 4:7, 5:7], parts[:, 1:3, 1:4] = 301, 401, 302
+    whole = conversion(PARTS, SPIDER).apply(parts)
+    scores = score_case(parts, whole, SPACING, *comparable_schemes(PARTS, SPIDER))
+    assert {score.name: score.dice for score in scores} == {"L5": 1, "L4": 1, "all vertebrae": 1}
+    bodies = conversion(PARTS, BODIES).apply(parts)
+    scores = score_case(parts, bodies, SPACING, *comparable_schemes(PARTS, BODIES))
+    assert {score.name: score.dice for score in scores} == {"L5 body": 1, "L4 body": 1, "all vertebral bodies": 1}
+    assert scores[-1].all_levels
 
 
 @pytest.mark.parametrize(
@@ -279,6 +307,8 @@ def test_the_finest_common_anatomies() -> None:
         ("lumbar7", "spider", (1,)),
         ("semantic4", "spider", ()),
         ("axial4", "axial4", ()),
+        ("parts", "bodies", (3,)),
+        ("parts", "parts", (1, 2, 3)),
     ],
 )
 def test_all_levels_only_where_levels_have_rows(prediction: str, reference: str, groups: tuple[int, ...]) -> None:

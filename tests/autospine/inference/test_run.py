@@ -383,6 +383,10 @@ def _save_unet(trainer, job) -> None:
         (("vertebra:1", "vertebra:2", "disc:1", "canal"), "2 levels L5 to L4, L5/S1 disc, spinal canal"),
         (("disc:2", "disc:1"), "2 discs L5/S1 to L4/L5"),
         (("structure:7", "structure:9"), "2 structures 7 to 9"),
+        (
+            ("body:2", "body:1", "posterior elements:1", "posterior elements:2"),
+            "2 bodies L5 to L4, 2 posterior elements L5 to L4",
+        ),
     ],
 )
 def test_the_line_about_a_scan_names_its_levels_from_the_lowest_up(keys: tuple[str, ...], line: str) -> None:

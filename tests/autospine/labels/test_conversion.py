@@ -17,6 +17,7 @@ from autospine.labels.schemes import SCHEMES, LabelScheme
 
 NAMES = st.sampled_from(sorted(SCHEMES))
 L3 = Anatomy(Kind.VERTEBRA, 3)
+LEVELLED = (Kind.VERTEBRA, Kind.DISC, Kind.BODY, Kind.POSTERIOR_ELEMENTS)  # a scheme that ends below the neck
 
 
 def masks(scheme: LabelScheme) -> st.SearchStrategy[np.ndarray]:
@@ -74,10 +75,37 @@ def test_built_in_schemes_come_back_from_json(name: str) -> None:
         ("spineps", 1, "vertebra:24"),
         ("spineps", 124, "disc:1"),
         ("spineps", 49, "body"),
+        ("spineps", 41, "posterior elements"),
+        ("spineps", 48, "posterior elements"),
     ],
 )
 def test_integers(scheme: str, value: int, key: str) -> None:
     assert SCHEMES[scheme].anatomies[value].key == key
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "lost"),  # of L5's disc, body and posterior elements, T12's whole vertebra, sacrum, canal
+    [
+        ("spider", (201, 1, 1, 6, 0, 100), {Kind.SACRUM, Kind.CORD}),
+        ("bodies", (0, 1, 0, 0, 0, 0), {*Kind} - {Kind.BODY, Kind.LAMINA, Kind.FORAMEN, Kind.STRUCTURE}),
+        ("mrspineseg", (11, 2, 2, 7, 1, 0), {Kind.CANAL, Kind.CORD, Kind.PARTIAL_VERTEBRA, *LEVELLED}),
+        ("totalspineseg", (100, 45, 45, 32, 50, 2), {Kind.PARTIAL_VERTEBRA, *LEVELLED}),
+        ("spineps", (124, 24, 24, 19, 26, 61), {Kind.PARTIAL_VERTEBRA, Kind.VERTEBRA}),
+        ("semantic4", (3, 1, 1, 1, 0, 2), {Kind.SACRUM, Kind.CORD}),
+        ("totalsegmentator_total_mr", (20, 19, 19, 19, 18, 0), {Kind.CANAL}),
+    ],
+)
+def test_parts_become_what_each_scheme_can_say(target: str, values: tuple[int, ...], lost: set[Kind]) -> None:
+    change = conversion(SCHEMES["parts"], SCHEMES[target])
+    assert tuple(change.apply(np.array([201, 301, 401, 6, 50, 100])).tolist()) == values
+    assert {anatomy.kind for anatomy in change.lost} == lost
+
+
+def test_sub_regions_of_spineps_are_body_and_posterior_elements() -> None:
+    """They have no levels: the scheme parts, which has, cannot say them, and vertebrae without levels hold both."""
+    mask = np.array([0, 41, 42, 47, 49, 50, 61])
+    assert conversion(SCHEMES["spineps"], SCHEMES["semantic4"]).apply(mask).tolist() == [0, 1, 1, 1, 1, 1, 2]
+    assert conversion(SCHEMES["spineps"], SCHEMES["parts"]).apply(mask).tolist() == [0, 0, 0, 0, 0, 0, 100]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,41 @@ def test_without_levels_there_are_ordinals_only() -> None:
     assert values(case, 2)["disc_middle_height_mm"] == pytest.approx(GAP, abs=0.6)
 
 
+def in_parts(labels: np.ndarray, bodies: np.ndarray) -> np.ndarray:
+    """Bodies and posterior elements apart, in the integers of `parts`."""
+    vertebra = (labels > 0) & (labels < 100)
+    parts = np.where(vertebra, 400, 0) + labels.astype(np.uint16)
+    return np.where(vertebra & (bodies == labels), 300 + bodies.astype(np.uint16), parts)
+
+
+@pytest.mark.parametrize("canal", [True, False])
+def test_bodies_that_a_mask_names_are_measured_as_they_are(canal: bool) -> None:
+    """By the schemes parts and bodies, with the canal or without: nothing has to be told apart."""
+    blocks = Blocks(canal=canal)
+    bodies = replace(blocks, arches=False).labels()
+    expected = measured(replace(blocks, arches=False))
+    parts = measure_volume("case", as_volume(in_parts(blocks.labels(), bodies), blocks.spacing), SCHEMES["parts"])
+    assert [level.name for level in parts.levels] == [level.name for level in expected.levels]
+    for ordinal in (1, 2, 3):
+        assert values(parts, ordinal) == values(expected, ordinal)
+    alone = np.where(bodies < 100, bodies, 0)
+    by_level = measure_volume("case", as_volume(alone, blocks.spacing), SCHEMES["bodies"])
+    names = ("anterior_height_mm", "posterior_height_mm", "depth_mm", "volume_ml", "sagittal_tilt_deg")
+    for name in names:
+        assert values(by_level, 2)[name] == values(expected, 2)[name]
+
+
+def test_a_flattened_body_is_no_whole_vertebra_where_the_mask_names_it() -> None:
+    """So deep for its height, a whole vertebra is looked for, which cannot be told apart without a canal."""
+    labels = Blocks(levels=3, arches=False, canal=False, discs=False).labels()
+    first = np.flatnonzero((labels == 2).any(axis=(0, 2)))[0]
+    labels[:, first : first + 11][labels[:, first : first + 11] == 2] = 0
+    volume = as_volume(labels, (4.0, 1.0, 1.0))
+    assert "cannot be told apart" in reasons(measure_volume("case", volume, SPIDER), 2)["middle_height_mm"]
+    flat = values(measure_volume("case", volume, SCHEMES["bodies"]), 2)
+    assert flat["middle_height_mm"] == pytest.approx(HEIGHT - 11, abs=0.6)
+
+
 def test_the_sacrum_gives_slope_and_the_whole_lordosis() -> None:
     labels = Blocks(levels=3, arches=False).labels()
     scheme = LabelScheme("with_sacrum", {**SPIDER.anatomies, 250: Anatomy(Kind.SACRUM)})

@@ -29,6 +29,13 @@ def test_neighbours_differ_clearly(level: int) -> None:
     assert apart(Anatomy(Kind.CANAL), vertebra) > 0.3
 
 
+@pytest.mark.parametrize("level", range(1, 9))
+def test_parts_of_a_vertebra_are_shades_of_its_colour(level: int) -> None:
+    body = colour_of(Anatomy(Kind.BODY, level))
+    assert body == colour_of(Anatomy(Kind.VERTEBRA, level))
+    assert colour_of(Anatomy(Kind.POSTERIOR_ELEMENTS, level)) == pytest.approx(tuple(0.75 * part for part in body))
+
+
 def test_semantic_classes_differ() -> None:
     for kinds in ((Kind.VERTEBRA, Kind.CANAL, Kind.DISC), (Kind.BODY, Kind.FORAMEN, Kind.LAMINA)):
         assert all(apart(Anatomy(a), Anatomy(b)) > 0.4 for a, b in combinations(kinds, 2))
