@@ -279,8 +279,42 @@ def test_wrong_folders_are_user_errors(folders: tuple[Path, Path], tmp_path: Pat
         with pytest.raises(UserError, match="shares no case id"):
             score_folder(tmp_path / "odd", folders[1])
     else:
-        with pytest.raises(UserError, match="share no anatomy"):
-            score_folder(*folders, SCHEMES["axial4"], SCHEMES["spider"])
+        (tmp_path / "canal.json").write_text('{"labels": {"100": "canal"}}')
+        request = EvaluateRequest(*folders, pred_labels=str(tmp_path / "canal.json"), ref_labels="lumbar7")
+        with pytest.raises(UserError, match=r"share no anatomy.*check --pred-labels"):
+            evaluate(request)
+
+
+@pytest.mark.parametrize("schemes", [("spider", "bodies"), ("bodies", "spider"), ("bodies", "semantic4")])
+def test_bodies_against_whole_vertebrae_are_refused(folders: tuple[Path, Path], schemes: tuple[str, str]) -> None:
+    with pytest.raises(UserError, match="bodies are no whole vertebrae: predict with --labels bodies"):
+        score_folder(*folders, *(SCHEMES[name] for name in schemes))
+
+
+def test_a_prediction_in_parts_is_scored_against_bodies_and_against_whole_vertebrae(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """L5 has a body and posterior elements behind the canal; a reference of bodies has no other structures."""
+    parts = np.where(spine() == 1, 301, np.where(spine() == 2, 302, spine().astype(np.uint16)))
+    parts[:, 7:9, 7] = 401
+    write(tmp_path / "parts" / "1_t2.mha", parts)
+    whole = spine()
+    whole[:, 7:9, 7] = 1
+    write(tmp_path / "whole" / "1_t2.mha", whole)
+    write(tmp_path / "bodies" / "1_t2.mha", np.where(spine() < 100, spine(), 0))
+    against_whole = score_folder(tmp_path / "parts", tmp_path / "whole", SCHEMES["parts"], SCHEMES["spider"])
+    assert means(against_whole) == dict.fromkeys(
+        ("L5", "L4", "L4/L5 disc", "spinal canal", "all vertebrae", "all discs"), 1.0
+    )
+    assert [(one.kind.value, one.detected, one.identified) for one in against_whole.cases[0].instances] == [
+        ("vertebra", 2, 2),
+        ("disc", 1, 1),
+    ]
+    against_bodies = score_folder(tmp_path / "parts", tmp_path / "bodies", SCHEMES["parts"], SCHEMES["bodies"])
+    assert means(against_bodies) == dict.fromkeys(("L5 body", "L4 body", "all vertebral bodies"), 1.0)
+    listed = [str(one) for one in against_bodies.unmatched_labels]
+    assert "L5 posterior elements (only in the prediction, not scored)" in listed
+    assert [one.kind.value for one in against_bodies.cases[0].instances] == ["body"]
 
 
 def test_files(folders: tuple[Path, Path], tmp_path: Path) -> None:
