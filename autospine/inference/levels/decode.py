@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from autospine.inference.levels.conflicts import (
+    disagreeing_levels,
+    disc_below,
+    no_sacrum_below,
+    remainder_below,
+    small_lowest,
+    unsure_lowest,
+    vertebra_below,
+)
+from autospine.inference.levels.evidence import discs_below, lean, reach_of_discs
 from autospine.inference.levels.instances import Instance, OffsetVotes, find_instances
-from autospine.inference.levels.numbering import Numbering, number, number_between
+from autospine.inference.levels.numbering import TEMPERATURE, Numbering, number, number_between
 from autospine.inference.levels.parts import voxels_by_instance, without_strays
-from autospine.inference.levels.sacrum import Sacrum, find_sacrum
+from autospine.inference.levels.sacrum import SACRUM, Sacrum, find_sacrum
 from autospine.inference.levels.spine import (
     beside_the_spine,
     drop_spurious_components,
@@ -21,6 +31,8 @@ from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.encoding import Encoding
 
 DISC = Anatomy(Kind.DISC).name
+CONFLICTING = 0.5  # the highest confidence where evidence conflicts
+SURE = 0.97  # with so much confidence a sacrum that was not found is no doubt: few data sets teach it
 PARTIAL = 0.35  # of the usual instance's size
 EDGE_MM = 2.0  # an instance this near to the image's end along the spine is cut by it
 
@@ -36,6 +48,7 @@ class DecoderInput:
     weights: np.ndarray  # `(N,)` probability of the voxel's class
     spacing: tuple[float, float, float]  # mm along (slices, rows, columns)
     visible_rows: tuple[int, int]  # first and last row that hold image rather than padding
+    level_temperature: float = TEMPERATURE  # of the level probabilities of a sequence
 
     def votes_of(self, semantic: int, offset_axes: tuple[int, ...]) -> OffsetVotes:
         """Return the offset votes of one class."""
@@ -86,10 +99,11 @@ def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:
             drop_spurious_components(labels, kind.values[0], spine, outputs.spacing, distance_mm)
     near = {k: [i for i in instances[k] if not beside_the_spine(i, spine, distance_mm)] for k in ordered}
     sacrum: Sacrum | None = None
-    if encoding.classes[primary - 1].name != DISC:
+    is_disc = encoding.classes[primary - 1].name == DISC
+    if not is_disc:
         spine, sacrum = find_sacrum(labels, encoding, spine, outputs.spacing, distance_mm)
-    margin_mm = outputs.visible_rows[1] * outputs.spacing[1] - spine[0].centroid[1]
-    numbering = number(spine, encoding.levels[0], margin_mm, distance_mm, sacrum)
+    discs = [disc for k in ordered if k != primary for disc in near[k]]
+    numbering = _number(spine, discs, votes[primary], outputs, encoding, sacrum, is_disc)
     around, levels = (spine, numbering.levels) if sacrum is None else _with_sacrum(sacrum, spine, numbering.levels)
     numbered = {k: list(zip(near[k], number_between(near[k], around, levels), strict=True)) for k in ordered}
     numbered[primary] = list(zip(spine, numbering.levels, strict=True))
@@ -101,6 +115,42 @@ def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:
             flags = _flags(voxels, level, outputs, numbering)
             results.append(LabelResult(value, numbering.confidence * instance.weight, flags))
     return Decoded(labels, _one_per_value(results), numbering.ambiguous)
+
+
+def _number(
+    spine: list[Instance],
+    discs: list[Instance],
+    votes: OffsetVotes,
+    outputs: DecoderInput,
+    encoding: Encoding,
+    sacrum: Sacrum | None,
+    of_discs: bool,
+) -> Numbering:
+    """Number a sequence of vertebrae, or of discs, and collect what speaks against the numbering.
+
+    What lies below the lowest vertebra counts only where no sacrum does, and a sequence of discs leans in another way.
+    """
+    known, first_level, distance_mm = len(encoding.levels), encoding.levels[0], encoding.intervertebral_distance_mm
+    margin_mm = outputs.visible_rows[1] * outputs.spacing[1] - spine[0].centroid[1]
+    reach = reach_of_discs(discs, spine, distance_mm)
+    evidence = discs_below(known, reach)
+    if not of_discs:
+        evidence = evidence * lean(spine, known, first_level)
+    numbering = number(spine, first_level, margin_mm, distance_mm, sacrum, evidence, outputs.level_temperature)
+    learns_sacrum = first_level == 1 and any(kind.name == SACRUM for kind in encoding.classes)
+    doubts = [
+        numbering.ambiguous,
+        small_lowest(spine, outputs.is_cut(votes.voxels[spine[0].members])),
+        unsure_lowest(spine),
+        disagreeing_levels(spine, np.array(numbering.levels) - first_level),
+    ]
+    if sacrum is None:
+        remainder = remainder_below(votes, spine, outputs.spacing, distance_mm)
+        expected = learns_sacrum and not of_discs and numbering.confidence < SURE
+        doubts += [no_sacrum_below(expected, margin_mm / distance_mm), disc_below(reach), vertebra_below(remainder)]
+    doubts = [doubt for doubt in doubts if doubt]
+    confidence = min(numbering.confidence, CONFLICTING if doubts else 1.0)
+    return replace(numbering, ambiguous="; ".join(doubts), confidence=confidence)
 
 
 def _paint_plain(semantic: np.ndarray, encoding: Encoding) -> np.ndarray:

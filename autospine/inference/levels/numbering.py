@@ -10,19 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autospine.inference.levels.evidence import TRUNCATED_MARGIN, room_below
 from autospine.inference.levels.instances import Instance
 from autospine.inference.levels.sacrum import Sacrum
 
 GAP = 1.65  # a distance longer than this share of the usual one skips a level
 # In intervertebral distances:
 SHORTEST = 0.75  # nearer centres are those of a vertebra cut by the image's edge, no measure of the other distances
-TRUNCATED_MARGIN = 0.75  # with less image below the lowest centre, nothing there tells its level
-CLEAR_MARGIN = 1.25  # with so much image below and nothing found in it, the lowest instance is the first level,
-PRIOR_STRENGTH = 0.9  # with this prior probability
 MIN_CONFIDENCE = 0.8  # below it the numbering is called ambiguous
 CONFLICT = 0.1  # of the likelihood of the level that fits the sacrum best: below it the sacrum says something else
 UNKNOWN_LEVEL = -1.0  # log-probability of a level that the network has never seen
-TEMPERATURE = 0.5  # instances of one sequence see the same image: they count as 1 / this many independent ones
+TEMPERATURE = 0.5  # of the mean score: the instances of one sequence count as 1 / this many independent ones
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,8 @@ def count_steps(centroids: np.ndarray, intervertebral_distance_mm: float) -> np.
     return np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
 
 
-def start_probabilities(log_probabilities: np.ndarray, weights: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Return the probability that the lowest instance has each level, by the network's output for every instance.
+def start_scores(log_probabilities: np.ndarray, weights: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return how well each level of the lowest instance fits the network's output for every instance.
 
     Args:
         log_probabilities: `(N, K)` mean log-probability of each known level (index 0 = level 1).
@@ -64,7 +62,7 @@ def start_probabilities(log_probabilities: np.ndarray, weights: np.ndarray, step
         steps: `(N,)` levels above the lowest.
 
     Returns:
-        `(K + 1,)`, sums to 1. Entry 0: the lowest instance lies below the first level (a sacral segment taken for a
+        `(K + 1,)`, mean log-probability. Entry 0: the lowest instance lies below the first level (a sacral segment taken for a
         vertebra); entry k: it has the k-th known level. Levels above the highest known one count as that.
     """
     known = log_probabilities.shape[1]
@@ -72,23 +70,13 @@ def start_probabilities(log_probabilities: np.ndarray, weights: np.ndarray, step
     picked = log_probabilities[np.arange(len(steps))[None], np.clip(starts, 0, known - 1)]  # (K + 1, N)
     picked = np.where(starts < 0, UNKNOWN_LEVEL, picked)
     picked = np.where(starts >= known, picked + UNKNOWN_LEVEL, picked)  # unlikely, not impossible
-    score = (picked * weights).sum(axis=1) / TEMPERATURE / max(float(weights.sum()), 1e-6)
-    score = np.exp(score - score.max())
-    return score / score.sum()
+    return (picked * weights).sum(axis=1) / max(float(weights.sum()), 1e-6)
 
 
-def start_prior(levels: int, margin: float) -> np.ndarray:
-    """Return the prior probability of `start_probabilities`' entries by the empty image below, `(levels + 1,)`.
-
-    Args:
-        levels: Number of known ones.
-        margin: From the lowest instance's centre to where the image ends below, in intervertebral distances.
-    """
-    share = (margin - TRUNCATED_MARGIN) / (CLEAR_MARGIN - TRUNCATED_MARGIN)
-    strength = float(np.clip(share, 0, 1)) * PRIOR_STRENGTH
-    prior = np.full(levels + 1, (1 - strength) / (levels + 1))
-    prior[1] += strength
-    return prior
+def start_probabilities(scores: np.ndarray, temperature: float = TEMPERATURE) -> np.ndarray:
+    """Return `start_scores` as probabilities, `(K + 1,)`, that sum to 1."""
+    probabilities = np.exp((scores - scores.max()) / temperature)
+    return probabilities / probabilities.sum()
 
 
 def sacral_evidence(levels: int, first_level: int, sacrum: Sacrum) -> np.ndarray:
@@ -102,11 +90,13 @@ def number(
     margin_mm: float,
     intervertebral_distance_mm: float,
     sacrum: Sacrum | None = None,
+    evidence: np.ndarray | None = None,
+    temperature: float = TEMPERATURE,
 ) -> Numbering:
     """Number one vertebra sequence.
 
     The probabilities of the lowest instance's level by the network's output for every instance are multiplied by what
-    the image shows below: the sacrum where there is one, else the room.
+    the image shows below: the sacrum where there is one, else the room and further evidence.
 
     Args:
         instances: Lowest first, at least one.
@@ -114,17 +104,20 @@ def number(
         margin_mm: From the lowest instance's centre to where the image ends below.
         intervertebral_distance_mm: Usual distance of neighbours.
         sacrum: Below the lowest instance, if it was segmented.
+        evidence: `(K + 1,)` further likelihood of the lowest instance's level, such as `evidence.lean`; the sacrum
+            outweighs it.
+        temperature: Of the network's scores.
     """
     steps = count_steps(np.array([instance.centroid for instance in instances]), intervertebral_distance_mm)
     weights = np.array([instance.weight for instance in instances])
     log_probabilities = np.array([instance.level_log_probabilities for instance in instances])
     known = log_probabilities.shape[1]
-    below = (
-        sacral_evidence(known, first_level, sacrum)
-        if sacrum
-        else start_prior(known, margin_mm / intervertebral_distance_mm)
-    )
-    probabilities = start_probabilities(log_probabilities, weights, steps) * below
+    if sacrum:
+        below = sacral_evidence(known, first_level, sacrum)
+    else:
+        below = room_below(known, margin_mm / intervertebral_distance_mm)
+        below = below if evidence is None else below * evidence
+    probabilities = start_probabilities(start_scores(log_probabilities, weights, steps), temperature) * below
     probabilities = probabilities / probabilities.sum()
     start = int(probabilities.argmax())
     levels = tuple(int(step) + start - 1 + first_level for step in steps)

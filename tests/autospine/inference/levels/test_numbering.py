@@ -11,8 +11,8 @@ from autospine.inference.levels.numbering import (
     count_steps,
     number,
     number_between,
-    start_prior,
     start_probabilities,
+    start_scores,
 )
 
 DISTANCE_ROWS = 35.0
@@ -48,21 +48,20 @@ def test_steps_count_what_is_missing(pitches: list[float], steps: list[int]) -> 
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 1000))
-def test_probabilities_and_priors_sum_to_one(count: int, known: int, seed: int) -> None:
+def test_probabilities_sum_to_one(count: int, known: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     evidence = np.log(generator.dirichlet(np.ones(known), count).clip(1e-4))
-    found = start_probabilities(evidence, generator.uniform(0.1, 1, count), np.arange(count))
-    prior = start_prior(known, float(generator.uniform(0, 3)))
-    assert found.shape == prior.shape == (known + 1,)
+    scores = start_scores(evidence, generator.uniform(0.1, 1, count), np.arange(count))
+    found = start_probabilities(scores, float(generator.uniform(0.1, 5)))
+    assert found.shape == (known + 1,)
     assert found.sum() == pytest.approx(1)
-    assert prior.sum() == pytest.approx(1)
+    assert found.argmax() == scores.argmax()
 
 
-def test_the_more_is_seen_below_the_surer_the_first_level() -> None:
-    priors = [start_prior(5, room)[1] for room in (0.0, 0.75, 1.0, 1.25, 3.0)]
-    assert priors == sorted(priors)
-    assert priors[0] == priors[1] == pytest.approx(1 / 6)
-    assert priors[-1] > 0.9
+def test_the_temperature_divides_the_scores() -> None:
+    scores = np.log([0.2, 0.8])
+    np.testing.assert_allclose(start_probabilities(scores, 1.0), [0.2, 0.8])
+    np.testing.assert_allclose(start_probabilities(scores, 0.5), [1 / 17, 16 / 17])
 
 
 @pytest.mark.parametrize("lowest", [1, 2, 3])
