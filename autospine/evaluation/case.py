@@ -22,10 +22,12 @@ from autospine.evaluation.structures import (
     comparable_schemes,
     score_case,
 )
-from autospine.labels.anatomy import Anatomy
+from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import Conversion, present_labels, scheme_of_mask
 from autospine.labels.schemes import LabelScheme
 from autospine.metrics.probability import log_loss
+
+VERTEBRAE = (Kind.VERTEBRA, Kind.BODY)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,14 @@ class CaseScore:
     def all_counted(self) -> CaseScore:
         """Return the scores that count everything predicted."""
         return self.counted or self
+
+    @property
+    def unanswered(self) -> bool:
+        """Return whether the reference shows vertebrae, and the prediction none at all."""
+        vertebrae = [score for score in self.instances if score.kind in VERTEBRAE]
+        return any(score.references for score in vertebrae) and not any(
+            match.prediction is not None for score in vertebrae for match in score.matches
+        )
 
     @property
     def levels_wrong(self) -> bool | None:

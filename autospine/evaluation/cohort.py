@@ -100,6 +100,11 @@ class Evaluation:
         return replace(self, cases=complete([case.all_counted for case in self.cases])[0])
 
     @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Return the ids of the cases whose prediction shows no vertebra, though the reference does."""
+        return tuple(case.id for case in self.cases if case.unanswered)
+
+    @property
     def flags(self) -> Mapping[tuple[bool, bool], tuple[str, ...]]:
         """Return the ids of the cases whose report says whether levels are ambiguous, by (flagged, levels wrong)."""
         known = [case for case in self.cases if case.ambiguous is not None and case.levels_wrong is not None]

@@ -16,7 +16,8 @@ import torch
 
 from autospine.core.errors import UserError
 from autospine.core.machine import find_machine
-from autospine.inference.levels.decode import LabelResult
+from autospine.inference.column import impossible
+from autospine.inference.levels.decode import LabelResult, with_doubt
 from autospine.inference.model import find_models
 from autospine.inference.ood import domain_warnings
 from autospine.inference.plausibility import implausible
@@ -101,6 +102,10 @@ def segment(
     ranges = plan.training_domain.labels if source == plan.scheme else ()
     records = describe_labels(prediction.decoded.labels)
     doubts = implausible(records, first.array.shape[1], first.spacing, source, predictor.encoding.values, ranges)
+    known = predictor.encoding.values
+    column = impossible(first.array, prediction.decoded.labels, records, first.spacing, source, known)
+    if column:
+        prediction = replace(prediction, decoded=with_doubt(prediction.decoded, f"this is no column: {column[0]}"))
     target = output_scheme(source, plan.scheme, labels)
     if bodies_alone(source, predictor.encoding.labels, target):
         warnings += ("the model knows vertebral bodies alone: the mask's vertebrae lack their posterior elements",)
@@ -120,7 +125,7 @@ def segment(
         classes=("background", *(kind.name for kind in predictor.encoding.classes)),
         network_seconds=prediction.network_seconds,
         interpolated_labels=prediction.interpolated_labels,
-        implausible=doubts,
+        implausible=(*doubts, *column),
         not_in_mask=tuple(replace(report, value=BACKGROUND) for report in not_in_mask),
     )
 

@@ -248,7 +248,7 @@ def _segment_scans(scans: list[Scan], models: list[Model], request: PredictReque
             if isinstance(segmentation, UserError):
                 result.failures.append(str(segmentation))
                 continue
-            for warning in segmentation.warnings:
+            for warning in (*segmentation.warnings, *segmentation.remarks):
                 log.warning("%s: %s", scan.id, warning)
             result.network_seconds += segmentation.network_seconds
             write = partial(_write, scan, request, channels[0])

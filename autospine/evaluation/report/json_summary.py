@@ -75,6 +75,7 @@ def _method(evaluation: Evaluation) -> dict[str, Any]:
         "spider": _challenge(evaluation) if evaluation.challenge else None,
         "resampled": list(evaluation.resampled),
         "ambiguous": _flags(evaluation),
+        "no_vertebra": list(evaluation.unanswered),
         "above_annotation": {
             "cases": {case.id: [anatomy.key for anatomy in case.above_annotation] for case in above},
             "overall_if_counted": {metric: _plain(evaluation.counted.overall(metric)) for metric in METRICS},

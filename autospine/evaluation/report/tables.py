@@ -142,12 +142,24 @@ def case_table(evaluation: Evaluation) -> Table:
     cases, title = list(evaluation.cases), "case"
     if len(cases) > MOST_CASES:
         cases, title = worst_cases(evaluation, WORST), f"lowest {WORST} cases"
-    rows = [(title, "structures", *_titles())]
-    for case in cases:
+    answers = [level_answer(case) for case in cases]
+    levels = any(answers)
+    rows = [(title, "structures", *(["levels"] if levels else []), *_titles())]
+    for case, answer in zip(cases, answers, strict=True):
         count = sum(not score.all_levels and not isnan(score.dice) for score in case.scores)
-        rows.append((case.id, str(count), *(figure(metric, case.mean(metric)) for metric in COLUMNS)))
-    rows.append(("all cases", "", *(figure(metric, evaluation.case_interval(metric).mean) for metric in COLUMNS)))
+        figures = (figure(metric, case.mean(metric)) for metric in COLUMNS)
+        rows.append((case.id, str(count), *([answer or NONE] if levels else []), *figures))
+    rows.append(("all cases", "", *([""] if levels else []), *(figure(metric, evaluation.case_interval(metric).mean) for metric in COLUMNS)))
     return Table("Cases", tuple(rows))
+
+
+def level_answer(case: CaseScore) -> str:
+    """Return what became of a case's levels, and whether its report had warned; empty where nothing tells."""
+    if case.unanswered:
+        return "no vertebra"
+    if case.levels_wrong is None:
+        return ""
+    return f"{'wrong' if case.levels_wrong else 'right'}{', flagged' if case.ambiguous else ''}"
 
 
 def worst_cases(evaluation: Evaluation, count: int) -> list[CaseScore]:
@@ -271,7 +283,12 @@ def notes(evaluation: Evaluation, most: int | None = None) -> Iterator[str]:
 
 
 def flag_lines(evaluation: Evaluation) -> Iterator[tuple[str, list[str]]]:
-    """Return which cases were flagged as ambiguous, and whether the flags were right; nothing without a flag."""
+    """Return which cases have no vertebra, and which were flagged as ambiguous, and whether the flags were right."""
+    if evaluation.unanswered:
+        yield "Not one vertebra was predicted, though the reference shows some", list(evaluation.unanswered)
+    silent = evaluation.flags[False, True]
+    if silent:
+        yield "Levels are wrong, and no flag said so", list(silent)
     flagged = [case for case in evaluation.cases if case.ambiguous]
     if not flagged:
         return

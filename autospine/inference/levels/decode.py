@@ -82,6 +82,19 @@ class Decoded:
     ambiguous: str  # why the numbering is uncertain; empty if it is not
 
 
+def with_doubt(decoded: Decoded, reason: str) -> Decoded:
+    """Return a decoded case whose levels are ambiguous for one more reason."""
+    results = tuple(
+        replace(
+            result,
+            confidence=min(result.confidence, CONFLICTING),
+            flags=result.flags if "ambiguous" in result.flags else ("ambiguous", *result.flags),
+        )
+        for result in decoded.label_results
+    )
+    return replace(decoded, label_results=results, ambiguous="; ".join(filter(None, (decoded.ambiguous, reason))))
+
+
 def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:
     """Number the ordered classes and paint every class with its label."""
     labels = _paint_plain(outputs.semantic, encoding)
