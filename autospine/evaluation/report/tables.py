@@ -149,7 +149,14 @@ def case_table(evaluation: Evaluation) -> Table:
         count = sum(not score.all_levels and not isnan(score.dice) for score in case.scores)
         figures = (figure(metric, case.mean(metric)) for metric in COLUMNS)
         rows.append((case.id, str(count), *([answer or NONE] if levels else []), *figures))
-    rows.append(("all cases", "", *([""] if levels else []), *(figure(metric, evaluation.case_interval(metric).mean) for metric in COLUMNS)))
+    rows.append(
+        (
+            "all cases",
+            "",
+            *([""] if levels else []),
+            *(figure(metric, evaluation.case_interval(metric).mean) for metric in COLUMNS),
+        )
+    )
     return Table("Cases", tuple(rows))
 
 

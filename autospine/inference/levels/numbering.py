@@ -62,8 +62,8 @@ def start_scores(log_probabilities: np.ndarray, weights: np.ndarray, steps: np.n
         steps: `(N,)` levels above the lowest.
 
     Returns:
-        `(K + 1,)`, mean log-probability. Entry 0: the lowest instance lies below the first level (a sacral segment taken for a
-        vertebra); entry k: it has the k-th known level. Levels above the highest known one count as that.
+        `(K + 1,)`, mean log-probability. Entry 0: the lowest instance lies below the first level (a sacral segment
+        taken for a vertebra); entry k: it has the k-th known level. Levels above the highest known one count as that.
     """
     known = log_probabilities.shape[1]
     starts = np.arange(-1, known)[:, None] + steps[None]  # (K + 1, N)

@@ -94,7 +94,9 @@ def test_discs_in_few_gaps_or_elsewhere() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("source", "learnt"), [("t2", range(1, 8)), ("mixed", range(1, 10)), ("ffe", range(1, 6))])
-def test_real_columns_are_possible_and_those_moved_into_air_are_not(real_data: Path, source: str, learnt: range) -> None:
+def test_real_columns_are_possible_and_those_moved_into_air_are_not(
+    real_data: Path, source: str, learnt: range
+) -> None:
     told, silent = [], []
     for case in load_dataset(real_data / source).annotated:
         image, mask = read_image(case.images[0]), read_mask(case.mask)

@@ -64,7 +64,7 @@ def test_one_disc_below_speaks_for_the_first_level_and_a_farther_one_for_a_misse
 def test_the_reach_is_that_of_the_lowest_disc() -> None:
     spine = spine_leaning(0.0)
     low = spine[0].centroid
-    discs = [at(low + [0, share * DISTANCE_MM, 0]) for share in (-0.5, 0.5, 1.5)]
+    discs = [at(low + np.array([0, share * DISTANCE_MM, 0])) for share in (-0.5, 0.5, 1.5)]
     assert reach_of_discs(discs, spine, DISTANCE_MM) == pytest.approx(1.5)
     assert reach_of_discs(discs[:2], spine, DISTANCE_MM) == pytest.approx(0.5)
     assert reach_of_discs(discs[:1], spine, DISTANCE_MM) is None
