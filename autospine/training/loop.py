@@ -148,6 +148,7 @@ class _Loop:
         for _ in range(self.budget.iterations_per_epoch):
             terms.append(self._update(feed.take()))
             bar.update()
+        self._check_finite(terms)
         waiting = feed.waited() / max(time.monotonic() - started, 1e-9)
         scores = self._validate_epoch(validation, VALIDATION_BATCHES)
         train_scores = self._validate_epoch(train_eval, TRAINING_BATCHES)
@@ -170,6 +171,21 @@ class _Loop:
         if self.average is not None:
             self.average.update_parameters(self.network)
         return terms
+
+    def _check_finite(self, terms: Sequence[Mapping[str, Tensor]]) -> None:
+        """Check that the weights are numbers; `terms` are the loss terms of the epoch's updates.
+
+        Raises:
+            UserError: Training has diverged. What was saved before stays.
+        """
+        parameters = [value for network in self.context.networks.values() for value in network.parameters()]
+        if bool(torch.stack([value.isfinite().all() for value in parameters]).all()):
+            return
+        finite = [all(bool(term.isfinite().all()) for term in update.values()) for update in terms]
+        first = self.state.step - len(finite) + (finite.index(False) + 1 if False in finite else len(finite))
+        problem = f"has diverged: its weights are NaN or infinite since about update {first} of {self.budget.iterations}"
+        hint = f"{self.job.checkpoint.name} holds its last good state; train again with another --seed or recipe"
+        raise UserError(self.job.folder, problem, hint)
 
     def _validate_epoch(self, batches: Batches, count: int) -> Scores:
         """Score at most `count` fixed batches with the weights that would be kept; the same in every process."""
