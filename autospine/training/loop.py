@@ -183,7 +183,9 @@ class _Loop:
             return
         finite = [all(bool(term.isfinite().all()) for term in update.values()) for update in terms]
         first = self.state.step - len(finite) + (finite.index(False) + 1 if False in finite else len(finite))
-        problem = f"has diverged: its weights are NaN or infinite since about update {first} of {self.budget.iterations}"
+        problem = (
+            f"has diverged: its weights are NaN or infinite since about update {first} of {self.budget.iterations}"
+        )
         hint = f"{self.job.checkpoint.name} holds its last good state; train again with another --seed or recipe"
         raise UserError(self.job.folder, problem, hint)
 
