@@ -26,9 +26,9 @@ from autospine.evaluation.report.text import save
 from autospine.evaluation.spider import SPIDER, ChallengeCase, score_challenge
 from autospine.evaluation.structures import common_labels, comparable_schemes
 from autospine.labels.anatomy import Kind
-from autospine.labels.conversion import PLAIN, get_scheme, infer_scheme, label_voxels
+from autospine.labels.conversion import PLAIN, get_scheme, infer_scheme, label_voxels, scheme_of_report
 from autospine.labels.outliers import outlying_labels
-from autospine.labels.schemes import SCHEMES, LabelScheme
+from autospine.labels.schemes import LabelScheme
 from autospine.volumes import Volume
 from autospine.volumes.folders import volume_id
 from autospine.volumes.resampling import onto_grid
@@ -227,7 +227,7 @@ def _declared(files: Mapping[str, Path]) -> LabelScheme | None:
         if (folder / "dataset.json").is_file():
             return read_declaration(folder / "dataset.json").scheme
     report = _report_of(first)
-    return SCHEMES.get(str(report.get("scheme", ""))) if report else label_table_scheme(first)
+    return scheme_of_report(report, f"the report of {first.name}") if report else label_table_scheme(first)
 
 
 def _report_of(mask: Path) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from autospine.core.serial import to_plain
 from autospine.core.tables import DISCLAIMER
 from autospine.core.version import __version__
 from autospine.inference.predictor import Prediction
+from autospine.labels.conversion import scheme_entries
 from autospine.labels.schemes import LabelScheme
 from autospine.preprocessing.storage import LabelRecord
 from autospine.volumes import Volume, write_volume
@@ -74,7 +75,7 @@ class Segmentation:
             "autospine": __version__,
             "models": list(self.models),
             "classes": list(self.classes),
-            "scheme": self.scheme.name,
+            **scheme_entries(self.scheme),
             "ambiguous": self.ambiguous,
             "warnings": list(self.warnings),
             "implausible": list(self.implausible),

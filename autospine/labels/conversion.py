@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -204,6 +205,25 @@ def get_scheme(name_or_path: str) -> LabelScheme:
     if path.name == "dataset.json" and isinstance(data, Mapping):
         data = {key: data[key] for key in ("name", "labels", "ignore_label") if key in data}
     return LabelScheme.from_dict(data, path)
+
+
+def scheme_entries(scheme: LabelScheme) -> dict[str, Any]:
+    """Return what a report says of its mask's scheme: the name, and the labels of one that is not built in."""
+    built_in = SCHEMES.get(scheme.name)
+    known = built_in is not None and dict(built_in.anatomies) == dict(scheme.anatomies)
+    return {"scheme": scheme.name} if known else {"scheme": scheme.name, "scheme_labels": scheme.to_dict()["labels"]}
+
+
+def scheme_of_report(report: Mapping[str, Any], where: str | Path) -> LabelScheme | None:
+    """Return the scheme by its entries in a report, or None where they name none that is known.
+
+    Raises:
+        UserError: The report lists labels that are none.
+    """
+    name = str(report.get("scheme", ""))
+    if "scheme_labels" in report:
+        return LabelScheme.from_dict({"name": name, "labels": report["scheme_labels"]}, where)
+    return SCHEMES.get(name)
 
 
 def infer_scheme(values: Iterable[int]) -> LabelScheme:

@@ -22,8 +22,8 @@ from autospine.dataset.cases import CHANNEL
 from autospine.dataset.class_files import class_scheme, read_labels
 from autospine.dataset.metadata import label_table_scheme, read_declaration
 from autospine.evaluation.pairing import References, find_references
-from autospine.labels.conversion import get_scheme, infer_scheme, present_labels
-from autospine.labels.schemes import SCHEMES, LabelScheme
+from autospine.labels.conversion import get_scheme, infer_scheme, present_labels, scheme_of_report
+from autospine.labels.schemes import LabelScheme
 from autospine.measurement.case import measure_volume
 from autospine.measurement.figures import SPINE
 from autospine.measurement.tables import (
@@ -213,8 +213,10 @@ def _scheme_of(mask: Path) -> LabelScheme | None:
             return declared
     report = mask.parent / f"{volume_id(mask)}.json"
     content = read_json(report) if report.is_file() else None
-    if isinstance(content, dict) and "autospine" in content and content.get("scheme") in SCHEMES:
-        return SCHEMES[content["scheme"]]
+    if isinstance(content, dict) and "autospine" in content:
+        in_report = scheme_of_report(content, report)
+        if in_report is not None:
+            return in_report
     return label_table_scheme(mask)
 
 

@@ -175,6 +175,11 @@ def test_the_report_of_a_prediction_names_the_scheme(folders: tuple[Path, Path])
     evaluation = score_folder(*folders)
     assert evaluation.pred_scheme == "semantic4"
     assert means(evaluation) == {"all vertebrae": 1.0, "all discs": 1.0, "spinal canal": 1.0}
+    labels = {"1": "body", "2": "canal", "3": "disc"}
+    report.write_text(json.dumps({"autospine": "0.1.0", "scheme": "joint", "scheme_labels": labels}))
+    evaluation = score_folder(*folders)
+    assert evaluation.pred_scheme == "joint"
+    assert means(evaluation) == {"all discs": 1.0, "spinal canal": 1.0}
     report.write_text(json.dumps({"scheme": "semantic4"}))  # of another tool
     assert score_folder(*folders).pred_scheme == "spider"
 

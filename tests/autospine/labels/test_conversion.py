@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from autospine.core.errors import UserError
 from autospine.core.serial import from_plain, to_plain
 from autospine.labels.anatomy import Anatomy, Kind
-from autospine.labels.conversion import conversion, generalisations, get_scheme, infer_scheme, present_labels
+from autospine.labels.conversion import (
+    conversion,
+    generalisations,
+    get_scheme,
+    infer_scheme,
+    present_labels,
+    scheme_entries,
+    scheme_of_report,
+)
 from autospine.labels.schemes import SCHEMES, LabelScheme
 
 NAMES = st.sampled_from(sorted(SCHEMES))
@@ -99,6 +107,18 @@ def test_parts_become_what_each_scheme_can_say(target: str, values: tuple[int, .
     change = conversion(SCHEMES["parts"], SCHEMES[target])
     assert tuple(change.apply(np.array([201, 301, 401, 6, 50, 100])).tolist()) == values
     assert {anatomy.kind for anatomy in change.lost} == lost
+
+
+def test_a_report_tells_the_labels_of_schemes_that_are_not_built_in() -> None:
+    assert scheme_entries(SCHEMES["parts"]) == {"scheme": "parts"}
+    own = LabelScheme("joint", {**SCHEMES["parts"].anatomies, 501: Anatomy(Kind.BODY)})
+    entries = scheme_entries(own)
+    assert entries["scheme_labels"]["501"] == "body"
+    assert scheme_of_report(entries, "report") == own
+    assert scheme_of_report({"scheme": "parts"}, "report") == SCHEMES["parts"]
+    assert scheme_of_report({"scheme": "theirs"}, "report") is None
+    with pytest.raises(UserError, match="report"):
+        scheme_of_report({"scheme": "joint", "scheme_labels": {"1": "rune"}}, "report")
 
 
 def test_sub_regions_of_spineps_are_body_and_posterior_elements() -> None:
