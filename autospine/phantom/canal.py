@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from autospine.phantom.canvas import CANAL, Box, Scene, lattice_noise
+from autospine.phantom.canvas import Box, Scene, lattice_noise
 from autospine.phantom.curves import Lines
+from autospine.phantom.mask_labels import CANAL
 from autospine.phantom.shapes import FAR, Local
 from autospine.phantom.spine import Spine
 

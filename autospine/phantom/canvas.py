@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 
+from autospine.phantom.mask_labels import SPIDER, MaskLabels
 from autospine.phantom.shapes import FAR, Local
 from autospine.phantom.spine import Frame
 from autospine.phantom.tissue import Contrast
@@ -15,7 +16,6 @@ from autospine.phantom.tissue import Contrast
 Box = tuple[slice, slice, slice]
 Bound = Sequence[float] | np.ndarray  # three numbers
 WHOLE: Box = (slice(None), slice(None), slice(None))
-CANAL, DISC = 100, 200  # SPIDER's labels; a disc's is 200 + its level
 JOINT = 0.7  # mm kept free between the bones of a facet joint
 
 
@@ -103,15 +103,18 @@ class Scene:
     Attributes:
         canvas: Grey values.
         contrast: How bright each tissue is.
-        labels: SPIDER's labels, uint8.
+        labels: Labels, of the type of `integers`.
+        integers: Those of the mask.
         bone: Distance to the bones painted so far, mm.
         canal: Distance to the spinal canal, mm.
         texture: Unevenness of marrow, unit spread.
     """
 
-    def __init__(self, canvas: Canvas, contrast: Contrast, rng: np.random.Generator) -> None:
-        self.canvas, self.contrast = canvas, contrast
-        self.labels = np.zeros(canvas.axes.shape, np.uint8)
+    def __init__(
+        self, canvas: Canvas, contrast: Contrast, rng: np.random.Generator, integers: MaskLabels = SPIDER
+    ) -> None:
+        self.canvas, self.contrast, self.integers = canvas, contrast, integers
+        self.labels = np.zeros(canvas.axes.shape, integers.dtype)
         self.bone = np.full(canvas.axes.shape, FAR, np.float32)
         self.canal = self.bone.copy()
         fine, coarse = (lattice_noise(rng, canvas.axes, scale) * 0.7 for scale in ((3, 1.6, 1.6), (9, 7, 7)))

@@ -29,8 +29,20 @@ def sacral_distance(scene: Scene, segment: Vertebra) -> tuple[Box, np.ndarray] |
     return box, np.maximum(shell, 0.3 - scene.canal[box])
 
 
+def paint_coccyx(scene: Scene, spine: Spine) -> None:
+    """Paint the coccyx, which has no label."""
+    contrast = scene.contrast
+    for segment in spine.coccyx:
+        half = (segment.width / 2 + 3, segment.depth / 2 + 3, segment.height / 2 + 3)
+        box = scene.canvas.axes.frame_box(segment.frame, tuple(-c for c in half), half)
+        if box is not None:
+            shell = body(segment, scene.canvas.axes.local(box, segment.frame))
+            scene.canvas.paint(box, shell, contrast.cortex)
+            scene.canvas.paint(box, shell + 1.0, contrast.fatty_marrow * (1 + 0.09 * scene.texture[box]), soft=1.3)
+
+
 def paint_sacrum(scene: Scene, spine: Spine) -> None:
-    """Paint the sacrum, never labelled: first every segment's cortex, then marrow, so that the wings are fused."""
+    """Paint the sacrum, labelled where the mask has a label for it: first every segment's cortex, then marrow, so that the wings are fused."""
     contrast = scene.contrast
     fatty = np.clip((spine.age - 10) / 70, 0, 1)
     marrow = contrast.marrow + fatty * (contrast.fatty_marrow - contrast.marrow)
@@ -40,6 +52,8 @@ def paint_sacrum(scene: Scene, spine: Spine) -> None:
     for box, shell in segments:
         scene.canvas.paint(box, shell + 1.0, marrow * (1 + 0.09 * scene.texture[box]), soft=1.3)
         scene.bone[box] = np.minimum(scene.bone[box], shell)
+        if scene.integers.sacrum:
+            scene.labels[box][shell < 0] = scene.integers.sacrum
 
 
 def paint_rib(scene: Scene, vertebra: Vertebra) -> None:

@@ -18,6 +18,14 @@ PATTERNS: tuple[tuple[float, tuple[str, ...]], ...] = (  # share of the patients
     (0.08, ("t2", "t2_SPACE")),
     (0.12, ("t2_SPACE",)),
 )
+VARIED_PATTERNS: tuple[tuple[float, tuple[str, ...]], ...] = (
+    (0.26, ("t1", "t2")),
+    (0.16, ("t2", "tirm")),
+    (0.14, ("t1", "t2_water")),
+    (0.18, ("t1_ffe",)),
+    (0.14, ("t2",)),
+    (0.12, ("t2_SPACE",)),
+)
 VALIDATION_EVERY, VALIDATION_REMAINDER, VALIDATION_FROM = 5, 2, 6
 
 
@@ -55,20 +63,20 @@ def quota(seed: int, patient: int, topic: str) -> float:
     return (start + patient * STRIDES[topic]) % 1.0
 
 
-def patient_sequences(seed: int, patient: int) -> tuple[str, ...]:
+def patient_sequences(seed: int, patient: int, varied: bool = False) -> tuple[str, ...]:
     """Return the sequences that a patient has."""
     share = quota(seed, patient, "pattern")
-    for portion, sequences in PATTERNS:
+    for portion, sequences in VARIED_PATTERNS if varied else PATTERNS:
         if share < portion:
             return sequences
         share -= portion
     return PATTERNS[-1][1]
 
 
-def find_series(seed: int, index: int) -> Series:
+def find_series(seed: int, index: int, varied: bool = False) -> Series:
     """Return the series that case `index` (from 0) stands for."""
     patient = 1
-    while index >= len(sequences := patient_sequences(seed, patient)):
+    while index >= len(sequences := patient_sequences(seed, patient, varied)):
         index -= len(sequences)
         patient += 1
     pir = quota(seed, patient, "orientation") < PIR_SHARE

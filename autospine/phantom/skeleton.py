@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from autospine.phantom.canal import paint_canal
-from autospine.phantom.canvas import DISC, JOINT, Box, Scene
+from autospine.phantom.canvas import JOINT, Box, Scene
 from autospine.phantom.curves import Lines
-from autospine.phantom.neighbours import paint_between_spines, paint_rib, paint_roots, paint_sacrum
+from autospine.phantom.mask_labels import DISC
+from autospine.phantom.neighbours import paint_between_spines, paint_coccyx, paint_rib, paint_roots, paint_sacrum
 from autospine.phantom.shapes import (
     FAR,
     blend,
@@ -25,8 +26,8 @@ from autospine.phantom.spine import Disc, Spine, Vertebra
 MOST_LEVELS = 9  # SPIDER's public masks label vertebrae 1 to 9
 
 
-def paint_disc(scene: Scene, disc: Disc, below: Vertebra, above: Vertebra, labelled: bool) -> None:
-    """Paint a disc between two endplates."""
+def paint_disc(scene: Scene, disc: Disc, below: Vertebra, above: Vertebra, label: int) -> None:
+    """Paint a disc between two endplates, and label it unless the label is 0."""
     canvas, contrast = scene.canvas, scene.contrast
     reach = (0.5 * disc.width + 3, 0.5 * disc.depth + 6, 0.5 * disc.height + 9)
     box = canvas.axes.frame_box(disc.frame, tuple(-r for r in reach), reach)
@@ -45,8 +46,8 @@ def paint_disc(scene: Scene, disc: Disc, below: Vertebra, above: Vertebra, label
     if disc.grade in (2, 3):
         cleft = rod(p, (-0.2 * disc.width, 2, 0), (0.2 * disc.width, 2, 0), (2, 0.2 * disc.depth, 0.9))
         canvas.paint(box, cleft, min(contrast.cleft, bright), opacity=0.7, soft=2)
-    if labelled:
-        scene.labels[box][distance < 0] = DISC + disc.level
+    if label:
+        scene.labels[box][distance < 0] = label
 
 
 def _bone_box(scene: Scene, vertebra: Vertebra) -> Box | None:
@@ -89,7 +90,7 @@ def _inner(small: Box | None, big: Box) -> Box | None:
     return (x, z, y) if all(s.start < s.stop for s in (x, z, y)) else None
 
 
-def paint_vertebra(scene: Scene, vertebra: Vertebra, discs: tuple[Disc, ...], age: float, label: int) -> None:
+def paint_vertebra(scene: Scene, vertebra: Vertebra, discs: tuple[Disc, ...], age: float, labelled: bool) -> None:
     """Paint a vertebra: dark cortex, marrow, basivertebral vein, changes beside worn discs."""
     box = _bone_box(scene, vertebra)
     if box is None:
@@ -112,8 +113,9 @@ def paint_vertebra(scene: Scene, vertebra: Vertebra, discs: tuple[Disc, ...], ag
             if disc.modic and disc.level in (vertebra.level, vertebra.level + 1):
                 _paint_modic(scene, vertebra, core, body_only[inner], disc)
     scene.bone[box] = np.minimum(scene.bone[box], arch)
-    if label:
-        scene.labels[box][arch < 0] = label
+    if labelled:
+        scene.labels[box][arch < 0] = scene.integers.posterior_elements + vertebra.level
+        scene.labels[box][(arch < 0) & (body_only < 0)] = scene.integers.bodies + vertebra.level
 
 
 def _paint_vein(scene: Scene, vertebra: Vertebra, box: Box, body_only: np.ndarray) -> None:
@@ -143,12 +145,13 @@ def paint_spine(scene: Scene, spine: Spine, lines: Lines, rng: np.random.Generat
     column = (spine.sacrum[0], *spine.vertebrae)
     for disc, below, above in zip(spine.discs, column, spine.vertebrae, strict=False):
         extra = extra_disc and disc.level == whole + 1 and _disc_inside(scene, disc)
-        paint_disc(scene, disc, below, above, disc.level <= whole or extra)
+        paint_disc(scene, disc, below, above, DISC + disc.level if disc.level <= whole or extra else 0)
     for disc, below, above in zip(spine.sacral_discs, spine.sacrum[1:], spine.sacrum, strict=False):
-        paint_disc(scene, disc, below, above, False)
+        paint_disc(scene, disc, below, above, scene.integers.sacrum)
+    paint_coccyx(scene, spine)
     paint_sacrum(scene, spine)
     for vertebra in spine.vertebrae:
-        paint_vertebra(scene, vertebra, spine.discs, spine.age, vertebra.level if vertebra.level <= whole else 0)
+        paint_vertebra(scene, vertebra, spine.discs, spine.age, vertebra.level <= whole)
     for vertebra in spine.vertebrae:
         if vertebra.thoracic:
             paint_rib(scene, vertebra)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from autospine.phantom.findings import PLAIN, Findings
+
 Point = tuple[float, float, float]
 
 # Means by height index: 0 = lowest lumbar, 4 = highest lumbar, then the thoracic ones (mm and degrees).
@@ -102,6 +104,7 @@ class Spine:
     sacrum: tuple[Vertebra, ...]  # S1 first, downward
     sacral_discs: tuple[Disc, ...]
     conus: float  # world z of the cord's end
+    coccyx: tuple[Vertebra, ...] = ()  # the uppermost first, downward
 
 
 def mean_of(what: str, index: float) -> float:
@@ -233,6 +236,40 @@ def _sample_sacrum(rng: np.random.Generator, first: Vertebra, curve: Curve) -> l
     return segments
 
 
+def _coccyx(last: Vertebra) -> tuple[Vertebra, ...]:
+    """Return three segments below the last sacral one, each smaller and bent further forward."""
+    segments: list[Vertebra] = []
+    frame, centre, height = last.frame, last.frame.origin, last.height
+    for step, share in enumerate((0.75, 0.6, 0.45)):
+        top = centre - frame.axes[2] * (height / 2 + 1.5)
+        bend = np.deg2rad(-25)
+        turn = np.array([[1, 0, 0], [0, np.cos(bend), np.sin(bend)], [0, -np.sin(bend), np.cos(bend)]])
+        frame = Frame(top, turn @ frame.axes)
+        height = last.height * share
+        centre = top - frame.axes[2] * (height / 2)
+        frame = replace(frame, origin=centre)
+        size = {"width": last.width * share, "depth": last.depth * share, "height": height}
+        segments.append(replace(last, level=last.level - 1 - step, frame=frame, **size))
+    return tuple(segments)
+
+
+def _fractured(vertebra: Vertebra, findings: Findings) -> Vertebra:
+    fracture = findings.fractures.get(vertebra.level)
+    if fracture is None:
+        return vertebra
+    return replace(
+        vertebra,
+        wedge=vertebra.wedge - fracture.wedge,
+        height=vertebra.height * fracture.height,
+        hollow=min(vertebra.hollow + fracture.hollow, 0.3 * vertebra.height * fracture.height),
+    )
+
+
+def _narrowed(disc: Disc, findings: Findings) -> Disc:
+    share = findings.narrowing.get(disc.level)
+    return disc if share is None else replace(disc, grade=5, height=min(disc.height, share))
+
+
 def _rudiments(sacrum: list[Vertebra]) -> tuple[Disc, ...]:
     return tuple(
         Disc(lower.level, lower.frame, 0.8 * lower.width, 0.9 * lower.depth, 1.0, 3, 0.0, 0.0, 0)
@@ -240,29 +277,35 @@ def _rudiments(sacrum: list[Vertebra]) -> tuple[Disc, ...]:
     )
 
 
-def sample_spine(rng: np.random.Generator, levels: int) -> Spine:
+def sample_spine(rng: np.random.Generator, levels: int, findings: Findings = PLAIN) -> Spine:
     """Sample a spine of `levels` vertebrae above the sacrum."""
     male, age = bool(rng.random() < 0.45), float(np.clip(rng.normal(52, 17), 19, 88))
     scale = (1.02 if male else 0.93) * float(np.clip(rng.normal(1, 0.035), 0.92, 1.08))
     lumbar = int(rng.choice([4, 5, 6], p=[0.08, 0.82, 0.10]))
+    lumbar = findings.lumbar or lumbar
     decay = float(np.clip((age - 25) / 55 + rng.normal(0, 0.2), 0, 1))
     curve = sample_curve(rng)
+    if findings.scoliosis is not None:
+        curve = replace(curve, scoliosis=findings.scoliosis)
     indices = [4 * k / (lumbar - 1) if k < lumbar else 5.0 + k - lumbar for k in range(levels)]
     shapes = [_sample_vertebra(rng, k + 1, t, scale, decay, lumbar) for k, t in enumerate(indices)]
     sacrum = _sample_sacrum(rng, shapes[0], curve)
+    shapes = [_fractured(shape, findings) for shape in shapes]
     vertebrae: list[Vertebra] = []
     discs: list[Disc] = []
     top, s = np.zeros(3), 0.0  # the uppermost end so far, and its height along the spine
     for index, shape in zip(indices, shapes, strict=True):
         below = vertebrae[-1] if vertebrae else sacrum[0]
         disc = _sample_disc(rng, shape.level, below, shape, decay)
+        disc = _narrowed(disc, findings)
         gap = disc.height * mean_of("disc", index) * scale
         frame = curve.frame(top, s + gap / 2)
         discs.append(replace(disc, height=gap, frame=replace(frame, origin=top + frame.axes[2] * gap / 2)))
-        top, s = top + frame.axes[2] * gap, s + gap
+        top, s = top + frame.axes[2] * gap - frame.axes[1] * findings.slips.get(shape.level, 0.0), s + gap
         frame = curve.frame(top, s + shape.height / 2)
         centre = top + frame.axes[2] * (shape.height / 2)
         vertebrae.append(replace(shape, frame=replace(frame, origin=centre)))
         top, s = centre + frame.axes[2] * (shape.height / 2), s + shape.height
+    coccyx = _coccyx(sacrum[-1]) if findings.coccyx else ()
     conus = float(vertebrae[min(lumbar, levels) - 1].frame.origin[2] + rng.normal(0, 10))
-    return Spine(male, age, lumbar, tuple(vertebrae), tuple(discs), tuple(sacrum), _rudiments(sacrum), conus)
+    return Spine(male, age, lumbar, tuple(vertebrae), tuple(discs), tuple(sacrum), _rudiments(sacrum), conus, coccyx)

@@ -27,7 +27,9 @@ VENDORS = (  # manufacturer, model, field strength, share in SPIDER
     ("Philips Healthcare", "Ingenia", "3.0", 0.40),
     ("Philips Medical Systems", "Intera", "1.5", 0.07),
 )
-TIMES = {"t1": ("11.0", "600.0"), "t2": ("110.0", "3500.0"), "t2_SPACE": ("130.0", "1500.0")}  # echo, repetition
+TIMES = {"t1": ("11.0", "600.0"), "t2": ("110.0", "3500.0"), "t2_SPACE": ("130.0", "1500.0")} | {
+    "tirm": ("60.0", "4000.0"), "t2_water": ("100.0", "3500.0"), "t1_ffe": ("4.6", "9.5"),
+}  # echo, repetition
 
 
 def overview_row(case: PhantomCase, seed: int, cases: int) -> dict[str, str]:

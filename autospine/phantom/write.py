@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from autospine.core.errors import UserError
 from autospine.core.files import make_folder, read_json, remove_abandoned, replacing, write_json, write_text, writing
 from autospine.core.parallel import run_cases
 from autospine.phantom.case import PhantomCase, make_case
+from autospine.labels.schemes import SCHEMES
+from autospine.phantom.mask_labels import MASK_LABELS, SPIDER, MaskLabels
 from autospine.phantom.series import Size, find_series
 from autospine.phantom.tables import GRADINGS, OVERVIEW, grading_rows, overview_row, to_csv
 from autospine.phantom.truth import TRUTH, truth_rows
@@ -36,13 +39,12 @@ def check_request(cases: int, seed: int, workers: int) -> None:
             raise UserError(option, f"is {value}", hint)
 
 
-def check_folder(out: Path, seed: int, size: Size) -> None:
-    """Refuse a folder that cannot take a phantom set; an unfinished set of the same seed is continued.
+def check_folder(out: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse a folder that cannot take a phantom set; an unfinished set of the same identity is continued.
 
     Raises:
         UserError: `out` is a file, holds other things, or cannot be made.
     """
-    identity = {"seed": seed, "size": size.value}
     if out.is_file():
         raise UserError(out, "is a file", "name a new or empty folder")
     if any(parent.is_file() for parent in out.parents):
@@ -52,8 +54,8 @@ def check_folder(out: Path, seed: int, size: Size) -> None:
     with writing(out):
         empty = not any(out.iterdir())
     if empty:
-        write_json(out / MARK, identity)
-    elif not (out / MARK).is_file() or read_json(out / MARK) != identity:
+        write_json(out / MARK, dict(identity))
+    elif not (out / MARK).is_file() or read_json(out / MARK) != dict(identity):
         raise UserError(out, "is not empty", "name a new or empty folder")
 
 
@@ -78,8 +80,10 @@ def save_case(case: PhantomCase, out: Path) -> None:
                 raise UserError(path, "cannot be written", "check the disk's free space and rights") from error
 
 
-def _make_and_save(index: int, out: Path, cases: int, seed: int, size: Size) -> Rows:
-    case = make_case(seed, index, size)
+def _make_and_save(
+    index: int, out: Path, cases: int, seed: int, size: Size, integers: MaskLabels, varied: bool
+) -> Rows:
+    case = make_case(seed, index, size, integers, varied)
     save_case(case, out)
     directions = case.geometry.canonical().directions()
     up = np.array([directions[2, 0], directions[2, 2], -directions[2, 1]])  # the scanner's z in the spine's world
@@ -87,8 +91,28 @@ def _make_and_save(index: int, out: Path, cases: int, seed: int, size: Size) -> 
     return overview_row(case, seed, cases), grading_rows(case), truth
 
 
+def _identity(seed: int, size: Size, integers: MaskLabels, varied: bool) -> dict[str, Any]:
+    """Return what tells one set from another, in the words of the command; what is as usual is left out."""
+    identity: dict[str, Any] = {"seed": seed, "size": size.value}
+    if integers is not SPIDER:
+        identity["labels"] = integers.scheme
+    return identity | ({"varied": True} if varied else {})
+
+
+def _mask_labels(name: str) -> MaskLabels:
+    if name not in MASK_LABELS:
+        raise UserError("--labels", f"is {name}", f"choose from {', '.join(MASK_LABELS)}")
+    return MASK_LABELS[name]
+
+
 def write_phantom(
-    out: str | Path, cases: int, seed: int = 0, size: Size | str = Size.FULL, workers: int = 1
+    out: str | Path,
+    cases: int,
+    seed: int = 0,
+    size: Size | str = Size.FULL,
+    workers: int = 1,
+    labels: str = SPIDER.scheme,
+    varied: bool = False,
 ) -> list[str]:
     """Write a phantom set: images/, masks/, overview.csv, radiological_gradings.csv, truth.csv.
 
@@ -101,6 +125,10 @@ def write_phantom(
         seed: Any whole number from 0 on.
         size: The grid, "small" or "full".
         workers: Threads or processes at once.
+        labels: Scheme of the masks: "spider", or "parts", which tells bodies, posterior elements and sacrum apart; a
+            dataset.json then says so.
+        varied: Whether fractures, slips, narrow discs, scoliosis, implants, six contrasts and cropped fields of view
+            are drawn, which SPIDER hardly shows.
 
     Returns:
         The ids, in order.
@@ -109,11 +137,13 @@ def write_phantom(
         UserError: Bad numbers, or a folder that cannot take the set.
     """
     check_request(cases, seed, workers)
-    out, size = Path(out), Size(size)
-    check_folder(out, seed, size)
-    ids = [find_series(seed, index).id for index in range(cases)]
-    work = partial(_make_and_save, out=out, cases=cases, seed=seed, size=size)
+    out, size, integers = Path(out), Size(size), _mask_labels(labels)
+    check_folder(out, _identity(seed, size, integers, varied))
+    ids = [find_series(seed, index, varied).id for index in range(cases)]
+    work = partial(_make_and_save, out=out, cases=cases, seed=seed, size=size, integers=integers, varied=varied)
     rows = run_cases(work, range(cases), ids, "phantoms", max(1, workers), out)
+    if integers is not SPIDER:
+        write_json(out / "dataset.json", {"labels": SCHEMES[integers.scheme].to_dict()["labels"]})
     # Series of one patient share its gradings.
     gradings = {(row["Patient"], row["IVD label"]): row for _, discs, _ in rows for row in discs}
     write_text(out / "radiological_gradings.csv", to_csv(GRADINGS, gradings.values()))
