@@ -44,9 +44,7 @@ def _phantom(options: argparse.Namespace) -> int:
     from autospine.phantom.write import write_phantom
 
     workers = workers_for(options.workers)
-    ids = write_phantom(
-        options.out, options.cases, options.seed, options.size, workers, options.labels, options.varied
-    )
+    ids = write_phantom(options.out, options.cases, options.seed, options.size, workers, options.labels, options.varied)
     print(f"{options.out}: {len(ids)} series of {len({i.split('_')[0] for i in ids})} patients")
     return 0
 

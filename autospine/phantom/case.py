@@ -69,9 +69,7 @@ class PhantomCase:
         return Volume(array, self.spacing, self.geometry, *self.geometry.canonical_axes())
 
 
-def make_case(
-    seed: int, index: int, size: Size, integers: MaskLabels = SPIDER, varied: bool = False
-) -> PhantomCase:
+def make_case(seed: int, index: int, size: Size, integers: MaskLabels = SPIDER, varied: bool = False) -> PhantomCase:
     """Make case `index` (from 0) of the phantom set with this seed (a whole number from 0 on).
 
     The same arguments give the same voxels, however many cases are made and in whatever order.

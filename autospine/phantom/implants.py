@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from autospine.phantom.canvas import Scene
 from autospine.phantom.findings import Findings
 from autospine.phantom.shapes import rod
@@ -18,7 +20,7 @@ def paint_implants(scene: Scene, spine: Spine, findings: Findings) -> None:
         for vertebra in instrumented:
             head, tip = _screw(vertebra, side)
             _paint_metal(scene, vertebra.frame, head, tip, SCREW + findings.blooming)
-        for lower, upper in zip(instrumented, instrumented[1:], strict=False):
+        for lower, upper in itertools.pairwise(instrumented):
             far = lower.frame.axes @ (upper.frame.world(*_screw(upper, side)[0]) - lower.frame.origin)
             start, end = _screw(lower, side)[0], (float(far[0]), float(far[1]), float(far[2]))
             _paint_metal(scene, lower.frame, start, end, ROD + findings.blooming)

@@ -28,7 +28,9 @@ VENDORS = (  # manufacturer, model, field strength, share in SPIDER
     ("Philips Medical Systems", "Intera", "1.5", 0.07),
 )
 TIMES = {"t1": ("11.0", "600.0"), "t2": ("110.0", "3500.0"), "t2_SPACE": ("130.0", "1500.0")} | {
-    "tirm": ("60.0", "4000.0"), "t2_water": ("100.0", "3500.0"), "t1_ffe": ("4.6", "9.5"),
+    "tirm": ("60.0", "4000.0"),
+    "t2_water": ("100.0", "3500.0"),
+    "t1_ffe": ("4.6", "9.5"),
 }  # echo, repetition
 
 

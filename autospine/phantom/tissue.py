@@ -75,5 +75,5 @@ SPREAD, VARIED_SPREAD = (0.07, 0.2), (0.18, 0.5)
 def sample_contrast(rng: np.random.Generator, sequence: str, varied: bool = False) -> Contrast:
     """Sample the sequence's contrast with every tissue a little off, as echo times differ."""
     mean, (spread, most) = CONTRASTS[sequence], VARIED_SPREAD if varied else SPREAD
-    values = {f.name: getattr(mean, f.name) * float(np.clip(rng.normal(1, spread), 1 - most, 1 + most)) for f in fields(mean)}
-    return Contrast(**values)
+    factors = {f.name: float(np.clip(rng.normal(1, spread), 1 - most, 1 + most)) for f in fields(mean)}
+    return Contrast(**{name: getattr(mean, name) * factor for name, factor in factors.items()})

@@ -12,8 +12,8 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import make_folder, read_json, remove_abandoned, replacing, write_json, write_text, writing
 from autospine.core.parallel import run_cases
-from autospine.phantom.case import PhantomCase, make_case
 from autospine.labels.schemes import SCHEMES
+from autospine.phantom.case import PhantomCase, make_case
 from autospine.phantom.mask_labels import MASK_LABELS, SPIDER, MaskLabels
 from autospine.phantom.series import Size, find_series
 from autospine.phantom.tables import GRADINGS, OVERVIEW, grading_rows, overview_row, to_csv

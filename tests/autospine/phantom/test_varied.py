@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -109,8 +110,8 @@ def test_the_coccyx_curves_forward_below_the_sacrum() -> None:
     made = spine(Findings(coccyx=True))
     centres = [segment.frame.origin for segment in (made.sacrum[-1], *made.coccyx)]
     assert len(centres) == 4
-    assert all(lower[2] < upper[2] for upper, lower in zip(centres, centres[1:], strict=False))
-    forward = [(lower - upper)[1] for upper, lower in zip(centres, centres[1:], strict=False)]
+    assert all(lower[2] < upper[2] for upper, lower in itertools.pairwise(centres))
+    forward = [(lower - upper)[1] for upper, lower in itertools.pairwise(centres)]
     assert forward == sorted(forward, reverse=True) or forward[-1] < 0
     assert spine(PLAIN).coccyx == ()
 
@@ -149,5 +150,5 @@ def test_a_set_of_parts_says_so(tmp_path: Path) -> None:
     assert mask.max() > 400
     with pytest.raises(UserError, match="is not empty"):
         write_phantom(tmp_path / "set", 1, 4, Size.SMALL, labels="parts")
-    with pytest.raises(UserError, match="--labels is bones; choose from spider, parts|--labels: is bones; choose"):
+    with pytest.raises(UserError, match="--labels: is bones; choose from spider, parts"):
         write_phantom(tmp_path / "other", 1, labels="bones")
