@@ -42,7 +42,7 @@ def paint_coccyx(scene: Scene, spine: Spine) -> None:
 
 
 def paint_sacrum(scene: Scene, spine: Spine) -> None:
-    """Paint the sacrum, and label it if masks do: first every segment's cortex, then marrow, so that wings are fused."""
+    """Paint the sacrum, label it if masks do: first every segment's cortex, then marrow, so that wings are fused."""
     contrast = scene.contrast
     fatty = np.clip((spine.age - 10) / 70, 0, 1)
     marrow = contrast.marrow + fatty * (contrast.fatty_marrow - contrast.marrow)
