@@ -248,8 +248,8 @@ def _coccyx(last: Vertebra) -> tuple[Vertebra, ...]:
         height = last.height * share
         centre = top - frame.axes[2] * (height / 2)
         frame = replace(frame, origin=centre)
-        size = {"width": last.width * share, "depth": last.depth * share, "height": height}
-        segments.append(replace(last, level=last.level - 1 - step, frame=frame, **size))
+        segment = replace(last, level=last.level - 1 - step, frame=frame, height=height)
+        segments.append(replace(segment, width=last.width * share, depth=last.depth * share))
     return tuple(segments)
 
 
