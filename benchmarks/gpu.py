@@ -232,7 +232,7 @@ class Bench:
             trainer = self.trainer("unet", plan=name)
             batches, precision = self.batches(trainer), precisions(self.device)[0]
             context = self.context(trainer, precision)
-            ready = augmented(trainer, batches.make(0).to(self.device), context)
+            ready = augmented(trainer, batches.make(0).to(self.device), context.precision)
             bare = self.seconds_of(lambda c=context, b=ready: self._bare(c, b))
             step = self.seconds_of(lambda t=trainer, c=context, b=ready: t.training_step(c, b))
             loop = self._loop_seconds(trainer, context, batches)
@@ -257,7 +257,7 @@ class Bench:
         self.wait()
         start = time.perf_counter()
         for batch in stream:
-            trainer.training_step(context, augmented(trainer, batch.to(self.device), context))
+            trainer.training_step(context, augmented(trainer, batch.to(self.device), context.precision))
         self.wait()
         return (time.perf_counter() - start) / (self.updates + 1)
 
