@@ -113,11 +113,6 @@ def _own_problem(source: MeasuredCases, others: Sequence[MeasuredCases]) -> User
     if known and all(anatomy.kind is Kind.STRUCTURE for anatomy in shown.values()):
         problem = f"annotates nothing that is known: its labels {listed([str(v) for v in shown])} are plain structures"
         return UserError(root, problem, f"{hint}, or describe them in dataset.json")
-    more = sorted({anatomy.kind.value for anatomy in shown.values()} - {kind.value for kind in source.annotates})
-    more = [kind for kind in more if kind != Kind.PARTIAL_VERTEBRA.value or Kind.VERTEBRA not in source.annotates]
-    if more:
-        problem = f'"annotates" does not name {listed(more)}, which its masks show'
-        return UserError(root / "dataset.json", problem, "name all kinds that the masks label")
     wrong = contradiction(source.training, source.scheme)
     if wrong is None:
         return None

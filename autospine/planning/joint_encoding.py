@@ -41,7 +41,7 @@ def joint_encoding(fingerprint: Fingerprint, offset_axes: tuple[int, ...]) -> En
         return None
     distances = [o.intervertebral_distance_mm for o in fingerprint.ordered_labels if o.kind in ORDERED_KINDS]
     distances = [distance for distance in distances if distance > 0]
-    classes = [*_levelled_classes(sources, scheme, shown, bool(distances)), *_other_classes(shown)]
+    classes = [*_levelled_classes(scheme, shown, bool(distances)), *_other_classes(shown)]
     told = {value for c in classes for value in c.learnt.values}
     levels = [level for c in classes for level in c.learnt.levels]
     span = tuple(range(min(levels), max(levels) + 1)) if levels else ()
@@ -129,15 +129,13 @@ def _alike(sources: Sequence[SourceLabels], shown: Collection[Anatomy]) -> bool:
     parts = set.union(*kinds) & PARTS_OF_VERTEBRAE
     return (
         all(own == kinds[0] for own in kinds)
+        and {a.kind for a in shown} <= kinds[0] | {Kind.PARTIAL_VERTEBRA}
         and not levelled[0] & levelled[1]
         and not (parts and Kind.VERTEBRA in kinds[0])
     )
 
 
-def _levelled_classes(
-    sources: Sequence[SourceLabels], scheme: LabelScheme, shown: dict[int, Anatomy], ordered: bool
-) -> list[_Class]:
-    kinds = {kind for source in sources for kind in source.annotates}
+def _levelled_classes(scheme: LabelScheme, shown: dict[int, Anatomy], ordered: bool) -> list[_Class]:
     present = {anatomy.kind for anatomy in shown.values()}
     apart = bool(present & PARTS_OF_VERTEBRAE)
     family = {*WHOLE, *PARTS_OF_VERTEBRAE}
@@ -153,7 +151,7 @@ def _levelled_classes(
             classes.append(_levelled(POSTERIOR, kind, behind, scheme, vertebral, ordered, of))
     elif present & set(WHOLE):
         classes.append(_levelled(VERTEBRA, Kind.VERTEBRA, set(WHOLE), scheme, vertebral, ordered))
-    if Kind.DISC in kinds & present:
+    if Kind.DISC in present:
         discs = sorted({a.level for a in shown.values() if a.kind is Kind.DISC and a.level is not None})
         classes.append(_levelled(DISC, Kind.DISC, {Kind.DISC}, scheme, discs, ordered))
     return classes

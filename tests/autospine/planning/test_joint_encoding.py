@@ -42,6 +42,17 @@ def test_bodies_whole_vertebrae_and_discs_meet(joint_work: WorkFolder) -> None:
     assert Plans.load(joint_work.plans).plans[0] == plan
 
 
+def test_what_a_source_labels_in_part_may_hide_in_its_background(joint_work: WorkFolder) -> None:
+    fingerprint = Fingerprint.load(joint_work.fingerprint)
+    whole, *others = fingerprint.sources
+    in_part = replace(whole, annotates=(Kind.VERTEBRA, Kind.DISC))
+    encoding = joint_encoding(replace(fingerprint, sources=(in_part, *others)), (1, 2))
+    assert encoding is not None and encoding.classes[3] == SemanticClass("spinal canal", (100,))
+    assert encoding.sources[0] == SourceAnnotation("whole", (4,))
+    alone = replace(fingerprint, sources=(in_part,), cases=tuple(c for c in fingerprint.cases if c.source == "whole"))
+    assert joint_encoding(alone, (1, 2)) is not None
+
+
 def test_masks_of_the_work_folder_are_in_the_joint_scheme(joint_work: WorkFolder) -> None:
     folder = joint_work.preprocessed("2d_sagittal")
     stores = [CaseStore(folder, f"{source}-1_t2") for source in ("whole", "bodies", "discs")]
