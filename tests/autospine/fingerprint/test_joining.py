@@ -70,7 +70,7 @@ def test_labels_of_several_schemes_become_those_of_one() -> None:
 def test_what_dataset_json_says_it_annotates_holds() -> None:
     declared = set_of("a", "bodies", (1, 2), annotates=(Kind.BODY, Kind.SACRUM))
     assert joined([declared, set_of("b", "spider", (1, 2))], ("MRI",)).sources[0].annotates[1] is Kind.SACRUM
-    in_part = set_of("a", "spider", (1, 2, 201), annotates=(Kind.VERTEBRA,))
+    in_part = set_of("a", "spider", (201, 1, 2), annotates=(Kind.VERTEBRA,))
     assert joined([in_part, set_of("b", "spider", (1, 2))], ("MRI",)).sources[0].annotates == (Kind.VERTEBRA,)
 
 
