@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from autospine.core.errors import UserError
+from autospine.inference.predictor import Predictor
 from autospine.inference.run import (
     PredictRequest,
     PredictResult,
@@ -65,6 +67,36 @@ def test_a_single_file(tmp_path, scans, model) -> None:
     outcome = run(tmp_path, model, scans / "2_t2.nii.gz")
     assert list(outcome.done) == ["2_t2"]
     assert names(tmp_path / "out") == ["2_t2.json", "2_t2.nii.gz"]
+
+
+def test_a_scan_is_decided_while_the_next_is_seen(tmp_path, scans, model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the one after that is read and resampled."""
+    begun, prepared, (see, decide, prepare) = [], [], (Predictor.see, Predictor.decide, Predictor.prepare)
+    second, third = Event(), Event()
+
+    def noting_see(self, ready, probabilities, interpolated):
+        begun.append(ready)
+        if len(begun) == 2:
+            second.set()
+            assert third.wait(60)
+        return see(self, ready, probabilities, interpolated)
+
+    def noting_prepare(self, image, spacing):
+        prepared.append(image)
+        if len(prepared) == 3:
+            assert second.wait(60)
+            third.set()
+        return prepare(self, image, spacing)
+
+    def waiting_decide(self, seen):
+        assert second.wait(60)
+        return decide(self, seen)
+
+    monkeypatch.setattr(Predictor, "see", noting_see)
+    monkeypatch.setattr(Predictor, "prepare", noting_prepare)
+    monkeypatch.setattr(Predictor, "decide", waiting_decide)
+    outcome = run(tmp_path, model, scans)
+    assert (list(outcome.done), outcome.failures) == (["1_t1", "2_t2", "3_t2"], [])
 
 
 def test_a_data_set_is_its_images(tmp_path, scans, model) -> None:
