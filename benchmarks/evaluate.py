@@ -126,14 +126,17 @@ def peak() -> float:
 
 
 def autospine(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...]) -> Measured:
+    from autospine.evaluation.mask_pair import MaskPair
     from autospine.evaluation.structures import score_case
     from autospine.labels.schemes import SCHEMES
 
     spider = SCHEMES["spider"]
     little = np.ones((2, 3, 4), np.uint8)
-    score_case(little, np.roll(np.pad(little, 1), 1, 2)[1:-1, 1:-1, 1:-1], (1, 1, 1), spider, spider)  # imports
+    score_case(
+        MaskPair(little, np.roll(np.pad(little, 1), 1, 2)[1:-1, 1:-1, 1:-1], (1, 1, 1), (spider, spider))
+    )  # imports
     scores: list[LabelScore] = []
-    seconds = timed(lambda: scores.extend(score_case(prediction, reference, spacing, spider, spider)))
+    seconds = timed(lambda: scores.extend(score_case(MaskPair(prediction, reference, spacing, (spider, spider)))))
     dice = float(np.mean([score.dice for score in scores if not score.all_levels]))
     return Measured({"score_case": seconds}, peak(), dice)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import isnan, nan
-from pathlib import Path
 from statistics import mean
 
 import numpy as np
 
 from autospine.evaluation.instance_counts import InstanceScore
 from autospine.evaluation.instances import score_instances
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.partial_annotation import leave_out_above
 from autospine.evaluation.probabilities import Probabilities
 from autospine.evaluation.structures import (
@@ -84,71 +84,67 @@ def mean_of_known(values: Iterable[float]) -> float:
 
 def evaluate_case(
     id_: str,
-    prediction: np.ndarray | None,
-    reference: np.ndarray,
-    spacing: Sequence[float],
-    schemes: tuple[LabelScheme, LabelScheme],
-    sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
+    pair: MaskPair,
     tolerance_mm: float = TOLERANCE_MM,
     probabilities: Probabilities | None = None,
+    missing: bool = False,
 ) -> CaseScore:
     """Score structures and instances of one case.
 
     Args:
         id_: The case.
-        prediction: Labels, (slices, rows, columns); None if there is none: everything scores 0.
-        reference: Labels on the same grid.
-        spacing: mm along each axis.
-        schemes: Labels of the prediction and of the reference.
-        sources: The files that an error names.
+        pair: Both masks.
         tolerance_mm: For NSD.
         probabilities: The prediction's, for the log loss.
+        missing: There is no prediction, and the pair's is empty: everything scores 0.
 
     Raises:
         UserError: A mask holds a label outside its scheme.
     """
-    predicted = np.zeros_like(reference) if prediction is None else prediction
-    schemes = schemes_shown((predicted, reference), schemes, sources)
-
-    def score(mask: np.ndarray) -> CaseScore:
-        scores = score_case(mask, reference, spacing, *schemes, sources, tolerance_mm, probabilities)
-        if prediction is None:  # background that nobody predicted is not right either
-            scores = [replace(score, accuracy=0.0) for score in scores]
-        common = common_labels(*schemes)
-        losses = probabilities.negative_log_likelihood(reference, schemes[1]) if probabilities else {}
-        return CaseScore(
-            id=id_,
-            scores=tuple(scores),
-            missing=prediction is None,
-            unmatched_labels={
-                "prediction": _unmatched(mask, common.prediction),
-                "reference": _unmatched(reference, common.reference),
-            },
-            instances=score_instances(mask, reference, spacing, *schemes, sources),
-            log_loss=log_loss(losses.values()),
-        )
-
-    within = leave_out_above(predicted, reference, schemes)
+    pair = replace(pair, schemes=schemes_shown(pair))
+    within = leave_out_above(pair.prediction, pair.reference, pair.schemes)
+    score = _score(id_, pair, tolerance_mm, probabilities, missing)
     if not within.left_out:
-        return score(predicted)
-    return replace(score(within.prediction), above_annotation=within.left_out, counted=score(predicted))
+        return score
+    trimmed = replace(pair, prediction=within.prediction)
+    trimmed_score = _score(id_, trimmed, tolerance_mm, probabilities, missing)
+    return replace(trimmed_score, above_annotation=within.left_out, counted=score)
 
 
-def schemes_shown(
-    masks: tuple[np.ndarray, np.ndarray],
-    schemes: tuple[LabelScheme, LabelScheme],
-    sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
-) -> tuple[LabelScheme, LabelScheme]:
+def schemes_shown(pair: MaskPair) -> tuple[LabelScheme, LabelScheme]:
     """Return the schemes of a prediction and a reference by what they show: extra vertebrae, and parts or wholes.
 
     Raises:
         UserError: A mask is of floats.
     """
-    prediction, reference = (scheme_of_mask(*of_one) for of_one in zip(schemes, masks, sources, strict=True))
-    if all(any(anatomy.kind in PARTS for anatomy in scheme.anatomies.values()) for scheme in schemes):
-        shown = present_labels(masks[0], sources[0]), present_labels(masks[1], sources[1])
+    prediction = scheme_of_mask(pair.schemes[0], pair.prediction, pair.sources[0])
+    reference = scheme_of_mask(pair.schemes[1], pair.reference, pair.sources[1])
+    if all(any(anatomy.kind in PARTS for anatomy in scheme.anatomies.values()) for scheme in pair.schemes):
+        shown = present_labels(pair.prediction, pair.sources[0]), present_labels(pair.reference, pair.sources[1])
         return comparable_schemes(prediction, reference, shown)
     return comparable_schemes(prediction, reference)
+
+
+def _score(
+    id_: str, pair: MaskPair, tolerance_mm: float, probabilities: Probabilities | None, missing: bool
+) -> CaseScore:
+    scores = score_case(pair, tolerance_mm, probabilities)
+    if missing:  # background that nobody predicted is not right either
+        scores = [replace(score, accuracy=0.0) for score in scores]
+    common = common_labels(*pair.schemes)
+    losses = probabilities.negative_log_likelihood(pair.reference, pair.schemes[1]) if probabilities else {}
+    unmatched = {
+        "prediction": _unmatched(pair.prediction, common.prediction),
+        "reference": _unmatched(pair.reference, common.reference),
+    }
+    return CaseScore(
+        id=id_,
+        scores=tuple(scores),
+        missing=missing,
+        unmatched_labels=unmatched,
+        instances=score_instances(pair),
+        log_loss=log_loss(losses.values()),
+    )
 
 
 def _unmatched(mask: np.ndarray, to_rows: Conversion) -> tuple[Anatomy, ...]:

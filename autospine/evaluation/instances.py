@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from autospine.evaluation.instance_counts import InstanceMatch, InstanceScore
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.matching import (
     Overlaps,
     best_matching,
@@ -38,25 +38,12 @@ THRESHOLD = 0.5
 MOSTLY = 0.5  # of a prediction: so much of it on partly visible vertebrae, and it is none of the others
 
 
-def score_instances(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing: Sequence[float],
-    pred_scheme: LabelScheme,
-    ref_scheme: LabelScheme,
-    sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
-    threshold: float = THRESHOLD,
-) -> tuple[InstanceScore, ...]:
+def score_instances(pair: MaskPair, threshold: float = THRESHOLD) -> tuple[InstanceScore, ...]:
     """Count the instances of one case.
 
     Args:
-        prediction: Labels of `pred_scheme`, (slices, rows, columns); all 0 for a missing prediction.
-        reference: Labels of `ref_scheme`, same grid. What either leaves unlabelled is in no instance.
-        spacing: mm along each axis.
-        pred_scheme: The prediction's labels.
-        ref_scheme: The reference's labels.
-        sources: The files that an error names.
-        threshold: IoU from which a pair is a detection.
+        pair: Both masks. What either leaves unlabelled is in no instance.
+        threshold: IoU from which a pair of instances is a detection.
 
     Returns:
         One score per kind of instance (vertebrae, discs, bodies, laminae, foramina) that both schemes have,
@@ -65,13 +52,12 @@ def score_instances(
     Raises:
         UserError: A mask holds fractions or a label outside its scheme.
     """
-    schemes = pred_scheme, ref_scheme
-    overlaps = find_overlaps(prediction, reference, spacing, schemes, sources)
-    common = common_labels(*schemes)
+    overlaps = find_overlaps(pair)
+    common = common_labels(*pair.schemes)
     unmatched = {*common.prediction.lost, *common.reference.lost}
     scores = []
-    for kind in common_kinds(*schemes):
-        levelled = all(_has_levels(scheme, kind) for scheme in schemes)
+    for kind in common_kinds(*pair.schemes):
+        levelled = all(_has_levels(scheme, kind) for scheme in pair.schemes)
         scores.append(_score(kind, levelled, _matches(_of_kind(overlaps, kind), kind, unmatched, threshold)))
     return tuple(scores)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import Conversion
 from autospine.labels.schemes import BACKGROUND, LabelScheme
@@ -57,25 +57,19 @@ def common_kinds(prediction: LabelScheme, reference: LabelScheme) -> tuple[Kind,
     return tuple(kind for kind in COUNTABLE if kind in sides[0] & sides[1])
 
 
-def find_overlaps(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing: Sequence[float],
-    schemes: tuple[LabelScheme, LabelScheme],
-    sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
-) -> Overlaps:
-    """Find and measure the instances of all kinds that both schemes have; arguments are those of `score_instances`.
+def find_overlaps(pair: MaskPair) -> Overlaps:
+    """Find and measure the instances of all kinds that both schemes have.
 
     Raises:
         UserError: A mask holds fractions or a label outside its scheme.
     """
-    box = bounding_box((prediction != BACKGROUND) | (reference != BACKGROUND))
-    box = box or (slice(0),) * prediction.ndim
-    kinds = common_kinds(*schemes)
-    to_rows = [_to_rows(scheme, kinds) for scheme in schemes]
+    box = bounding_box((pair.prediction != BACKGROUND) | (pair.reference != BACKGROUND))
+    box = box or (slice(0),) * pair.prediction.ndim
+    kinds = common_kinds(*pair.schemes)
+    to_rows = [_to_rows(scheme, kinds) for scheme in pair.schemes]
     masks = [
         change.apply(mask[box], source)
-        for change, mask, source in zip(to_rows, (prediction, reference), sources, strict=True)
+        for change, mask, source in zip(to_rows, (pair.prediction, pair.reference), pair.sources, strict=True)
     ]
     ignored = (masks[0] == to_rows[0].target.ignore_label) | (masks[1] == to_rows[1].target.ignore_label)
     split = []
@@ -83,7 +77,7 @@ def find_overlaps(
         mask[ignored] = BACKGROUND
         split.append(_split(mask, tuple(change.target.anatomies.values())))
     first = [side.start or 0 for side in box]
-    return _measure(split[0][0], split[1][0], first, spacing, (split[0][1], split[1][1]))
+    return _measure(split[0][0], split[1][0], first, pair.spacing, (split[0][1], split[1][1]))
 
 
 def _to_rows(scheme: LabelScheme, kinds: Sequence[Kind]) -> Conversion:

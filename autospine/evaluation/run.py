@@ -9,6 +9,8 @@ from math import inf
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, read_json
 from autospine.core.machine import workers_for
@@ -19,6 +21,7 @@ from autospine.dataset.class_files import class_scheme, read_labels
 from autospine.dataset.metadata import label_table_scheme, read_declaration
 from autospine.evaluation.case import CaseScore, evaluate_case
 from autospine.evaluation.cohort import SEQUENCE, CaseFiles, Evaluation, complete, strata
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.methods import MethodComparison, method_names
 from autospine.evaluation.pairing import References, find_predictions, find_references
 from autospine.evaluation.probabilities import read_probabilities
@@ -292,16 +295,10 @@ def _score_volumes(job: _CaseJob, prediction: Volume | None, reference: Volume) 
         prediction = _resampled(prediction, reference)
     elif files.prediction is not None:
         probabilities = read_probabilities(files.prediction)
-    score = evaluate_case(
-        job.id,
-        None if prediction is None else prediction.array,
-        reference.array,
-        reference.spacing,
-        files.common.schemes,
-        (files.prediction or files.reference, files.reference),
-        job.tolerance_mm,
-        probabilities,
-    )
+    predicted = np.zeros_like(reference.array) if prediction is None else prediction.array
+    sources = files.prediction or files.reference, files.reference
+    pair = MaskPair(predicted, reference.array, reference.spacing, files.common.schemes, sources)
+    score = evaluate_case(job.id, pair, job.tolerance_mm, probabilities, prediction is None)
     report = {} if files.prediction is None else _report_of(files.prediction)
     ambiguous = str(report["ambiguous"]) if "ambiguous" in report else None
     return replace(score, ambiguous=ambiguous, resampled=bool(other_grid))

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from math import nan, prod
-from pathlib import Path
 
 import numpy as np
 
 from autospine.core.errors import UserError
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.probabilities import Probabilities
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import Conversion, conversion
@@ -199,24 +199,12 @@ METRICS = tuple(field.name for field in fields(LabelScore) if field.name not in 
 
 
 def score_case(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing: Sequence[float],
-    pred_scheme: LabelScheme,
-    ref_scheme: LabelScheme,
-    sources: tuple[str | Path, str | Path] = ("prediction", "reference"),
-    tolerance_mm: float = TOLERANCE_MM,
-    probabilities: Probabilities | None = None,
+    pair: MaskPair, tolerance_mm: float = TOLERANCE_MM, probabilities: Probabilities | None = None
 ) -> list[LabelScore]:
     """Score the structures of one case.
 
     Args:
-        prediction: Labels of `pred_scheme`, (slices, rows, columns).
-        reference: Labels of `ref_scheme`, same grid. Where it is unlabelled nothing is scored.
-        spacing: mm along each axis.
-        pred_scheme: The prediction's labels.
-        ref_scheme: The reference's labels.
-        sources: The files that an error names.
+        pair: Both masks.
         tolerance_mm: Of both normalised surface distances.
         probabilities: The prediction's, for the log loss.
 
@@ -225,40 +213,27 @@ def score_case(
         order of anatomy; then "all vertebrae" and "all discs" if their levels were scored one by one.
 
     Raises:
-        UserError: The shapes differ, a mask holds a label outside its scheme, or the tolerance is below 0.
+        UserError: A mask holds a label outside its scheme, or the tolerance is below 0.
     """
-    if prediction.shape != reference.shape:
-        raise UserError(
-            sources[0],
-            f"has the shape {prediction.shape}, {sources[1]} has {reference.shape}",
-            "predict on the reference's grid",
-        )
     if not tolerance_mm >= 0:
         raise UserError("tolerance", f"is {tolerance_mm} mm", "give 0 or more")
-    common = common_labels(pred_scheme, ref_scheme)
-    losses = probabilities.negative_log_likelihood(reference, ref_scheme) if probabilities else {}
+    prediction, reference = pair.prediction, pair.reference
+    ignore_label = pair.schemes[1].ignore_label
+    common = common_labels(*pair.schemes)
+    losses = probabilities.negative_log_likelihood(reference, pair.schemes[1]) if probabilities else {}
     box = surface.bounding_box(np.logical_or(prediction, reference))
     if box is None:
         return []
-    ignored = 0 if ref_scheme.ignore_label is None else int(np.count_nonzero(reference == ref_scheme.ignore_label))
-    diagonal_mm = surface.diagonal(reference.shape, spacing)
-    image = _Image(tuple(spacing), diagonal_mm, reference.size - ignored, tolerance_mm, losses)
+    ignored = 0 if ignore_label is None else int(np.count_nonzero(reference == ignore_label))
+    diagonal_mm = surface.diagonal(reference.shape, pair.spacing)
+    image = _Image(tuple(pair.spacing), diagonal_mm, reference.size - ignored, tolerance_mm, losses)
     box = _widened(box, reference.shape)  # keeps volumes of several slices from looking like one slice
-    masks = _Masks(prediction[box], reference[box], sources)
+    masks = replace(pair, prediction=prediction[box], reference=reference[box])
     scores = _score_rows(masks, common.prediction, common.reference, range(1, len(common.rows) + 1), image)
     if common.groups:
         groups = _score_rows(masks, common.prediction_groups, common.reference_groups, common.groups, image)
         scores += [replace(score, all_levels=True) for score in groups]
     return scores
-
-
-@dataclass(frozen=True)
-class _Masks:
-    """Both masks, cropped to what they show, and the files that an error names."""
-
-    prediction: np.ndarray
-    reference: np.ndarray
-    sources: tuple[str | Path, str | Path]
 
 
 @dataclass(frozen=True)
@@ -273,7 +248,7 @@ class _Image:
 
 
 def _score_rows(
-    masks: _Masks, to_rows: Conversion, reference_to_rows: Conversion, rows: Iterable[int], image: _Image
+    masks: MaskPair, to_rows: Conversion, reference_to_rows: Conversion, rows: Iterable[int], image: _Image
 ) -> list[LabelScore]:
     """Score those of `rows` that either mask shows; the conversions are of the prediction and of the reference."""
     prediction = to_rows.apply(masks.prediction, masks.sources[0])

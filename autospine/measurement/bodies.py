@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from autospine.measurement.contours import Contours, Curve, find_contours, fit_curve
 from autospine.measurement.frames import BACK, Frame, make_frame
+from autospine.measurement.instances import Instance
 
 ITERATIONS = 4  # of estimating the directions from the fitted endplates, and of turning a line until it is tangent
 BAND_MM = 10.0  # to either side of the middle: slices that tell of the endplates, short of where pedicles join
@@ -78,37 +78,31 @@ class Body:
         return float((self.top.at(v) - self.bottom.at(v)).mean())
 
 
-def fit_body(
-    mask: np.ndarray, offset: Sequence[int], spacing: Sequence[float], up: np.ndarray, back: np.ndarray = BACK
-) -> Body | None:
+def fit_body(instance: Instance, up: np.ndarray, back: np.ndarray = BACK, middle: float | None = None) -> Body | None:
     """Fit a vertebral body.
 
     Args:
-        mask: Boolean (slices, rows, columns): the body alone, a crop.
-        offset: Index of the crop's first voxel in the grid.
-        spacing: mm along each axis.
+        instance: The body alone.
         up: Roughly the body's cranial direction, (3,); the fit refines it from the endplates.
         back: Roughly its posterior direction.
+        middle: x of its mid-sagittal plane in mm; None: its voxels' centre.
 
     Returns:
         The shape, or None where the mask is too small or too flat to have one.
     """
-    voxels = np.argwhere(mask) + np.asarray(offset)
-    if len(voxels) < LEAST_VOXELS:
+    if instance.voxels < LEAST_VOXELS:
         return None
-    x, z, y = (voxels * spacing).mean(axis=0)
-    contours = find_contours(mask, spacing, offset)
-    band = max(BAND_MM, 1.01 * spacing[0])
-    frame, pixel = make_frame(np.array([x, y, -z]), up, back), max(spacing[1], spacing[2])
+    contours, band = find_contours(instance), max(BAND_MM, 1.01 * instance.spacing[0])
+    frame = make_frame(instance.middle_point(middle), up, back)
     body = None
     for _ in range(ITERATIONS):
-        body = _fit_contours(frame, contours, band, pixel)
+        body = _fit_contours(frame, contours, band, instance.pixel)
         if body is None:
             return None
         posterior = (body.direction_of(body.upper) + body.direction_of(body.lower)) / 2
         left = (body.lateral_direction_of(body.top) + body.lateral_direction_of(body.bottom)) / 2
         frame = make_frame(frame.origin, np.cross(left, posterior), back)
-    return _fit_contours(frame, contours, band, pixel)
+    return _fit_contours(frame, contours, band, instance.pixel)
 
 
 def _fit_contours(frame: Frame, contours: Contours, band: float, pixel: float) -> Body | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from autospine.core.tables import NONE, Table
 from autospine.dataset.metadata import read_table
+from autospine.measurement.literature import PUBLISHED
 from autospine.measurement.tables import Row
 
 OUTLIER, LEAST_ROWS = 3.5, 6  # robust deviations from the median; rows of a level from which a median is taken
@@ -19,6 +21,8 @@ WATCHED = (
     "anterior_height_mm", "middle_height_mm", "posterior_height_mm", "wedge_ratio", "disc_dabbs_mm",
     "disc_farfan_index", "slip_mm", "disc_angle_deg", "canal_diameter_mm", "disc_canal_diameter_mm",
 )  # fmt: skip
+DATE_COLUMNS = ("date", "scandate", "studydate", "seriesdate", "acquisitiondate")  # of overview.csv, in letters
+DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y")
 FOLLOWED = ("middle_height_mm", "wedge_ratio", "disc_dabbs_mm", "slip_mm", "disc_angle_deg", "disc_canal_diameter_mm")
 GRADED = {  # columns of radiological_gradings.csv, and the figures that they speak of
     "Disc narrowing": ("disc_dabbs_mm", "disc_farfan_index"),
@@ -57,19 +61,42 @@ def find_outliers(rows: Sequence[Row]) -> list[Outlier]:
     return sorted(outliers, key=lambda outlier: -outlier.deviations)
 
 
-def pairs_table(rows: Sequence[Row]) -> Table | None:
-    """Return how figures changed between one patient's scans, in the order of their ids; None without such scans."""
+def pairs_table(rows: Sequence[Row], overview: Mapping[str, Mapping[str, str]]) -> Table | None:
+    """Return how figures changed between one patient's scans; None without such scans.
+
+    Args:
+        rows: The cohort's levels.
+        overview: Rows of overview.csv by case id; a column of dates orders the scans, else their ids do.
+    """
+    dates = {id_: scan_date(row) for id_, row in overview.items()}
     lines = []
     patients = dict.fromkeys(row.keys["patient"] for row in rows)
     for patient in patients:
         scans = list(dict.fromkeys(row.keys["id"] for row in rows if row.keys["patient"] == patient))
+        known_dates = {id_: when for id_ in scans if (when := dates.get(id_)) is not None}
+        if len(known_dates) == len(scans):
+            scans.sort(key=lambda id_: known_dates[id_])
         for first, second in pairwise(scans):
-            lines += _changes(rows, first, second)
+            both = first in known_dates and second in known_dates
+            days = str((known_dates[second] - known_dates[first]).days) if both else NONE
+            lines += [(f"{first}, {second}", days, *change) for change in _changes(rows, first, second)]
     if not lines:
         return None
-    header = ("scans", "level", *FOLLOWED)
+    header = ("scans", "days", "level", *FOLLOWED)
     note = "Second less first; in brackets the standard deviation of the difference by voxels and fit alone."
-    return Table("One patient's scans", (header, *lines), note, 2)
+    return Table("One patient's scans", (header, *lines), note, 3)
+
+
+def scan_date(row: Mapping[str, str]) -> date | None:
+    """Return the date of a scan from its row of overview.csv; None without one that can be read."""
+    texts = [text for name, text in row.items() if name.lower().replace("_", "").replace(" ", "") in DATE_COLUMNS]
+    for text in texts:
+        for form in DATE_FORMATS:
+            try:
+                return datetime.strptime(text.strip(), form).date()
+            except ValueError:
+                continue
+    return None
 
 
 def _changes(rows: Sequence[Row], first: str, second: str) -> list[tuple[str, ...]]:
@@ -77,7 +104,7 @@ def _changes(rows: Sequence[Row], first: str, second: str) -> list[tuple[str, ..
     lines = []
     for level in (level for level in before if level in after):
         cells = [_change(before[level], after[level], name) for name in FOLLOWED]
-        lines.append((f"{first}, {second}", level, *cells))
+        lines.append((level, *cells))
     return lines
 
 
@@ -125,6 +152,27 @@ def _medians(rows: Sequence[Row], figures: Sequence[str]) -> list[str]:
         else:
             cells.append(NONE)
     return cells
+
+
+def literature_table(levels: Sequence[Row], columns: Sequence[Row]) -> Table:
+    """Return the published means beside the cohort's own.
+
+    Args:
+        levels: The cohort's levels.
+        columns: The figures of its whole columns.
+    """
+    lines = []
+    for entry in PUBLISHED:
+        rows = [row for row in levels if row.keys["name"] == entry.name] if entry.name else columns
+        values = [row.values[entry.figure] for row in rows if entry.figure in row.values]
+        own = f"{np.mean(values):.1f} ± {np.std(values):.1f} ({len(values)})" if values else NONE
+        lines.append((entry.figure, entry.name or "L1 to S1", entry.text, own, entry.source))
+    header = ("figure", "level", "published", "this cohort", "source")
+    note = (
+        "Means ± standard deviations, in brackets the number of levels. Other people, machines and landmarks: for "
+        "orientation only, a figure off these means is no finding."
+    )
+    return Table("Published means beside the figures", (header, *lines), note, 2)
 
 
 def groups(rows: Sequence[Row], table: Mapping[str, Mapping[str, str]], column: str | None) -> dict[str, list[Row]]:

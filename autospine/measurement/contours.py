@@ -5,13 +5,14 @@ Coordinates are the canonical grid's own, in mm: x to the left, y to the back, z
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from contourpy import contour_generator
 from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter, map_coordinates
+
+from autospine.measurement.instances import Instance
 
 SMOOTHING = 0.35  # pixels by which a mask is smoothed before its contour is drawn at one half
 NORMAL_SMOOTHING = 1.5  # pixels, for the contour's direction
@@ -37,14 +38,9 @@ class Contours:
     normals: np.ndarray
 
 
-def find_contours(mask: np.ndarray, spacing: Sequence[float], offset: Sequence[int] = (0, 0, 0)) -> Contours:
-    """Find the contours of a mask in its sagittal slices.
-
-    Args:
-        mask: Boolean (slices, rows, columns), a crop.
-        spacing: mm along each axis.
-        offset: Index of the crop's first voxel in the whole grid.
-    """
+def find_contours(instance: Instance) -> Contours:
+    """Find the contours of an instance in its sagittal slices."""
+    mask, offset, spacing = instance.mask, instance.offset, instance.spacing
     padded = np.pad(mask, ((0, 0), (PADDING, PADDING), (PADDING, PADDING))).astype(np.float32)
     for_contour, for_normals = (gaussian_filter(padded, (0.0, width, width)) for width in (SMOOTHING, NORMAL_SMOOTHING))
     points, normals = [np.empty((0, 3))], [np.empty((0, 3))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from autospine.measurement.bodies import Body
 from autospine.measurement.contours import Contours, find_contours, fit_curve
 from autospine.measurement.frames import BACK, Frame, make_frame
+from autospine.measurement.instances import Instance
 
 HEIGHT_POSITIONS = (0.125, 0.5, 0.875)  # of the depth: where the heights are measured
 BAND_MM = 10.0
@@ -49,35 +49,28 @@ class Disc:
         return (self.heights[0] + self.heights[2]) / self.depth
 
 
-def fit_disc(
-    mask: np.ndarray, offset: Sequence[int], spacing: Sequence[float], up: np.ndarray, back: np.ndarray = BACK
-) -> Disc | None:
+def fit_disc(instance: Instance, up: np.ndarray, back: np.ndarray = BACK, middle: float | None = None) -> Disc | None:
     """Measure a disc on its own mask.
 
     Args:
-        mask: Boolean (slices, rows, columns), a crop.
-        offset: Index of the crop's first voxel in the grid.
-        spacing: mm along each axis.
+        instance: The disc.
         up: Roughly its cranial direction, (3,); the fit refines it.
         back: Roughly its posterior direction.
+        middle: x of its mid-sagittal plane in mm; None: its voxels' centre.
 
     Returns:
         The disc, or None where the mask is too small or too thin.
     """
-    voxels = np.argwhere(mask) + np.asarray(offset)
-    if len(voxels) < LEAST_VOXELS:
+    if instance.voxels < LEAST_VOXELS:
         return None
-    x, z, y = (voxels * spacing).mean(axis=0)
-    contours, pixel = find_contours(mask, spacing, offset), max(spacing[1], spacing[2])
-    frame, band, disc = make_frame(np.array([x, y, -z]), up, back), max(BAND_MM, 1.01 * spacing[0]), None
+    contours, band = find_contours(instance), max(BAND_MM, 1.01 * instance.spacing[0])
+    frame, disc = make_frame(instance.middle_point(middle), up, back), None
     for _ in range(ITERATIONS):
-        disc = _fit_surfaces(frame, contours, band, pixel)
+        disc = _fit_surfaces(frame, contours, band, instance.pixel)
         if disc is None:
             return None
-        below, above = disc.ends[:, 0], disc.ends[:, 1]
-        middle = (below + above) / 2
-        left = frame.axes[0]
-        frame = make_frame(frame.origin, np.cross(left, middle[2] - middle[0]), back)
+        axis = disc.ends.mean(axis=1)  # (3, 3): points halfway between the surfaces, from the front to the back
+        frame = make_frame(frame.origin, np.cross(frame.axes[0], axis[2] - axis[0]), back)
     return disc
 
 
@@ -101,7 +94,10 @@ def _fit_surfaces(frame: Frame, contours: Contours, band: float, pixel: float) -
     heights = top.at(positions) - bottom.at(positions)
     if last - first <= 0 or heights.min() <= 0:
         return None
-    deviations = [float(np.hypot(top.deviation(p), bottom.deviation(p))) for p in positions]
+    # Where the surfaces run together, towards the rims, a height also depends on where along the disc it is measured.
+    slopes = (top.at(positions + 1) - bottom.at(positions + 1) - top.at(positions - 1) + bottom.at(positions - 1)) / 2
+    fitted = np.array([np.hypot(top.deviation(p), bottom.deviation(p)) for p in positions])
+    deviations = np.hypot(fitted, slopes * pixel / np.sqrt(12)).tolist()
     ends = np.array([[frame.grid(0, p, float(curve.at(p))) for curve in (bottom, top)] for p in positions])
     a, b, c = (float(h) for h in heights)
     return Disc(

@@ -13,6 +13,7 @@ from autospine.labels.schemes import LabelScheme
 from autospine.metrics.components import FACES, Box, component_boxes, connected_components
 
 SMALLEST_ML = 0.5  # a component without a level that is smaller is no instance
+RIM_MM = 1.5  # annotators and scanners leave so much of a slice's rim empty
 Spacing = tuple[float, float, float]
 
 
@@ -35,7 +36,17 @@ class Instance:
     @property
     def volume_ml(self) -> float:
         """Return the volume of its voxels."""
-        return int(self.mask.sum()) * float(np.prod(self.spacing)) / 1000
+        return self.voxels * float(np.prod(self.spacing)) / 1000
+
+    @property
+    def voxels(self) -> int:
+        """Return how many voxels it has."""
+        return int(self.mask.sum())
+
+    @property
+    def pixel(self) -> float:
+        """Return the greater side of a slice's pixels in mm."""
+        return max(self.spacing[1:])
 
     @property
     def centre(self) -> np.ndarray:
@@ -43,15 +54,21 @@ class Instance:
         x, z, y = (np.argwhere(self.mask).mean(axis=0) + self.offset) * self.spacing
         return np.array([x, y, -z])
 
+    def middle_point(self, x: float | None) -> np.ndarray:
+        """Return its centre, moved to a mid-sagittal plane at x in mm if that is known."""
+        centre = self.centre
+        return centre if x is None else np.array([x, *centre[1:]])
+
     def extent(self, axis: int) -> tuple[int, int]:
         """Return its first and its last index along an axis of the whole grid."""
         occupied = np.flatnonzero(self.mask.any(axis=tuple({0, 1, 2} - {axis}))) + self.offset[axis]
         return int(occupied[0]), int(occupied[-1])
 
     def touches(self, shape: tuple[int, ...], axis: int) -> bool:
-        """Tell whether it reaches the first or the last index of an axis of the whole grid."""
+        """Tell whether it reaches an end of the whole grid's axis; within a slice, whether it nearly does."""
         first, last = self.extent(axis)
-        return first == 0 or last == shape[axis] - 1
+        rim = int(RIM_MM / self.spacing[axis]) if axis > 0 else 0
+        return first <= rim or last >= shape[axis] - 1 - rim
 
 
 def select(mask: np.ndarray, scheme: LabelScheme, wanted: Callable[[Anatomy], bool]) -> np.ndarray:

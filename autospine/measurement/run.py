@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, read_json, remove, write_json, write_text
 from autospine.core.machine import workers_for
@@ -22,7 +24,7 @@ from autospine.dataset.cases import CHANNEL
 from autospine.dataset.class_files import class_scheme, read_labels
 from autospine.dataset.metadata import label_table_scheme, read_declaration
 from autospine.evaluation.pairing import References, find_references
-from autospine.labels.conversion import get_scheme, infer_scheme, present_labels, scheme_of_report
+from autospine.labels.conversion import get_scheme, infer_scheme, present_labels, scheme_of_mask, scheme_of_report
 from autospine.labels.schemes import LabelScheme
 from autospine.measurement.case import measure_volume
 from autospine.measurement.figures import SPINE
@@ -43,7 +45,7 @@ from autospine.volumes.stamps import content_hash
 log = logging.getLogger(__name__)
 LEVELS, COLUMNS, PAGE = "measurements.csv", "columns.csv", "measure.html"
 GRADINGS = "radiological_gradings.csv"
-FORM = 1  # of the figures; raise it when they are measured otherwise
+FORM = 2  # of the figures; raise it when they are measured otherwise
 
 
 @dataclass(frozen=True)
@@ -186,12 +188,12 @@ def _check_columns(references: References, by: Sequence[str]) -> None:
 
 def _page(result: MeasureResult, references: References, request: MeasureRequest, output: Path) -> str:
     """Return the cohort's page."""
-    from autospine.measurement.cohort import grading_tables, pairs_table
+    from autospine.measurement.cohort import grading_tables, literature_table, pairs_table
     from autospine.measurement.page import as_page
 
     rows = [row for case in result.cases for row in case.levels]
-    pairs = pairs_table(rows)
-    tables = [pairs] if pairs else []
+    pairs = pairs_table(rows, references.table)
+    tables = [literature_table(rows, [case.column for case in result.cases]), *([pairs] if pairs else [])]
     gradings = request.gradings or references.table_path.parent / GRADINGS
     if request.gradings is not None or gradings.is_file():
         tables += grading_tables(rows, gradings)
@@ -249,13 +251,13 @@ def _key(job: _CaseJob, scheme: LabelScheme | None) -> str:
 def _figures(job: _CaseJob, scheme: LabelScheme | None, key: str, picture: Path | None) -> dict[str, Any]:
     """Measure a case, draw its picture where one is asked for, and return its figures as JSON values."""
     mask = read_labels(job.mask, scheme.negative if scheme else None)
-    scheme = scheme or infer_scheme(present_labels(mask.array, job.mask))
+    scheme = scheme_of_mask(scheme or infer_scheme(present_labels(mask.array, job.mask)), mask.array, job.mask)
     image = read_image(job.image) if job.image is not None else None
     case = measure_volume(job.id, mask, scheme, image)
     if picture is not None:
         from autospine.measurement.picture import draw_measurements
 
-        background = mask.array != 0 if image is None else image.array
+        background = (mask.array != 0).astype(np.uint8) if image is None else image.array
         draw_measurements(case, background, mask.array, picture)
     return case_json(case, scheme.name, key)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from autospine.measurement.bodies import BAND_MM, Body, Endplate, tangent_line
 from autospine.measurement.contours import find_contours, fit_curve
 from autospine.measurement.frames import Frame, make_frame
+from autospine.measurement.instances import Instance
 
 MARGIN = 0.25  # of the lowest endplate's depth: the sacrum's may reach further by it
 DEEPEST_MM = 28.0  # below the lowest vertebra: the sacrum's endplate lies within
@@ -16,32 +15,30 @@ FACING = 0.6  # cosine between a contour's direction and the endplate's
 ITERATIONS = 3
 
 
-def fit_sacrum(mask: np.ndarray, offset: Sequence[int], spacing: Sequence[float], lowest: Body) -> Body | None:
+def fit_sacrum(instance: Instance, lowest: Body) -> Body | None:
     """Fit the sacrum's upper endplate; only `upper` and `top` of the result are the sacrum's own.
 
     Args:
-        mask: Boolean (slices, rows, columns), a crop.
-        offset: Index of the crop's first voxel in the grid.
-        spacing: mm along each axis.
+        instance: The sacrum.
         lowest: The lowest lumbar vertebra.
 
     Returns:
         The endplate with its frame, or None where nothing below the vertebra looks like it.
     """
-    contours, pixel = find_contours(mask, spacing, offset), max(spacing[1], spacing[2])
-    endplate = lowest.lower
+    contours, endplate = find_contours(instance), lowest.lower
+    band = max(BAND_MM, 1.01 * instance.spacing[0])
     margin = MARGIN * endplate.depth
     frame = Frame(lowest.frame.grid(0, *endplate.anterior), lowest.frame.axes)
     low_v, high_v, body = -margin, endplate.depth + margin, None
     for _ in range(ITERATIONS):
         u, v, w = frame.local(contours.points).T
         facing = contours.normals @ frame.axes[2] > FACING
-        chosen = (np.abs(u) <= max(BAND_MM, 1.01 * spacing[0])) & facing & (v >= low_v) & (v <= high_v)
+        chosen = (np.abs(u) <= band) & facing & (v >= low_v) & (v <= high_v)
         chosen &= np.abs(w) <= DEEPEST_MM
         if not chosen.any():
             return None
         chosen &= np.abs(w - np.median(w[chosen])) <= DEEPEST_MM / 2
-        curve = fit_curve(v[chosen], u[chosen], w[chosen], pixel)
+        curve = fit_curve(v[chosen], u[chosen], w[chosen], instance.pixel)
         if curve is None or curve.high - curve.low < endplate.depth / 2:
             return None
         first, last = tangent_line(curve, (curve.low, curve.high), 1)

@@ -17,12 +17,14 @@ from autospine.measurement.discs import Disc, disc_between, fit_disc
 from autospine.measurement.frames import BACK, UP
 from autospine.measurement.instances import Instance, Spacing, find_instances, has_levels, number_discs, offset, select
 from autospine.measurement.sacrum import fit_sacrum
+from autospine.measurement.slab import OUTSIDE, Slab
 from autospine.metrics.components import component_boxes
 from autospine.preprocessing.separation import canal_front, largest_component, separate_body
 
 VERTEBRAL = (Kind.BODY, Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA)  # the body itself first, where a mask has both
 GREATEST_RATIO = 1.4  # of middle height to depth: no vertebra is so tall, two under one label are
 HALF_WIDTH = 0.65  # of a lumbar body over its depth
+SHORTEST, LONGEST = 0.72, 1.4  # endplate over the median of its own and its neighbours' bodies
 LARGEST_ROTATION = 30.0  # degrees, of a body about its cranial axis
 
 
@@ -96,10 +98,12 @@ def find_shapes(
     levelled = has_levels(mask, scheme, VERTEBRAL)
     instances = find_instances(mask, spacing, scheme, VERTEBRAL, front)
     centres = {level: instance.centre for level, instance in instances.items()}
+    slab = Slab(canal, mask.shape, spacing)
     vertebrae = {}
     for level, instance in instances.items():
         name = level_name(level) if levelled else f"vertebra {level} from below"
-        vertebrae[level] = _vertebra(name, instance, mask.shape, front, canal, _cranial_axis(level, centres))
+        vertebrae[level] = _vertebra(name, instance, slab, front, _cranial_axis(level, centres))
+    vertebrae = _without_outliers(vertebrae)
     sacrum = _sacrum(mask, spacing, scheme, vertebrae.get(1))
     discs = find_instances(mask, spacing, scheme, (Kind.DISC,))
     if not levelled or not has_levels(mask, scheme, (Kind.DISC,)):
@@ -107,7 +111,7 @@ def find_shapes(
     bodies = {level: vertebra.body for level, vertebra in vertebrae.items()}
     has_neighbour = [level for level in bodies if level - 1 in bodies or (level == 1 and sacrum is not None)]
     disc_shapes = {
-        level: _disc(discs.get(level), bodies.get(level), bodies.get(level - 1, sacrum), mask.shape)
+        level: _disc(discs.get(level), bodies.get(level), bodies.get(level - 1, sacrum), slab)
         for level in sorted({*discs, *has_neighbour})
     }
     return SpineShapes(mask.shape, spacing, levelled, vertebrae, disc_shapes, sacrum, canal, up)
@@ -132,9 +136,8 @@ def _cranial_axis(level: int, centres: Mapping[int, np.ndarray]) -> np.ndarray:
 def _vertebra(
     name: str,
     instance: Instance,
-    shape: tuple[int, ...],
+    slab: Slab,
     front: np.ndarray | None,
-    canal: Canal | None,
     up: np.ndarray,
 ) -> Vertebra:
     if instance.kind is Kind.PARTIAL_VERTEBRA:
@@ -142,11 +145,14 @@ def _vertebra(
     alone = _body_alone(instance, front)
     if alone is None:
         return Vertebra(name, None, None, "body and posterior elements cannot be told apart without the canal")
-    if alone.touches(shape, 1) or alone.touches(shape, 2):
+    if alone.touches(slab.shape, 1) or alone.touches(slab.shape, 2):
         return Vertebra(name, alone, None, "cut by the field of view")
-    body = fit_body(alone.mask, alone.offset, alone.spacing, up, _posterior_axis(alone, canal))
-    problem = "too small or too irregular to fit" if body is None else _implausible(body, alone, shape[0])
-    return Vertebra(name, alone, None if problem else body, problem, alone.touches(shape, 0))
+    middle = slab.middle_of(alone)
+    if isinstance(middle, str):
+        return Vertebra(name, alone, None, middle)
+    body = fit_body(alone, up, _posterior_axis(alone, slab.canal), middle)
+    problem = "too small or too irregular to fit" if body is None else _implausible(body, alone, slab.shape[0])
+    return Vertebra(name, alone, None if problem else body, problem, alone.touches(slab.shape, 0))
 
 
 def _body_alone(instance: Instance, front: np.ndarray | None) -> Instance | None:
@@ -168,8 +174,22 @@ def _implausible(body: Body, instance: Instance, slices: int) -> str:
     cut_once = (first == 0) != (last == slices - 1)
     # A body is wider than deep: what is cut on one side and narrower than half of it does not show its middle.
     if cut_once and (last + 1 - first) * instance.spacing[0] < HALF_WIDTH * depth:
-        return "its middle lies outside the slices"
+        return OUTSIDE
     return ""
+
+
+def _without_outliers(vertebrae: Mapping[int, Vertebra]) -> dict[int, Vertebra]:
+    """Return the vertebrae without bodies whose endplates are much shorter or longer than those beside them."""
+    depths = {k: (v.body.upper.depth, v.body.lower.depth) for k, v in vertebrae.items() if v.body is not None}
+    kept = dict(vertebrae)
+    for level, own in depths.items():
+        usual = float(np.median([depth for k in (level - 1, level, level + 1) for depth in depths.get(k, ())]))
+        if min(own) < SHORTEST * usual or max(own) > LONGEST * usual:
+            problem = (
+                f"endplates of {own[0]:.0f} and {own[1]:.0f} mm, {usual:.0f} beside it: cut, or a fault of the mask"
+            )
+            kept[level] = replace(vertebrae[level], body=None, problem=problem)
+    return kept
 
 
 def _posterior_axis(instance: Instance, canal: Canal | None) -> np.ndarray:
@@ -187,16 +207,19 @@ def _sacrum(mask: np.ndarray, spacing: Spacing, scheme: LabelScheme, lowest: Ver
         return None
     sacrum = select(mask, scheme, lambda anatomy: anatomy.kind is Kind.SACRUM)
     for _, box in component_boxes(sacrum.astype(np.uint8)):
-        return fit_sacrum(sacrum[box], offset(box), spacing, lowest.body)
+        return fit_sacrum(Instance(sacrum[box], offset(box), spacing, Kind.SACRUM), lowest.body)
     return None
 
 
 def _disc(
-    instance: Instance | None, upper: Body | None, lower: Body | None, shape: tuple[int, ...]
+    instance: Instance | None, upper: Body | None, lower: Body | None, slab: Slab
 ) -> tuple[Instance | None, Disc | str]:
-    if instance is not None and not instance.touches(shape, 1):
+    if instance is not None and not instance.touches(slab.shape, 1):
+        middle = slab.middle_of(instance)
+        if isinstance(middle, str):
+            return instance, middle
         up = upper.frame.axes[2] if upper else lower.frame.axes[2] if lower else UP
-        disc = fit_disc(instance.mask, instance.offset, instance.spacing, up)
+        disc = fit_disc(instance, up, BACK, middle)
         if disc is not None:
             return instance, disc
     if upper is not None and lower is not None:

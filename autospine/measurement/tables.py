@@ -10,6 +10,7 @@ from autospine.core.tables import DISCLAIMER, csv_text
 from autospine.core.version import __version__
 from autospine.measurement.case import CaseMeasures
 from autospine.measurement.figures import DISC, SPINE, VERTEBRA, Definition, Figure
+from autospine.measurement.literature import published
 
 LEVEL_KEYS = ("id", "patient", "level", "ordinal", "name", "disc")
 CASE_KEYS = ("id", "patient", "lordosis_between")
@@ -87,7 +88,7 @@ def case_json(case: CaseMeasures, scheme: str, key: str) -> dict[str, Any]:
             "ordinal": level.ordinal,
             "name": level.name,
             "disc": level.disc_name,
-            "figures": _figures(level.figures, LEVEL_FIGURES),
+            "figures": _figures(level.figures, LEVEL_FIGURES, level.name),
         }
         for level in reversed(case.levels)
     ]
@@ -98,22 +99,25 @@ def case_json(case: CaseMeasures, scheme: str, key: str) -> dict[str, Any]:
         "measured_from": key,
         "spacing_mm": list(case.spacing),
         "levels": levels,
-        "column": _figures(case.figures, SPINE),
+        "column": _figures(case.figures, SPINE, ""),
         "lordosis_between": case.lordosis_between,
         "notes": list(case.notes),
         "note": DISCLAIMER,
     }
 
 
-def _figures(figures: Mapping[str, Figure], definitions: Sequence[Definition]) -> dict[str, Any]:
-    return {d.name: _figure(figures[d.name], d) for d in definitions}
+def _figures(figures: Mapping[str, Figure], definitions: Sequence[Definition], name: str) -> dict[str, Any]:
+    return {d.name: _figure(figures[d.name], d, name) for d in definitions}
 
 
-def _figure(figure: Figure, definition: Definition) -> dict[str, Any]:
+def _figure(figure: Figure, definition: Definition, name: str) -> dict[str, Any]:
     if figure.value is None:
         return {"value": None, "reason": figure.reason}
     values: dict[str, Any] = {"value": _six_digits(figure.value), "unit": definition.unit}
-    return values if figure.deviation is None else {**values, "sd": _six_digits(figure.deviation)}
+    if figure.deviation is not None:
+        values["sd"] = _six_digits(figure.deviation)
+    expected = published(definition.name, name)
+    return values if expected is None else {**values, "published": f"{expected.text} ({expected.source})"}
 
 
 def _six_digits(value: float) -> float:

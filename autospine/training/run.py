@@ -128,13 +128,11 @@ def train(request: TrainRequest, recipe: Recipe | None = None, plan: Plan | None
         keep_freed_memory()
     with distributed.process_group(machine.device) as device, ExitStack() as locks:
         splits = choose_splits(trainer, work, pool, request.fold)
-        jobs = []
-        for name, split in splits.items():
-            job = _job(request, trainer, work, name, split.fold, device)
+        jobs = [_job(request, trainer, work, name, split.fold, device) for name, split in splits.items()]
+        for job in jobs:
             if distributed.is_main():
-                locks.enter_context(locked(job.folder, f"trains fold {name}", wait=False))
+                locks.enter_context(locked(job.folder, f"trains fold {job.fold_name}", wait=False))
             _check_folder(job.folder, request)
-            jobs.append(job)
         jobs = [replace(job, fold=_kept(job, splits[job.fold_name])) for job in jobs]
         evaluations = [_finish_fold(trainer, replace(job, started=time.monotonic()), plan_fixed) for job in jobs]
         text = _describe(trainer, [e for e in evaluations if e is not None], jobs)
@@ -142,12 +140,14 @@ def train(request: TrainRequest, recipe: Recipe | None = None, plan: Plan | None
         if warning:
             text += f"\nWARNING: {warning}"
         if held_out and distributed.is_main():
-            for job in jobs:
-                subset = Subset("held_out", held_out)
-                evaluation = score_cases(trainer, work.root, job.folder, device, subset)
-                table = as_text(MethodComparison((evaluation,)))
-                text += f"\n\n{job.folder.name} on the {len(held_out)} held-out cases:\n{table}"
+            text += "".join(_held_out_report(trainer, job, Subset("held_out", held_out)) for job in jobs)
     return text
+
+
+def _held_out_report(trainer: Trainer, job: TrainingJob, subset: Subset) -> str:
+    evaluation = score_cases(trainer, job.work, job.folder, job.device, subset)
+    table = as_text(MethodComparison((evaluation,)))
+    return f"\n\n{job.folder.name} on the {len(subset.cases)} held-out cases:\n{table}"
 
 
 def _recipe(kind: type[Trainer], request: TrainRequest, sequence: str | None, given: Recipe | None) -> Recipe:

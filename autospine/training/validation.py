@@ -15,6 +15,7 @@ from autospine import volumes
 from autospine.core.workspace import SourceCase, WorkFolder
 from autospine.evaluation.case import CaseScore, evaluate_case
 from autospine.evaluation.cohort import SEQUENCE, SOURCE, Evaluation, complete, strata
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.text import save
 from autospine.evaluation.structures import score_case
@@ -76,13 +77,12 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
         draw_overlay(channels[0].array, predicted, mask.spacing, scheme, picture, case_id, remarks)
         annotated, reference_scheme = reference_of(trainer, mask.array, source)
         for name, images in images_of(case_id, subset, trainer.plan.view_axis):
-            pair, schemes = (predicted[images], annotated[images]), (scheme, reference_scheme)
+            schemes = scheme, reference_scheme
+            pair = MaskPair(predicted[images], annotated[images], mask.spacing, schemes, (name, source.mask))
             if subset.slices is None:
-                score = evaluate_case(name, *pair, mask.spacing, schemes, (name, source.mask))
-                score = replace(score, ambiguous=segmentation.ambiguous)
+                score = replace(evaluate_case(name, pair), ambiguous=segmentation.ambiguous)
             else:  # a slice has no instances
-                rows = score_case(*pair, mask.spacing, *schemes, (name, source.mask))
-                score = CaseScore(name, tuple(rows))
+                score = CaseScore(name, tuple(score_case(pair)))
             scores.append(score)
     evaluation = evaluation_of(scores, trainer, work)
     save(MethodComparison((evaluation,)), folder)

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from autospine.core.errors import UserError
 from autospine.evaluation.instance_counts import INSTANCE_METRICS, InstanceScore, InstanceSummary, summarise_instances
 from autospine.evaluation.instances import score_instances
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import conversion
 from autospine.labels.schemes import SCHEMES, LabelScheme
@@ -38,7 +39,7 @@ def score(
     schemes: tuple[LabelScheme, LabelScheme] = (SPIDER, SPIDER),
     threshold: float = 0.5,
 ) -> InstanceScore:
-    scores = score_instances(prediction, reference, SPACING, *schemes, threshold=threshold)
+    scores = score_instances(MaskPair(prediction, reference, SPACING, schemes), threshold=threshold)
     return next(each for each in scores if each.kind is kind)
 
 
@@ -54,7 +55,7 @@ def counts(one: InstanceScore) -> tuple[int, int, int]:
 @settings(max_examples=10, deadline=None)
 def test_the_reference_itself_scores_one(levels: int, discs: bool) -> None:
     mask = spine(levels, discs=discs)
-    for one in score_instances(mask, mask, SPACING, SPIDER, SPIDER):
+    for one in score_instances(MaskPair(mask, mask, SPACING, (SPIDER, SPIDER))):
         if one.kind is Kind.DISC and not discs:
             assert one.absent and all(math.isnan(getattr(one, metric)) for metric in INSTANCE_METRICS)
             continue
@@ -92,7 +93,7 @@ def test_levels_in_any_order_are_all_detected(order: list[int]) -> None:
 @given(LABELS, LABELS)
 @settings(max_examples=60, deadline=None)
 def test_everything_stands_in_exactly_one_match(prediction: np.ndarray, reference: np.ndarray) -> None:
-    for one in score_instances(prediction, reference, SPACING, SPIDER, SPIDER):
+    for one in score_instances(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER))):
         kinds = {one.kind, Kind.PARTIAL_VERTEBRA} if one.kind is Kind.VERTEBRA else {one.kind}
         for mask, side in ((prediction, "prediction"), (reference, "reference")):
             shown = [SPIDER.anatomies[value] for value in np.unique(mask) if value]
@@ -106,7 +107,7 @@ def test_everything_stands_in_exactly_one_match(prediction: np.ndarray, referenc
 @given(LABELS, LABELS)
 @settings(max_examples=60, deadline=None)
 def test_pairs_are_measured_as_by_hand(prediction: np.ndarray, reference: np.ndarray) -> None:
-    for one in score_instances(prediction, reference, SPACING, SPIDER, SPIDER):
+    for one in score_instances(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER))):
         for match in one.matches:
             if match.reference is None or match.prediction is None:
                 assert (match.iou, match.dice, match.detected) == (0, 0, False)
@@ -126,8 +127,8 @@ def test_pairs_are_measured_as_by_hand(prediction: np.ndarray, reference: np.nda
 def test_exchanging_the_masks_exchanges_misses_and_false_positives(one: np.ndarray, other: np.ndarray) -> None:
     one, other = (np.where(mask == 103, 0, mask) for mask in (one, other))
     pairs = zip(
-        score_instances(one, other, SPACING, SPIDER, SPIDER),
-        score_instances(other, one, SPACING, SPIDER, SPIDER),
+        score_instances(MaskPair(one, other, SPACING, (SPIDER, SPIDER))),
+        score_instances(MaskPair(other, one, SPACING, (SPIDER, SPIDER))),
         strict=True,
     )
     for there, back in pairs:
@@ -142,8 +143,8 @@ def test_exchanging_the_masks_exchanges_misses_and_false_positives(one: np.ndarr
 def test_orientation_changes_nothing(prediction: np.ndarray, reference: np.ndarray, axes: list[int]) -> None:
     turned = [mask.transpose(axes)[::-1] for mask in (prediction, reference)]
     spacing = [SPACING[axis] for axis in axes]
-    there = score_instances(prediction, reference, SPACING, SPIDER, SPIDER)
-    back = score_instances(*turned, spacing, SPIDER, SPIDER)
+    there = score_instances(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER)))
+    back = score_instances(MaskPair(*turned, spacing, (SPIDER, SPIDER)))
     assert [counts(one) for one in there] == [counts(one) for one in back]
     assert [one.identified for one in there] == [one.identified for one in back]
 
@@ -278,13 +279,13 @@ def test_a_poor_pair_falls_apart_if_only_one_of_the_two_counts() -> None:
 
 
 def test_kinds_that_one_scheme_lacks_are_not_counted() -> None:
-    kinds = [one.kind for one in score_instances(spine(), spine(), SPACING, SCHEMES["spider"], SPIDER)]
+    kinds = [one.kind for one in score_instances(MaskPair(spine(), spine(), SPACING, (SCHEMES["spider"], SPIDER)))]
     assert kinds == [Kind.VERTEBRA, Kind.DISC]
     lumbar = SCHEMES["lumbar7"]
     mask = conversion(SPIDER, lumbar).apply(spine())
-    assert [one.kind for one in score_instances(mask, spine(), SPACING, lumbar, SPIDER)] == [Kind.VERTEBRA]
+    assert [one.kind for one in score_instances(MaskPair(mask, spine(), SPACING, (lumbar, SPIDER)))] == [Kind.VERTEBRA]
     plain = LabelScheme("plain", {7: Anatomy(Kind.STRUCTURE, 7)})
-    assert score_instances(spine() * 0, spine() * 0, SPACING, plain, plain) == ()
+    assert score_instances(MaskPair(spine() * 0, spine() * 0, SPACING, (plain, plain))) == ()
 
 
 def test_unlabelled_voxels_are_on_neither_side() -> None:
@@ -323,9 +324,9 @@ def test_masks_are_left_as_they_are_and_may_be_views() -> None:
 def test_bad_masks_are_user_errors() -> None:
     mask = spine(1)
     with pytest.raises(UserError, match=r"r\.mha: holds the label 201, which the scheme lumbar7 lacks"):
-        score_instances(mask, mask, SPACING, SPIDER, SCHEMES["lumbar7"], ("p.mha", "r.mha"))
+        score_instances(MaskPair(mask, mask, SPACING, (SPIDER, SCHEMES["lumbar7"]), ("p.mha", "r.mha")))
     with pytest.raises(UserError, match="prediction: holds float64 values"):
-        score_instances(mask.astype(float), mask, SPACING, SPIDER, SPIDER)
+        score_instances(MaskPair(mask.astype(float), mask, SPACING, (SPIDER, SPIDER)))
 
 
 def test_summary_pools_counts_and_means_cases() -> None:
@@ -334,9 +335,9 @@ def test_summary_pools_counts_and_means_cases() -> None:
     mixed = np.where(reference == 4, 5, reference)
     half = np.where((reference == 1) | (reference == 2), 0, reference)
     predictions = (reference, up, mixed, half, np.zeros_like(reference))
-    scored = [score_instances(each, reference, SPACING, SPIDER, SPIDER) for each in predictions]
+    scored = [score_instances(MaskPair(each, reference, SPACING, (SPIDER, SPIDER))) for each in predictions]
     empty = np.zeros_like(reference)
-    scored.append(score_instances(empty, empty, SPACING, SPIDER, SPIDER))
+    scored.append(score_instances(MaskPair(empty, empty, SPACING, (SPIDER, SPIDER))))
     vertebrae, discs = summarise_instances(scored)
     assert (vertebrae.kind, discs.kind) == (Kind.VERTEBRA, Kind.DISC)
     assert (vertebrae.cases, vertebrae.absent_cases) == (5, 1)
@@ -352,7 +353,7 @@ def test_summary_pools_counts_and_means_cases() -> None:
 
 def test_what_no_reference_shows_has_no_summary() -> None:
     reference = spine(2, discs=False)
-    scored = score_instances(spine(2), reference, SPACING, SPIDER, SPIDER)
+    scored = score_instances(MaskPair(spine(2), reference, SPACING, (SPIDER, SPIDER)))
     assert [one.kind for one in scored] == [Kind.VERTEBRA, Kind.DISC]
     assert [one.kind for one in summarise_instances([scored])] == [Kind.VERTEBRA]
     assert summarise_instances([]) == ()
@@ -360,8 +361,8 @@ def test_what_no_reference_shows_has_no_summary() -> None:
 
 def test_level_shift_rate_without_anything_detected() -> None:
     reference = spine(1)
-    scored = score_instances(np.zeros_like(reference), reference, SPACING, SPIDER, SPIDER)
+    scored = score_instances(MaskPair(np.zeros_like(reference), reference, SPACING, (SPIDER, SPIDER)))
     assert math.isnan(summary(scored).level_shift_rate) and summary(scored).undetected == 1
     semantic = conversion(SPIDER, SEMANTIC).apply(reference)
-    unlevelled = summary(score_instances(semantic, reference, SPACING, SEMANTIC, SPIDER))
+    unlevelled = summary(score_instances(MaskPair(semantic, reference, SPACING, (SEMANTIC, SPIDER))))
     assert math.isnan(unlevelled.level_shift_rate) and unlevelled.detected == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.matching import best_matching, common_shift, find_overlaps, identified
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.schemes import SCHEMES
@@ -49,7 +50,7 @@ def test_one_good_pair_is_worth_more_than_two_poor_ones() -> None:
 def test_overlaps_by_hand(prediction: np.ndarray, data: st.DataObject) -> None:
     reference = data.draw(arrays(np.uint8, (3, 4, 5), elements=st.sampled_from([0, 0, 1, 103, 201, 202])))
     spacing = (4.0, 0.5, 0.25)
-    found = find_overlaps(prediction, reference, spacing, (SPIDER, SPIDER))
+    found = find_overlaps(MaskPair(prediction, reference, spacing, (SPIDER, SPIDER)))
     assert 100 not in [SPIDER.value_of(one) for one in found.predictions]
     sides = []
     for mask, names, sizes, centres in (
@@ -70,14 +71,14 @@ def test_overlaps_by_hand(prediction: np.ndarray, data: st.DataObject) -> None:
 def test_centroids_are_those_in_the_image() -> None:
     mask = np.zeros((5, 9, 9), np.uint8)
     mask[3, 4:7, 2] = 1
-    found = find_overlaps(mask, mask, (4.0, 1.0, 0.5), (SPIDER, SPIDER))
+    found = find_overlaps(MaskPair(mask, mask, (4.0, 1.0, 0.5), (SPIDER, SPIDER)))
     assert found.prediction_centroids.tolist() == found.reference_centroids.tolist() == [[12.0, 5.0, 1.0]]
 
 
 @given(arrays(np.uint8, (3, 5, 5), elements=st.sampled_from([0, 0, 0, 1, 3])))
 @settings(max_examples=40, deadline=None)
 def test_pieces_as_scipy_finds_them(mask: np.ndarray) -> None:
-    found = find_overlaps(mask, mask, (1, 1, 1), (SEMANTIC, SEMANTIC))
+    found = find_overlaps(MaskPair(mask, mask, (1, 1, 1), (SEMANTIC, SEMANTIC)))
     expected = 0
     for value in (1, 3):
         pieces, count = ndimage.label(mask == value, np.ones((3, 3, 3)))

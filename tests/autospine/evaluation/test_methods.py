@@ -8,6 +8,7 @@ import pytest
 from autospine.core.errors import UserError
 from autospine.evaluation.case import evaluate_case
 from autospine.evaluation.cohort import Evaluation, complete
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.methods import MethodComparison, by_patient, compare_methods, method_names
 from autospine.evaluation.report.text import as_text
 from autospine.evaluation.statistics import holm
@@ -31,7 +32,7 @@ def method(name: str, predict: dict[int, int], scheme: LabelScheme, rows: int = 
         prediction = np.zeros_like(reference)
         for value, new in predict.items():
             prediction[np.roll(reference, rows * (patient + 1), axis=1) == value] = new
-        cases.append(evaluate_case(f"{patient}_t2", prediction, reference, (4, 1, 1), (scheme, SPIDER)))
+        cases.append(evaluate_case(f"{patient}_t2", MaskPair(prediction, reference, (4, 1, 1), (scheme, SPIDER))))
     completed, unmatched_labels = complete(cases)
     return Evaluation(completed, scheme.name, "spider", unmatched_labels, name=name)
 

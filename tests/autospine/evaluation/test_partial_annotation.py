@@ -8,6 +8,7 @@ import pytest
 
 from autospine.evaluation.case import evaluate_case
 from autospine.evaluation.cohort import Evaluation, complete
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.partial_annotation import leave_out_above
 from autospine.evaluation.report.csv_files import csv_files
@@ -28,7 +29,7 @@ def spine(levels: int, rows: int = 40, pitch: int = 6) -> np.ndarray:
 
 
 def test_what_lies_above_the_annotation_is_in_no_score_and_both_are_kept() -> None:
-    case = evaluate_case("1_t2", spine(5), spine(3), (4, 1, 1), SPIDER)
+    case = evaluate_case("1_t2", MaskPair(spine(5), spine(3), (4, 1, 1), SPIDER))
     assert [one.name for one in case.above_annotation] == ["L2", "L1"]
     assert case.mean("dice") == 1 and case.instances[0].false_positives == 0
     assert case.counted is not None and case.counted.mean("dice") == pytest.approx(3 / 5)
@@ -70,13 +71,13 @@ def test_processes_of_the_topmost_vertebra_do_not_hide_the_disc_above_it() -> No
 def test_canal_above_everything_annotated_is_left_out_and_below_it_is_scored() -> None:
     predicted, reference = spine(5), spine(3)
     predicted[:, :, 6:8], reference[:, 24:, 6:8] = 100, 100  # annotated to the third vertebra's upper end
-    case = evaluate_case("1_t2", predicted, reference, (4, 1, 1), SPIDER)
+    case = evaluate_case("1_t2", MaskPair(predicted, reference, (4, 1, 1), SPIDER))
     assert [one.key for one in case.above_annotation] == ["vertebra:4", "vertebra:5", "canal"]
     assert case.mean("dice") == 1 and case.mean("hd95_mm") == 0
     assert case.counted is not None and case.counted.mean("hd95_mm") > 10
     reference[:, 10:24, 6:8] = 100  # annotated higher than the vertebrae are
     predicted[:, 15:, 6:8] = np.where(predicted[:, 15:, 6:8] == 100, 0, predicted[:, 15:, 6:8])
-    case = evaluate_case("1_t2", predicted, reference, (4, 1, 1), SPIDER)
+    case = evaluate_case("1_t2", MaskPair(predicted, reference, (4, 1, 1), SPIDER))
     assert case.mean("dice") < 1  # what is missing below the annotation's top counts
 
 
@@ -86,7 +87,7 @@ def test_levels_do_not_matter_only_places() -> None:
 
 
 def scored(prediction: np.ndarray, ambiguous: str | None, id_: str) -> Evaluation:
-    case = replace(evaluate_case(id_, prediction, spine(3), (4, 1, 1), SPIDER), ambiguous=ambiguous)
+    case = replace(evaluate_case(id_, MaskPair(prediction, spine(3), (4, 1, 1), SPIDER)), ambiguous=ambiguous)
     return Evaluation(complete([case])[0], "spider", "spider")
 
 

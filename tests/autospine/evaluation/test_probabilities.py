@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from autospine.core.errors import UserError
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.probabilities import Probabilities, channels, read_probabilities
 from autospine.evaluation.structures import score_case
 from autospine.labels.anatomy import Anatomy, Kind
@@ -64,12 +65,14 @@ def test_log_loss_of_a_case_and_its_structures() -> None:
     probabilities = stored(reference)
     case = case_log_loss(probabilities, reference, SPIDER)
     assert case == pytest.approx((hard * high + (voxels - hard) * low) / voxels)
-    scores = score_case(reference, reference, (4, 1, 1), SPIDER, SPIDER, probabilities=probabilities)
+    scores = score_case(MaskPair(reference, reference, (4, 1, 1), (SPIDER, SPIDER)), probabilities=probabilities)
     losses = {score.name: score.log_loss for score in scores}
     assert losses["L4"] == pytest.approx(high)
     assert losses["L5"] == losses["spinal canal"] == losses["L4/L5 disc"] == pytest.approx(low)
     assert losses["all vertebrae"] == pytest.approx((high + low) / 2)
-    assert all(math.isnan(score.log_loss) for score in score_case(reference, reference, (4, 1, 1), SPIDER, SPIDER))
+    assert all(
+        math.isnan(score.log_loss) for score in score_case(MaskPair(reference, reference, (4, 1, 1), (SPIDER, SPIDER)))
+    )
 
 
 def test_what_counts_in_the_log_loss() -> None:
@@ -82,7 +85,7 @@ def test_what_counts_in_the_log_loss() -> None:
     some = replace(probabilities, classes=("background", "L5", "disc", "spinal canal"))
     assert case_log_loss(some, reference, SPIDER) == pytest.approx(-math.log(np.float16(0.7)))
     prediction = np.where(reference == 2, 3, reference)
-    scores = score_case(prediction, reference, (4, 1, 1), SPIDER, SPIDER, probabilities=probabilities)
+    scores = score_case(MaskPair(prediction, reference, (4, 1, 1), (SPIDER, SPIDER)), probabilities=probabilities)
     assert math.isnan(next(score.log_loss for score in scores if score.name == "L3"))
 
 

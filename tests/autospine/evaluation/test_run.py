@@ -15,6 +15,7 @@ import SimpleITK as sitk
 
 from autospine.core.errors import UserError
 from autospine.evaluation.cohort import Evaluation
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.json_summary import SCHEMA
 from autospine.evaluation.report.text import as_text, save
@@ -399,7 +400,7 @@ def test_real_masks_against_themselves_moved_by_a_millimetre() -> None:
     volume = read_mask(sorted(folder.iterdir())[0])
     moved = np.roll(volume.array, 1, axis=1)
     start = time.perf_counter()
-    scores = score_case(moved, volume.array, volume.spacing, SCHEMES["spider"], SCHEMES["spider"])
+    scores = score_case(MaskPair(moved, volume.array, volume.spacing, (SCHEMES["spider"], SCHEMES["spider"])))
     assert time.perf_counter() - start < 3  # about 0.1 s; the bound is for busy machines
     assert len(scores) == 8
     assert all(0.9 < score.dice < 1 and score.hd_mm <= 1.25 + 1e-9 for score in scores)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from autospine.core.errors import UserError
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.structures import METRICS, LabelScore, Presence, common_labels, comparable_schemes, score_case
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import conversion, generalisations
@@ -64,7 +65,7 @@ def by_name(scores: list[LabelScore]) -> dict[str, LabelScore]:
 @given(LABELS, LABELS)
 @settings(max_examples=40, deadline=None)
 def test_each_score_is_that_of_the_label_alone(prediction: np.ndarray, reference: np.ndarray) -> None:
-    scores = score_case(prediction, reference, SPACING, SPIDER, SPIDER)
+    scores = score_case(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER)))
     parts = {(False, value): [value] for value in (1, 2, 100, 201)} | {(True, 1): [1, 2], (True, 201): [201]}
     expected = 0
     for (all_levels, value), members in parts.items():
@@ -82,8 +83,8 @@ def test_each_score_is_that_of_the_label_alone(prediction: np.ndarray, reference
 @given(LABELS, LABELS)
 @settings(max_examples=30, deadline=None)
 def test_exchanging_the_masks_exchanges_precision_and_recall(one: np.ndarray, other: np.ndarray) -> None:
-    there = score_case(one, other, SPACING, SPIDER, SPIDER)
-    back = score_case(other, one, SPACING, SPIDER, SPIDER)
+    there = score_case(MaskPair(one, other, SPACING, (SPIDER, SPIDER)))
+    back = score_case(MaskPair(other, one, SPACING, (SPIDER, SPIDER)))
     turned = {
         "precision": "recall",
         "asd_prediction_mm": "asd_reference_mm",
@@ -105,20 +106,20 @@ def test_how_the_image_lies_in_its_file_does_not_matter(
     axes = [axis for axis in range(3) if flips[axis]]
     moved = [np.flip(mask.transpose(order), axes) for mask in (prediction, reference)]
     turned = [SPACING[axis] for axis in order]
-    plain = score_case(prediction, reference, SPACING, SPIDER, SPIDER)
-    for a, b in zip(plain, score_case(*moved, turned, SPIDER, SPIDER), strict=True):
+    plain = score_case(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER)))
+    for a, b in zip(plain, score_case(MaskPair(*moved, turned, (SPIDER, SPIDER))), strict=True):
         assert all_figures(a) == pytest.approx(all_figures(b), nan_ok=True)
 
 
 @given(LABELS, LABELS)
 @settings(max_examples=20, deadline=None)
 def test_other_integers_and_twice_the_size(prediction: np.ndarray, reference: np.ndarray) -> None:
-    plain = score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=2.0)
+    plain = score_case(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER)), tolerance_mm=2.0)
     move = np.arange(256)
     move[[1, 2, 100, 201]] = [70, 9, 8, 3]
     other = LabelScheme("other", {int(move[v]): SPIDER.anatomies[v] for v in (1, 2, 100, 201)})
     double = tuple(2 * mm for mm in SPACING)
-    scaled = score_case(move[prediction], move[reference], double, other, other, tolerance_mm=4.0)
+    scaled = score_case(MaskPair(move[prediction], move[reference], double, (other, other)), tolerance_mm=4.0)
     for a, b in zip(plain, scaled, strict=True):
         assert a.anatomy == b.anatomy
         for metric in METRICS:
@@ -132,8 +133,8 @@ def test_the_scheme_does_not_change_the_score(mask: np.ndarray) -> None:
     """A prediction in other integers scores as it does in the reference's."""
     other = np.roll(mask, 1, axis=1)
     converted = conversion(SPIDER, SCHEMES["spider20"]).apply(other)
-    same = score_case(converted, mask, SPACING, SCHEMES["spider20"], SPIDER)
-    assert repr(same) == repr(score_case(other, mask, SPACING, SPIDER, SPIDER))  # NaN differs from itself
+    same = score_case(MaskPair(converted, mask, SPACING, (SCHEMES["spider20"], SPIDER)))
+    assert repr(same) == repr(score_case(MaskPair(other, mask, SPACING, (SPIDER, SPIDER))))  # NaN differs from itself
 
 
 def test_semantic_predictions_meet_levelled_references() -> None:
@@ -141,7 +142,7 @@ def test_semantic_predictions_meet_levelled_references() -> None:
     reference[:, 0:2], reference[:, 2], reference[:, 3:5], reference[0, 5] = 2, 201, 1, 106
     prediction = conversion(SPIDER, SEMANTIC).apply(reference)
     for pair in ((prediction, SEMANTIC, reference, SPIDER), (reference, SPIDER, prediction, SEMANTIC)):
-        scores = score_case(pair[0], pair[2], SPACING, pair[1], pair[3])
+        scores = score_case(MaskPair(pair[0], pair[2], SPACING, (pair[1], pair[3])))
         assert [(score.name, score.dice, score.all_levels) for score in scores] == [
             ("all vertebrae", 1.0, False),
             ("all discs", 1.0, False),
@@ -152,7 +153,7 @@ def test_shifted_levels_score_nothing_but_all_levels_together_are_perfect() -> N
     reference = np.zeros((2, 6, 4), np.uint8)
     reference[:, 0:2], reference[:, 3:5] = 2, 1
     prediction = np.where(reference > 0, reference + 1, 0)
-    scores = by_name(score_case(prediction, reference, SPACING, SPIDER, SPIDER))
+    scores = by_name(score_case(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER))))
     assert scores["all vertebrae"].dice == 1 and scores["all vertebrae"].all_levels
     assert scores["L4"].dice == 0 and scores["L4"].presence is Presence.BOTH
     assert scores["L5"].presence is Presence.REFERENCE and scores["L3"].presence is Presence.PREDICTION
@@ -161,7 +162,9 @@ def test_shifted_levels_score_nothing_but_all_levels_together_are_perfect() -> N
 def test_levels_beyond_the_other_scheme_still_count_in_all_levels() -> None:
     reference = np.zeros((2, 6, 4), np.uint8)
     reference[:, 0:2], reference[:, 3:5] = 10, 1  # level 10 is T8: spider20 ends at 9
-    scores = by_name(score_case(np.where(reference == 1, 1, 0), reference, SPACING, SCHEMES["spider20"], SPIDER))
+    scores = by_name(
+        score_case(MaskPair(np.where(reference == 1, 1, 0), reference, SPACING, (SCHEMES["spider20"], SPIDER)))
+    )
     assert set(scores) == {"L5", "all vertebrae"}
     assert scores["L5"].dice == 1 and scores["all vertebrae"].recall == 0.5
 
@@ -175,7 +178,7 @@ def test_one_side_empty_is_the_worst_score() -> None:
         (empty, full, "reference only"),
         (full, empty, "prediction only"),
     ):
-        for score in score_case(prediction, reference, SPACING, SPIDER, SPIDER):
+        for score in score_case(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER))):
             assert (score.dice, score.iou, score.f1, score.precision, score.recall) == (0, 0, 0, 0, 0)
             assert (score.nsd, score.reference_surface_recall) == (0, 0)
             assert all(getattr(score, metric) == penalty_distance_mm for metric in DISTANCES)
@@ -183,7 +186,7 @@ def test_one_side_empty_is_the_worst_score() -> None:
             assert score.accuracy == pytest.approx(20 / 24)
             sign = 1 if presence == "prediction only" else -1
             assert (score.volume_error_share, score.volume_error_ml) == (sign, sign * 0.008)
-    assert score_case(empty, empty, SPACING, SPIDER, SPIDER) == []
+    assert score_case(MaskPair(empty, empty, SPACING, (SPIDER, SPIDER))) == []
 
 
 def test_absent_scores_are_not_a_number() -> None:
@@ -202,7 +205,7 @@ def test_accuracy_is_that_of_the_whole_annotated_image() -> None:
     reference[1, 4:6, 4:6], reference[0] = 1, 255
     prediction = np.zeros_like(reference)
     prediction[1, 4, 4], prediction[1, 9, 9], prediction[0] = 1, 1, 1
-    scores = by_name(score_case(prediction, reference, SPACING, SPIDER, part))
+    scores = by_name(score_case(MaskPair(prediction, reference, SPACING, (SPIDER, part))))
     assert scores["L5"].accuracy == pytest.approx((200 - 4) / 200)
 
 
@@ -210,15 +213,18 @@ def test_tolerance() -> None:
     reference = np.zeros((5, 12, 12), np.uint8)
     reference[1:4, 3:8, 3:8] = 1
     prediction = np.roll(reference, 2, axis=1)  # 2 mm
-    scores = [score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=mm)[0] for mm in (0, 1, 2, 2.1)]
+    scores = [
+        score_case(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER)), tolerance_mm=mm)[0]
+        for mm in (0, 1, 2, 2.1)
+    ]
     nsd = [score.nsd for score in scores]
     assert nsd == sorted(nsd) and nsd[0] < nsd[2] == 1
     assert scores[2].reference_surface_recall < scores[3].reference_surface_recall == 1
-    default = score_case(prediction, reference, SPACING, SPIDER, SPIDER)[0]
+    default = score_case(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER)))[0]
     assert (scores[1].nsd, scores[1].reference_surface_recall) == (default.nsd, default.reference_surface_recall)
     for wrong in (-1, math.nan):
         with pytest.raises(UserError, match=r"tolerance: is .* give 0 or more"):
-            score_case(prediction, reference, SPACING, SPIDER, SPIDER, tolerance_mm=wrong)
+            score_case(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER)), tolerance_mm=wrong)
 
 
 def test_unlabelled_voxels_do_not_score() -> None:
@@ -228,8 +234,8 @@ def test_unlabelled_voxels_do_not_score() -> None:
     reference[2:] = 255
     prediction = np.zeros_like(reference)
     prediction[1:, 2:4, 1:4] = 1
-    assert {score.dice for score in score_case(prediction, reference, SPACING, SPIDER, part)} == {1.0}
-    assert {score.asd_mm for score in score_case(prediction, reference, SPACING, SPIDER, part)} == {0.0}
+    assert {score.dice for score in score_case(MaskPair(prediction, reference, SPACING, (SPIDER, part)))} == {1.0}
+    assert {score.asd_mm for score in score_case(MaskPair(prediction, reference, SPACING, (SPIDER, part)))} == {0.0}
 
 
 def test_arguments_are_left_as_they_are() -> None:
@@ -237,7 +243,7 @@ def test_arguments_are_left_as_they_are() -> None:
     reference = np.array([[[0, 1, 255], [2, 1, 0]]], np.uint8)
     prediction = np.array([[[1, 1, 1], [2, 2, 0]]], np.uint8)
     before = reference.copy(), prediction.copy()
-    score_case(prediction, reference, SPACING, SPIDER, part)
+    score_case(MaskPair(prediction, reference, SPACING, (SPIDER, part)))
     assert (reference == before[0]).all() and (prediction == before[1]).all()
 
 
@@ -245,17 +251,21 @@ def test_one_structure_in_one_slice_of_many_has_a_surface_not_a_contour() -> Non
     reference = np.zeros((5, 9, 9), np.uint8)
     reference[2, 2:7, 2:7] = 1
     prediction = np.roll(reference, 1, axis=0)  # 4 mm aside; in-plane identical
-    assert by_name(score_case(prediction, reference, SPACING, SPIDER, SPIDER))["L5"].hd_mm == pytest.approx(4.0)
+    assert by_name(score_case(MaskPair(prediction, reference, SPACING, (SPIDER, SPIDER))))["L5"].hd_mm == pytest.approx(
+        4.0
+    )
     one = reference[2:3]
-    assert by_name(score_case(np.roll(one, 1, 2), one, SPACING, SPIDER, SPIDER))["L5"].hd_mm == pytest.approx(0.5)
+    assert by_name(score_case(MaskPair(np.roll(one, 1, 2), one, SPACING, (SPIDER, SPIDER))))[
+        "L5"
+    ].hd_mm == pytest.approx(0.5)
 
 
 def test_wrong_shapes_and_labels_are_user_errors() -> None:
     mask = np.ones((1, 2, 3), np.uint8)
     with pytest.raises(UserError, match="predict on the reference's grid"):
-        score_case(mask, mask[:, :1], SPACING, SPIDER, SPIDER)
+        score_case(MaskPair(mask, mask[:, :1], SPACING, (SPIDER, SPIDER)))
     with pytest.raises(UserError, match=r"p\.mha: holds the label 9, which the scheme lumbar7 lacks"):
-        score_case(mask * 9, mask, SPACING, SCHEMES["lumbar7"], SPIDER, ("p.mha", "r.mha"))
+        score_case(MaskPair(mask * 9, mask, SPACING, (SCHEMES["lumbar7"], SPIDER), ("p.mha", "r.mha")))
 
 
 NAMES = st.sampled_from(sorted(SCHEMES))
@@ -292,10 +302,10 @@ def test_parts_are_scored_as_what_the_reference_annotates() -> None:
     parts = np.zeros((3, 8, 8), np.uint16)
     parts[:, 4:7, 1:4], parts[:, 4:7, 5:7], parts[:, 1:3, 1:4] = 301, 401, 302
     whole = conversion(PARTS, SPIDER).apply(parts)
-    scores = score_case(parts, whole, SPACING, *comparable_schemes(PARTS, SPIDER))
+    scores = score_case(MaskPair(parts, whole, SPACING, comparable_schemes(PARTS, SPIDER)))
     assert {score.name: score.dice for score in scores} == {"L5": 1, "L4": 1, "all vertebrae": 1}
     bodies = conversion(PARTS, BODIES).apply(parts)
-    scores = score_case(parts, bodies, SPACING, *comparable_schemes(PARTS, BODIES))
+    scores = score_case(MaskPair(parts, bodies, SPACING, comparable_schemes(PARTS, BODIES)))
     assert {score.name: score.dice for score in scores} == {"L5 body": 1, "L4 body": 1, "all vertebral bodies": 1}
     assert scores[-1].all_levels
 

@@ -103,6 +103,14 @@ def test_what_the_image_cuts_is_empty() -> None:
     assert "anterior_height_mm" in values(case, 3)
 
 
+@pytest.mark.parametrize(("rows", "cut"), [(1, True), (2, False)])
+def test_a_body_at_the_rim_of_a_slice_is_cut(rows: int, cut: bool) -> None:
+    labels = Blocks(arches=False).labels()
+    first = np.flatnonzero((labels == 4).any(axis=(0, 2)))[0]
+    case = measure_volume("case", as_volume(labels[:, first - rows :], (4.0, 1.0, 1.0)), SPIDER)
+    assert ("anterior_height_mm" in values(case, 4)) != cut
+
+
 def test_bodies_cut_at_the_sides_have_heights_but_no_width() -> None:
     case = measured(Blocks(slices=7))
     assert "anterior_height_mm" in values(case, 2)
@@ -229,4 +237,38 @@ def test_a_body_whose_middle_lies_outside_the_slices_has_no_figures(kept: slice,
     case = measure_volume("case", as_volume(blocks.labels()[kept], blocks.spacing, "PIR"), SPIDER)
     assert ("anterior_height_mm" in values(case, 2)) == told
     if not told:
-        assert reasons(case, 2)["anterior_height_mm"] == "its middle lies outside the slices"
+        assert reasons(case, 2)["anterior_height_mm"] == "its middle lies outside the slices, or at their end"
+
+
+@pytest.mark.parametrize(("first", "told"), [(3, False), (8, True), (9, True), (16, False)])
+def test_slabs_that_cut_both_sides_are_measured_where_the_canal_shows_the_middle(first: int, told: bool) -> None:
+    blocks = Blocks(spacing=(2.0, 1.0, 1.0), slices=31)  # its middle is slice 15
+    slab = blocks.labels()[first : first + 12]
+    case = measure_volume("case", as_volume(slab, blocks.spacing), SPIDER)
+    assert ("anterior_height_mm" in values(case, 2)) == told
+    if told:
+        body = case.shapes.vertebrae[2].body
+        assert body is not None
+        assert body.frame.origin[0] / 2 + first == pytest.approx(15, abs=0.6)
+    else:
+        assert reasons(case, 2)["anterior_height_mm"] == "its middle lies outside the slices, or at their end"
+        assert reasons(case, 2)["disc_middle_height_mm"] == "its middle lies outside the slices, or at their end"
+
+
+def test_a_slab_without_the_canal_behind_a_body_is_no_guess() -> None:
+    labels = Blocks(spacing=(2.0, 1.0, 1.0), slices=31).labels()[9:21]
+    rows = np.flatnonzero((labels == 1).any(axis=(0, 2)))
+    labels[:, rows[0] :][labels[:, rows[0] :] == 100] = 0
+    case = measure_volume("case", as_volume(labels, (2.0, 1.0, 1.0)), SPIDER)
+    assert "no canal behind it" in reasons(case, 1)["anterior_height_mm"]
+    assert "anterior_height_mm" in values(case, 3)
+
+
+def test_a_body_much_shorter_than_those_beside_it_is_a_reason() -> None:
+    labels = Blocks(arches=False, canal=False, discs=False).labels()
+    columns = np.flatnonzero((labels == 2).any(axis=(0, 1)))
+    labels[..., columns[18] :][labels[..., columns[18] :] == 2] = 0
+    case = measure_volume("case", as_volume(labels, (4.0, 1.0, 1.0)), SPIDER)
+    assert reasons(case, 2)["anterior_height_mm"].endswith("32 beside it: cut, or a fault of the mask")
+    assert reasons(case, 3)["slip_mm"] == "the vertebra below, or the sacrum, is not labelled"
+    assert "anterior_height_mm" in values(case, 3)

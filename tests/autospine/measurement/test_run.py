@@ -55,6 +55,7 @@ def test_one_row_per_level_one_file_per_case(dataset: Path, tmp_path: Path) -> N
     l4 = case["levels"][1]["figures"]
     assert l4["slip_mm"]["value"] == pytest.approx(5, abs=0.6)
     assert l4["slip_mm"]["unit"] == "mm"
+    assert l4["disc_anterior_height_mm"]["published"] == "10.94 (Onishi et al. 2019: MRI, 300 patients)"
     assert l4["disc_signal_csf"]["value"] > 0
     with Image.open(out / "cases" / "1_t2.png") as picture:
         assert min(picture.size) > 500
@@ -78,6 +79,14 @@ def test_single_files_pair_whatever_their_names(dataset: Path) -> None:
     mask, image = dataset / "masks" / "1_t2.nii.gz", dataset / "images" / "2_t2.nii.gz"
     result = measure_all(MeasureRequest(mask, images=image, workers=1))
     assert "disc_signal_csf" in result.cases[0].levels[0].values
+
+
+def test_masks_without_images_have_pictures(dataset: Path, tmp_path: Path) -> None:
+    mask = tmp_path / "mask.nii.gz"
+    (dataset / "masks" / "1_t2.nii.gz").rename(mask)
+    result = measure_all(MeasureRequest(mask, output=tmp_path / "out", workers=1))
+    assert result.failures == ()
+    assert (tmp_path / "out" / "cases" / "mask.png").is_file()
 
 
 def test_predictions_are_measured_beside_them(dataset: Path) -> None:

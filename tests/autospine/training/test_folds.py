@@ -298,6 +298,7 @@ def test_a_test_part_is_what_is_scored(work: WorkFolder, monkeypatch: pytest.Mon
 
 def test_slices_that_a_trainer_named_itself_are_counted_as_slices(work: WorkFolder, tmp_path: Path) -> None:
     from autospine.evaluation.cohort import CaseScore, Evaluation
+    from autospine.evaluation.mask_pair import MaskPair
     from autospine.evaluation.structures import score_case
     from autospine.labels.conversion import get_scheme
     from autospine.training.run import _describe
@@ -307,7 +308,7 @@ def test_slices_that_a_trainer_named_itself_are_counted_as_slices(work: WorkFold
     named = replace(whole, slices=FoldSlices(*(dict.fromkeys(ids, (2,)) for ids in (IDS[:4], IDS[4:], ()))))
     Split("patient", named, "").save(tmp_path)
     mask = spine_mask()[2:3]
-    rows = tuple(score_case(mask, mask, SPACING, scheme, scheme))
+    rows = tuple(score_case(MaskPair(mask, mask, SPACING, (scheme, scheme))))
     scores = tuple(CaseScore(f"{case}_slice2", rows) for case in IDS[4:])
     trainer = trainer_of(work)
     job = make_job(work, trainer.plan, tmp_path, fold=whole)
@@ -316,6 +317,7 @@ def test_slices_that_a_trainer_named_itself_are_counted_as_slices(work: WorkFold
 
 def test_scores_of_slices_are_those_of_slices_alone(work: WorkFolder, tmp_path: Path) -> None:
     """A mask that is right on the test slices and wrong elsewhere scores 1."""
+    from autospine.evaluation.mask_pair import MaskPair
     from autospine.evaluation.structures import score_case
     from autospine.labels.conversion import get_scheme
     from autospine.planning.splits import Subset
@@ -329,7 +331,7 @@ def test_scores_of_slices_are_those_of_slices_alone(work: WorkFolder, tmp_path: 
     images = dict(images_of("a", subset, 0))
     assert list(images) == ["a_slice2", "a_slice4"]
     for image in images.values():
-        rows = score_case(prediction[image], reference[image], SPACING, scheme, scheme)
+        rows = score_case(MaskPair(prediction[image], reference[image], SPACING, (scheme, scheme)))
         assert rows
         assert all(row.dice == 1 and row.asd_mm == 0 for row in rows)
     assert list(images_of("a", Subset("validation", ("a",)), 0)) == [("a", (slice(None),) * 3)]

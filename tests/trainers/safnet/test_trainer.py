@@ -14,6 +14,7 @@ from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
 from autospine.evaluation.case import evaluate_case
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.inference.predict import predict
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
@@ -309,5 +310,5 @@ def test_mrspineseg_is_read_and_its_17_structures_are_learnt(tmp_path: Path) -> 
     reference = trainer.reference(mask)
     assert set(np.unique(reference)) == set(range(19)) - {10}
     right = np.where(np.isin(mask, (10, 19)), 0, mask)
-    score = evaluate_case("Case4", right, reference, (4.0, 2.0, 3.0), (plan.scheme, plan.scheme))
+    score = evaluate_case("Case4", MaskPair(right, reference, (4.0, 2.0, 3.0), (plan.scheme, plan.scheme)))
     assert {row.dice for row in score.scores} == {1.0}

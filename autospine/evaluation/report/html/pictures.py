@@ -15,6 +15,7 @@ from autospine.core.errors import UserError
 from autospine.dataset.class_files import read_labels
 from autospine.evaluation.case import schemes_shown
 from autospine.evaluation.cohort import CaseFiles
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.structures import common_labels
 from autospine.labels.anatomy import Anatomy
 from autospine.metrics.surface import bounding_box
@@ -85,7 +86,8 @@ def _draw(files: CaseFiles) -> tuple[str, list[Panel]]:
         if prediction.grid_difference(reference):
             prediction = onto_grid(prediction, reference)
         labels = prediction.array
-    common = common_labels(*schemes_shown((labels, reference.array), schemes))
+    pair = MaskPair(labels, reference.array, reference.spacing, schemes)
+    common = common_labels(*schemes_shown(pair))
     annotated = common.reference.apply(reference.array, files.reference)
     predicted = common.prediction.apply(labels, files.prediction or files.reference)
     rows = common.reference.target

@@ -12,6 +12,7 @@ from autospine.core.errors import UserError
 from autospine.core.files import write_json
 from autospine.evaluation.case import evaluate_case
 from autospine.evaluation.cohort import Evaluation, complete
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.csv_files import STATISTICS, csv_files
 from autospine.evaluation.report.json_summary import SCHEMA, as_dict, read_summary
@@ -36,7 +37,9 @@ def evaluation(count: int = 4, name: str = "unet") -> Evaluation:
         last = k == count - 1
         cases.append(
             evaluate_case(
-                f"{k // 2}_t{k % 2 + 1}", None if last else prediction, reference, (4, 1, 1), (SPIDER, SPIDER)
+                f"{k // 2}_t{k % 2 + 1}",
+                MaskPair(np.zeros_like(reference) if last else prediction, reference, (4, 1, 1), (SPIDER, SPIDER)),
+                missing=last,
             )
         )
     completed, unmatched_labels = complete(cases)
@@ -134,7 +137,7 @@ def test_nothing_scored_is_no_crash() -> None:
 
 def test_masks_without_any_structure_have_no_figures() -> None:
     nothing = np.zeros((3, 4, 5), np.uint8)
-    case = evaluate_case("1_t1", nothing, nothing, (1, 1, 1), (SPIDER, SPIDER))
+    case = evaluate_case("1_t1", MaskPair(nothing, nothing, (1, 1, 1), (SPIDER, SPIDER)))
     found = Evaluation(*complete([case])[:1], "spider", "spider")
     assert math.isnan(found.case_interval("dice").mean) and worst_cases(found, 3) == []
     assert "1_t1" in as_text(MethodComparison((found,)))
