@@ -14,7 +14,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, read_json
 from autospine.core.machine import workers_for
-from autospine.core.overwriting import check_folders
+from autospine.core.overwriting import check_files, check_folders
 from autospine.core.parallel import try_cases
 from autospine.dataset.cases import patient_and_sequence
 from autospine.dataset.class_files import class_scheme, read_labels
@@ -99,6 +99,8 @@ def evaluate(request: EvaluateRequest) -> MethodComparison:
     if request.output:
         masks = [path for group in (references.masks, references.images, *files) for path in group.values()]
         check_folders((request.output,), masks)
+        schemes = [Path(name) for name in (request.pred_labels, request.ref_labels) if name]
+        check_files((request.output / "summary.json",), schemes)
         check_writable(request.output)
     comparison = MethodComparison(
         tuple(

@@ -18,6 +18,7 @@ from autospine.core.errors import UserError
 from autospine.core.files import check_writable, reading
 from autospine.core.machine import find_machine, workers_for
 from autospine.core.overwriting import check_files, check_folders
+from autospine.core.parallel import together
 from autospine.core.tables import DISCLAIMER
 from autospine.dataset.cases import annotation_files, patient_and_sequence
 from autospine.inference.model import Model, find_models
@@ -137,9 +138,9 @@ def predict_scans(request: PredictRequest) -> PredictResult:
         UserError: The models or the input cannot be used at all.
     """
     models = find_models(request.models)
-    scans = find_scans(request.inputs, models[0].card.plan.channels)
-    _check_outputs(request, scans)
     result, waiting = PredictResult(request.output), []
+    scans = _scans_of(request, models[0].card.plan.channels, result)
+    _check_outputs(request, scans)
     for scan in scans:
         if scan.outputs(request).done and not request.overwrite:
             result.skipped.append(scan.id)
@@ -148,6 +149,22 @@ def predict_scans(request: PredictRequest) -> PredictResult:
     if waiting:
         _segment_scans(waiting, models, request, result)
     return result
+
+
+def _scans_of(request: PredictRequest, channels: tuple[str, ...], result: PredictResult) -> list[Scan]:
+    """Return the scans of all inputs; an input that holds none is a failure of the result.
+
+    Raises:
+        UserError: No input holds a scan, or two scans have one name.
+    """
+    found = [Boundary("predict").attempt(str(path), partial(find_scans, channels=channels), [path]) for path in request.inputs]
+    errors = [scans for scans in found if isinstance(scans, UserError)]
+    if len(errors) == len(found):
+        raise together(errors)
+    result.failures += map(str, errors)
+    scans = [scan for of_one in found if not isinstance(of_one, UserError) for scan in of_one]
+    _check_names(scans)
+    return scans
 
 
 def _check_outputs(request: PredictRequest, scans: Sequence[Scan]) -> None:
@@ -182,11 +199,15 @@ def find_scans(inputs: Sequence[Path], channels: tuple[str, ...]) -> list[Scan]:
             scans += _group(files, channels)
         else:
             scans.append(Scan(series_name(path.resolve()), (path,), DICOM_SUFFIX))
+    _check_names(scans)
+    return scans
+
+
+def _check_names(scans: Sequence[Scan]) -> None:
     names = [scan.id for scan in scans]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(twice[0], "stands for two scans", "predict them into two folders")
-    return scans
 
 
 def series_name(folder: Path) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from autospine.core.errors import UserError
 from autospine.core.files import check_writable, read_json, remove, write_json, write_text
 from autospine.core.machine import workers_for
-from autospine.core.overwriting import check_folders
+from autospine.core.overwriting import check_files, check_folders
 from autospine.core.parallel import try_cases
 from autospine.core.tables import DISCLAIMER, counted
 from autospine.core.version import __version__
@@ -146,9 +146,10 @@ def measure_predictions(output: Path, inputs: Sequence[Path], workers: int = 0) 
     scans: dict[str, Path] = {}
     for path in inputs:
         folder_of_scans = path / "images" if (path / "images").is_dir() else path
-        for file in find_volumes(folder_of_scans):
-            channel = CHANNEL.match(volume_id(file))
-            scans.setdefault(channel["id"] if channel else volume_id(file), file)
+        with suppress(UserError):  # an input without scans, which autospine_predict has named
+            for file in find_volumes(folder_of_scans):
+                channel = CHANNEL.match(volume_id(file))
+                scans.setdefault(channel["id"] if channel else volume_id(file), file)
     if len(scans) == len(references.masks) == 1:
         scans = dict(zip(references.masks, scans.values(), strict=True))
     images = {id_: scans[id_] for id_ in references.masks if id_ in scans}
@@ -161,6 +162,8 @@ def _measure_references(references: References, images: Mapping[str, Path], requ
     if request.output is not None:
         read = [*references.masks.values(), *images.values()]
         check_folders([folder for folder in (request.output, request.output / "cases") if folder.exists()], read)
+        named = [path for path in (request.gradings, Path(request.labels) if request.labels else None) if path]
+        check_files([request.output / name for name in (LEVELS, COLUMNS, PAGE)], named)
         check_writable(request.output)
     jobs = [
         _CaseJob(id_, mask, images.get(id_), references.patients[id_], scheme, request.output, request.pictures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +14,8 @@ from autospine.core.errors import UserError
 from autospine.core.files import write_with
 
 VERSION = 2
-# What damaged bytes make torch's restricted unpickler raise.
-DAMAGED = (
-    *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
-    pickle.UnpicklingError,
-)
+# What odd content of a checkpoint makes torch raise.
+ODD = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError)
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -47,7 +43,7 @@ def restoring(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except DAMAGED as error:
+    except ODD as error:
         problem = "does not fit this training: it is damaged, or of another plan or trainer"
         raise UserError(path, problem, "delete it and train this fold again") from error
 
@@ -64,7 +60,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         if not zipfile.is_zipfile(path):  # older forms of torch's files are never read
             raise ValueError("not a zip archive")
         content = torch.load(path, map_location=device, weights_only=True)
-    except DAMAGED as error:
+    except Exception as error:  # of the many that damaged bytes make torch's restricted unpickler raise
         raise UserError(path, "is damaged or cut short", "delete it and train this fold again") from error
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise UserError(path, "was written by another AutoSpine", "update AutoSpine, or train again")

@@ -289,6 +289,12 @@ def test_nothing_to_predict(tmp_path, model) -> None:
     assert "empty" in outcome.failures[0]
 
 
+def test_a_missing_input_is_a_line_and_the_others_are_segmented(tmp_path, scans, model) -> None:
+    outcome = run(tmp_path, model, scans / "1_t1.mha", tmp_path / "nowhere", scans / "3_t2.nrrd")
+    assert list(outcome.done) == ["1_t1", "3_t2"]
+    assert outcome.failures == [f"{tmp_path / 'nowhere'}: does not exist; name a scan or a folder of scans"]
+
+
 def test_channels_are_grouped_by_name(tmp_path) -> None:
     for name in ("a_0000.mha", "a_0001.mha", "b_0000.mha", "b_0001.mha"):
         write_array(tmp_path / name, np.zeros((2, 3, 4), np.float32))

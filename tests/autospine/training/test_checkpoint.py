@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +51,19 @@ def test_one_that_is_cut_in_half_is_named_in_one_line(tmp_path: Path) -> None:
         load_checkpoint(path, CPU)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_that_its_pickled_part_cuts_off_is_one_line(tmp_path: Path) -> None:
+    """Such as the four bytes of an index (struct.error)."""
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, content())
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, b"\x80\x02}r\x01" if name.endswith("data.pkl") else data)
+    with pytest.raises(UserError, match="damaged or cut short"):
+        load_checkpoint(path, CPU)
 
 
 @settings(max_examples=40, deadline=None)
