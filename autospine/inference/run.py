@@ -157,7 +157,10 @@ def _scans_of(request: PredictRequest, channels: tuple[str, ...], result: Predic
     Raises:
         UserError: No input holds a scan, or two scans have one name.
     """
-    found = [Boundary("predict").attempt(str(path), partial(find_scans, channels=channels), [path]) for path in request.inputs]
+    found = [
+        Boundary("predict").attempt(str(path), partial(find_scans, channels=channels), [path])
+        for path in request.inputs
+    ]
     errors = [scans for scans in found if isinstance(scans, UserError)]
     if len(errors) == len(found):
         raise together(errors)
