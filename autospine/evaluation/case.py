@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isnan, nan
 from statistics import mean
 
@@ -44,6 +44,7 @@ class CaseScore:
     above_annotation: tuple[Anatomy, ...] = ()  # predicted where annotation had stopped: left out of the scores
     counted: CaseScore | None = None  # the scores that count those as false positives; None where there are none
     resampled: bool = False  # the prediction was brought to the reference's grid
+    confidences: Mapping[Anatomy, float] = field(default_factory=dict)  # of the predicted labels, where a report tells
     ambiguous: str | None = None  # why the prediction was flagged; empty if it was not, None if no report tells
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 
 from autospine.core.errors import UserError
 from autospine.dataset.cases import UNKNOWN, patient_and_sequence
+from autospine.evaluation.calibration import Reliability, calibration
 from autospine.evaluation.case import CaseScore, mean_of_known
 from autospine.evaluation.instance_counts import InstanceSummary, summarise_instances
 from autospine.evaluation.spider import ChallengeCase
@@ -98,6 +99,11 @@ class Evaluation:
     def counted(self) -> Evaluation:
         """Return the evaluation that counts what is predicted above the annotation as false positives."""
         return replace(self, cases=complete([case.all_counted for case in self.cases])[0])
+
+    @cached_property
+    def calibration(self) -> tuple[Reliability, ...]:
+        """Return how the reports' confidences fit what is right; empty where no report tells any."""
+        return calibration(self.cases)
 
     @property
     def unanswered(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from autospine.evaluation.probabilities import read_probabilities
 from autospine.evaluation.report.text import save
 from autospine.evaluation.spider import SPIDER, ChallengeCase, score_challenge
 from autospine.evaluation.structures import common_labels, comparable_schemes
-from autospine.labels.anatomy import Kind
+from autospine.labels.anatomy import Anatomy, Kind
 from autospine.labels.conversion import PLAIN, get_scheme, infer_scheme, label_voxels, scheme_of_report
 from autospine.labels.outliers import outlying_labels
 from autospine.labels.schemes import LabelScheme
@@ -303,7 +303,17 @@ def _score_volumes(job: _CaseJob, prediction: Volume | None, reference: Volume) 
     score = evaluate_case(job.id, pair, job.tolerance_mm, probabilities, prediction is None)
     report = {} if files.prediction is None else _report_of(files.prediction)
     ambiguous = str(report["ambiguous"]) if "ambiguous" in report else None
-    return replace(score, ambiguous=ambiguous, resampled=bool(other_grid))
+    confidences = _confidences(report)
+    return replace(score, ambiguous=ambiguous, confidences=confidences, resampled=bool(other_grid))
+
+
+def _confidences(report: Mapping[str, object]) -> dict[Anatomy, float]:
+    """Return what a report of autospine_predict says of its labels; empty where it does not fit the form."""
+    labels = report.get("labels")
+    try:
+        return {Anatomy.parse(one["anatomy"]): float(one["confidence"]) for one in labels or ()}  # type: ignore[attr-defined]
+    except (UserError, TypeError, KeyError, ValueError):
+        return {}
 
 
 def _resampled(prediction: Volume, reference: Volume) -> Volume:

@@ -24,6 +24,7 @@ from autospine.inference.model import find_models
 from autospine.inference.predict import output_scheme, segment
 from autospine.inference.predictor import Predictor
 from autospine.inference.run import mask_suffix
+from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import conversion
 from autospine.labels.schemes import LabelScheme
 from autospine.overlay.draw import draw_overlay
@@ -80,7 +81,9 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
             schemes = scheme, reference_scheme
             pair = MaskPair(predicted[images], annotated[images], mask.spacing, schemes, (name, source.mask))
             if subset.slices is None:
-                score = replace(evaluate_case(name, pair), ambiguous=segmentation.ambiguous)
+                known = {Anatomy.parse(label.anatomy): label.confidence for label in segmentation.labels}
+                score = evaluate_case(name, pair)
+                score = replace(score, ambiguous=segmentation.ambiguous, confidences=known)
             else:  # a slice has no instances
                 score = CaseScore(name, tuple(score_case(pair)))
             scores.append(score)

@@ -17,7 +17,7 @@ from autospine.evaluation.statistics import PairedTest
 from autospine.evaluation.structures import METRICS
 
 Cell: TypeAlias = str | float | int
-OPTIONAL = ("tests.csv", "challenge.csv", "cases_all_counted.csv", "labels_all_counted.csv")
+OPTIONAL = ("calibration.csv", "tests.csv", "challenge.csv", "cases_all_counted.csv", "labels_all_counted.csv")
 STATISTICS = ("mean", "sd", "low", "high", "n")
 
 
@@ -35,6 +35,9 @@ def csv_files(comparison: MethodComparison) -> dict[str, str]:
     if any(case.above_annotation for method in comparison.methods for case in method.cases):
         texts["cases_all_counted.csv"] = _text(case_columns, comparison, lambda one: _cases(one.counted))
         texts["labels_all_counted.csv"] = _text(label_columns, comparison, lambda one: _labels(one.counted))
+    if any(method.calibration for method in comparison.methods):
+        columns = ("answer", "low", "high", "answers", "confidence", "right")
+        texts["calibration.csv"] = _text(columns, comparison, _calibration)
     if comparison.several:
         texts["tests.csv"] = _tests(comparison.tests)
     if any(method.challenge for method in comparison.methods):
@@ -75,6 +78,12 @@ def _instances(evaluation: Evaluation) -> Iterator[Sequence[Cell]]:
         for score in case.instances:
             for match in score.matches:
                 yield _match(case, match, score.levelled)
+
+
+def _calibration(evaluation: Evaluation) -> Iterator[Sequence[Cell]]:
+    for one in evaluation.calibration:
+        for part in one.bins:
+            yield (one.name, part.low, part.high, part.answers, part.confidence, part.right)
 
 
 def _match(case: CaseScore, match: InstanceMatch, levelled: bool) -> Sequence[Cell]:

@@ -75,6 +75,15 @@ def _method(evaluation: Evaluation) -> dict[str, Any]:
         "spider": _challenge(evaluation) if evaluation.challenge else None,
         "resampled": list(evaluation.resampled),
         "ambiguous": _flags(evaluation),
+        "calibration": {
+            one.name: {
+                "answers": one.answers,
+                "confidence": one.confidence,
+                "right": one.right,
+                "expected_calibration_error": one.expected_calibration_error,
+            }
+            for one in evaluation.calibration
+        },
         "no_vertebra": list(evaluation.unanswered),
         "above_annotation": {
             "cases": {case.id: [anatomy.key for anatomy in case.above_annotation] for case in above},

@@ -55,6 +55,10 @@ EXPLANATION = (
     "mean of a case and not in the overall one where single levels are scored."
 )
 RESAMPLED = "Brought to the reference's grid by nearest neighbour, which moves outlines by up to half a voxel"
+CALIBRATION = (
+    "Right: of levels, the share of detected instances that have the right one; of structures, the share of a label's "
+    "voxels that the reference calls the same. Calibration error: the expected one, the mean difference over ten bins."
+)
 OVER_PATIENTS = "Means over cases, intervals over patients."
 
 
@@ -116,6 +120,8 @@ def method_tables(evaluation: Evaluation, is_first: bool) -> Iterator[Table]:
     yield label_table(evaluation)
     if evaluation.instances:
         yield instance_table(evaluation)
+    if evaluation.calibration:
+        yield calibration_table(evaluation)
     if is_first:
         for column in evaluation.strata:
             yield strata_table(evaluation, column)
@@ -191,6 +197,15 @@ def instance_table(evaluation: Evaluation) -> Table:
         if summary.partial_detected + summary.partial_false_negatives + summary.partial_extra
     ]
     return Table("Instances and levels", (head, *map(_instance_row, evaluation.instances)), " ".join(notes))
+
+
+def calibration_table(evaluation: Evaluation) -> Table:
+    """Return a row per kind of answer: how sure the reports are, and how often they are right."""
+    rows = [("confidence", "answers", "mean confidence", "right", "calibration error")]
+    for one in evaluation.calibration:
+        figures = (one.confidence, one.right, one.expected_calibration_error)
+        rows.append((one.name, str(one.answers), *(figure("confidence", value) for value in figures)))
+    return Table("Calibration", tuple(rows), CALIBRATION)
 
 
 def _instance_row(summary: InstanceSummary) -> tuple[str, ...]:

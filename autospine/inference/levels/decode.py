@@ -18,7 +18,7 @@ from autospine.inference.levels.conflicts import (
 )
 from autospine.inference.levels.evidence import discs_below, lean, reach_of_discs
 from autospine.inference.levels.instances import Instance, OffsetVotes, find_instances
-from autospine.inference.levels.numbering import TEMPERATURE, Numbering, number, number_between
+from autospine.inference.levels.numbering import Numbering, number, number_between
 from autospine.inference.levels.parts import voxels_by_instance, without_strays
 from autospine.inference.levels.sacrum import SACRUM, Sacrum, find_sacrum
 from autospine.inference.levels.spine import (
@@ -48,7 +48,6 @@ class DecoderInput:
     weights: np.ndarray  # `(N,)` probability of the voxel's class
     spacing: tuple[float, float, float]  # mm along (slices, rows, columns)
     visible_rows: tuple[int, int]  # first and last row that hold image rather than padding
-    level_temperature: float = TEMPERATURE  # of the level probabilities of a sequence
 
     def votes_of(self, semantic: int, offset_axes: tuple[int, ...]) -> OffsetVotes:
         """Return the offset votes of one class."""
@@ -149,7 +148,7 @@ def _number(
     evidence = discs_below(known, reach)
     if not of_discs:
         evidence = evidence * lean(spine, known, first_level)
-    numbering = number(spine, first_level, margin_mm, distance_mm, sacrum, evidence, outputs.level_temperature)
+    numbering = number(spine, first_level, margin_mm, distance_mm, sacrum, evidence)
     learns_sacrum = first_level == 1 and any(kind.name == SACRUM for kind in encoding.classes)
     doubts = [
         numbering.ambiguous,

@@ -91,7 +91,6 @@ def number(
     intervertebral_distance_mm: float,
     sacrum: Sacrum | None = None,
     evidence: np.ndarray | None = None,
-    temperature: float = TEMPERATURE,
 ) -> Numbering:
     """Number one vertebra sequence.
 
@@ -106,7 +105,6 @@ def number(
         sacrum: Below the lowest instance, if it was segmented.
         evidence: `(K + 1,)` further likelihood of the lowest instance's level, such as `evidence.lean`; the sacrum
             outweighs it.
-        temperature: Of the network's scores.
     """
     steps = count_steps(np.array([instance.centroid for instance in instances]), intervertebral_distance_mm)
     weights = np.array([instance.weight for instance in instances])
@@ -117,7 +115,7 @@ def number(
     else:
         below = room_below(known, margin_mm / intervertebral_distance_mm)
         below = below if evidence is None else below * evidence
-    probabilities = start_probabilities(start_scores(log_probabilities, weights, steps), temperature) * below
+    probabilities = start_probabilities(start_scores(log_probabilities, weights, steps)) * below
     probabilities = probabilities / probabilities.sum()
     start = int(probabilities.argmax())
     levels = tuple(int(step) + start - 1 + first_level for step in steps)

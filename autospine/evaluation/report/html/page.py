@@ -154,6 +154,8 @@ def _sections(method: Evaluation, comparison: MethodComparison) -> Iterator[Sect
     yield Section("Structures", tables.label_table(method), plots=boxes)
     if method.instances:
         yield Section("Instances and levels", tables.instance_table(method), plots=tuple(_level_plots(method)))
+    if method.calibration:
+        yield Section("Calibration", tables.calibration_table(method))
     volumes = tuple(_volume_plots(method))
     if volumes:
         yield Section("Volumes", plots=volumes)
