@@ -201,7 +201,7 @@ def instance_table(evaluation: Evaluation) -> Table:
 
 def calibration_table(evaluation: Evaluation) -> Table:
     """Return a row per kind of answer: how sure the reports are, and how often they are right."""
-    rows = [("confidence", "answers", "mean confidence", "right", "calibration error")]
+    rows: list[tuple[str, ...]] = [("confidence", "answers", "mean confidence", "right", "calibration error")]
     for one in evaluation.calibration:
         figures = (one.confidence, one.right, one.expected_calibration_error)
         rows.append((one.name, str(one.answers), *(figure("confidence", value) for value in figures)))
