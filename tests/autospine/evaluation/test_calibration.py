@@ -13,6 +13,7 @@ from autospine.core.files import write_json
 from autospine.evaluation.calibration import calibration, reliability
 from autospine.evaluation.case import CaseScore, evaluate_case
 from autospine.evaluation.cohort import Evaluation, complete
+from autospine.evaluation.mask_pair import MaskPair
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.csv_files import csv_files
 from autospine.evaluation.report.html.page import as_page
@@ -28,7 +29,7 @@ SPIDER = SCHEMES["spider"]
 
 
 def scored(id_: str, prediction: np.ndarray, ambiguous: str | None = "", **confidence: float) -> CaseScore:
-    case = evaluate_case(id_, prediction, spine_mask(), SPACING, (SPIDER, SPIDER))
+    case = evaluate_case(id_, MaskPair(prediction, spine_mask(), SPACING, (SPIDER, SPIDER)))
     known = {Anatomy(Kind(kind), level): value for kind, value in confidence.items() for level in levels_of(prediction)}
     return replace(case, ambiguous=ambiguous, confidences=known)
 
