@@ -77,6 +77,9 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
         predicted, scheme, remarks = segmentation.mask, segmentation.scheme, segmentation.remarks
         draw_overlay(channels[0].array, predicted, mask.spacing, scheme, picture, case_id, remarks)
         annotated, reference_scheme = reference_of(trainer, mask.array, source)
+        if source.source:
+            change = conversion(scheme, reference_scheme)  # what the data set does not annotate is not scored
+            predicted, scheme = change.apply(predicted, case_id), change.target
         for name, images in images_of(case_id, subset, trainer.plan.view_axis):
             schemes = scheme, reference_scheme
             pair = MaskPair(predicted[images], annotated[images], mask.spacing, schemes, (name, source.mask))

@@ -162,13 +162,15 @@ Row = tuple[str, str, ClassScore]  # sequence ("t1", "t2", "t2_SPACE", "unknown"
 
 def write_table(folder: Path, subset: Subset, work: WorkFolder, scheme: LabelScheme, view_axis: int) -> None:
     """Write table_2.md and table_2.csv from the masks that were predicted."""
-    sequences = {case.id: case.sequence for case in Fingerprint.load(work.fingerprint).cases}
+    fingerprint = Fingerprint.load(work.fingerprint)
+    sequences = {case.id: case.sequence for case in fingerprint.cases}
+    annotated = {case.id: fingerprint.mask_schemes[case.source] for case in fingerprint.cases}
     scorers: dict[str, SliceScorer] = {}
     several = len({sequences[case] for case in subset.cases}) > 1
     for case in subset.cases:
         names = [sequences[case], *(["all"] if several else [])]
         chosen = [scorers.setdefault(name, SliceScorer(tuple(CLASSES), TOLERANCE_MM)) for name in names]
-        _add(chosen, folder, case, subset, work, scheme, view_axis)
+        _add(chosen, folder, case, subset, work, (scheme, annotated[case]), view_axis)
     ordered = sorted(scorers, key=lambda name: (name == "all", [*PUBLISHED, name].index(name)))
     rows = [(sequence, name, scorers[sequence].score(label)) for sequence in ordered for label, name in CLASSES.items()]
     write_text(folder / f"{FILE}.csv", _csv(rows))
@@ -181,16 +183,16 @@ def _add(
     case: str,
     subset: Subset,
     work: WorkFolder,
-    scheme: LabelScheme,
+    schemes: tuple[LabelScheme, LabelScheme],
     view_axis: int,
 ) -> None:
-    """Add the slices of one case to the scorers."""
+    """Add the slices of one case to the scorers; the schemes are those of the plan and of the case's own mask."""
     source = Path(work.load_sources()[case].mask)
-    annotated = volumes.read_mask(source, scheme.negative)
-    written = output_scheme(get_scheme(SCHEME), scheme, None)
+    annotated = volumes.read_mask(source, schemes[1].negative)
+    written = output_scheme(get_scheme(SCHEME), schemes[0], None)
     segmented = volumes.read_mask(folder / f"{case}{mask_suffix(source)}").array
     prediction = conversion(written, get_scheme(SCHEME)).apply(segmented, case)
-    to_classes = conversion(scheme, get_scheme(SCHEME))
+    to_classes = conversion(schemes[1], get_scheme(SCHEME))
     reference = to_classes.apply(annotated.array, source)
     if to_classes.target.ignore_label is not None:
         ignored = reference == to_classes.target.ignore_label

@@ -20,6 +20,7 @@ from autospine.labels.conversion import conversion, get_scheme
 from autospine.metrics import overlap, surface
 from autospine.planning.split_strategies import LEAK
 from autospine.planning.splits import Subset
+from autospine.preprocessing.run import read_annotation
 from autospine.training.trainer import Trainer
 
 FILE = "tables_2_to_4"
@@ -173,8 +174,9 @@ def write_table(trainer: Trainer, folder: Path, subset: Subset, work: Path) -> N
 
 def case_scores(trainer: Trainer, folder: Path, case: str, subset: Subset, work: Path) -> list[AxialScore]:
     """Score the slices of one case, or those that the subset has of it."""
-    source = Path(WorkFolder(work).load_sources()[case].mask)
-    annotated = volumes.read_mask(source, trainer.plan.scheme.negative)
+    files = WorkFolder(work).load_sources()[case]
+    source = Path(files.mask)
+    annotated = read_annotation(source, files.source, trainer.plan)
     to_structures = conversion(trainer.derived.scheme, get_scheme(SCHEME))
     reference = to_structures.apply(trainer.reference(annotated.array, source), source)
     written = output_scheme(trainer.label_scheme, trainer.plan.scheme, None)

@@ -16,7 +16,10 @@ from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
 from autospine.evaluation.cohort import SOURCE
 from autospine.evaluation.structures import Presence
-from autospine.planning.splits import Fold
+from autospine.inference.segmentation import Segmentation
+from autospine.labels.anatomy import Kind
+from autospine.planning.splits import Fold, Subset
+from autospine.training import validation
 from autospine.training.data import Batch, PatchSampler
 from autospine.training.epoch_validation import patch_scores
 from autospine.training.losses.marginal import MarginalDiceCrossEntropy
@@ -24,7 +27,7 @@ from autospine.training.losses.multitask import MultiTaskLoss
 from autospine.training.optimisation import OptimizerStep
 from autospine.training.run import TrainRequest, check_source_weights, train_fold
 from autospine.training.trainer import Context
-from tests.tiny import make_job, plan_of
+from tests.tiny import SHAPE, make_job, plan_of, spine_mask, whole_mask
 from trainers.unet import ADAPTED, UNetTrainer
 
 SOURCES = ("whole", "bodies", "discs")
@@ -163,3 +166,36 @@ def test_patch_scores_take_each_class_that_a_voxel_may_be(joint_work: WorkFolder
     # Body: 2 right, 1 called disc, 1 in the background; posterior elements: 1 right; disc: 1 right, 1 too many.
     assert scores.dice == pytest.approx((2 * 2 / (3 + 3) + 1 + 2 / (1 + 2)) / 3)
     assert scores.accuracy == pytest.approx(5 / 7)
+
+
+def test_predicted_parts_are_scored_as_what_the_data_set_calls_them(
+    joint_work: WorkFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right answer scores 1 in every data set, though each labels other things; instances are counted alike."""
+    plan = plan_of(joint_work, 2)
+    mask = np.zeros(SHAPE, np.uint16)
+    whole, own = whole_mask(2), spine_mask(2)
+    mask[(whole > 0) & (whole < 10)] = 400 + whole[(whole > 0) & (whole < 10)]
+    mask[(own > 0) & (own < 10)] = 300 + own[(own > 0) & (own < 10)]
+    mask[own >= 100] = own[own >= 100]
+
+    class Right:
+        def __init__(self, *_: object) -> None:
+            self.models = ()
+
+    def answer(channels: list, _: Right) -> Segmentation:
+        volume = channels[0].with_array(mask)
+        return Segmentation(volume, plan.scheme, (), "", (), ("right",), ("background",), 0.0)
+
+    monkeypatch.setattr(validation, "Predictor", Right)
+    monkeypatch.setattr(validation, "find_models", lambda _: [])
+    monkeypatch.setattr(validation, "segment", answer)
+    trainer = UNetTrainer(plan, replace(ADAPTED, iterations_per_epoch=2))
+    subset = Subset("validation", tuple(id_ for id_ in IDS if "-3" in id_))
+    evaluation = validation.score_cases(trainer, joint_work.root, tmp_path, torch.device("cpu"), subset)
+    for case in evaluation.cases:
+        shown = [score for score in case.scores if score.presence is not Presence.NEITHER]
+        assert shown
+        assert all(score.dice == 1 for score in shown), case.id
+    counted = {s.kind: (s.references, s.detected, s.false_positives) for s in evaluation.instances if s.references}
+    assert counted == {Kind.VERTEBRA: (5, 5, 0), Kind.BODY: (5, 5, 0), Kind.DISC: (10, 10, 0)}
