@@ -64,7 +64,7 @@ def _as(kind: Any, value: Any) -> Any:
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if value is None:
         return None
-    if Path in kinds:
+    if Path in kinds and isinstance(value, (str, Path)):
         return Path(value)
     for member in kinds:
         if get_origin(member) is tuple:
