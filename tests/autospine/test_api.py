@@ -7,12 +7,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import autospine
 from autospine import api
 from autospine.core.errors import UserError
+from autospine.planning.run import PlanRequest
 from tests.paths import ROOT
 
 
@@ -39,6 +41,8 @@ def test_text_becomes_paths_and_one_thing_or_a_list_a_tuple() -> None:
     assert call("a") == Request(Path("a"))  # type: ignore[arg-type]
     assert call("a", models="m", names="n", output="o") == Request(Path("a"), (Path("m"),), ("n",), Path("o"))  # type: ignore[arg-type]
     assert call("a", ["m", Path("n")], ["x", "y"]) == Request(Path("a"), (Path("m"), Path("n")), ("x", "y"))  # type: ignore[arg-type]
+    plan = api._as(get_type_hints(PlanRequest)["dataset"], ["a", "b"])
+    assert plan == (Path("a"), Path("b"))
     assert "folder: A folder." in str(call.__doc__)
     assert list(inspect.signature(call).parameters) == ["folder", "models", "names", "output"]
 

@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from autospine.core import registry
 from autospine.core.errors import UserError
 from autospine.dataset.cases import Case
+from autospine.labels.encoding import plain_encoding
 from autospine.labels.schemes import SCHEMES
 from autospine.planning.plan import Plan
 from autospine.preprocessing.grid import Grid, SliceInterpolation
@@ -175,7 +176,8 @@ def test_what_a_killed_run_left_is_swept(case: Case, plan: Plan, tmp_path: Path)
     assert not list(folder.glob(".*.partial.*"))
 
 
-PLAN = cast(Plan, SimpleNamespace(view_axis=0, scheme=SCHEMES["semantic4"], encoding=SimpleNamespace(values=(1, 2))))
+ENCODING = plain_encoding(SCHEMES["semantic4"], (1, 2))
+PLAN = cast(Plan, SimpleNamespace(view_axis=0, scheme=SCHEMES["semantic4"], encoding=ENCODING))
 CROP = (TransformSettings("centre_crop", {"rows": 0.5}),)
 
 

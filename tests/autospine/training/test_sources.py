@@ -174,7 +174,7 @@ def test_predicted_parts_are_scored_as_what_the_data_set_calls_them(
     """A right answer scores 1 in every data set, though each labels other things; instances are counted alike."""
     plan = plan_of(joint_work, 2)
     mask = np.zeros(SHAPE, np.uint16)
-    whole, own = whole_mask(2), spine_mask(2)
+    whole, own = whole_mask(2).astype(np.uint16), spine_mask(2).astype(np.uint16)
     mask[(whole > 0) & (whole < 10)] = 400 + whole[(whole > 0) & (whole < 10)]
     mask[(own > 0) & (own < 10)] = 300 + own[(own > 0) & (own < 10)]
     mask[own >= 100] = own[own >= 100]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from autospine.core.workspace import WorkFolder
+from autospine.core.workspace import SourceCase, WorkFolder
 from autospine.labels.schemes import SCHEMES
 from autospine.planning.plan import Plan
 from autospine.planning.splits import Fold
@@ -28,11 +28,16 @@ WITHOUT_CANAL[1:3, 1:4, 2:5] = 1
 def trainer() -> SimpleNamespace:
     """The part of `wgan_resunet` that derives references."""
     derive = lambda mask, path: derive_axial4(mask, SCHEMES["spider"], path)  # noqa: E731
-    return SimpleNamespace(reference=derive, derived=SimpleNamespace(scheme=AXIAL4))
+    derived, plan = SimpleNamespace(scheme=AXIAL4), SimpleNamespace(sources=())
+    return SimpleNamespace(reference=derive, derived=derived, plan=plan)
+
+
+def case_of(mask: str) -> SourceCase:
+    return SourceCase("7_t2", ("7_t2.mha",), mask)
 
 
 def test_a_mask_that_leaves_nothing_to_score_is_named(trainer, caplog: pytest.LogCaptureFixture) -> None:
-    annotated = reference_of(trainer, WITHOUT_CANAL, "masks/7_t2.mha")
+    annotated, _ = reference_of(trainer, WITHOUT_CANAL, case_of("masks/7_t2.mha"))
     assert set(np.unique(annotated)) == {0, IGNORE_LABEL}
     assert caplog.messages == [
         "masks/7_t2.mha: nothing of the trainer's labels can be derived from it; it is not scored"
@@ -42,8 +47,8 @@ def test_a_mask_that_leaves_nothing_to_score_is_named(trainer, caplog: pytest.Lo
 def test_nothing_is_said_where_there_is_something(trainer, caplog: pytest.LogCaptureFixture) -> None:
     mask = WITHOUT_CANAL.copy()
     mask[1:3, 1:4, 5] = 100
-    assert {1, 2} <= set(np.unique(reference_of(trainer, mask, "masks/7_t2.mha")))
-    reference_of(trainer, np.zeros_like(mask), "masks/empty.mha")  # shows no vertebra, and says so itself
+    assert {1, 2} <= set(np.unique(reference_of(trainer, mask, case_of("masks/7_t2.mha"))[0]))
+    reference_of(trainer, np.zeros_like(mask), case_of("masks/empty.mha"))  # shows no vertebra, and says so itself
     assert not caplog.messages
 
 
