@@ -15,34 +15,43 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from figures import call, command, machine
+from torch import nn
 
 from autospine import volumes
 from autospine.core import registry
+from autospine.core.machine import SHARE_OF_MEMORY, Machine, find_machine
 from autospine.core.precision import Precision, usual_precision
 from autospine.core.workspace import WorkFolder
+from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.model import Model, find_models
 from autospine.inference.predictor import Predictor
+from autospine.inference.run import PredictRequest, predict_scans
 from autospine.networks.clustered_attention import clustered_attention
 from autospine.networks.self_attention import PositionAttention
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.training.budget import precisions
 from autospine.training.data import Batch, Batches
+from autospine.training.feed import Feed
 from autospine.training.folds import read_case_pool
 from autospine.training.job import TrainingJob, seed_everything
 from autospine.training.loading import augmented, make_batches
+from autospine.training.losses.dice_ce import DiceCrossEntropy, deep_supervision_weights, downsample_labels
+from autospine.training.optimisation import MovingAverage
 from autospine.training.profiling import micro_batches_that_fit
 from autospine.training.run import choose_plan
 from autospine.training.trainer import Context, Trainer, prepare
 
 PLANS = ("2d_sagittal", "2d_axial", "3d_volume", "slice_reconstruction")
 MODEL = Path("models/unet/2d_sagittal/adapted/fold_0")
+CARDS = (8, 12, 24, 80)  # GB
 FALLING_OVER = 5  # updates at either end whose mean losses are compared
 Row = tuple[str, str]
 
@@ -199,12 +208,29 @@ class Bench:
             start = time.monotonic()
             line = [*("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}")]
             line += ["-m", "autospine.commands.train", str(self.work), "--minutes", "0.4", "--seed", str(count)]
-            line += ["--fold", "1", "--recipe", "classification", "--device", self.device.type]
+            line += ["--fold", str(len(rows) + 1), "--recipe", "classification", "--device", self.device.type]
             done = subprocess.run([sys.executable, *line], check=False, capture_output=True, text=True)
             text = f"ends with {done.returncode} after {time.monotonic() - start:.0f} s"
             rows.append((f"torchrun, {count} processes", text + ("" if not done.returncode else done.stderr[-200:])))
-            break
         return rows
+
+    def onnx(self) -> list[Row]:
+        """The planned 2-D network as ONNX, where onnx and onnxruntime were carried along; bar 1e-3."""
+        if find_spec("onnxscript") is None or find_spec("onnxruntime") is None:
+            return [("ONNX", "not carried")]
+        import onnxruntime
+
+        trainer, path = self.trainer("unet", plan="2d_sagittal"), self.out / "unet.onnx"
+        torch.manual_seed(0)
+        network = trainer.build(trainer.width_options()[0]).eval().to(self.device)
+        image = torch.randn(1, 1, *trainer.patch, device=self.device)
+        torch.onnx.export(network, (image,), str(path), input_names=["image"], dynamo=True)
+        providers = onnxruntime.get_available_providers()
+        session = onnxruntime.InferenceSession(path, providers=providers)
+        with torch.inference_mode():
+            expected = network(image).cpu().numpy()
+        worst = float(np.abs(session.run(None, {"image": image.cpu().numpy()})[0] - expected).max())
+        return [(f"ONNX on {session.get_providers()[0]}", f"differs by {worst:.1e} (bar 1e-3)")]
 
     # 2. Memory.
 
@@ -212,16 +238,30 @@ class Bench:
         """Peak of the planned networks' training against the plan's estimate; bar within 20 %."""
         if not self.cuda:
             return [("peak against the estimate", "not measured without CUDA")]
+        return [(name, self._peak(self.trainer("unet", plan=name))) for name in ("2d_sagittal", "3d_volume")]
+
+    def cards(self) -> list[Row]:
+        """Plans for cards of 8, 12, 24 and 80 GB, and their peaks where this one has as much."""
+        found, kind = Fingerprint.load(WorkFolder(self.work).fingerprint), registry.load("trainers", "unet")
         rows = []
         for name in ("2d_sagittal", "3d_volume"):
-            trainer = self.trainer("unet", plan=name)
-            batches = self.batches(trainer)
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self.losses(trainer, self.context(trainer, precisions(self.device)[0]), batches, 3)
-            peak = torch.cuda.max_memory_allocated(self.device) / 2**30
-            ratio = peak / trainer.plan.memory_gib
-            rows.append((name, f"{peak:.2f} GiB, planned {trainer.plan.memory_gib:.2f}: ratio {ratio:.2f}"))
+            for card in CARDS:
+                plan = registry.load("planners", name)(found, Machine("cuda", SHARE_OF_MEMORY * card, 16)).plan()
+                text = f"batch {plan.batch} of {plan.patch}, {plan.memory_gib:.2f} GiB"
+                if self.cuda and plan.memory_gib < find_machine(str(self.device), None).memory_gib:
+                    text += f"; {self._peak(kind(plan, kind.recipe_named(None)))}"
+                rows.append((f"{name}, {card} GB", text))
         return rows
+
+    def _peak(self, trainer: Trainer) -> str:
+        batches = self.batches(trainer)
+        before = torch.cuda.memory_allocated(self.device)  # the cases, where they are held
+        torch.cuda.reset_peak_memory_stats(self.device)
+        self.losses(trainer, self.context(trainer, precisions(self.device)[0]), batches, 3)
+        peak = (torch.cuda.max_memory_allocated(self.device) - before) / 2**30
+        ratio = peak / trainer.plan.memory_gib
+        verdict = "within" if abs(ratio - 1) <= 0.2 else "NOT within"
+        return f"{peak:.2f} GiB, planned {trainer.plan.memory_gib:.2f}: ratio {ratio:.2f}, {verdict} 20 %"
 
     # 3. Fast.
 
@@ -232,14 +272,64 @@ class Bench:
             trainer = self.trainer("unet", plan=name)
             batches, precision = self.batches(trainer), precisions(self.device)[0]
             context = self.context(trainer, precision)
-            ready = augmented(trainer, batches.make(0).to(self.device), context)
+            ready = augmented(trainer, batches.make(0).to(self.device), context.precision)
             bare = self.seconds_of(lambda c=context, b=ready: self._bare(c, b))
             step = self.seconds_of(lambda t=trainer, c=context, b=ready: t.training_step(c, b))
-            loop = self._loop_seconds(trainer, context, batches)
+            loop, waiting = self._loop_seconds(trainer, context, batches)
             rows.append((f"{name}, bare update", f"{bare * 1000:.0f} ms"))
             rows.append((f"{name}, training step over it", f"{step / bare:.2f}"))
-            waits = f"waits {1 - bare / loop:.0%} of the time"
+            waits = f"waits {waiting / loop:.0%} of the time for batches"
             rows.append((f"{name}, loop over it", f"{loop / bare:.2f} (bar 1.1): {waits}"))
+            rows.append((f"{name}, nnU-Net's step over the loop", self._nnunet(trainer, ready, loop)))
+        return rows
+
+    def _nnunet(self, trainer: Trainer, batch: Batch, loop: float) -> str:
+        """nnU-Net's plain U-Net with its optimiser and number format on the same batch; bar 1.5."""
+        if find_spec("dynamic_network_architectures") is None:
+            return "not carried"
+        from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+        shape, dimension = trainer.shape(), trainer.plan.dimension
+        if not self.cuda:
+            shape = trainer.width_options()[0]
+        stages, classes = len(shape.widths), trainer.encoding.semantic_channels
+        kinds = (nn.Conv2d, nn.InstanceNorm2d) if dimension == 2 else (nn.Conv3d, nn.InstanceNorm3d)
+        network = PlainConvUNet(
+            *(1, stages, list(shape.widths), kinds[0], list(shape.kernels), list(shape.strides), 2, classes),
+            *([2] * (stages - 1), True, kinds[1], {"eps": 1e-5, "affine": True}, None, None),
+            *(nn.LeakyReLU, {"inplace": True}, True),
+        ).to(self.device)
+        optimiser = torch.optim.SGD(network.parameters(), 1e-2, 0.99, nesterov=True, weight_decay=3e-5)
+        scaler, loss = torch.amp.GradScaler(enabled=self.cuda), DiceCrossEntropy().to(self.device)
+        labels = trainer.loss().to(self.device).class_of[batch.labels.long()].clamp(min=0)
+
+        def step() -> None:
+            optimiser.zero_grad(set_to_none=True)
+            with torch.autocast(self.device.type, torch.float16, enabled=self.cuda):
+                outputs = network(batch.images)
+            weighed = zip(deep_supervision_weights(len(outputs)), outputs, strict=True)
+            total = sum(w * loss(o, downsample_labels(labels, o.shape[2:]), None) for w, o in weighed)
+            scaler.scale(total).backward()
+            scaler.unscale_(optimiser)
+            nn.utils.clip_grad_norm_(network.parameters(), 12)
+            scaler.step(optimiser)
+            scaler.update()
+
+        return f"{self.seconds_of(step) / loop:.2f} (aim 1.5)"
+
+    def compiled(self) -> list[Row]:
+        """A training step with torch.compile, and with its CUDA graphs, over one without."""
+        rows, seconds = [], {}
+        for mode in (None, "default", "reduce-overhead") if self.cuda else (None,):
+            trainer = self.trainer("unet", plan="2d_sagittal")
+            context = self.context(trainer, precisions(self.device)[0])
+            ready = augmented(trainer, self.batches(trainer).make(0).to(self.device), context.precision)
+            if mode:
+                context.networks[trainer.inference].compile(mode=mode)
+            seconds[mode] = self.seconds_of(lambda t=trainer, c=context, b=ready: t.training_step(c, b))
+            rows.append(
+                (mode or "not compiled", f"{seconds[mode] / seconds[None]:.2f} of {seconds[None] * 1000:.0f} ms")
+            )
         return rows
 
     def _bare(self, context: Context, batch: Batch) -> None:
@@ -251,15 +341,20 @@ class Bench:
         context.loss(outputs, batch)["loss"].backward()
         optimiser.step()
 
-    def _loop_seconds(self, trainer: Trainer, context: Context, batches: Batches) -> float:
-        stream = batches.iterate(0, self.updates + 2)
-        next(stream)
-        self.wait()
-        start = time.perf_counter()
-        for batch in stream:
-            trainer.training_step(context, augmented(trainer, batch.to(self.device), context))
-        self.wait()
-        return (time.perf_counter() - start) / (self.updates + 1)
+    def _loop_seconds(self, trainer: Trainer, context: Context, batches: Batches) -> tuple[float, float]:
+        """Seconds of an update as the loop makes it, and for how many of them the device waited for its batch."""
+        average = MovingAverage(context.networks[trainer.inference], 0.99)
+        with Feed(batches.iterate(0, self.updates + 1), self.device) as feed:
+            feed.take()
+            self.wait()
+            feed.waited()
+            start = time.perf_counter()
+            for _ in range(self.updates):
+                trainer.training_step(context, augmented(trainer, feed.take(), context.precision))
+                average.update_parameters(context.networks[trainer.inference])
+            self.wait()
+            seconds = time.perf_counter() - start
+            return seconds / self.updates, feed.waited() / self.updates
 
     def seconds_of(self, run: Callable[[], object]) -> float:
         """The median of a few runs after two to warm up."""
@@ -279,12 +374,23 @@ class Bench:
         models = find_models([self.work / MODEL])
         scans = volumes.find_volumes(self.dataset / "images")[:6]
         here, masks = self._predicted(models, self.device, scans)
-        rows = [(f"a scan, {len(scans)} in turn, {self.device}", here)]
+        rows = [(f"a scan, {len(scans)} in turn, {self.device}", here), self._folder()]
         if self.cuda:
             there, others = self._predicted(models, torch.device("cpu"), scans[:2])
             dice = min(label_dice(a, b) for a, b in zip(masks, others, strict=False))
             rows += [("a scan, cpu", there), ("label Dice of both", f"{dice:.5f} (bar 0.999)")]
         return rows
+
+    def _folder(self) -> Row:
+        """The whole folder by the command's own function: reading, networks and writing at once; aim 0.3 s a scan."""
+        images, masks = self.dataset / "images", self.out / "masks"
+        request = PredictRequest((images,), masks, (self.work / MODEL,), device=str(self.device), overwrite=True)
+        start = time.perf_counter()
+        done = predict_scans(request)
+        seconds, count = time.perf_counter() - start, max(len(done.done), 1)
+        busy = done.network_seconds / seconds
+        text = f"{seconds / count:.2f} s, model loaded once; networks {busy:.0%} of the time (aim 80 %)"
+        return f"a scan, folder of {count}", text
 
     def _predicted(self, models: list[Model], device: torch.device, scans: list[Path]) -> tuple[str, list[Any]]:
         predictor, masks, reading = Predictor(models, device), [], 0.0
@@ -334,7 +440,7 @@ def main() -> None:
     print(*found.values(), sep="\n")
     steps = (
         *(bench.plan, bench.same_losses, bench.attention, bench.formats, bench.memory, bench.speed, bench.killed),
-        *(bench.predict, bench.trainers, bench.too_large, bench.several),
+        *(bench.predict, bench.trainers, bench.too_large, bench.cards, bench.onnx, bench.compiled, bench.several),
     )
     started = time.monotonic()
     for step in steps:

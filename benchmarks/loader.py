@@ -42,16 +42,16 @@ def main() -> None:
 def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> None:
     """Train in blocks of `steps` updates, with each loader and without, and print all rates."""
     trainer, context, batches = prepared(work, plan, share)
-    ready = augmented(trainer, batches.make(0), context)
+    ready = augmented(trainer, batches.make(0), context.precision)
     trainer.training_step(context, ready)
 
     def loaded(loader: Loader, first: int) -> float:
         batches.loader = loader
         stream = batches.iterate(first, first + steps + 1)
-        trainer.training_step(context, augmented(trainer, next(stream), context))  # the stream is full now
+        trainer.training_step(context, augmented(trainer, next(stream), context.precision))  # the stream is full now
         start = time.perf_counter()
         for batch in stream:
-            trainer.training_step(context, augmented(trainer, batch, context))
+            trainer.training_step(context, augmented(trainer, batch, context.precision))
         return steps / (time.perf_counter() - start)
 
     def repeated() -> float:

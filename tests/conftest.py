@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, settings
 from tests.paths import SHARED
 
 if TYPE_CHECKING:
+    import torch
+
     from autospine.core.workspace import WorkFolder
 
 # A busy machine is no fault of the code.
@@ -77,6 +79,16 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(registry.BUILT_IN["trainers"], name, f"tests.toys:{kind}")
     monkeypatch.setitem(registry.BUILT_IN["transforms"], "labelled_slices", "tests.toys:LabelledSlices")
     monkeypatch.setattr(budget, "precisions", lambda device: (Precision(),))
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    """The first CUDA device; tests skip without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device("cuda")
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def main() -> int:
         dest="memory_gib",
         type=float,
         metavar="GiB",
-        help="that training may use (default: 60 %% of what there is)",
+        help="that training may use (default: 60 %% of what there is); with --device cuda also of a GPU elsewhere",
     )
     parser.add_argument("--minutes", type=float, metavar="M", help="say what a training of M minutes would do")
     parser.add_argument(

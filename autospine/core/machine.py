@@ -69,11 +69,11 @@ def gpu_possible() -> bool:
 
 
 def find_machine(device: str, memory_gib: float | None) -> Machine:
-    """Return the machine at hand.
+    """Return the machine at hand, or one that is elsewhere: a named device is not looked for where its memory is told.
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:N" (the N-th of the visible ones) or "mps".
-        memory_gib: What the user allows; None measures.
+        memory_gib: What training may use; None measures.
 
     Raises:
         UserError: The device is unknown or not there.
@@ -83,8 +83,10 @@ def find_machine(device: str, memory_gib: float | None) -> Machine:
     if memory_gib is not None and memory_gib <= 0:
         raise UserError("--memory", f"is {memory_gib:g}", "give the GiB that training may use")
     chosen = _best_device() if device == "auto" else device
+    if memory_gib is not None:
+        return Machine(chosen, memory_gib, cores())
     measured = machine_memory_gib() if chosen == "cpu" else _accelerator_memory_gib(chosen)
-    return Machine(chosen, memory_gib or SHARE_OF_MEMORY * measured, cores())
+    return Machine(chosen, SHARE_OF_MEMORY * measured, cores())
 
 
 def _best_device() -> str:

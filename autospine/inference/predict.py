@@ -21,7 +21,7 @@ from autospine.inference.levels.decode import LabelResult, with_doubt
 from autospine.inference.model import find_models
 from autospine.inference.ood import domain_warnings
 from autospine.inference.plausibility import implausible
-from autospine.inference.predictor import Prediction, Predictor
+from autospine.inference.predictor import Prediction, Predictor, Prepared, Seen
 from autospine.inference.segmentation import Segmentation, report_labels
 from autospine.labels.conversion import Conversion, bodies_alone, conversion, get_scheme, label_voxels
 from autospine.labels.schemes import BACKGROUND, LabelScheme
@@ -89,14 +89,46 @@ def segment(
     Raises:
         UserError: The channels do not fit the model, or the network predicts no finite numbers.
     """
-    first, plan = channels[0], predictor.plan
-    _check_channels(channels, plan.channels)
+    prepared = prepare_scan(channels, predictor)
+    return describe_scan(
+        channels[0],
+        see_scan(channels[0], prepared, predictor, probabilities, interpolated),
+        predictor,
+        labels,
+        sequence,
+    )
+
+
+def prepare_scan(channels: Sequence[Volume], predictor: Predictor) -> Prepared:
+    """Do the first step of `segment`, for which no network is needed.
+
+    Raises:
+        UserError: The channels do not fit the model.
+    """
+    first = channels[0]
+    _check_channels(channels, predictor.plan.channels)
     image = np.stack([channel.array for channel in channels]) if len(channels) > 1 else first.array[None]
+    return predictor.prepare(image, first.spacing)
+
+
+def see_scan(
+    first: Volume, prepared: Prepared, predictor: Predictor, probabilities: Path | None, interpolated: bool
+) -> Seen:
+    """Do the second step of `segment`, that of the networks.
+
+    Raises:
+        UserError: They predict no finite numbers.
+    """
     try:
-        prediction = predictor.predict(image, first.spacing, probabilities, interpolated)
+        return predictor.see(prepared, probabilities, interpolated)
     except FloatingPointError as error:
         hint = "look at the scan's intensities; if every scan ends so, train the model again"
         raise UserError(first.path or "the scan", str(error), hint) from error
+
+
+def describe_scan(first: Volume, seen: Seen, predictor: Predictor, labels: str | None, sequence: str) -> Segmentation:
+    """Do the last step of `segment`: levels, mask and report, for which no network is needed."""
+    plan, prediction = predictor.plan, predictor.decide(seen)
     warnings = domain_warnings(plan, first.array, prediction.decoded.labels, first.spacing, sequence)
     source = predictor.models[0].card.scheme
     ranges = plan.training_domain.labels if source == plan.scheme else ()

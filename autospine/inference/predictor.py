@@ -18,7 +18,7 @@ from autospine.inference.levels.decode import Decoded, decode
 from autospine.inference.model import Model
 from autospine.inference.precision import prediction_precision
 from autospine.inference.sliding_window import Chunks, stream_slices, stream_volume
-from autospine.preprocessing.grid import case_grid
+from autospine.preprocessing.grid import CaseGrid, case_grid
 from autospine.preprocessing.normalisation import visible_rows
 from autospine.preprocessing.run import preprocess_image
 from autospine.preprocessing.transforms.base import CaseData, apply_transforms, make_transforms
@@ -36,6 +36,25 @@ class Prediction:
     # Labels of all slices, measured and interpolated, on the image's own rows and columns; None where no slices were
     # interpolated or nobody asked for them.
     interpolated_labels: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image on the plan's grid."""
+
+    image: np.ndarray  # (channels, slices, rows, columns) float32
+    grid: CaseGrid  # the way there
+    shape: tuple[int, ...]  # of the input, (slices, rows, columns)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the networks said of one image."""
+
+    aggregator: Aggregator
+    spacing: tuple[float, float, float]  # mm of the plan's grid
+    rows: tuple[int, int]  # of the plan's grid that hold image rather than padding
+    network_seconds: float
 
 
 class Predictor:
@@ -74,18 +93,35 @@ class Predictor:
         Raises:
             FloatingPointError: A network predicts NaN or infinite values.
         """
-        resampled = preprocess_image(image, spacing, self.plan)
+        return self.decide(self.see(self.prepare(image, spacing), probabilities, interpolated))
+
+    # The three steps of `predict`: the first and the last leave the device alone, so that of several images each may be
+    # in another step.
+
+    def prepare(self, image: np.ndarray, spacing: tuple[float, float, float]) -> Prepared:
+        """Bring an image to the plan's grid."""
         grid = case_grid(self.plan.grid, image.shape[1:], spacing)
+        return Prepared(preprocess_image(image, spacing, self.plan), grid, image.shape[1:])
+
+    def see(self, prepared: Prepared, probabilities: Path | None = None, interpolated: bool = False) -> Seen:
+        """Let the networks see an image; arguments and errors as of `predict`."""
         axis, seconds_before = self.groups[0].axis, self.network_seconds
-        aggregator = Aggregator(self.encoding, grid, image.shape[1:], axis, interpolated)
-        streams = [group.outputs(resampled, grid.spacing, aggregator.wanted) for group in self.groups]
+        aggregator = Aggregator(self.encoding, prepared.grid, prepared.shape, axis, interpolated)
+        spacing = prepared.grid.spacing
+        streams = [group.outputs(prepared.image, spacing, aggregator.wanted) for group in self.groups]
         aggregator.run(streams[0] if len(streams) == 1 else add_streams(streams, axis), probabilities)
-        decoded = decode(aggregator.decoder_input(grid.spacing, visible_rows(resampled[0])), self.encoding)
+        seconds = self.network_seconds - seconds_before
+        return Seen(aggregator, spacing, visible_rows(prepared.image[0]), seconds)
+
+    def decide(self, seen: Seen) -> Prediction:
+        """Number the levels and give every voxel its label."""
+        aggregator = seen.aggregator
+        decoded = decode(aggregator.decoder_input(seen.spacing, seen.rows), self.encoding)
         labels = aggregator.on_input_grid(decoded.labels)
         return Prediction(
             replace(decoded, labels=labels),
             aggregator.confidence_of(labels),
-            self.network_seconds - seconds_before,
+            seen.network_seconds,
             aggregator.with_interpolated(decoded.labels, labels),
         )
 
@@ -134,7 +170,8 @@ class ModelGroup:
         case, applied = apply_transforms(self.transforms, CaseData(image, None, spacing, view_axis=self.plan.view_axis))
         transforms = spatial_transforms(applied, case.shape)
         slice_wise = self.plan.view_axis == 0 and all(transform.keeps(0) for transform in transforms)
-        windows = self._windows(torch.from_numpy(np.ascontiguousarray(case.image)), wanted.step if slice_wise else 1)
+        scan = torch.from_numpy(np.ascontiguousarray(case.image)).to(self.device)
+        windows = self._windows(scan, wanted.step if slice_wise else 1)
         fill = np.zeros(self.encoding.channels, np.float32)
         fill[0] = sum(self.shares)  # outside a crop there is background
         chunks = invert_stream(transforms, windows, self.axis, fill)
@@ -152,17 +189,15 @@ class ModelGroup:
         return outputs
 
     def _forward(self, windows: Tensor) -> Tensor:
-        """Blend the outputs of all networks, `(B, channels, *window)` float32 on the CPU."""
-        layout = self.precision.layout(self.plan.dimension)
-        images = windows.to(self.device).contiguous(memory_format=layout)
+        """Blend the outputs of all networks, `(B, channels, *window)` float32 on their device."""
+        images = windows.contiguous(memory_format=self.precision.layout(self.plan.dimension))
         with torch.inference_mode(), self.precision.autocast(self.device):
             total = self._output(0, images)
             for k in range(1, len(self.networks)):
                 total += self._output(k, images)
-        outputs = total.cpu()
-        if not torch.isfinite(outputs.sum()):  # NaN and infinity outlast every sum
+        if not torch.isfinite(total.sum()):  # NaN and infinity outlast every sum
             raise FloatingPointError("makes the network predict NaN or infinite values")
-        return outputs
+        return total
 
     def _output(self, k: int, images: Tensor) -> Tensor:
         """Return one network's output times its share: soft-max over classes and over levels, offsets as they are."""

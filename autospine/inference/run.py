@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,8 +24,8 @@ from autospine.core.tables import DISCLAIMER
 from autospine.dataset.cases import annotation_files, patient_and_sequence
 from autospine.inference.model import Model, find_models
 from autospine.inference.outputs import ScanOutputs
-from autospine.inference.predict import segment
-from autospine.inference.predictor import Predictor
+from autospine.inference.predict import describe_scan, prepare_scan, see_scan
+from autospine.inference.predictor import Predictor, Prepared, Seen
 from autospine.inference.segmentation import Segmentation
 from autospine.labels.anatomy import Anatomy, Kind
 from autospine.volumes import Volume, find_volumes, read_image, volume_id
@@ -39,6 +40,9 @@ NOUNS = {  # of several levels of a kind; "levels" for vertebrae
     Kind.LAMINA: "laminae",
     Kind.STRUCTURE: "structures",
 }
+Ready = tuple[Volume, Prepared]  # its first channel with it
+Looked = tuple[Volume, Seen]
+Finished = tuple[str, tuple[str, ...], float]  # a line about the scan, warnings, seconds in networks
 SAYS_NOTHING = re.compile(r"(dicom|dcm|images?|series|scans?|files?|mri?|se|ser|s|im|st|i)?[\d._-]*")  # a folder's name
 
 
@@ -253,42 +257,86 @@ def mask_suffix(path: Path) -> str:
 
 
 def _segment_scans(scans: list[Scan], models: list[Model], request: PredictRequest, result: PredictResult) -> None:
-    """Read ahead in one thread and write behind in others, while this one computes."""
-    writers = ThreadPoolExecutor(max(workers_for(request.workers), 1))
-    writing: list[tuple[Scan, Future[str | UserError]]] = []
-    with ThreadPoolExecutor(1) as reader, writers:
-        boundary = Boundary("predict", scans[0].outputs(request).mask.parent)
-        following = reader.submit(boundary.attempt, scans[0].id, Scan.read, scans[0])
+    """Read and resample ahead in one thread, decide and write behind in others, while this one lets networks see."""
+    workers = max(workers_for(request.workers), 1)
+    boundary = Boundary("predict", scans[0].outputs(request).mask.parent)
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(workers) as writers:
+        reading = reader.submit(boundary.attempt, scans[0].id, Scan.read, scans[0])
         predictor = Predictor(models, torch.device(find_machine(request.device, None).device), request.precision)
+        pipeline = _Pipeline(request, predictor, boundary, result)
+        following = reader.submit(pipeline.prepare, scans[0], reading.result)
         for index, scan in enumerate(tqdm(scans, desc="predict", unit="scan", disable=None, leave=False)):
             current = following
             if index + 1 < len(scans):
-                following = reader.submit(boundary.attempt, scans[index + 1].id, Scan.read, scans[index + 1])
-            channels = current.result()
-            if isinstance(channels, UserError):
-                result.failures.append(str(channels))
+                later = scans[index + 1]
+                following = reader.submit(
+                    pipeline.prepare, later, partial(boundary.attempt, later.id, Scan.read, later)
+                )
+            seen = pipeline.see(scan, current.result())
+            pipeline.note(workers)  # what is decided takes memory
+            pipeline.writing.append((scan, writers.submit(pipeline.finish, scan, seen)))
+        pipeline.note(0)
+
+
+@dataclass
+class _Pipeline:
+    """The three steps of every scan, each in its own thread; a step's error takes the place of its result."""
+
+    request: PredictRequest
+    predictor: Predictor
+    boundary: Boundary
+    result: PredictResult
+    writing: deque[tuple[Scan, Future[Finished | UserError]]] = field(default_factory=deque)
+
+    def prepare(self, scan: Scan, read: Callable[[], list[Volume] | UserError]) -> Ready | UserError:
+        """Bring a scan that was read to the plan's grid."""
+        channels = read()
+        if isinstance(channels, UserError):
+            return channels
+        prepared = self.boundary.attempt(scan.id, partial(prepare_scan, predictor=self.predictor), channels)
+        return prepared if isinstance(prepared, UserError) else (channels[0], prepared)
+
+    def see(self, scan: Scan, ready: Ready | UserError) -> Looked | UserError:
+        """Let the networks see a scan."""
+        if isinstance(ready, UserError):
+            return ready
+
+        def look(prepared: Prepared) -> Looked:
+            outputs = scan.outputs(self.request)
+            outputs.check_report([model.name for model in self.predictor.models], self.request.overwrite)
+            return image, see_scan(image, prepared, self.predictor, outputs.probabilities, self.request.panoptic)
+
+        image, prepared = ready
+        return self.boundary.attempt(scan.id, look, prepared)
+
+    def finish(self, scan: Scan, looked: Looked | UserError) -> Finished | UserError:
+        """Decide, and write what is asked for."""
+        return (
+            looked
+            if isinstance(looked, UserError)
+            else self.boundary.attempt(scan.id, partial(self._write, scan), looked)
+        )
+
+    def _write(self, scan: Scan, looked: Looked) -> Finished:
+        image, seen = looked
+        sequence = patient_and_sequence(scan.id)[1]
+        segmentation = describe_scan(image, seen, self.predictor, self.request.labels, sequence)
+        remarks = (*segmentation.warnings, *segmentation.remarks)
+        return _write(scan, self.request, image, segmentation), remarks, segmentation.network_seconds
+
+    def note(self, waiting: int) -> None:
+        """Take note of finished scans, in order, until at most so many are unfinished."""
+        while len(self.writing) > waiting:
+            scan, future = self.writing.popleft()
+            finished = future.result()
+            if isinstance(finished, UserError):
+                self.result.failures.append(str(finished))
                 continue
-            segmentation = boundary.attempt(scan.id, partial(_segment, scan, predictor, request), channels)
-            if isinstance(segmentation, UserError):
-                result.failures.append(str(segmentation))
-                continue
-            for warning in (*segmentation.warnings, *segmentation.remarks):
+            line, warnings, seconds = finished
+            for warning in warnings:
                 log.warning("%s: %s", scan.id, warning)
-            result.network_seconds += segmentation.network_seconds
-            write = partial(_write, scan, request, channels[0])
-            writing.append((scan, writers.submit(boundary.attempt, scan.id, write, segmentation)))
-        for scan, future in writing:
-            line = future.result()
-            if isinstance(line, UserError):
-                result.failures.append(str(line))
-            else:
-                result.done[scan.id] = line
-
-
-def _segment(scan: Scan, predictor: Predictor, request: PredictRequest, channels: Sequence[Volume]) -> Segmentation:
-    outputs, sequence = scan.outputs(request), patient_and_sequence(scan.id)[1]
-    outputs.check_report([model.name for model in predictor.models], request.overwrite)
-    return segment(channels, predictor, request.labels, sequence, outputs.probabilities, request.panoptic)
+            self.result.network_seconds += seconds
+            self.result.done[scan.id] = line
 
 
 def _write(scan: Scan, request: PredictRequest, image: Volume, segmentation: Segmentation) -> str:

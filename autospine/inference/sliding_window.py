@@ -60,7 +60,7 @@ def stream_slices(
     planes = image.movedim(axis + 1, 0)[::step]  # (planes, channels, a, b)
     size = tuple(planes.shape[2:])
     corners = list(product(*(starts(n, w) for n, w in zip(size, window, strict=True))))
-    blending = blending_weights(corners, size, window)
+    blending = blending_weights(corners, size, window, image.device)
     at_once = max(batch // len(corners), 1)
     fill = float(image.min())
     for first in range(0, len(planes), at_once):
@@ -69,11 +69,11 @@ def stream_slices(
         batches = [predict(tile_batch) for tile_batch in tiles.split(max(batch, 1))]
         outputs = batches[0] if len(batches) == 1 else torch.cat(batches)
         outputs = outputs.unflatten(0, (len(group), len(corners)))  # (planes, corners, outputs, *window)
-        values = torch.zeros((outputs.shape[2], len(group), *size))
+        values = torch.zeros((outputs.shape[2], len(group), *size), device=outputs.device)
         for k, (in_case, in_window, weights) in enumerate(blending):
             tile = outputs[(slice(None), k, slice(None), *in_window)].transpose(0, 1)
             values[(slice(None), slice(None), *in_case)].addcmul_(tile, weights)
-        yield first, values.movedim(1, axis + 1).numpy()
+        yield first, values.cpu().movedim(1, axis + 1).numpy()
 
 
 def stream_volume(image: Tensor, window: tuple[int, ...], batch: int, predict: Predict) -> Chunks:
@@ -88,7 +88,7 @@ def stream_volume(image: Tensor, window: tuple[int, ...], batch: int, predict: P
     size = (image.shape[1], image.shape[2], image.shape[3])
     rows = starts(size[1], window[1])
     across = list(product(starts(size[0], window[0]), starts(size[2], window[2])))
-    fill, weights = float(image.min()), gaussian(window)
+    fill, weights = float(image.min()), gaussian(window).to(image.device)
     total = weight_sum = None
     done = 0
     for number, row in enumerate(rows):
@@ -98,8 +98,8 @@ def stream_volume(image: Tensor, window: tuple[int, ...], batch: int, predict: P
             group = corners[first : first + batch]
             outputs = predict(torch.stack([_crop(image, corner, window, fill) for corner in group]))
             if total is None or weight_sum is None:
-                total = torch.zeros((outputs.shape[1], size[0], window[1], size[2]))
-                weight_sum = torch.zeros((size[0], window[1], size[2]))
+                total = torch.zeros((outputs.shape[1], size[0], window[1], size[2]), device=image.device)
+                weight_sum = torch.zeros((size[0], window[1], size[2]), device=image.device)
             for output, corner in zip(outputs, group, strict=True):
                 in_case, in_window = _overlap(corner, size, window)
                 held = (in_case[0], slice(in_case[1].start - done, in_case[1].stop - done), in_case[2])
@@ -107,14 +107,14 @@ def stream_volume(image: Tensor, window: tuple[int, ...], batch: int, predict: P
                 weight_sum[held] += weights[in_window]
         ready = (rows[number + 1] if number + 1 < len(rows) else end) - done
         if total is not None and weight_sum is not None and ready > 0:
-            yield done, (total[:, :, :ready] / weight_sum[:, :ready]).numpy()
+            yield done, (total[:, :, :ready] / weight_sum[:, :ready]).cpu().numpy()
             total = torch.cat([total[:, :, ready:], torch.zeros_like(total[:, :, :ready])], dim=2)
             weight_sum = torch.cat([weight_sum[:, ready:], torch.zeros_like(weight_sum[:, :ready])], dim=1)
             done += ready
 
 
 def blending_weights(
-    corners: list[tuple[int, ...]], size: tuple[int, ...], window: tuple[int, ...]
+    corners: list[tuple[int, ...]], size: tuple[int, ...], window: tuple[int, ...], device: torch.device
 ) -> list[tuple[tuple, tuple, Tensor]]:
     """Return for each window where it lies in the case, which part of it that is, and its weight in each voxel."""
     weights = gaussian(window)
@@ -122,7 +122,7 @@ def blending_weights(
     overlaps = [_overlap(corner, size, window) for corner in corners]
     for in_case, in_window in overlaps:
         total[in_case] += weights[in_window]
-    return [(in_case, in_window, weights[in_window] / total[in_case]) for in_case, in_window in overlaps]
+    return [(in_case, in_window, (weights[in_window] / total[in_case]).to(device)) for in_case, in_window in overlaps]
 
 
 def _overlap(corner: tuple[int, ...], size: tuple[int, ...], window: tuple[int, ...]) -> tuple[tuple, tuple]:

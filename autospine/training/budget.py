@@ -16,6 +16,7 @@ from autospine.networks.shape import NetworkShape
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.spatial import shape_after
 from autospine.training import distributed
+from autospine.training.around import Around, time_around
 from autospine.training.data import Batch, Batches
 from autospine.training.epoch_validation import AROUND_FORWARD, validation_seconds
 from autospine.training.job import TrainingJob
@@ -24,7 +25,6 @@ from autospine.training.trainer import Trainer, prepare
 
 log = logging.getLogger(__name__)
 
-LOADING = 1.06  # an update in the loop over a bare one: batches, augmentation, logging
 EPOCHS_OF_A_BUDGET = 20  # at most
 VALIDATION_SHARE = 0.05  # of the updates' time, for the validation after the epochs of a budget
 FEW_EPOCHS, SHARE_OF_FEW = 5, 0.15  # up to so many may cost more: checkpoints are written after epochs
@@ -101,10 +101,12 @@ def choose_budget(
     if job.minutes is None:
         precision = settled_precision(job.device)
         seconds = time_step(trainer, shapes[0], precision, batch, job.device)
-        budget = _by_epochs(trainer, shapes[0], precision, seconds, batches, job, patches)
+        around = time_around(trainer, batches, precision, job.device)
+        budget = _by_epochs(trainer, shapes[0], precision, seconds, around, batches, job, patches)
     else:
         precision = fastest_precision(trainer, shapes[len(shapes) // 3], batch, job.device)
-        budget = _by_minutes(trainer, shapes, precision, batch, job, cost, patches)
+        around = time_around(trainer, batches, precision, job.device)
+        budget = _by_minutes(trainer, shapes, precision, batch, around, job, cost, patches)
     context = prepare(trainer, budget.shape, precision, job.device)
     return replace(budget, micro_batches=micro_batches_that_fit(trainer, context, budget.shape, batch))
 
@@ -141,13 +143,14 @@ def _by_epochs(
     shape: NetworkShape,
     precision: Precision,
     seconds: StepTime,
+    around: Around,
     batches: Batches,
     job: TrainingJob,
     patches: int,
 ) -> TrainingBudget:
     per_epoch = epoch_length(trainer, batches)
     epochs = job.epochs or trainer.recipe.epochs
-    total = epochs * (per_epoch * seconds.update * LOADING + validation_seconds(patches, seconds.forward))
+    total = epochs * (per_epoch * around.update(seconds.update) + validation_seconds(patches, seconds.forward))
     log.info("%d epochs of %d updates, %.2f s each: about %s", epochs, per_epoch, seconds.update, duration(total))
     if total > LONG and job.epochs is None:
         log.info("(--minutes M fits the network and its schedule to a time)")
@@ -159,6 +162,7 @@ def _by_minutes(
     shapes: Sequence[NetworkShape],
     precision: Precision,
     batch: Batch,
+    around: Around,
     job: TrainingJob,
     cost: ValidationCost,
     patches: int,
@@ -169,7 +173,7 @@ def _by_minutes(
     def length_of(seconds: StepTime) -> tuple[int, int]:
         (left,) = distributed.of_the_main([job.seconds_left()], job.device)
         left -= cost.seconds(seconds.forward)
-        return length_within(left, seconds.update * LOADING, validation_seconds(patches, seconds.forward))
+        return length_within(left, around.update(seconds.update), validation_seconds(patches, seconds.forward))
 
     for shape in shapes:
         try:

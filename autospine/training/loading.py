@@ -14,6 +14,7 @@ from autospine.augmentation import BatchgeneratorsSettings, apply, sample
 from autospine.augmentation.batchgenerators import augment
 from autospine.core.errors import UserError
 from autospine.core.machine import find_machine
+from autospine.core.precision import Precision
 from autospine.dataset.cases import listed
 from autospine.labels.encoding import Encoding
 from autospine.training import distributed
@@ -21,7 +22,7 @@ from autospine.training.data import Batch, Batches, Loader, PatchSampler
 from autospine.training.folds import prepare_cases
 from autospine.training.job import TrainingJob
 from autospine.training.resident import ResidentBatches, gib_of
-from autospine.training.trainer import Context, Trainer
+from autospine.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def label_classes(encoding: Encoding) -> Tensor:
     return torch.from_numpy(np.where(merged, classes.max() + 1, classes.clip(0)))
 
 
-def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
+def augmented(trainer: Trainer, batch: Batch, precision: Precision) -> Batch:
     """Return the batch as the recipe's augmentation and the memory layout make it."""
     settings, seed, outside = trainer.augmentation(), torch.initial_seed(), trainer.encoding.ignore_index
     images, labels, centres = batch.images, batch.labels, batch.centres
@@ -118,5 +119,5 @@ def augmented(trainer: Trainer, batch: Batch, context: Context) -> Batch:
         settings = replace(settings, pixel_spacing=batch.pixel_spacing)
         parameters = sample(torch.Generator().manual_seed(seed), images.shape, settings)
         images, labels, centres = apply(images, labels, parameters, centres, outside, label_classes(trainer.encoding))
-    layout = context.precision.layout(trainer.plan.dimension)
+    layout = precision.layout(trainer.plan.dimension)
     return batch.with_images(images.contiguous(memory_format=layout), labels, centres)

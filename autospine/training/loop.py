@@ -165,7 +165,7 @@ class _Loop:
         """Make one update; return its loss terms."""
         seed_everything(self.job.seed, self.state.step, distributed.rank())
         self.schedule.start(self.state.step)
-        batch = augmented(self.trainer, batch, self.context)
+        batch = augmented(self.trainer, batch, self.context.precision)
         terms = self.trainer.training_step(replace(self.context, step=self.state.step), batch)
         self.state.step += 1
         if self.average is not None:

@@ -53,21 +53,21 @@ class StepTimer:
 
     def seconds(self) -> float:
         """Measure one update: forward, backward, step."""
-        _wait(self.device)
+        wait(self.device)
         start = time.perf_counter()
         self.trainer.training_step(self.context, self.batch)
-        _wait(self.device)
+        wait(self.device)
         return time.perf_counter() - start
 
     def forward_seconds(self) -> float:
         """Measure a forward pass as prediction makes it, for one patch of the batch."""
         network = self.context.networks[self.trainer.inference].eval()
-        _wait(self.device)
+        wait(self.device)
         start = time.perf_counter()
         with torch.inference_mode(), self.context.precision.autocast(self.device):
             for micro_batch in self.batch.split(self.context.micro_batches):
                 network(micro_batch.images)  # (B / micro_batches, channels, *patch)
-        _wait(self.device)
+        wait(self.device)
         network.train()
         return (time.perf_counter() - start) / len(self.batch.images)
 
@@ -93,7 +93,8 @@ def repeated(measure: Callable[[], list[float]], device: torch.device) -> list[t
     return list(zip(*rounds[WARM:], strict=True))
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Wait until a device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -21,7 +21,8 @@ from autospine.planning.planner import pixel_mm
 from autospine.preprocessing.run import preprocess, preprocessing_key
 from autospine.preprocessing.storage import CaseStore
 from autospine.training import distributed
-from autospine.training.budget import LOADING, fastest_precision, length_within, validation_cost
+from autospine.training.around import time_around
+from autospine.training.budget import fastest_precision, length_within, validation_cost
 from autospine.training.data import Batch
 from autospine.training.epoch_validation import validation_patches, validation_seconds
 from autospine.training.job import TrainingJob
@@ -185,6 +186,8 @@ class _Clock:
         self.cost = validation_cost(self.trainer, job)
         quick, batch = self._on(plans[-1])
         self.precision = fastest_precision(quick, quick.width_options()[0], batch, job.device)
+        # Of the finest grid's batches: those of a coarser one are made no slower.
+        self.around = time_around(self.trainer, self.training, self.precision, job.device)
 
     def _on(self, plan: Plan) -> tuple[Trainer, Batch]:
         trainer = self.trainer.on_plan(plan)
@@ -202,7 +205,7 @@ class _Clock:
         left -= self.cost.seconds(seconds.forward) + _preprocessing_seconds(plan, self.job)
         (left,) = distributed.of_the_main([left], self.job.device)
         validation = validation_seconds(self.patches, seconds.forward)
-        return max(length_within(left, seconds.update * LOADING, validation)[0], 0)
+        return max(length_within(left, self.around.update(seconds.update), validation)[0], 0)
 
 
 def _preprocessing_seconds(plan: Plan, job: TrainingJob) -> float:

@@ -143,6 +143,14 @@ class PlannerContract:
         assert np.prod(plan.patch) < np.prod(usual.patch)
         assert any("1.5" in reason.decision for reason in plan.reasons)
 
+    def test_larger_cards_get_no_smaller_plans(self) -> None:
+        """What 60 % of cards of 8, 12, 24 and 80 GB hold; each plan fits."""
+        cards = [Machine("cuda", 0.6 * gib, 16) for gib in (8, 12, 24, 80)]
+        plans = [self.plan(machine=card) for card in cards]
+        assert all(plan.memory_gib <= card.memory_gib for plan, card in zip(plans, cards, strict=True))
+        voxels = [plan.batch * int(np.prod(plan.patch)) for plan in plans]
+        assert voxels == sorted(voxels)
+
     def test_coarser_grids_take_the_same_decisions(self) -> None:
         plan = self.plan()
         finest = plan.resolutions()[0]

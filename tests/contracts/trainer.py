@@ -95,7 +95,7 @@ class TrainerContract:
         torch.manual_seed(0)
         context = prepare(trainer, trainer.shape(), Precision(), CPU)
         return context, [
-            trainer.training_step(replace(context, step=step), augmented(trainer, batch, context))
+            trainer.training_step(replace(context, step=step), augmented(trainer, batch, context.precision))
             for step in range(steps)
         ]
 
@@ -147,7 +147,7 @@ class TrainerContract:
             for name, network in context.networks.items()
             for key, value in network.named_parameters()
         }
-        terms = trainer.training_step(context, augmented(trainer, batch, context))
+        terms = trainer.training_step(context, augmented(trainer, batch, context.precision))
         assert "loss" in terms
         assert all(bool(value.isfinite().all()) for value in terms.values())
         assert not any(value.requires_grad for value in terms.values())

@@ -23,6 +23,12 @@ def test_memory_that_the_user_allows_counts_as_it_is() -> None:
     assert machine.find_machine("cpu", 3.5).memory_gib == 3.5
 
 
+def test_a_card_elsewhere_is_planned_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    found = machine.find_machine("cuda:3", 4.8)
+    assert (found.device, found.memory_gib) == ("cuda:3", 4.8)
+
+
 @pytest.mark.parametrize("memory", [0.0, -1.0])
 def test_no_memory_at_all_is_refused(memory: float) -> None:
     with pytest.raises(UserError, match=r"--memory: is .*; give the GiB"):

@@ -10,6 +10,7 @@ from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
 from autospine.networks.shape import NetworkShape
 from autospine.training import budget, epoch_validation
+from autospine.training.around import REST, Around
 from autospine.training.budget import (
     TrainingBudget,
     ValidationCost,
@@ -27,7 +28,7 @@ from tests.tiny import make_job, plan_of
 from tests.toys import QUICK, ToyTrainer
 
 NOTHING_AFTER = ValidationCost(0, 0)
-OVERHEAD = budget.LOADING
+OVERHEAD = REST
 
 
 @pytest.fixture
@@ -56,6 +57,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[object, float]:
         return StepTime(told.get(precision, told.get(shape.widths[0], 0.01)), told.get("forward", 0.0))
 
     monkeypatch.setattr(budget, "time_step", fake)
+    monkeypatch.setattr(budget, "time_around", lambda *_: Around(0.0, 0.0, overlaps=False))
     monkeypatch.setattr(TrainingJob, "seconds_left", lambda self: self.minutes * 60)
     monkeypatch.setattr(epoch_validation, "SECONDS_PER_EPOCH", 1e-6)  # pictures that cost nothing
     return told
@@ -127,7 +129,7 @@ def test_the_looks_are_part_of_what_epochs_are_said_to_take(trainer, job, batche
     seconds.update({4: 2.0, "forward": 1.0})
     caplog.set_level("INFO")
     choose_budget(trainer, batches, replace(job, minutes=None, epochs=1), NOTHING_AFTER, 72)
-    total = 3 * 2 * budget.LOADING + validation_seconds(72, 1.0)
+    total = 3 * 2 * REST + validation_seconds(72, 1.0)
     assert f"1 epochs of 3 updates, 2.00 s each: about {duration(total)}" in caplog.text
 
 

@@ -15,6 +15,7 @@ from autospine.planning.plan import CoarserGrid, Plan, Plans
 from autospine.preprocessing.grid import Grid
 from autospine.preprocessing.storage import CaseStore
 from autospine.training import budget, resolution
+from autospine.training.around import Around
 from autospine.training.job import TrainingJob
 from autospine.training.profiling import StepTime, TooLargeError
 from autospine.training.resolution import (
@@ -87,6 +88,7 @@ def clock(work: WorkFolder, plan: Plan, tiny_work: WorkFolder, monkeypatch: pyte
     for module in (budget, resolution):
         monkeypatch.setattr(module, "time_step", fake)
         monkeypatch.setattr(module, "validation_seconds", lambda patches, forward: 1e-6)
+        monkeypatch.setattr(module, "time_around", lambda *_: Around(0.0, 0.0, overlaps=False))
     monkeypatch.setattr(budget, "SECONDS_PER_CASE", 0.0)
     monkeypatch.setattr(resolution, "SECONDS_TO_PREPROCESS", 0.0)
     monkeypatch.setattr(TrainingJob, "seconds_left", lambda self: self.minutes * 60)

@@ -162,7 +162,7 @@ def moved(work: WorkFolder, folder: Path, adversarial: float) -> tuple[dict[str,
     batch = TestSpineGANTrainer().batch(trainer, work, folder)
     torch.manual_seed(0)
     context = prepare(trainer, trainer.shape(), Precision(), CPU)
-    terms = trainer.training_step(context, augmented(trainer, batch, context))
+    terms = trainer.training_step(context, augmented(trainer, batch, context.precision))
     weight = context.networks["network"].head.weight.detach().clone()
     return {name: float(value) for name, value in terms.items()}, weight
 

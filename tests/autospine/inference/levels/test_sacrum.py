@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from autospine.inference.levels.instances import Instance
 from autospine.inference.levels.numbering import number
 from autospine.inference.levels.sacrum import ADJACENT, EACH, ELSEWHERE, Sacrum, find_sacrum, own_distance
 from autospine.labels.encoding import SemanticClass
+from autospine.volumes import read_mask
 from tests.spines import BELOW, DISTANCE_MM, DISTANCE_ROWS, SACRUM, SPACING, Spine, decoder_input_of, draw, encoding_for
 
 ENCODING = encoding_for(sacrum=True)
@@ -199,6 +201,24 @@ def test_the_sacrum_says_nothing_where_the_vertebra_above_it_is_not_labelled() -
     result = decode(decoder_input_of(spine, encoding), encoding)
     np.testing.assert_array_equal(result.labels, spine.labels)
     assert result.ambiguous == ""
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_real_spines_above_s1_are_numbered_from_it(real_data: Path, missing: bool) -> None:
+    """Masks of four scans whose lowest label is S1; the levels themselves say nothing."""
+    for path in sorted((real_data / "mixed" / "masks").iterdir()):
+        volume = read_mask(path)
+        mask = volume.array[:, ::2, ::2]
+        labels = np.where(mask == 1, SACRUM, np.maximum(mask.astype(np.int16) - 1, 0)).astype(np.uint8)
+        labels[labels == int(missing)] = 0  # L5
+        spacing = (volume.spacing[0], 2 * volume.spacing[1], 2 * volume.spacing[2])
+        centres = {int(v): np.argwhere(labels == v).mean(axis=0) for v in np.unique(labels) if v}
+        encoding = replace(ENCODING, intervertebral_distance_mm=36.0)
+        drawn = decoder_input_of(Spine(labels, centres), encoding, doubt=1.0)
+        offsets = drawn.offsets * (np.array(spacing) / SPACING)[list(encoding.offset_axes)]
+        result = decode(replace(drawn, offsets=offsets.astype(np.float32), spacing=spacing), encoding)
+        np.testing.assert_array_equal(lower_levels(result.labels), lower_levels(labels), path.name)
+        assert ("room for a vertebra" in result.ambiguous) == missing, path.name
 
 
 @settings(max_examples=40, deadline=None)
