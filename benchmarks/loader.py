@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import torch
 from figures import Spread, call, command, make_parser, workspace
@@ -26,6 +25,7 @@ from autospine.training.loading import augmented, make_batches
 from autospine.training.trainer import Context, Trainer, prepare
 
 TARGET = 0.9
+LOADERS: tuple[Loader, ...] = ("threads", "processes")
 
 
 def main() -> None:
@@ -61,9 +61,9 @@ def compare(work: Path, plan: str, share: float, steps: int, repeats: int) -> No
             trainer.training_step(context, ready)
         return steps / (time.perf_counter() - start)
 
-    rates = [(repeated(), *(loaded(loader, k * (steps + 1)) for loader in get_args(Loader))) for k in range(repeats)]
+    rates = [(repeated(), *(loaded(loader, k * (steps + 1)) for loader in LOADERS)) for k in range(repeats)]
     print(f"plan {plan}, batch {trainer.batch}, patch {trainer.patch}, {batches.workers} workers")
-    names = ("one batch again and again", *(f"loader in {loader}, augmentation" for loader in get_args(Loader)))
+    names = ("one batch again and again", *(f"loader in {loader}, augmentation" for loader in LOADERS))
     for k, name in enumerate(names):
         found = sorted(rate[k] for rate in rates)
         line = f"{name:38s} {found[len(found) // 2]:8.2f} steps/s  ({found[0]:.2f} to {found[-1]:.2f})"
