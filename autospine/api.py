@@ -27,6 +27,10 @@ from autospine.measurement.run import MeasureRequest, measure_all
 from autospine.phantom.write import write_phantom
 from autospine.planning.run import PlanRequest, make_plans
 from autospine.reconstruction.run import ReconstructRequest, reconstruct_all
+from autospine.sharing.export import ExportRequest
+from autospine.sharing.export import export as run_export
+from autospine.sharing.manage import ModelsRequest
+from autospine.sharing.manage import manage_models as run_models
 from autospine.slices.extract import SlicesRequest
 from autospine.slices.run import extract_slices as run_slices
 from autospine.training.run import TrainRequest
@@ -73,6 +77,8 @@ def _as(kind: Any, value: Any) -> Any:
     return value
 
 
+manage_models = _call("manage_models", "List, show, check, install or remove models.", ModelsRequest, run_models)
+export = _call("export", "Write a trained model as a zip that others can install.", ExportRequest, run_export)
 plan = _call("plan", "Verify, plan with reasons, split and preprocess a data set.", PlanRequest, make_plans)
 train = _call("train", "Train and validate a network; return the scores as text.", TrainRequest, run_training)
 ablate = _call("ablate", "Train a paper's variants; return its tables as text.", AblateRequest, run_ablation)

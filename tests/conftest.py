@@ -41,6 +41,15 @@ def locale_stays() -> Iterator[None]:
         locale.setlocale(locale.LC_ALL, before)
 
 
+@pytest.fixture(autouse=True)
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of installed models: an empty one, and none that came with AutoSpine."""
+    folder = tmp_path / "installed_models"
+    monkeypatch.setenv("AUTOSPINE_MODELS", str(folder))
+    monkeypatch.setattr("autospine.models.installed.BUNDLED", tmp_path / "no_models")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_work(tmp_path_factory: pytest.TempPathFactory) -> WorkFolder:
     """A planned and preprocessed data set of six small spines; do not write into it."""

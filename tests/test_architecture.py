@@ -15,7 +15,7 @@ from tests.paths import ROOT
 ORDER: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("labels", "networks", "metrics", "augmentation", "volumes"),
-    ("overlay", "phantom"),
+    ("overlay", "phantom", "models"),
     ("dataset",),
     ("fingerprint",),
     ("cleaning", "reconstruction"),
@@ -25,7 +25,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("measurement",),
     ("training",),
-    ("ensemble", "ablation", "slices", "viewer"),
+    ("ensemble", "ablation", "slices", "viewer", "sharing"),
     ("commands",),
 )
 LAYER = {package: layer for layer, packages in enumerate(ORDER) for package in packages}

@@ -22,7 +22,8 @@ from autospine.core.files import write_json
 from autospine.core.serial import to_plain
 from autospine.core.workspace import WorkFolder
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.inference.model import CARD, read_model
+from autospine.inference.model import read_model
+from autospine.models.files import CARD
 from autospine.planning.plan import Plan
 from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import Split
@@ -49,6 +50,7 @@ class AblateRequest:
         plan: Name of a plan; None takes the first that the trainer takes.
         recipe: Name of one of the trainer's recipes; None takes its first.
         fold: A fold's number.
+        init_from: The model whose weights every variant starts from, or "none".
         epochs: Of each variant; None takes the recipe's.
         minutes: For each variant, validation included.
         size: Pixels of the longer side of the slices; None follows the recipe.
@@ -62,6 +64,7 @@ class AblateRequest:
     plan: str | None = None
     recipe: str | None = None
     fold: str = "0"
+    init_from: str = "none"
     epochs: int | None = None
     minutes: float | None = None
     size: int | None = None
@@ -197,6 +200,7 @@ def _train(job: VariantJob, request: AblateRequest, budget: AblationBudget, titl
             trainer=job.trainer.name,
             plan=job.trainer.plan.name,
             fold=request.fold,
+            init_from=request.init_from,
             epochs=budget.epochs,
             minutes=budget.minutes,
             seed=budget.seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autospine.commands.shared import add_training, make_parser, make_request, run
+from autospine.commands.shared import add_start, add_training, make_parser, make_request, run
 
 DESCRIPTION = (
     "Trains the variants of a paper's ablation one after another, with one seed and one budget each, and writes its "
@@ -32,6 +32,7 @@ def main() -> int:
         metavar="PIXELS",
         help="of the longer side of the slices (default: as the recipe says)",
     )
+    add_start(parser, "none")
     add_training(parser, "variant")
     return run(parser, _ablate)
 

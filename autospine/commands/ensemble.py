@@ -20,7 +20,7 @@ EXAMPLES = """  autospine_ensemble -m work/models/unetplusplus/2d_sagittal/adapt
 def main() -> int:
     """Run the command."""
     parser = make_parser(DESCRIPTION, EXAMPLES)
-    add_models(parser, "model folders, two or more")
+    add_models(parser, "model folders, two or more", required=True)
     add_output(parser, "folder for the ensemble")
     weighting = parser.add_mutually_exclusive_group()
     weighting.add_argument("--weights", nargs="+", type=float, metavar="W", help="one per model; their sum is 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autospine.commands.shared import add_device, add_workers, make_parser, make_request, run
+from autospine.commands.shared import add_device, add_start, add_workers, make_parser, make_request, run
 
 DESCRIPTION = (
     "Verifies a data set, writes its fingerprint, plans with their reasons and patient-grouped splits into "
@@ -39,6 +39,7 @@ def main() -> int:
         "NAME=SCHEME for the data set whose folder is NAME",
     )
     _add_grid(parser)
+    add_start(parser)
     add_device(parser)
     parser.add_argument(
         "--memory",

@@ -20,7 +20,8 @@ DESCRIPTION = (
     "Segments scans on their own grids. Beside each mask lies <id>.json with levels, confidence, flags, centroids "
     "and volumes. Several models (folds) are averaged."
 )
-EXAMPLES = """  autospine_predict -i scan.nii.gz -o masks -m work/models/unet/2d_sagittal/adapted/fold_0
+EXAMPLES = """  autospine_predict -i scan.nii.gz -o masks
+  autospine_predict -i scan.nii.gz -o masks -m work/models/unet/2d_sagittal/adapted/fold_0
   autospine_predict -i scans/ -o masks/ -m work/models/unet/2d_sagittal/adapted --overlay
   autospine_predict -i dicom_series/ -o masks/ -m MODEL --labels totalspineseg"""
 
@@ -31,7 +32,7 @@ def main() -> int:
     add_input(parser, "inputs", "file(s), a folder or a DICOM folder", several=True)
     add_output(parser, "folder for the masks, or the mask's file for one scan")
     add_models(parser)
-    parser.add_argument("--labels", metavar="SCHEME", help="scheme of the masks (default: the data set's own)")
+    parser.add_argument("--labels", metavar="SCHEME", help="scheme of the masks (default: the model's own)")
     add_device(parser)
     parser.add_argument(
         "--precision",

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TextIO, TypeVar, cast
 from autospine.core.tables import DISCLAIMER
 from autospine.core.text import PrintableStream, printable
 from autospine.core.version import __version__
+from autospine.models.installed import START
 
 Request = TypeVar("Request")
 
@@ -61,9 +62,23 @@ def add_output(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help=text)
 
 
-def add_models(parser: argparse.ArgumentParser, text: str = "model folder(s)") -> None:
-    """Add -m, --model: one folder or several."""
-    parser.add_argument("-m", "--model", dest="models", nargs="+", required=True, type=Path, metavar="MODEL", help=text)
+def add_models(parser: argparse.ArgumentParser, text: str = "", required: bool = False) -> None:
+    """Add -m, --model: one folder or several, or names of installed models."""
+    text = text or "model folder(s), or an installed model's name (default: the model in the box; see autospine_models)"
+    parser.add_argument(
+        "-m", "--model", dest="models", nargs="+", required=required, default=[], type=Path, metavar="MODEL", help=text
+    )
+
+
+def add_start(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add --init-from; without a default of the command's own it is that of every training."""
+    parser.add_argument(
+        "--init-from",
+        default=default,
+        metavar="MODEL|box|none",
+        help="weights to start from: a model's folder, an installed model's name, the model in the box, or fresh ones "
+        f"(default: {default or START})",
+    )
 
 
 def add_mask_labels(parser: argparse.ArgumentParser, option: str) -> None:

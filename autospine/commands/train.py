@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autospine.commands.shared import add_training, make_parser, make_request, run
+from autospine.commands.shared import add_start, add_training, make_parser, make_request, run
 
 DESCRIPTION = (
     "Trains a network on a planned data set and validates it on whole scans. Interrupted, the same command with "
@@ -15,6 +15,7 @@ DESCRIPTION = (
 EXAMPLES = """  autospine_train work --trainer unet --plan 2d_sagittal --fold 0
   autospine_train work --trainer unet --plan 2d_sagittal --fold cv --minutes 30
   autospine_train work --trainer unet --plan 2d_sagittal --fold 0 --continue
+  autospine_train work --init-from box --minutes 10
   autospine_train work --trainer modified_unet --recipe published --sequence t2
   autospine_train work --trainer attention_unet --recipe published --option attend_encoder=true
   autospine_train work --trainer medfusionnet --members unetplusplus,resunet --minutes 60"""
@@ -44,6 +45,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trainer", default="unet", help="unet (default), or an installed trainer's name")
     parser.add_argument("--plan", help="default: what the trainer is made for, else 2d_sagittal, else the only one")
     parser.add_argument("--recipe", help="adapted (default), published, or another of the trainer's")
+    add_start(parser)
     parser.add_argument(
         "--members",
         type=lambda names: tuple(names.split(",")),

@@ -11,7 +11,8 @@ DESCRIPTION = (
     "Serves a page on this machine only: give it a scan and see its segmentation, slice by slice, with levels, "
     "volumes, confidence and warnings; the mask and its report can be saved. Needs Streamlit (pip install streamlit)."
 )
-EXAMPLES = """  autospine_view -m work/models/unet/2d_sagittal/adapted/fold_0
+EXAMPLES = """  autospine_view
+  autospine_view -m work/models/unet/2d_sagittal/adapted/fold_0
   autospine_view -m work/models/unet/2d_sagittal/adapted --port 9000 --device cpu"""
 
 

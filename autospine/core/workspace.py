@@ -89,8 +89,16 @@ class WorkFolder:
         """Write where the data sets and their annotated cases lie."""
         write_json(self.sources, to_plain(Sources(tuple(str(path.resolve()) for path in datasets), cases)))
 
+    @property
+    def dataset(self) -> str:
+        """Return the data set's folder."""
+        return self._sources().dataset
+
     def load_sources(self) -> dict[str, SourceCase]:
         """Return the files of the annotated cases by case id."""
+        return {case.id: case for case in self._sources().cases}
+
+    def _sources(self) -> Sources:
         data = read_json(self.sources, "run autospine_plan again")
         check_version(data, SOURCES_VERSION, self.sources, "run autospine_plan again")
-        return {case.id: case for case in from_plain(Sources, data, str(self.sources)).cases}
+        return from_plain(Sources, data, str(self.sources))

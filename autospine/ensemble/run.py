@@ -21,7 +21,8 @@ from autospine.dataset.cases import listed
 from autospine.ensemble.selection import EnsembleSpec, choose_weights, save_ensemble
 from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, weights_problem
-from autospine.inference.model import CARD, WEIGHTS, Model, check_alike, read_model
+from autospine.inference.model import Model, check_alike, read_model
+from autospine.models.files import CARD, WEIGHTS
 from autospine.planning.split_strategies import FILE, Split
 from autospine.planning.splits import Fold, Subset, read_splits
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +19,9 @@ from autospine.core.version import __version__
 from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, EnsembleCard
 from autospine.labels.encoding import Encoding
 from autospine.labels.schemes import LabelScheme
+from autospine.models.files import CARD, WEIGHTS, file_hash
+from autospine.models.installed import default_model, model_folder
+from autospine.models.provenance import Provenance, SeenScan
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import MOST_VOXELS, Plan
 from autospine.planning.recipe import Recipe
@@ -25,8 +29,9 @@ from autospine.planning.recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor, device, nn
 
+log = logging.getLogger(__name__)
+
 VERSION = 3  # 3: source_weights; sources of the plan
-CARD, WEIGHTS = "model.json", "weights.safetensors"
 
 
 class NetworkBuilder(Protocol):
@@ -54,6 +59,9 @@ class ModelCard:
     trained_on: tuple[str, ...]  # ids of the training cases
     # How often patches were sampled from each data set, where several were joined and that was asked for.
     source_weights: dict[str, float] = field(default_factory=dict)
+    seed: int | None = None  # of its weights and patches
+    started_from: str = ""  # the model whose weights it started from; empty for fresh ones
+    seen: tuple[SeenScan, ...] = ()  # the training cases, and those that the model it started from has seen
     weights: str = ""  # SHA-256 of the weights' file; `save_model` fills it in
     autospine: str = __version__  # version that trained the model
     version: int = VERSION  # of this file's form
@@ -83,6 +91,21 @@ class Model:
         share = "" if self.weight == 1 else f"{self.weight:g} x "
         return f"{share}{card.trainer}/{card.plan.name}/{card.recipe.name}/fold_{card.fold}@{card.weights[:12]}"
 
+    @cached_property
+    def provenance(self) -> Provenance | None:
+        """Return its card, which a model that is passed on has."""
+        return Provenance.load(self.folder)
+
+    @property
+    def labels(self) -> str | None:
+        """Return the scheme of its masks where nobody asks for another; None for the data set's own."""
+        return None if self.provenance is None else self.provenance.labels
+
+    @property
+    def not_seen(self) -> tuple[str, ...]:
+        """Return what its training was not shown, as far as its card says so."""
+        return () if self.provenance is None else self.provenance.unseen
+
     def network(self, where: device) -> nn.Module:
         """Load the network with its weights, ready to predict.
 
@@ -90,33 +113,34 @@ class Model:
             UserError: The trainer is not installed, or the weights are missing, damaged, of another network, or no
                 finite numbers.
         """
+        trainer: NetworkBuilder = registry.load("trainers", self.card.trainer)(self.card.plan, self.card.recipe)
+        network, weights = trainer.build(self.card.shape), self.weights()
+        try:
+            network.load_state_dict(weights)  # those stored as float16 become float32
+        except RuntimeError as error:
+            raise UserError(self.folder / WEIGHTS, "does not fit its model.json", "copy the model again") from error
+        return network.to(where).eval()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Read the weights as they are stored.
+
+        Raises:
+            UserError: They are missing, damaged, not those of model.json, or no finite numbers.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         path = self.folder / WEIGHTS
-        trainer: NetworkBuilder = registry.load("trainers", self.card.trainer)(self.card.plan, self.card.recipe)
-        network = trainer.build(self.card.shape)
         try:
             content = path.read_bytes()  # safetensors opens only names that are UTF-8
             if hashlib.sha256(content).hexdigest() != self.card.weights:
                 raise UserError(path, "is damaged or not the one that model.json describes", "copy the model again")
-            network.load_state_dict(load(content))
+            weights = load(content)
         except (OSError, SafetensorError) as error:
             raise UserError(path, "is missing or damaged", "copy the model again, or train it again") from error
-        except RuntimeError as error:
-            raise UserError(path, "does not fit its model.json", "copy the model again") from error
-        if not all(value.isfinite().all() for value in network.state_dict().values()):
+        if not all(value.isfinite().all() for value in weights.values()):
             raise UserError(path, "holds weights that are NaN or infinite", "train the model again")
-        return network.to(where).eval()
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return weights
 
 
 def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
@@ -143,15 +167,27 @@ def read_model(folder: Path) -> Model:
 def find_models(folders: Sequence[str | Path]) -> list[Model]:
     """Find the models of folders; a folder of folds stands for all of them, an ensemble for its members.
 
+    An installed model goes by its name, and without any folder the default one is taken, which is said.
     Each folder, or fold, has the same share; an ensemble's is divided among its members by their weights.
 
     Raises:
-        UserError: A folder holds no model, or the models differ in labels or grid.
+        UserError: A folder holds no model, none is installed, or the models differ in labels or grid.
     """
-    models = [model for folder in map(Path, folders) for model in _models_in(folder)]
+    if not folders:
+        return [_default()]
+    models = [model for folder in map(model_folder, folders) for model in _models_in(folder)]
     for other in models[1:]:
         check_alike(models[0], other)
     return models
+
+
+def _default() -> Model:
+    model = read_model(default_model().folder)
+    card = model.provenance
+    title = model.name if card is None else card.title
+    unseen = f"; it has not seen {', '.join(model.not_seen)}" if model.not_seen else ""
+    log.info("the installed model %s is taken%s", title, unseen)
+    return model
 
 
 def _models_in(folder: Path) -> list[Model]:
@@ -166,7 +202,8 @@ def _models_in(folder: Path) -> list[Model]:
             f"holds members of an ensemble but no {ENSEMBLE}",
             "finish its training with --continue, or name one member",
         )
-    raise UserError(folder, "holds no finished model", "name a fold's folder or the folder above its folds")
+    hint = "name a fold's folder, the folder above its folds, or an installed model (autospine_models lists them)"
+    raise UserError(folder, "holds no finished model", hint)
 
 
 def _finished(folder: Path) -> bool:

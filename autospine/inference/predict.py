@@ -32,7 +32,7 @@ from autospine.volumes.arrays import image_of_array
 
 def predict(
     volume: Volume | str | Path | np.ndarray | Sequence[Volume | np.ndarray],
-    model: str | Path | Sequence[str | Path],
+    model: str | Path | Sequence[str | Path] = (),
     *,
     device: str = "auto",
     labels: str | None = None,
@@ -45,9 +45,11 @@ def predict(
 
     Args:
         volume: A file, a DICOM folder, a volume that was read, an array, or a volume or array per channel.
-        model: A model's folder, the folder above its folds, or several.
+        model: A model's folder, the folder above its folds, an installed model's name, or several; without any, the
+            default one of those that are installed.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        labels: Scheme of the mask; None: the data set's own where it has a label for every anatomy.
+        labels: Scheme of the mask; None: that of the installed model's card, else the data set's own where it has a
+            label for every anatomy.
         sequence: "t1", "t2", ... for the warnings; "unknown" to leave it out.
         precision: "float32", "bfloat16" or "float16"; None takes the fastest of the device.
         spacing: Of arrays whose slices run from right to left, rows from head to foot, columns from front to back: mm
@@ -138,7 +140,7 @@ def describe_scan(first: Volume, seen: Seen, predictor: Predictor, labels: str |
     column = impossible(first.array, prediction.decoded.labels, records, first.spacing, source, known)
     if column:
         prediction = replace(prediction, decoded=with_doubt(prediction.decoded, f"this is no column: {column[0]}"))
-    target = output_scheme(source, plan.scheme, labels)
+    target = output_scheme(source, plan.scheme, labels or predictor.models[0].labels)
     if bodies_alone(source, predictor.encoding.labels, target):
         warnings += ("the model knows vertebral bodies alone: the mask's vertebrae lack their posterior elements",)
     lost = set(conversion(source, target).lost)
@@ -159,6 +161,7 @@ def describe_scan(first: Volume, seen: Seen, predictor: Predictor, labels: str |
         interpolated_labels=prediction.interpolated_labels,
         implausible=(*doubts, *column),
         not_in_mask=tuple(replace(report, value=BACKGROUND) for report in not_in_mask),
+        not_seen=predictor.models[0].not_seen,
     )
 
 

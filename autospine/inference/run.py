@@ -53,8 +53,9 @@ class PredictRequest:
     Attributes:
         inputs: Scans, folders of scans, or DICOM folders.
         output: Folder for masks and reports.
-        models: Folders of models, of their folds, or of ensembles.
-        labels: Label scheme of the masks; None takes the data set's own.
+        models: Folders of models, of their folds, or of ensembles, or names of installed models; without any, the
+            default one of those that are installed.
+        labels: Label scheme of the masks; None takes that of the model's card, else the data set's own.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: Number format of the networks; None takes the fastest of the device.
         workers: Threads that write; 0 is one per core.
@@ -66,7 +67,7 @@ class PredictRequest:
 
     inputs: tuple[Path, ...]
     output: Path
-    models: tuple[Path, ...]
+    models: tuple[Path, ...] = ()
     labels: str | None = None
     device: str = "auto"
     precision: str | None = None

@@ -56,6 +56,7 @@ class Segmentation:
     implausible: tuple[str, ...] = ()  # where the mask is unlike those of the training data
     # What was segmented but has no integer in the scheme: reports with the value 0.
     not_in_mask: tuple[LabelReport, ...] = ()
+    not_seen: tuple[str, ...] = ()  # what the model's training was not shown, as far as its card says so
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -79,6 +80,7 @@ class Segmentation:
             "ambiguous": self.ambiguous,
             "warnings": list(self.warnings),
             "implausible": list(self.implausible),
+            "not_seen": list(self.not_seen),
             "labels": to_plain(self.labels),
             "not_in_mask": to_plain(self.not_in_mask),
             "note": f"{ASSUMPTION} {DISCLAIMER}",

@@ -23,6 +23,7 @@ from autospine.networks.shape import NetworkShape, stages
 from autospine.planning.joint_encoding import joint_encoding, joint_reasons, with_sources
 from autospine.planning.memory import training_memory_gib
 from autospine.planning.plan import CoarserGrid, Plan, Reason, Triple
+from autospine.planning.start import StartingModel
 from autospine.planning.training_domain import measure_domain
 from autospine.preprocessing.grid import Grid, SliceInterpolation, case_grid
 from autospine.preprocessing.normalisation import Normalisation
@@ -51,6 +52,7 @@ class Planner(ABC):
         slice_interpolation: How slices between the measured ones are made; None for the measured ones alone. Options
             of autospine_plan replace the class's own.
         pixel_spacing: In-plane, mm, by an option of autospine_plan; None takes the median of the data.
+        start: The model whose weights the plan is made to fit; None plans freely.
     """
 
     name: ClassVar[str]
@@ -63,6 +65,7 @@ class Planner(ABC):
     coarser: ClassVar[tuple[float, ...]] = (2**0.5, 2.0)
     slice_interpolation: SliceInterpolation | None = None
     pixel_spacing: float | None = None
+    start: StartingModel | None = None
     coarsening: float = 1.0  # of the pixels' median spacing
 
     def __init__(self, fingerprint: Fingerprint, machine: Machine) -> None:
@@ -82,8 +85,9 @@ class Planner(ABC):
             UserError: The data set cannot be planned this way.
         """
         self.check()
+        self.check_start()
         plan = self.plan_on_one_grid()
-        coarser = () if self.pixel_spacing else self.plan_coarser(plan)
+        coarser = () if self.pixel_spacing or self.start else self.plan_coarser(plan)
         return replace(plan, coarser=coarser, reasons=tuple(self.reasons))
 
     def plan_coarser(self, plan: Plan) -> tuple[CoarserGrid, ...]:
@@ -143,26 +147,49 @@ class Planner(ABC):
         if not self.cases:
             raise UserError("the data set", "holds no case with a mask", "add masks to train on")
 
+    def check_start(self) -> None:
+        """Leave out a start that sees other slices, or refuse it where the user asked for it.
+
+        Raises:
+            UserError: It has learnt another kind of plan.
+        """
+        start = self.start
+        if start is None or start.plan.view_axis == self.view_axis:
+            return
+        problem = f"has learnt {start.plan.name} ({start.plan.dimension}-D), which is not planned like {self.name}"
+        if start.asked:
+            raise UserError(f"--init-from {start.name}", problem, f"plan {start.plan.name}, or leave it out")
+        self.reason("fresh weights", f"{start.name} {problem}")
+        self.start = None
+
     def choose_grid(self) -> Grid:
         """Keep the slices that were measured; take the median spacing in-plane."""
         spacings = np.array([case.spacing for case in self.cases])  # (cases, 3)
         median = [round(float(v), 4) for v in np.median(spacings, axis=0)]
         slices = self.through_plane_spacing(spacings)
-        rows, columns = (self.pixel_side(side) for side in median[1:])
+        rows, columns = (self.pixel_side(side, axis) for axis, side in enumerate(median[1:], start=1))
         spacing = (slices, rows, columns)
         self.reason(
             f"spacing {_format_spacing(spacing)}",
-            f"the in-plane spacing is as asked for; the median is {median[1]:g} x {median[2]:g} mm"
-            if self.pixel_spacing
-            else "the in-plane spacing is the median, so that half of the cases are not enlarged",
+            self.why_pixels((median[1], median[2]), (rows, columns)),
             f"rows {_range(spacings[:, 1])} mm, columns {_range(spacings[:, 2])} mm over {len(self.cases)} cases",
         )
         return Grid(spacing, slice_interpolation=self.slice_interpolation)
 
-    def pixel_side(self, median: float) -> float:
-        """Return the mm of a pixel's side: as asked for, else the cases' median, else a coarser one."""
+    def why_pixels(self, medians: tuple[float, ...], taken: tuple[float, ...]) -> str:
+        """Say why pixels (rows, columns) of a size in mm are taken for data of median sizes."""
+        if self.pixel_spacing:
+            return f"the in-plane spacing is as asked for; the median is {medians[0]:g} x {medians[1]:g} mm"
+        if self.start:
+            return self.start.why_pixels(medians, taken)
+        return "the in-plane spacing is the median, so that half of the cases are not enlarged"
+
+    def pixel_side(self, median: float, axis: int = 2) -> float:
+        """Return the mm of a pixel's side along an axis: as asked for, as the start's, or the median, or a coarser."""
         if self.pixel_spacing:
             return self.pixel_spacing
+        if self.start and (mm := self.start.spacing(axis, median)) is not None:
+            return mm
         return median if self.coarsening == 1 else round(median * self.coarsening, 2)
 
     def through_plane_spacing(self, spacings: np.ndarray) -> float | None:
@@ -280,6 +307,13 @@ class Planner(ABC):
     def choose_network(self, patch: Triple, grid: Grid, encoding: Encoding) -> NetworkShape:
         """Pool an axis while its spacing is within twice the finest and its size allows."""
         axes = [axis for axis in range(3) if axis != self.view_axis]
+        channels = len(self.fingerprint.channels)
+        if self.start:
+            shape = replace(self.start.shape, in_channels=channels, out_channels=encoding.channels)
+            named = ", ".join(map(str, shape.widths))
+            decision = f"{len(shape.strides)} stages, widths {named}, as {self.start.name} has them"
+            self.reason(decision, "its weights are started from, name by name")
+            return shape
         median = np.median([case.spacing for case in self.cases], axis=0)
         spacing = [float(grid.spacing[a] or median[a]) for a in axes]
         kernels, strides = stages([patch[a] for a in axes], spacing)
@@ -291,7 +325,7 @@ class Planner(ABC):
         )
         return NetworkShape(
             dimension=len(axes),
-            in_channels=len(self.fingerprint.channels),
+            in_channels=channels,
             out_channels=encoding.channels,
             widths=widths,
             kernels=kernels,
@@ -312,7 +346,10 @@ class Planner(ABC):
         return fitted
 
     def choose_normalisation(self) -> Normalisation:
-        """Clip at percentiles and take z-scores, case by case."""
+        """Clip at percentiles and take z-scores, case by case; or as the start does."""
+        if self.start:
+            self.reason("intensities are normalised as for " + self.start.name, "its weights know no others")
+            return self.start.plan.normalisation
         shares = [case.clipped_share for case in self.cases]
         clipped = sum(share > 0.01 for share in shares)
         self.reason(

@@ -36,6 +36,22 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True)
+class FineTuningSettings:
+    """Learning rates of a training that starts from another model, as factors of the optimiser's.
+
+    What was learnt is moved gently; the head, which may have fresh rows, learns as fast as from scratch.
+    """
+
+    body: float = 0.3
+    first_layer: float = 0.3
+    head: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.body, self.first_layer, self.head) < 0:
+            raise ValueError("a learning rate's factor is below 0")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a trainer trains."""
 
@@ -46,6 +62,7 @@ class Recipe:
     # By the name of the network they move.
     optimisers: dict[str, OptimiserSettings] = field(default_factory=lambda: {"network": OptimiserSettings()})
     schedule: ScheduleSettings = ScheduleSettings()  # of the learning rate, for all optimisers
+    fine_tuning: FineTuningSettings = FineTuningSettings()  # of a training that starts from another model
     # "levels" for instances numbered by their order where the plan has ordered labels, "classes" for one class per
     # label.
     learns: Literal["levels", "classes"] = "levels"

@@ -105,7 +105,8 @@ def _ending(outcome: PlanResult) -> list[str]:
         ]
     minutes = request.minutes or (MINUTES_ON_CPU if outcome.machine.device == "cpu" else None)
     budget = f" --minutes {minutes:g}" if minutes else ""
+    start = f" --init-from {request.init_from}" if request.init_from else ""
     return [
         f"written to {request.work}: fingerprint.json, plans.json, splits.json, preprocessed/",
-        f"next: autospine_train {request.work} --trainer unet --plan {name} --fold 0{budget}",
+        f"next: autospine_train {request.work} --trainer unet --plan {name} --fold 0{start}{budget}",
     ]

@@ -21,6 +21,7 @@ from autospine.fingerprint.fingerprint import Fingerprint, make_fingerprint
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.planner import Planner
 from autospine.planning.splits import Splits, make_splits, read_splits
+from autospine.planning.start import StartingModel, starting_model
 from autospine.preprocessing.grid import FINEST_SLICES_MM, SliceInterpolation
 from autospine.preprocessing.run import preprocess, preprocessing_key
 from autospine.preprocessing.storage import CaseStore
@@ -49,6 +50,8 @@ class PlanRequest:
         slice_spacing: mm between slices of slice_reconstruction; None is 1.
         slice_method: How slice_reconstruction interpolates slices; None is linear.
         pixel_spacing: mm in-plane; None follows the data.
+        init_from: The model whose weights a training will start from: "none", "box", an installed model's name or a
+            folder; None takes what trainings start from by themselves.
         workers: Processes at once; 0 is one per core.
         dry_run: Decide, and write nothing.
     """
@@ -65,6 +68,7 @@ class PlanRequest:
     slice_spacing: float | None = None
     slice_method: Method | None = None
     pixel_spacing: float | None = None
+    init_from: str | None = None
     workers: int = 0
     dry_run: bool = False
 
@@ -101,6 +105,7 @@ def make_plans(request: PlanRequest) -> PlanResult:
     """
     planners: list[type[Planner]] = [registry.load("planners", name) for name in request.plans]
     interpolations = _slice_interpolations(request, planners)
+    start = starting_model(request.init_from)
     machine, workers = find_machine(request.device, request.memory_gib), workers_for(request.workers)
     _check_numbers(request)
     dataset = load_datasets(request.datasets, request.schemes)
@@ -115,7 +120,7 @@ def make_plans(request: PlanRequest) -> PlanResult:
     fingerprint = make_fingerprint(dataset, workers, None, cache)
     seconds = (time.monotonic() - started) / max(len(fingerprint.cases), 1)
     plans = tuple(
-        _plan(planner(fingerprint, machine), slice_interpolation, request.pixel_spacing)
+        _plan(planner(fingerprint, machine), slice_interpolation, request.pixel_spacing, start)
         for planner, slice_interpolation in zip(planners, interpolations, strict=True)
     )
     if request.splits:
@@ -177,8 +182,13 @@ def _slice_interpolations(request: PlanRequest, planners: list[type[Planner]]) -
     return interpolations
 
 
-def _plan(planner: Planner, slice_interpolation: SliceInterpolation | None, pixel_spacing: float | None) -> Plan:
-    planner.slice_interpolation, planner.pixel_spacing = slice_interpolation, pixel_spacing
+def _plan(
+    planner: Planner,
+    slice_interpolation: SliceInterpolation | None,
+    pixel_spacing: float | None,
+    start: StartingModel | None,
+) -> Plan:
+    planner.slice_interpolation, planner.pixel_spacing, planner.start = slice_interpolation, pixel_spacing, start
     return planner.plan()
 
 

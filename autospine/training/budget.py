@@ -97,7 +97,7 @@ def choose_budget(
 ) -> TrainingBudget:
     """Measure updates on this machine, and choose the budget by them."""
     batch = batches.make(0).to(job.device)
-    shapes = list(trainer.width_options()) if job.minutes is not None else [trainer.shape()]
+    shapes = width_options(trainer, job) if job.minutes is not None else [trainer.shape()]
     if job.minutes is None:
         precision = settled_precision(job.device)
         seconds = time_step(trainer, shapes[0], precision, batch, job.device)
@@ -109,6 +109,11 @@ def choose_budget(
         budget = _by_minutes(trainer, shapes, precision, batch, around, job, cost, patches)
     context = prepare(trainer, budget.shape, precision, job.device)
     return replace(budget, micro_batches=micro_batches_that_fit(trainer, context, budget.shape, batch))
+
+
+def width_options(trainer: Trainer, job: TrainingJob) -> Sequence[NetworkShape]:
+    """Return the shapes among which a time budget chooses: that of the start alone where there is one."""
+    return trainer.width_options() if job.start is None else [trainer.shape()]
 
 
 def settled_precision(device: torch.device) -> Precision:

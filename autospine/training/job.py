@@ -11,6 +11,7 @@ import torch
 
 from autospine.planning.splits import Fold
 from autospine.training.data import Loader
+from autospine.training.start import Start
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class TrainingJob:
     loader: Loader = "auto"  # how, see `loading.make_batches`
     # How often each data set is sampled, where several are joined; those that are not named have 1.
     source_weights: tuple[tuple[str, float], ...] = ()
+    start: Start | None = None  # the model whose weights it starts from; None for fresh ones
     started: float = field(default_factory=time.monotonic)  # monotonic seconds at the fold's start
 
     @property

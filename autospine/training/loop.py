@@ -31,6 +31,7 @@ from autospine.training.epoch_validation import (
 )
 from autospine.training.feed import Feed
 from autospine.training.history import Epoch, History, Scores
+from autospine.training.initialisation import initialise
 from autospine.training.job import TrainingJob, seed_everything
 from autospine.training.loading import VALIDATION_SEED, augmented, training_and_validation, warn_of_absent_classes
 from autospine.training.optimisation import MovingAverage, Schedule
@@ -60,7 +61,7 @@ def fit(trainer: Trainer, job: TrainingJob, cost: ValidationCost | None = None) 
         patches = validation_patches(training, validation)
         budget = choose_budget(trainer, training, job, cost or validation_cost(trainer, job), patches)
     seed_everything(job.seed, 0, 0)
-    loop = _Loop(trainer, job, budget)
+    loop = _Loop(trainer, job, budget, content is None)
     if content is not None:
         with restoring(job.checkpoint):
             loop.restore(content)
@@ -105,9 +106,10 @@ class State:
 class _Loop:
     """Fresh networks in training; `restore` takes a checkpoint's instead."""
 
-    def __init__(self, trainer: Trainer, job: TrainingJob, budget: TrainingBudget) -> None:
+    def __init__(self, trainer: Trainer, job: TrainingJob, budget: TrainingBudget, fresh: bool) -> None:
         self.trainer, self.recipe, self.job, self.budget, self.state = trainer, trainer.recipe, job, budget, State()
         self.context = prepare(trainer, budget.shape, budget.precision, job.device, micro_batches=budget.micro_batches)
+        initialise(trainer, job, self.context, fresh)
         self.network = self.context.networks[trainer.inference]
         decay = self.recipe.ema_decay
         self.average = MovingAverage(self.network, decay) if decay else None

@@ -14,7 +14,7 @@ from autospine.core.machine import workers_for
 from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import Case
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.inference.model import CARD
+from autospine.models.files import CARD
 from autospine.planning.memory import multiply_adds, training_memory_gib
 from autospine.planning.plan import Plan, Reason
 from autospine.planning.planner import pixel_mm
@@ -22,7 +22,7 @@ from autospine.preprocessing.run import preprocess, preprocessing_key
 from autospine.preprocessing.storage import CaseStore
 from autospine.training import distributed
 from autospine.training.around import time_around
-from autospine.training.budget import fastest_precision, length_within, validation_cost
+from autospine.training.budget import fastest_precision, length_within, validation_cost, width_options
 from autospine.training.data import Batch
 from autospine.training.epoch_validation import validation_patches, validation_seconds
 from autospine.training.job import TrainingJob
@@ -98,6 +98,8 @@ def _rules(plan: Plan) -> tuple[object, ...]:
 def _choose(trainer: Trainer, job: TrainingJob) -> Plan:
     """Return the plan that the time allows, with what was given up among its reasons."""
     plans = trainer.plan.resolutions()
+    if job.start is not None:
+        plans = plans[:1]  # the grid that the start's weights know
     if job.minutes is None or trainer.recipe.patch:  # a paper's patch is taken as it is
         return plans[0]
     clock, enough = _Clock(trainer, plans, job), trainer.recipe.min_updates
@@ -185,7 +187,7 @@ class _Clock:
         self.patches = validation_patches(self.training, validation)
         self.cost = validation_cost(self.trainer, job)
         quick, batch = self._on(plans[-1])
-        self.precision = fastest_precision(quick, quick.width_options()[0], batch, job.device)
+        self.precision = fastest_precision(quick, width_options(quick, job)[0], batch, job.device)
         # Of the finest grid's batches: those of a coarser one are made no slower.
         self.around = time_around(self.trainer, self.training, self.precision, job.device)
 
@@ -198,7 +200,7 @@ class _Clock:
         """Return the updates with a plan; none where the memory does not hold one patch."""
         trainer, batch = self._on(plan)
         try:
-            seconds = time_step(trainer, trainer.width_options()[0], self.precision, batch, self.job.device)
+            seconds = time_step(trainer, width_options(trainer, self.job)[0], self.precision, batch, self.job.device)
         except TooLargeError:
             return 0
         left = self.job.seconds_left() / trainer.trained_in_turn

@@ -23,8 +23,9 @@ from autospine.evaluation.case import CaseScore
 from autospine.evaluation.cohort import Evaluation
 from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.text import as_text
-from autospine.inference.model import CARD
+from autospine.fingerprint.fingerprint import Fingerprint
 from autospine.labels.conversion import missing_classes
+from autospine.models.files import CARD
 from autospine.planning.plan import Plan, Plans
 from autospine.planning.recipe import Recipe
 from autospine.planning.split_strategies import Split, override
@@ -38,6 +39,7 @@ from autospine.training.folds import (
     read_case_pool,
     sequence_named,
 )
+from autospine.training.initialisation import find_start, kept_start, scored_cases, start_of_fold
 from autospine.training.job import TrainingJob
 from autospine.training.loop import fit
 from autospine.training.options import check_options, option_suffixes
@@ -58,6 +60,8 @@ class TrainRequest:
         plan: Name of a plan; None takes what the trainer is made for.
         fold: A fold's number, "cv" for every fold, "all" for every case.
         recipe: Name of one of the trainer's recipes; None takes its first.
+        init_from: The model whose weights are started from: "none", "box", an installed model's name or a folder; None
+            takes what trainings start from by themselves.
         split: "patient" or "slices"; None splits as the recipe says.
         sequence: Train and score on cases of one sequence; None takes all.
         allow_missing_classes: Train although the data lack a structure of the trainer's scheme.
@@ -80,6 +84,7 @@ class TrainRequest:
     plan: str | None = None
     fold: str = "0"
     recipe: str | None = None
+    init_from: str | None = None
     split: str | None = None
     sequence: str | None = None
     allow_missing_classes: bool = False
@@ -123,17 +128,24 @@ def train(request: TrainRequest, recipe: Recipe | None = None, plan: Plan | None
     check_source_weights(request.source_weights, plan)
     pool = read_case_pool(work, sequence)
     held_out = _held_out(pool) if request.held_out else ()
+    start, cases = find_start(request.init_from, trainer), Fingerprint.load(work.fingerprint).cases
     machine = find_machine(request.device, None)
     if machine.device == "cpu":
         keep_freed_memory()
     with distributed.process_group(machine.device) as device, ExitStack() as locks:
         splits = choose_splits(trainer, work, pool, request.fold)
-        jobs = [_job(request, trainer, work, name, split.fold, device) for name, split in splits.items()]
+        jobs = [
+            replace(
+                _job(request, trainer, work, name, split.fold, device),
+                start=start_of_fold(start, name, scored_cases(split.fold, held_out), cases),
+            )
+            for name, split in splits.items()
+        ]
         for job in jobs:
             if distributed.is_main():
                 locks.enter_context(locked(job.folder, f"trains fold {job.fold_name}", wait=False))
             _check_folder(job.folder, request)
-        jobs = [replace(job, fold=_kept(job, splits[job.fold_name])) for job in jobs]
+        jobs = [_begun(job, splits[job.fold_name]) for job in jobs]
         evaluations = [_finish_fold(trainer, replace(job, started=time.monotonic()), plan_fixed) for job in jobs]
         text = _describe(trainer, [e for e in evaluations if e is not None], jobs)
         warning = next(iter(splits.values())).warning
@@ -190,6 +202,11 @@ def _check_classes(trainer: Trainer, allowed: bool) -> None:
         names,
         trainer.name,
     )
+
+
+def _begun(job: TrainingJob, split: Split) -> TrainingJob:
+    """Return a job with the fold and the start that it was begun with, noted in the model's folder."""
+    return replace(job, fold=_kept(job, split), start=kept_start(job.folder, job.start, job.resume))
 
 
 def _kept(job: TrainingJob, split: Split) -> Fold:

@@ -38,6 +38,7 @@ from autospine.training.losses.dice_ce import DiceCrossEntropy
 from autospine.training.losses.marginal import MarginalDiceCrossEntropy
 from autospine.training.losses.multitask import MultiTaskLoss, SemanticLoss
 from autospine.training.optimisation import OptimizerStep, make_optimiser
+from autospine.training.start import learnt_from
 
 if TYPE_CHECKING:
     from autospine.evaluation.cohort import Evaluation
@@ -257,6 +258,9 @@ class Trainer(ABC):
             fold=job.fold_name,
             trained_on=job.fold.train,
             source_weights=dict(job.source_weights),
+            seed=job.seed,
+            started_from="" if job.start is None else job.start.model,
+            seen=learnt_from(job.work, job.fold.train, job.start),
         )
 
     def augmentation(self) -> AugmentationSettings | BatchgeneratorsSettings | None:

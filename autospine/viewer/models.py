@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from autospine.core.errors import UserError
 from autospine.inference.model import Model, find_models
+from autospine.models.installed import BOX, InstalledModel, default_model, installed_models
 
 if TYPE_CHECKING:
     from autospine.inference.predictor import Predictor
@@ -23,6 +24,16 @@ class PageModels:
     predictor: Predictor  # of these models
     # Held while a scan is segmented, so that two visits do not need the memory of two.
     lock: Lock = field(default_factory=Lock, compare=False)
+
+
+def offered_models() -> tuple[InstalledModel, ...]:
+    """Return the installed models, the one in the box first.
+
+    Raises:
+        UserError: None is installed.
+    """
+    models = installed_models() or {BOX: default_model()}
+    return tuple(sorted(models.values(), key=lambda model: model.name != BOX))
 
 
 def find_page_models(folders: Sequence[str | Path]) -> tuple[Model, ...]:

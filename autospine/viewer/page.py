@@ -13,7 +13,7 @@ from autospine.core.errors import UserError
 from autospine.core.tables import DISCLAIMER
 from autospine.inference.segmentation import ASSUMPTION
 from autospine.overlay.views import choose_slices
-from autospine.viewer.models import PageModels, load_models
+from autospine.viewer.models import PageModels, load_models, offered_models
 from autospine.viewer.pictures import draw_slice
 from autospine.viewer.segmenting import SegmentedScan, segment_upload
 from autospine.viewer.text import escape, remarks, table_rows
@@ -24,7 +24,7 @@ FORMATS = ".nii.gz, .nii, .mha or .nrrd"
 
 
 def show(models: tuple[str, ...], device: str) -> None:
-    """Draw the page; Streamlit calls it anew at every click."""
+    """Draw the page, with a choice of installed models where none is given; Streamlit calls it anew at every click."""
     st.set_page_config(page_title="AutoSpine", layout="wide")
     st.title("AutoSpine")
     st.markdown(f"Segments an MRI of the lumbar spine. **{DISCLAIMER}**")
@@ -34,8 +34,10 @@ def show(models: tuple[str, ...], device: str) -> None:
 
 
 def _show_page(models: tuple[str, ...], device: str) -> None:
-    page_models = _page_models(models, device)
+    page_models = _page_models(models or _chosen(), device)
     st.caption(escape("Model: " + ", ".join(model.name for model in page_models.models)))
+    if unseen := page_models.models[0].not_seen:
+        st.caption(escape(f"Its training has not seen: {', '.join(unseen)}."))
     upload = st.file_uploader(f"Scan ({FORMATS}). It stays on this machine.")
     if upload is None:
         st.session_state.pop(KEPT, None)
@@ -44,6 +46,13 @@ def _show_page(models: tuple[str, ...], device: str) -> None:
     if isinstance(segmented, UserError):
         raise segmented
     _show(segmented)
+
+
+def _chosen() -> tuple[str, ...]:
+    """Return the folder of an installed model, chosen by the visitor where there are several."""
+    offered = {model.name: model for model in offered_models()}
+    name = next(iter(offered)) if len(offered) == 1 else st.selectbox("Installed model", list(offered))
+    return (str(offered[name].folder),)
 
 
 @st.cache_resource(show_spinner="Reading the model")

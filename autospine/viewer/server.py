@@ -13,7 +13,8 @@ from pathlib import Path
 
 from autospine.core.errors import UserError
 from autospine.core.machine import find_machine
-from autospine.viewer.models import find_page_models
+from autospine.models.installed import model_folder
+from autospine.viewer.models import find_page_models, offered_models
 
 ADDRESS = "127.0.0.1"  # nobody else's machine reaches it
 NAMES = (ADDRESS, "localhost")  # under which a browser may ask for the page; others are foreign pages in disguise
@@ -25,7 +26,7 @@ APP = Path(__file__).with_name("app.py")
 class ViewRequest:
     """What autospine_view is asked; see its --help."""
 
-    models: tuple[Path, ...]
+    models: tuple[Path, ...] = ()  # folders or names; without any, the page offers those that are installed
     port: int = 8501
     device: str = "auto"
     hosts: tuple[str, ...] = ()  # other names of this machine, of a tunnel or a proxy before the page
@@ -50,7 +51,7 @@ def prepare(request: ViewRequest) -> Callable[[], None]:
             raise UserError("--host", f"{host!r} is no name of a host", "give one such as spine.example.org")
     if find_spec("streamlit") is None:
         raise UserError("streamlit", "is not installed", "install it with: pip install streamlit")
-    find_page_models(request.models)
+    find_page_models(request.models or [offered_models()[0].folder])
     find_machine(request.device, None)
     check_port(request.port)
     return lambda: _serve(streamlit_arguments(request))
@@ -96,7 +97,8 @@ def streamlit_arguments(request: ViewRequest) -> list[str]:
     flags = [f"--{name}={value}" for name, value in settings.items()]
     flags += [f"--server.allowedHosts={host}" for host in (*NAMES, *request.hosts)]
     flags += [f"--server.corsAllowedOrigins=http://{host}" for host in NAMES]
-    return ["run", str(APP), *flags, "--", request.device, *(str(path.resolve()) for path in request.models)]
+    models = (str(model_folder(path).resolve()) for path in request.models)
+    return ["run", str(APP), *flags, "--", request.device, *models]
 
 
 def _serve(arguments: Sequence[str]) -> None:

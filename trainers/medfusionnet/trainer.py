@@ -38,7 +38,8 @@ from autospine.core.workspace import WorkFolder
 from autospine.ensemble.selection import EnsembleSpec, choose_weights, save_ensemble
 from autospine.evaluation.cohort import Evaluation
 from autospine.inference.ensemble_card import PREFIX
-from autospine.inference.model import CARD, read_model
+from autospine.inference.model import read_model
+from autospine.models.files import CARD
 from autospine.networks.blocks import RepeatChannels
 from autospine.networks.shape import NetworkShape
 from autospine.planning.plan import Plan

@@ -35,6 +35,8 @@ COMMANDS = (
     "slices",
     "reconstruct",
     "view",
+    "models",
+    "export",
 )
 
 

@@ -17,9 +17,10 @@ from autospine.core.errors import UserError
 from autospine.core.precision import Precision
 from autospine.core.workspace import WorkFolder
 from autospine.ensemble.run import EnsembleRequest, make_ensemble, names_of
-from autospine.inference.model import CARD, Model, find_models, read_model, save_model
+from autospine.inference.model import Model, find_models, read_model, save_model
 from autospine.inference.predict import predict, segment
 from autospine.inference.predictor import Predictor
+from autospine.models.files import CARD
 from autospine.planning.split_strategies import Split, SplitStrategy
 from autospine.planning.splits import Fold, FoldSlices
 from autospine.preprocessing.grid import Grid

@@ -12,8 +12,9 @@ import torch
 
 from autospine.core.errors import UserError
 from autospine.inference.ensemble_card import ENSEMBLE, EnsembleCard, Member
-from autospine.inference.model import CARD, WEIGHTS, Model, file_hash, find_models, read_model, save_model
+from autospine.inference.model import Model, find_models, read_model, save_model
 from autospine.labels.conversion import get_scheme
+from autospine.models.files import CARD, WEIGHTS, file_hash
 from autospine.planning.splits import Fold
 from autospine.preprocessing.grid import Grid
 from autospine.training.job import TrainingJob

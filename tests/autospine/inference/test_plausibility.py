@@ -12,11 +12,12 @@ from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
 from autospine.dataset.cases import load_dataset
 from autospine.fingerprint.fingerprint import make_fingerprint
-from autospine.inference.model import WEIGHTS, save_model
+from autospine.inference.model import save_model
 from autospine.inference.plausibility import implausible
 from autospine.inference.run import PredictRequest, predict_scans
 from autospine.labels.conversion import get_scheme
 from autospine.labels.encoding import plain_encoding
+from autospine.models.files import WEIGHTS
 from autospine.planning.training_domain import LabelRanges, measure_domain
 from autospine.preprocessing.storage import describe_labels
 from autospine.volumes import read_mask

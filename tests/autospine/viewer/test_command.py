@@ -72,7 +72,7 @@ def test_a_mistake_is_one_line_and_nothing_is_served(
         assert answer.status == 2
         assert len(answer.errors) == 1
         assert line in answer.errors[0]
-    assert command(main).status == 2
+    assert "no model is installed" in command(main).errors[0]
     assert served == []
 
 

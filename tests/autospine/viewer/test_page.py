@@ -180,3 +180,24 @@ def test_the_script_takes_the_models_from_its_arguments(model: Path, scan, monke
     page = AppTest.from_file(str(APP), default_timeout=TIME).run()
     assert not page.exception
     assert "brightness" in page.caption[0].value
+
+
+def chooser() -> None:
+    from autospine.viewer.page import show
+
+    show((), "cpu")
+
+
+def test_without_a_model_the_page_offers_those_that_are_installed(own_models: Path, bright) -> None:
+    page = AppTest.from_function(chooser, default_timeout=TIME).run()
+    assert "no model is installed" in page.error[0].value
+    bright(own_models / "apple")
+    page.run()
+    assert not page.exception and not page.error and not page.selectbox  # nothing to choose
+    bright(own_models / "box")
+    page.run()
+    assert not page.exception
+    assert (page.selectbox[0].value, page.selectbox[0].options) == ("box", ["box", "apple"])
+    page.selectbox[0].set_value("apple")
+    page.run()
+    assert "brightness" in page.caption[0].value

@@ -1,0 +1,1 @@
+"""Models that are passed on: packing with a card, export as a zip, installation and its commands."""
