@@ -90,9 +90,9 @@ class WorkFolder:
         write_json(self.sources, to_plain(Sources(tuple(str(path.resolve()) for path in datasets), cases)))
 
     @property
-    def dataset(self) -> str:
-        """Return the data set's folder."""
-        return self._sources().dataset
+    def datasets(self) -> tuple[str, ...]:
+        """Return the folders of the data sets."""
+        return self._sources().datasets
 
     def load_sources(self) -> dict[str, SourceCase]:
         """Return the files of the annotated cases by case id."""

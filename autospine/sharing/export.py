@@ -100,5 +100,6 @@ def _undescribed(output: Path, work: WorkFolder) -> Description:
     if not NAME.fullmatch(name):
         hint = "name the zip with lower-case letters, digits, dots and dashes, or give --sources"
         raise UserError(output, "gives the model no name", hint)
-    dataset = Path(work.dataset).name
-    return Description(name, (SourceDescription(dataset, f"the data set {dataset}"),))
+    named = {case.source for case in work.load_sources().values()} - {""}  # where several data sets are joined
+    sources = sorted(named) or [Path(work.datasets[0]).name]
+    return Description(name, tuple(SourceDescription(source, f"the data set {source}") for source in sources))

@@ -145,7 +145,7 @@ def describe(
 
 
 def source_of(id_: str, files: Mapping[str, SourceCase], described: Description) -> str:
-    """Return the source that a case comes from: by the beginning of its id, else by a folder of its file.
+    """Return the source that a case comes from: as it was planned, by the beginning of its id, or a folder of its file.
 
     Raises:
         UserError: It comes from none of them.
@@ -153,7 +153,7 @@ def source_of(id_: str, files: Mapping[str, SourceCase], described: Description)
     names = [source.name for source in described.sources]
     if len(names) == 1:
         return names[0]
-    folders = set(Path(files[id_].images[0]).parts) if id_ in files else set()
+    folders = {files[id_].source, *Path(files[id_].images[0]).parts} if id_ in files else set()
     for name in sorted(names, key=len, reverse=True):
         if id_.startswith(f"{name}-") or name in folders:
             return name
