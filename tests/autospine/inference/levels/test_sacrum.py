@@ -73,7 +73,7 @@ def test_sure_levels_against_the_sacrum_are_ambiguous() -> None:
 @pytest.mark.parametrize("doubt", [0.1, 1.0])
 @pytest.mark.parametrize("rows", [S1, WHOLE])
 def test_a_missing_l5_is_seen_by_the_gap_above_the_sacrum(rows: int, doubt: float) -> None:
-    """Without the sacrum the room below would make L4 the first level; with it, all keep their levels, discs too."""
+    """Without the sacrum nothing settles which level is the lowest; with it, all keep their levels, discs too."""
     whole = draw(6, sacrum=rows)
     spine = whole.without(1)
     result = decoded(spine, doubt=doubt)
@@ -83,7 +83,7 @@ def test_a_missing_l5_is_seen_by_the_gap_above_the_sacrum(rows: int, doubt: floa
     )
     flagged = [one.value for one in result.label_results if "neighbour missing" in one.flags]
     assert flagged == [2, 202]
-    assert lower_levels(decoded(spine.without(SACRUM), doubt=1.0).labels) == [1, 2, 3, 4, 5]
+    assert decoded(spine.without(SACRUM), doubt=1.0).ambiguous  # room alone settles nothing
 
 
 def test_the_image_ends_in_the_sacrum() -> None:
