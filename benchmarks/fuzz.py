@@ -439,6 +439,7 @@ def serve(options: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGALRM, hang)
     import torch
+    import torch._dynamo  # which optimisers import late: a slow machine's hang must not end it half-way
 
     torch.set_num_threads(1)
     from autospine.core import registry

@@ -10,6 +10,7 @@ import numpy as np
 
 from autospine.core.files import write_with
 from autospine.core.tables import DISCLAIMER, NONE
+from autospine.core.text import printable
 from autospine.measurement.bodies import Body
 from autospine.measurement.canal import Section
 from autospine.measurement.case import CaseMeasures, LevelMeasures
@@ -74,7 +75,8 @@ def make_sheet(case: CaseMeasures, image: np.ndarray, mask: np.ndarray) -> Sheet
     _draw_canal(axes, case)
     _write_notes(axes, _vertebra_notes(case), left + 2, "left", low[0], high[0])
     _write_notes(axes, _disc_notes(case), right - 6, "right", low[0], high[0])
-    sheet.text(0.5, 0.992, case.id, color=INK, fontsize=12, ha="center", va="top")
+    style: dict[str, Any] = {"ha": "center", "va": "top", "parse_math": False}  # an id may be "$_$", or no UTF-8
+    sheet.text(0.5, 0.992, printable(case.id), color=INK, fontsize=12, **style)
     sheet.text(0.5, 0.966, _heading(case, index, image.shape[0]), color=ANGLE, fontsize=9, ha="center", va="top")
     sheet.text(0.5, 0.008, FOOTER, color=FAINT, fontsize=8, ha="center", va="bottom")
     return sheet

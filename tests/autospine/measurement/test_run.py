@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,13 @@ def test_one_row_per_level_one_file_per_case(dataset: Path, tmp_path: Path) -> N
     assert l4["disc_signal_csf"]["value"] > 0
     with Image.open(out / "cases" / "1_t2.png") as picture:
         assert min(picture.size) > 500
+
+
+@pytest.mark.parametrize("name", ["$_$", os.fsdecode(b"caf\xe9")])
+def test_a_picture_of_any_name(dataset: Path, tmp_path: Path, name: str) -> None:
+    (dataset / "masks" / "1_t2.nii.gz").rename(tmp_path / f"{name}.nii.gz")
+    result = measure_all(MeasureRequest(tmp_path / f"{name}.nii.gz", output=tmp_path / "out", workers=1))
+    assert result.failures == () and (tmp_path / "out" / "cases" / f"{name}.png").is_file()
 
 
 def test_a_bad_mask_is_a_line(dataset: Path, tmp_path: Path) -> None:
