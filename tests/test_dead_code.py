@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from tests.paths import ROOT
 
 PRODUCT = [path for top in ("autospine", "planners", "trainers") for path in sorted((ROOT / top).rglob("*.py"))]
-# Used from outside: a call of batchgenerators' augmenter, and what the interpreter calls at its end.
-FOR_OTHERS = {"set_thread_id", "_end"}
+FOR_OTHERS = {"_end"}  # what the interpreter calls at its end
 
 
 def definitions(tree: ast.Module) -> Iterator[str]:

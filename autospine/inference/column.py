@@ -133,7 +133,7 @@ def _canal(mask: np.ndarray, column: Column) -> Iterator[str]:
     voxels = canal.sum(axis=(0, 2))  # of each of its rows
     columns = (canal.sum(axis=0) @ np.arange(canal.shape[2])) / np.maximum(voxels, 1) + box[2].start
     vertebrae = list(column.vertebrae.values())
-    first, last = (round(record.centroid[1]) for record in (vertebrae[-1], vertebrae[0]))
+    first, last = sorted(round(record.centroid[1]) for record in (vertebrae[-1], vertebrae[0]))
     shown = np.zeros(mask.shape[1], bool)
     shown[box[1]] = voxels > 0
     if shown[first : last + 1].mean() < COVERED:

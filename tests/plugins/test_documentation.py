@@ -74,7 +74,7 @@ def test_every_command_line_has_only_options_that_exist(page: Path) -> None:
     shared = (ROOT / "autospine" / "commands" / "shared.py").read_text(encoding="utf-8")
     for name, words in COMMAND.findall(page.read_text(encoding="utf-8")):
         source = (ROOT / "autospine" / "commands" / f"{name.removeprefix('autospine_')}.py").read_text(encoding="utf-8")
-        for option in re.findall(r"(?<=\s)--?[a-z][a-z-]*", " " + words.partition("#")[0]):
+        for option in re.findall(r"(?<=\s)--?[a-z][a-z0-9-]*", " " + words.partition("#")[0]):
             assert f'"{option}"' in source + shared, f"{name} has no {option}"
 
 

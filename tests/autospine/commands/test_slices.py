@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from tests.tiny import SHAPE, SPACING, spine_image, spine_mask, write_array, wri
 SPIDER, SEMANTIC4 = SCHEMES["spider"], SCHEMES["semantic4"]
 IDS = ("1_t1", "1_t2")
 Run = Callable[..., Prediction]
+
+PLAIN = "plain.json"  # a scheme of structures without a name
 
 
 @pytest.fixture
@@ -245,12 +248,14 @@ def test_one_bright_voxel_is_no_constant_image(run: Run, data: Path, tmp_path: P
         (("--size", 0, 640), "--size: is 0 x 640"),
         (("--max-ratio", "nan"), "--max-ratio: is nan"),
         (("--labels", "axial4"), "--labels axial4: has no label that spider masks could become"),
-        (("--mask-labels", "axial4", "--labels", "axial4", "--filter"), "--filter: finds no vertebra"),
+        (("--mask-labels", PLAIN, "--labels", PLAIN, "--filter"), "--filter: finds no vertebra"),
         (("--plane", "axial", "--clean", "published"), "--clean published: works on sagittal slices"),
     ],
 )
 def test_wrong_options_are_one_line(run: Run, tmp_path: Path, options: tuple[object, ...], word: str) -> None:
-    answer = run(*options)
+    labels = {str(value): f"structure:{value}" for value in np.unique(spine_mask()).tolist() if value}
+    (tmp_path / PLAIN).write_text(json.dumps({"labels": labels}))
+    answer = run(*(tmp_path / PLAIN if option == PLAIN else option for option in options))
     assert answer.status == 2
     assert len(answer.errors) == 1
     assert word in answer.errors[0]

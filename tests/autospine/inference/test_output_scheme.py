@@ -87,9 +87,16 @@ class Answers:
     def __init__(self, encoding: Encoding, answer: Prediction) -> None:
         self.encoding, self.answer = encoding, answer
         self.plan = replace(make_plan(ordered_encoding()), scheme=PARTS, encoding=encoding)
-        self.models = (SimpleNamespace(name="model", card=SimpleNamespace(scheme=PARTS)),)
+        card = SimpleNamespace(scheme=PARTS)
+        self.models = (SimpleNamespace(name="model", card=card, labels=None, not_seen=()),)
 
-    def predict(self, *_: object) -> Prediction:
+    def prepare(self, *_: object) -> None:
+        """Prepare nothing."""
+
+    def see(self, *_: object) -> None:
+        """See nothing."""
+
+    def decide(self, _: object) -> Prediction:
         return self.answer
 
 

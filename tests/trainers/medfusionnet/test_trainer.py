@@ -431,6 +431,7 @@ def unannotated(root: Path, ids: tuple[str, ...]) -> WorkFolder:
     data = write_dataset(root / "data")
     for case in ids:
         write_array(data / "masks" / f"{case}.mha", np.zeros(SHAPE, np.uint8))
+    (data / "dataset.json").write_text('{"empty_masks": true}')
     request = PlanRequest(data, root / "work", ("2d_sagittal",), folds=3, workers=1, device="cpu")
     make_plans(request)
     return WorkFolder(root / "work")

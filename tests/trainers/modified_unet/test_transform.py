@@ -10,7 +10,8 @@ import pytest
 
 from autospine.core.errors import UserError
 from autospine.core.workspace import WorkFolder
-from autospine.labels.schemes import SCHEMES
+from autospine.labels.anatomy import Anatomy, Kind
+from autospine.labels.schemes import SCHEMES, LabelScheme
 from autospine.preprocessing.run import transform_cases
 from autospine.preprocessing.storage import CaseStore
 from autospine.preprocessing.transforms.base import (
@@ -78,8 +79,8 @@ def test_steps_before_count() -> None:
 def test_what_cannot_be_filtered() -> None:
     with pytest.raises(UserError, match="plan of volumes"):
         FilterSlices().apply(replace(case(), view_axis=None))
-    with pytest.raises(UserError, match="no vertebra, canal or disc among the labels of scheme axial4"):
-        FilterSlices().apply(replace(case(), scheme=SCHEMES["axial4"], labels=(1, 2, 3)))
+    with pytest.raises(UserError, match="no vertebra, canal or disc among the labels of scheme cord"):
+        FilterSlices().apply(replace(case(), scheme=LabelScheme("cord", {1: Anatomy(Kind.CORD)}), labels=(1,)))
     with pytest.raises(UserError, match=r"transform filter_slices: max_ratio is 0\.5"):
         make_transforms((TransformSettings("filter_slices", {"max_ratio": 0.5}),))
 
