@@ -93,9 +93,7 @@ def train(data: Path, work: Path, epochs: int, device: str) -> str:
         narrow(WorkFolder(folder))
     weights = {source.name: source.weight for source in SOURCES}
     resume = any((folder / "models").glob("*/*/*/*/checkpoint.pt"))
-    return autospine.train(
-        folder, recipe="robust", epochs=epochs, source_weights=weights, device=device, resume=resume
-    )
+    return autospine.train(folder, recipe="robust", epochs=epochs, source_weights=weights, device=device, resume=resume)
 
 
 def link(source: Path, folder: Path, description: Source) -> Path:
