@@ -7,7 +7,8 @@ import pytest
 
 from tests.paths import ROOT
 
-NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("figures", "mutators"))
+HELPERS = ("figures", "mutators", "unseen_cases", "unseen_slices")
+NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in HELPERS)
 
 
 @pytest.mark.parametrize("name", NAMES)
