@@ -14,74 +14,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import subprocess
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from figures import call, command, machine
+from figures import machine
 from unseen_cases import (
     CaseFigure,
-    annotated_kinds,
-    case_figure,
     cases_csv,
     looked_at_lines,
     summarise,
     summary_csv,
     summary_table,
 )
+from unseen_runs import Fold, Source, load_source, plan, predict, tested, train
 
 from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json, write_text
 from autospine.core.tables import markdown_page
 from autospine.core.workspace import WorkFolder
-from autospine.dataset.cases import Case, load_dataset
-from autospine.labels.anatomy import Kind
-from autospine.labels.conversion import get_scheme, infer_scheme, present_labels
-from autospine.labels.schemes import LabelScheme
-from autospine.volumes import find_volumes, read_image, read_mask, volume_id
+from autospine.dataset.cases import load_dataset
 
 if TYPE_CHECKING:
-    from unseen_slices import SliceFigure
-
     from autospine.inference.model import ModelCard
 
 SOURCES = ("spider_t2space", "t2", "mixed", "ffe")
-# What the masks of these sets mean where no dataset.json says it.
-LABELS = {"spider_t2space": "spider", "t2": "bodies", "ffe": "bodies", "discs": "spider", "mixed": "bodies above S1"}
-S1_FIRST = {"name": "bodies above S1", "labels": {"1": "sacrum", **{str(n + 1): f"body:{n}" for n in range(1, 25)}}}
-PLAN = "2d_sagittal"
 FIGURES, SLICES, SETTINGS = "figures.json", "slices.json", "settings.json"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set that is trained or tested on."""
-
-    name: str
-    root: Path
-    labels: str | None  # for --labels; None: what its own dataset.json or integers say
-    scheme: LabelScheme
-    cases: tuple[Case, ...]  # annotated ones
-
-    @property
-    def answer(self) -> str:
-        """Return the scheme to predict it in: that of the anatomy that it annotates."""
-        kinds = {anatomy.kind for anatomy in self.scheme.anatomies.values()}
-        if Kind.BODY not in kinds:
-            return "spider"
-        return "parts" if Kind.DISC in kinds else "bodies"
-
-
-@dataclass(frozen=True)
-class Fold:
-    """A model and the scans that it is tested on."""
-
-    line: str
-    model: str
-    tested: dict[str, set[str]]  # ids by source
 
 
 def main() -> None:
@@ -133,23 +91,6 @@ def make_options() -> argparse.Namespace:
     if unknown:
         parser.error(f"--leave {unknown[0]} is none of the sources {', '.join(options.sources)}")
     return options
-
-
-def load_source(root: Path, work: Path, labels: str | None) -> Source:
-    """List a data set with the meaning of its masks: as asked, as its dataset.json says, as known here, or inferred."""
-    dataset = load_dataset(root)
-    if labels is None and dataset.scheme is None:
-        labels = LABELS.get(root.name)
-    if labels == S1_FIRST["name"]:
-        path = work / "bodies_above_s1.json"
-        write_json(path, S1_FIRST)
-        labels = str(path)
-    cases = dataset.annotated
-    scheme = get_scheme(labels) if labels else dataset.scheme
-    if scheme is None:
-        masks = [read_mask(case.mask).array for case in cases if case.mask]
-        scheme = infer_scheme(label for mask in masks for label in present_labels(mask))
-    return Source(root.name, root, labels, scheme, cases)
 
 
 # Lines of the table
@@ -223,155 +164,12 @@ def folder_name(line: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in line)
 
 
-# Training
-
-
-def plan(folder: Path, sources: Sequence[Source], options: argparse.Namespace, work: Path, *more: object) -> None:
-    """Plan the sources and phantoms together; what is done already is not done again."""
-    roots = [source.root.resolve() for source in sources]
-    if options.phantoms:
-        roots.append(phantoms(work / "phantom", options))
-    named = [f"{source.name}={source.labels}" for source in sources if source.labels]
-    if len(roots) == 1:
-        named = [source.labels for source in sources if source.labels]
-    labels = ["--labels", *named] if named else []
-    given = ["--plans", PLAN, "--device", options.device, *more]
-    logged(folder, command("plan", *roots, folder / "work", *labels, *given))
-
-
-def phantoms(folder: Path, options: argparse.Namespace) -> Path:
-    """Make the phantoms whole or not at all."""
-    if not folder.exists():
-        begun = folder.with_name(f"{folder.name}.begun")
-        shutil.rmtree(begun, ignore_errors=True)
-        given = ("--cases", options.phantoms, "--seed", options.seed, "--size", options.size)
-        call(command("phantom", begun, *given, "--labels", "parts", "--varied"))
-        begun.rename(folder)
-    return folder
-
-
-def train(folder: Path, fold: str, options: argparse.Namespace) -> Path:
-    """Train a fold, or go on with it; return its model's folder."""
-    work = folder / "work"
-    model = WorkFolder(work).model("unet", PLAN, options.recipe, fold)
-    if (model / "model.json").exists():
-        return model
-    length = ("--epochs", options.epochs) if options.epochs else ("--minutes", f"{options.minutes:g}")
-    given = ["--trainer", "unet", "--plan", PLAN, "--recipe", options.recipe, "--seed", options.seed]
-    given += ["--device", options.device, "--fold", fold, *fresh_weights()]
-    given += ["--continue"] if (model / "checkpoint.pt").exists() else []
-    logged(folder, command("train", work, *length, *given))
-    return model
-
-
-def fresh_weights() -> list[str]:
-    """Return the option that keeps a training from starting from a model which has seen the scans that it is tested on.
-
-    Versions without the option start from none anyway.
-    """
-    return ["--init-from", "none"] if "--init-from" in call(command("train", "--help")) else []
-
-
-def logged(folder: Path, line: list[str], allowed: Iterable[int] = (0,)) -> None:
-    """Run a command with its output in log.txt; stop with the last lines if it fails."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log.txt").open("a") as log:
-        status = subprocess.run(line, check=False, stdout=log, stderr=subprocess.STDOUT).returncode
-    if status not in allowed:
-        last = (folder / "log.txt").read_text(errors="replace").splitlines()[-3:]
-        raise SystemExit("\n".join([*last, f"{folder / 'log.txt'} has the rest"]))
-
-
-# Testing
-
-
-def tested(fold: Fold, sources: dict[str, Source], folder: Path, device: str) -> list[CaseFigure]:
-    """Predict and score scans of each source in the anatomy that it annotates."""
-    figures = []
-    for name, ids in fold.tested.items():
-        if ids:
-            figures += test(fold, sources[name], ids, folder, device)
-    return figures
-
-
-def test(fold: Fold, source: Source, ids: set[str], folder: Path, device: str) -> list[CaseFigure]:
-    from autospine.evaluation.case import evaluate_case
-    from autospine.inference.model import find_models
-
-    cards = [model.card for model in find_models([fold.model])]
-    check_answers(cards, source, fold.model)
-    cases = [case for case in source.cases if case.id in ids]
-    masks = folder / "masks" / source.name
-    reports = predict(fold.model, [path for case in cases for path in case.images], masks, source.answer, device)
-    known = seen_cases(source, cards)
-    schemes = get_scheme(source.answer), source.scheme
-    scores = []
-    for case in cases:
-        reference = read_mask(case.mask, source.scheme.negative)
-        if not reference.array.any():  # nobody annotated it, and planning leaves it out as well
-            continue
-        answer = read_mask(reports[case.id][1]).array if case.id in reports else None
-        scores.append(evaluate_case(case.id, answer, reference.array, reference.spacing, schemes))
-    annotated = annotated_kinds(scores)
-    return [
-        case_figure(fold.line, source.name, s.id in known, s, reports[s.id][0] if s.id in reports else None, annotated)
-        for s in scores
-    ]
-
-
-def check_answers(cards: Sequence[ModelCard], source: Source, model: str) -> None:
-    """Stop where a model cannot answer in the anatomy that a source annotates, rather than score it 0."""
-    kinds = {anatomy.kind for card in cards for anatomy in card.scheme.anatomies.values()}
-    if source.answer != "spider" and Kind.BODY not in kinds:
-        raise SystemExit(f"{model}: knows no vertebral bodies, which {source.name} annotates; name other --sources")
-
-
-def predict(
-    model: str, images: Sequence[Path], masks: Path, scheme: str, device: str
-) -> dict[str, tuple[dict[str, Any], Path]]:
-    """Return report and mask of each scan that could be segmented, by id."""
-    given = ("-o", masks, "-m", model, "--labels", scheme, "--device", device)
-    logged(masks.parent.parent, command("predict", "-i", *images, *given), allowed=(0, 2))
-    found = {path.stem: path for path in masks.glob("*.json")} if masks.is_dir() else {}
-    volumes = {volume_id(path): path for path in find_volumes(masks)} if found else {}
-    reports = {id_: (read_json(path), volumes[id_]) for id_, path in found.items() if id_ in volumes}
-    if not reports:
-        raise SystemExit(f"{masks}: no scan could be segmented; {masks.parent.parent / 'log.txt'} says why")
-    return reports
-
-
-def seen_cases(source: Source, cards: Sequence[ModelCard]) -> set[str]:
-    """Return the ids of scans that a model was trained on, and of all scans of their patients.
-
-    A model of several data sets lists SOURCE-ID; one of a single data set lists bare ids, which other sets may have
-    as well. A card that knows its scans' voxels decides by these, or by the id and the size of the slices.
-    """
-    from autospine.fingerprint.statistics import checksum
-
-    trained = {id_ for card in cards for id_ in card.trained_on}
-    joint = any(card.plan.sources for card in cards)
-    scans = [scan for card in cards for scan in getattr(card, "seen", ())]  # cards of older versions have none
-    voxels, sizes = {scan.image for scan in scans}, {(scan.id.rpartition("-")[2], scan.shape[1:]) for scan in scans}
-
-    def known(case: Case) -> bool:
-        if (f"{source.name}-{case.id}" if joint else case.id) in trained and (joint or not scans):
-            return True
-        if not scans:
-            return False
-        arrays = [read_image(path).array for path in case.images]
-        return checksum(*arrays) in voxels or (case.id, arrays[0].shape[1:]) in sizes
-
-    patients = {case.patient for case in source.cases if known(case)}
-    return {case.id for case in source.cases if case.patient in patients}
-
-
 # Slices
 
 
 def measure_slices(options: argparse.Namespace, work: Path) -> None:
     """Count vertebrae and discs in slices of patients that are not left out."""
-    from unseen_cases import flags_of
-    from unseen_slices import SliceFigure, count_labels, find_slices, plain, write_slice
+    from unseen_slices import SliceFigure, find_slices, plain, write_slice
 
     line, cards = name_model(options)
     folder = work / f"{folder_name(line)}_slices"
@@ -381,10 +179,8 @@ def measure_slices(options: argparse.Namespace, work: Path) -> None:
     if not (folder / SLICES).exists():
         images = [write_slice(one, folder / "images") for one in slices]
         reports = predict(options.model, images, folder / "masks" / "slices", "spider", options.device)
-        figures: list[SliceFigure] = []
-        for one in slices:
-            report = reports[one.id][0] if one.id in reports else None
-            figures.append(SliceFigure.of(one, count_labels(report) if report else (0, 0), flags_of(report)))
+        found = {id_: report for id_, (report, _) in reports.items()}
+        figures = [SliceFigure.of(one, found.get(one.id)) for one in slices]
         write_json(folder / SLICES, {"settings": settings, "slices": plain(figures)})
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from unseen_cases import flags_of
 
 from autospine.core.tables import NONE, Table, csv_text
 from autospine.dataset.cases import patient_and_sequence
@@ -44,10 +45,12 @@ class SliceFigure:
     any_series: bool
     exact: bool
     flags: tuple[str, ...] = ()
+    ambiguous: bool = False  # one of the flags is that levels are ambiguous
 
     @classmethod
-    def of(cls, slice_: Slice, counted: Counts, flags: tuple[str, ...]) -> SliceFigure:
-        """Compare what was counted with what is annotated."""
+    def of(cls, slice_: Slice, report: Mapping[str, Any] | None) -> SliceFigure:
+        """Compare what a report lists with what is annotated; without a report nothing was counted."""
+        counted = count_labels(report) if report else (0, 0)
         return cls(
             slice_.id,
             counted,
@@ -55,7 +58,8 @@ class SliceFigure:
             within_one=slice_.own is not None and near(counted, [slice_.own]),
             any_series=near(counted, slice_.patient),
             exact=counted == slice_.own,
-            flags=flags,
+            flags=flags_of(report),
+            ambiguous=bool(report and report["ambiguous"]),
         )
 
     @classmethod
@@ -137,23 +141,23 @@ def count_labels(report: Mapping[str, Any]) -> Counts:
 
 def slice_table(figures: Sequence[SliceFigure], line: str) -> Table:
     """Return a row for each slice, and one with how many are right."""
-    header = ("slice", "flags", "vertebrae", "annotated", "discs", "annotated", "within one", "any series", "exact")
+    header = ("slice", "flag", "vertebrae", "annotated", "discs", "annotated", "within one", "any series", "exact")
     rows = [
         (
             figure.id,
-            "; ".join(figure.flags) or NONE,
+            "ambiguous" if figure.ambiguous else "flagged" if figure.flags else NONE,
             *(cell for pair in zip(figure.counted, figure.own or (NONE, NONE), strict=True) for cell in map(str, pair)),
             *(_yes(right) for right in (figure.within_one, figure.any_series, figure.exact)),
         )
         for figure in figures
     ]
     right = [(f.within_one, f.any_series, f.exact) for f in figures]
-    flagged = sum(bool(figure.flags) for figure in figures)
+    flagged, ambiguous = sum(bool(f.flags) for f in figures), sum(f.ambiguous for f in figures)
     silent = sum(figure.counted[0] == 0 and not figure.flags for figure in figures)
     empty = sum(figure.counted[0] == 0 for figure in figures)
     sums = (f"{sum(column)} of {len(figures)}" for column in zip(*right, strict=True))
-    rows.append(("all", f"{flagged} flagged", "", "", "", "", *sums))
-    note = f"Without a vertebra: {empty}, of these silent: {silent}."
+    rows.append(("all", "", "", "", "", "", *sums))
+    note = f"Without a vertebra: {empty}, of these silent: {silent}. Flagged: {flagged}, as ambiguous: {ambiguous}."
     return Table(f"{line}: vertebrae and discs counted in slices", (header, *rows), note, text_columns=2)
 
 
@@ -163,8 +167,8 @@ def slices_csv(figures: Sequence[SliceFigure]) -> str:
     rows = []
     for f in figures:
         right = map(_yes, (f.within_one, f.any_series, f.exact))
-        rows.append([f.id, *f.counted, *(f.own or (None, None)), *right, "; ".join(f.flags)])
-    return csv_text([*header, "within one", "any series", "exact", "flags"], rows)
+        rows.append([f.id, *f.counted, *(f.own or (None, None)), *right, _yes(f.ambiguous), "; ".join(f.flags)])
+    return csv_text([*header, "within one", "any series", "exact", "ambiguous", "flags"], rows)
 
 
 def plain(figures: Sequence[SliceFigure]) -> list[dict[str, Any]]:

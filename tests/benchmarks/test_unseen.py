@@ -12,8 +12,11 @@ import pytest
 
 from autospine.dataset.cases import Case
 from autospine.evaluation.case import CaseScore, evaluate_case
+from autospine.evaluation.mask_pair import MaskPair
+from autospine.fingerprint.statistics import checksum
 from autospine.labels.anatomy import Kind
 from autospine.labels.schemes import SCHEMES
+from autospine.models.provenance import SeenScan
 from tests.paths import ROOT
 
 SHAPE, SPACING = (3, 90, 30), (4.0, 1.0, 1.0)
@@ -23,24 +26,26 @@ FLAGGED = {**SILENT, "ambiguous": "the lowest could also be level 2"}
 
 @dataclass(frozen=True)
 class Scripts:
-    """The benchmark's three files."""
+    """The benchmark's four files."""
 
     main: ModuleType
+    runs: ModuleType
     cases: ModuleType
     slices: ModuleType
 
 
 @pytest.fixture
 def unseen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripts]:
-    names = ("unseen", "unseen_cases", "unseen_slices")
+    names = ("unseen", "unseen_runs", "unseen_cases", "unseen_slices")
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
     import unseen
     import unseen_cases
+    import unseen_runs
     import unseen_slices
 
-    yield Scripts(unseen, unseen_cases, unseen_slices)
+    yield Scripts(unseen, unseen_runs, unseen_cases, unseen_slices)
     for name in names:
         monkeypatch.delitem(sys.modules, name)
 
@@ -58,7 +63,9 @@ FIVE = spine({place: place + 1 for place in range(5)})
 
 
 def score(answer: np.ndarray | None, reference: np.ndarray = FIVE, scheme: str = "bodies") -> CaseScore:
-    return evaluate_case("1_t2", answer, reference, SPACING, (SCHEMES[scheme], SCHEMES[scheme]))
+    shown = np.zeros_like(reference) if answer is None else answer
+    pair = MaskPair(shown, reference, SPACING, (SCHEMES[scheme], SCHEMES[scheme]))
+    return evaluate_case("1_t2", pair, missing=answer is None)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +167,7 @@ def test_two_columns_take_ambiguous_alone_for_a_flag(unseen: Scripts) -> None:
 
 def source(scripts: Scripts, name: str, *ids: str, scheme: str = "bodies") -> object:
     cases = tuple(Case(i, (Path(f"{i}.mha"),), None, i.split("_", maxsplit=1)[0], "t2", "training", None) for i in ids)
-    return scripts.main.Source(name, Path(name), scheme, SCHEMES[scheme], cases)
+    return scripts.runs.Source(name, Path(name), scheme, SCHEMES[scheme], cases)
 
 
 def test_a_line_that_is_done_is_kept_and_other_settings_are_refused(unseen: Scripts, tmp_path: Path) -> None:
@@ -187,9 +194,8 @@ def test_trainings_get_every_other_source_and_start_from_nothing(
     unseen: Scripts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     ran: list[list[str]] = []
-    monkeypatch.setattr(unseen.main, "logged", lambda folder, line: ran.append(line[3:]))
-    monkeypatch.setattr(unseen.main, "command", lambda name, *words: ["python", "-c", name, name, *map(str, words)])
-    monkeypatch.setattr(unseen.main, "call", lambda line: "[--init-from MODEL]")
+    monkeypatch.setattr(unseen.runs, "logged", lambda folder, line: ran.append(line[3:]))
+    monkeypatch.setattr(unseen.runs, "command", lambda name, *words: ["python", "-c", name, name, *map(str, words)])
     monkeypatch.setattr(unseen.main, "tested", lambda fold, *rest: [])
     monkeypatch.setattr(sys, "argv", ["unseen", "data", "work", "--phantoms", "0", "--minutes", "2.5"])
     sources = {
@@ -200,6 +206,7 @@ def test_trainings_get_every_other_source_and_start_from_nothing(
     unseen.main.measure_left_out(sources, "t2", unseen.main.make_options(), tmp_path)
     plan, train = (" ".join(words) for words in ran)
     assert "--labels ffe=bodies spider=spider --plans 2d_sagittal" in plan
+    assert plan.endswith("--init-from none")
     assert "/t2 " not in plan
     assert "--minutes 2.5" in train
     assert "--recipe robust" in train
@@ -219,39 +226,37 @@ def test_cases_of_a_file_are_those_that_it_names(unseen: Scripts, tmp_path: Path
 
 
 def test_a_patient_whose_other_series_was_trained_on_is_seen(unseen: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
-    from autospine.fingerprint.statistics import checksum
-
-    t2 = source(unseen, "t2", "5_t1", "5_t2", "6_t2", "7_t2")
-    mixed = source(unseen, "mixed", "5_t1")
-    joint = SimpleNamespace(trained_on=("t2-5_t1", "ffe-6_t2"), plan=SimpleNamespace(sources=("t2", "ffe")))
-    assert unseen.main.seen_cases(t2, [joint]) == {"5_t1", "5_t2"}
-    assert unseen.main.seen_cases(mixed, [joint]) == set()
-    alone = SimpleNamespace(trained_on=("5_t1",), plan=SimpleNamespace(sources=()))
-    assert unseen.main.seen_cases(mixed, [alone]) == {"5_t1"}  # by its name alone
-
+    t2, mixed = source(unseen, "t2", "5_t1", "5_t2", "6_t2", "7_t2"), source(unseen, "mixed", "5_t1")
     voxels = {name: np.full((2, 3, number), number) for number, name in enumerate(("5_t1", "6_t2", "7_t2", "5_t2"), 1)}
-    monkeypatch.setattr(unseen.main, "read_image", lambda path: SimpleNamespace(array=voxels[path.stem]))
+    monkeypatch.setattr(unseen.runs, "read_image", lambda path: SimpleNamespace(array=voxels[path.stem]))
+    joint = SimpleNamespace(trained_on=("t2-5_t1", "ffe-6_t2"), seen=())
+    assert unseen.runs.seen_cases(t2, [joint]) == {"5_t1", "5_t2"}
+    assert unseen.runs.seen_cases(mixed, [joint]) == set()
+    alone = SimpleNamespace(trained_on=("5_t1",), seen=())
+    assert unseen.runs.seen_cases(mixed, [alone]) == {"5_t1"}  # by its name alone
     scans = (
-        SimpleNamespace(id="5_t1", image="other", shape=(9, 30, 30)),  # another scan of that name
-        SimpleNamespace(id="renamed", image=checksum(voxels["7_t2"]), shape=(2, 3, 3)),
-        SimpleNamespace(id="copy-6_t2", image="cropped", shape=(9, 3, 2)),
+        SeenScan("5_t1", "other", (9, 30, 30)),  # another scan of that name
+        SeenScan("renamed", checksum(voxels["7_t2"]), (2, 3, 3)),
+        SeenScan("copy-6_t2", "cropped", (9, 3, 2)),
+        SeenScan("6_t2", "cropped", (9, 3, 2)),
     )
-    card = SimpleNamespace(trained_on=("5_t1",), plan=SimpleNamespace(sources=()), seen=scans)
-    assert unseen.main.seen_cases(t2, [card]) == {"7_t2", "6_t2"}
+    card = SimpleNamespace(trained_on=("5_t1",), seen=scans[:3])
+    assert unseen.runs.seen_cases(t2, [card]) == {"7_t2"}
+    assert unseen.runs.seen_cases(t2, [card, SimpleNamespace(trained_on=(), seen=scans[3:])]) == {"7_t2", "6_t2"}
 
 
 def test_a_model_that_knows_no_bodies_is_not_scored_on_them(unseen: Scripts) -> None:
     card = SimpleNamespace(scheme=SCHEMES["spider"])
     with pytest.raises(SystemExit, match="knows no vertebral bodies, which t2 annotates"):
-        unseen.main.check_answers([card], source(unseen, "t2", "5_t2"), "model")
-    unseen.main.check_answers([card], source(unseen, "spider", "5_t2", scheme="spider"), "model")
+        unseen.runs.check_answers([card], source(unseen, "t2", "5_t2"), "model")
+    unseen.runs.check_answers([card], source(unseen, "spider", "5_t2", scheme="spider"), "model")
 
 
 def test_masks_that_begin_at_s1_are_read_so(unseen: Scripts, tmp_path: Path) -> None:
     for folder in ("images", "masks"):
         (tmp_path / "mixed" / folder).mkdir(parents=True)
         (tmp_path / "mixed" / folder / "2_t2.mha").touch()
-    mixed = unseen.main.load_source(tmp_path / "mixed", tmp_path, None)
+    mixed = unseen.runs.load_source(tmp_path / "mixed", tmp_path, None)
     assert {value: mixed.scheme.anatomies[value].key for value in (1, 2, 8)} == {1: "sacrum", 2: "body:1", 8: "body:7"}
     assert mixed.answer == "bodies"
 
@@ -296,7 +301,9 @@ def test_a_slice_is_right_within_one_of_both_counts(
     unseen: Scripts, counted: tuple[int, int], within_one: bool, any_series: bool, exact: bool
 ) -> None:
     one = unseen.slices.Slice("1_t1", Path("1_t1.png"), (4.0, 1.0, 1.0), (7, 7), ((7, 7), (8, 7)))
-    told = unseen.slices.SliceFigure.of(one, counted, ())
+    keys = [*("vertebra:1" for _ in range(counted[0])), *("disc:1" for _ in range(counted[1]))]
+    told = unseen.slices.SliceFigure.of(one, {**FLAGGED, "labels": [{"anatomy": key} for key in keys]})
+    assert (told.counted, told.ambiguous) == (counted, True)
     assert (told.within_one, told.any_series, told.exact) == (within_one, any_series, exact)
     assert unseen.slices.SliceFigure.from_dict(json.loads(json.dumps(unseen.slices.plain([told])[0]))) == told
 
@@ -305,10 +312,10 @@ def test_vertebrae_and_discs_of_a_report_are_counted_and_an_empty_answer_is_show
     keys = ("vertebra:1", "vertebra:2", "partial vertebra:3", "disc:1", "canal")
     assert unseen.slices.count_labels({"labels": [{"anatomy": key} for key in keys]}) == (3, 1)
     one = unseen.slices.Slice("1_t1", Path("1_t1.png"), (4.0, 1.0, 1.0), (7, 7), ((7, 7),))
-    answers = ((0, 0), ("the mask is empty",)), ((0, 7), ())
-    figures = [unseen.slices.SliceFigure.of(one, *answer) for answer in answers]
+    empty, discs = {**SILENT, "implausible": ["the mask is empty"], "labels": []}, {"labels": [{"anatomy": "disc:1"}]}
+    figures = [unseen.slices.SliceFigure.of(one, report) for report in (empty, {**SILENT, **discs})]
     table = unseen.slices.slice_table(figures, "box")
-    assert table.note == "Without a vertebra: 2, of these silent: 1."
+    assert table.note == "Without a vertebra: 2, of these silent: 1. Flagged: 1, as ambiguous: 0."
     assert table.rows[-1][-3:] == ("0 of 2", "0 of 2", "0 of 2")
 
 
