@@ -18,7 +18,7 @@ from autospine.core.errors import UserError
 from autospine.core.files import allocate, read_json, remove, replacing, write_json, write_with
 from autospine.core.serial import from_plain, to_plain
 from autospine.inference.aggregator import argmax_and_max
-from autospine.labels.conversion import conversion
+from autospine.training.calibration import reference_ids
 from autospine.training.trainer import Trainer
 
 BLOCK = 2**16  # voxels read at once: some 20 MB of four members and twenty classes
@@ -162,11 +162,5 @@ def reference_classes(mask: np.ndarray, trainer: Trainer, where: str | Path, dat
     Raises:
         UserError: The mask holds a label that the plan does not know.
     """
-    labels, source, encoding = trainer.reference(mask, where), trainer.derived.scheme, trainer.encoding
-    unlabelled = np.zeros(labels.shape, bool) if source.ignore_label is None else labels == source.ignore_label
-    labels = np.where(unlabelled, 0, labels).astype(labels.dtype)
-    if source != trainer.label_scheme:
-        labels = conversion(source, trainer.label_scheme).apply(labels, where)
-    classes = encoding.class_of_index().astype(np.int16)[encoding.train_ids(labels, str(where), data_set)]
-    classes[unlabelled] = IGNORED
-    return classes
+    classes = trainer.encoding.class_of_index().astype(np.int16)  # -1 for the ignored train id
+    return classes[reference_ids(mask, trainer, where, data_set)]

@@ -61,16 +61,20 @@ class CaseScore:
         )
 
     @property
-    def levels_wrong(self) -> bool | None:
-        """Return whether a detected instance has a wrong level; None without levels or detected instances."""
-        pairs = [
+    def level_pairs(self) -> list[tuple[int | None, int | None]]:
+        """Return predicted and true level of each detected instance of the kinds that have levels in both schemes."""
+        return [
             (match.prediction.level, match.reference.level)
             for score in self.instances
             if score.levelled
             for match in score.matches
             if match.detected and match.prediction and match.reference
         ]
-        return any(predicted != true for predicted, true in pairs) if pairs else None
+
+    @property
+    def levels_wrong(self) -> bool | None:
+        """Return whether a detected instance has a wrong level; None without levels or detected instances."""
+        return any(predicted != true for predicted, true in self.level_pairs) if self.level_pairs else None
 
     def mean(self, metric: str) -> float:
         """Return the mean over the structures that at least one mask shows, single levels only; NaN without any."""

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from autospine.core.files import allocate, replacing
+from autospine.inference.calibration import tempered
 from autospine.inference.inverse import pick_slices, resize_stream
 from autospine.inference.levels.decode import DecoderInput
 from autospine.inference.sliding_window import Chunk, Chunks
@@ -28,19 +29,27 @@ class Aggregator:
         axis: Streamed axis.
         interpolated: Whether labels of interpolated slices are wanted; there are none where the input's slices were
             resampled first.
+        temperature: Of the soft-max, for `confidence_of` alone.
     """
 
     def __init__(
-        self, encoding: Encoding, grid: CaseGrid, target: tuple[int, ...], axis: int, interpolated: bool = False
+        self,
+        encoding: Encoding,
+        grid: CaseGrid,
+        target: tuple[int, ...],
+        axis: int,
+        interpolated: bool = False,
+        temperature: float = 1.0,
     ) -> None:
         self.encoding, self.grid, self.target, self.axis = encoding, grid, target, axis
+        self.temperature = temperature
         shape = grid.shape
         self.same = tuple(shape) == tuple(target)
         self.interpolated = interpolated and shape[0] > grid.resampled[0] == target[0]
         size = (shape[0], *target[1:]) if self.interpolated else target
         self.semantic = np.zeros(shape, np.uint8)  # classes on the plan's grid
         self.classes = self.semantic if self.same else np.zeros(size, np.uint8)  # on the input's rows and columns
-        self.confidence = np.zeros(size, np.uint8)  # probability of the class, in 1/255
+        self.confidence = np.zeros(size, np.uint8)  # calibrated probability of the class, in 1/255; of foreground
         self.votes = [  # voxels, offsets, levels, weights
             (
                 np.zeros((0, 3), np.int32),
@@ -86,6 +95,9 @@ class Aggregator:
         for first, probabilities in chunks:
             planes = self._planes(first, probabilities.shape[self.axis + 1])
             self.classes[planes], confidence = argmax_and_max(probabilities)
+            if self.temperature != 1:
+                inside = self.classes[planes] > 0
+                confidence[inside] = tempered(probabilities[:, inside], self.temperature).max(axis=0)
             self.confidence[planes] = np.round(confidence * 255)
             if stored is not None:
                 for k, values in pick_slices([(first, probabilities)], self.axis, self.measured):
@@ -170,7 +182,7 @@ class Aggregator:
         return result
 
     def confidence_of(self, labels: np.ndarray) -> dict[int, float]:
-        """Return the mean probability of the class inside each label, 0 to 1."""
+        """Return the mean calibrated probability of the class inside each label, 0 to 1."""
         inside = labels > 0
         values = labels[inside]  # (N,)
         counts, sums = np.bincount(values), np.bincount(values, self.confidence[self.measured][inside])

@@ -16,6 +16,7 @@ from autospine.core.errors import UserError
 from autospine.core.files import read_json, write_json, write_with
 from autospine.core.serial import check_version, from_plain, to_plain
 from autospine.core.version import __version__
+from autospine.inference.calibration import Calibration
 from autospine.inference.ensemble_card import ENSEMBLE, PREFIX, EnsembleCard
 from autospine.labels.encoding import Encoding
 from autospine.labels.schemes import LabelScheme
@@ -62,6 +63,7 @@ class ModelCard:
     seed: int | None = None  # of its weights and patches
     started_from: str = ""  # the model whose weights it started from; empty for fresh ones
     seen: tuple[SeenScan, ...] = ()  # the training cases, and those that the model it started from has seen
+    calibration: Calibration = field(default_factory=Calibration)  # of its confidences, by held-out cases
     weights: str = ""  # SHA-256 of the weights' file; `save_model` fills it in
     autospine: str = __version__  # version that trained the model
     version: int = VERSION  # of this file's form
@@ -150,6 +152,12 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> 
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
     write_with(folder / WEIGHTS, lambda path: path.write_bytes(save(plain)))  # save_file hides it from other users
     write_json(folder / CARD, to_plain(replace(card, weights=file_hash(folder / WEIGHTS))))
+
+
+def save_calibration(models: Sequence[Model], calibration: Calibration) -> None:
+    """Write the calibration of models that were averaged into the card of each."""
+    for model in models:
+        write_json(model.folder / CARD, to_plain(replace(model.card, calibration=calibration)))
 
 
 def read_model(folder: Path) -> Model:

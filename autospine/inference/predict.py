@@ -162,6 +162,7 @@ def describe_scan(first: Volume, seen: Seen, predictor: Predictor, labels: str |
         implausible=(*doubts, *column),
         not_in_mask=tuple(replace(report, value=BACKGROUND) for report in not_in_mask),
         not_seen=predictor.models[0].not_seen,
+        level_evidence=prediction.decoded.evidence,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autospine.core.precision import Precision
 from autospine.inference.aggregator import Aggregator
+from autospine.inference.calibration import mean_calibration
 from autospine.inference.inverse import add_streams, invert_stream, pick_slices, spatial_transforms
 from autospine.inference.levels.decode import Decoded, decode
 from autospine.inference.model import Model
@@ -31,7 +32,7 @@ class Prediction:
     """Prediction of one image."""
 
     decoded: Decoded  # labels on the image's own grid
-    confidence: dict[int, float]  # mean soft-max probability of each label's class, by label
+    confidence: dict[int, float]  # mean calibrated soft-max probability of each label's class, by label
     network_seconds: float  # spent in networks
     # Labels of all slices, measured and interpolated, on the image's own rows and columns; None where no slices were
     # interpolated or nobody asked for them.
@@ -69,6 +70,7 @@ class Predictor:
     def __init__(self, models: Sequence[Model], device: torch.device, precision: str | None = None) -> None:
         card = models[0].card
         self.models, self.plan, self.encoding = tuple(models), card.plan, card.encoding
+        self.calibration = mean_calibration([m.card.calibration for m in models], [m.weight for m in models])
         self.groups = make_groups(models, device, prediction_precision(device, card.plan.dimension, precision))
 
     def predict(
@@ -106,7 +108,8 @@ class Predictor:
     def see(self, prepared: Prepared, probabilities: Path | None = None, interpolated: bool = False) -> Seen:
         """Let the networks see an image; arguments and errors as of `predict`."""
         axis, seconds_before = self.groups[0].axis, self.network_seconds
-        aggregator = Aggregator(self.encoding, prepared.grid, prepared.shape, axis, interpolated)
+        temperature = self.calibration.classes
+        aggregator = Aggregator(self.encoding, prepared.grid, prepared.shape, axis, interpolated, temperature)
         spacing = prepared.grid.spacing
         streams = [group.outputs(prepared.image, spacing, aggregator.wanted) for group in self.groups]
         aggregator.run(streams[0] if len(streams) == 1 else add_streams(streams, axis), probabilities)
@@ -116,11 +119,16 @@ class Predictor:
     def decide(self, seen: Seen) -> Prediction:
         """Number the levels and give every voxel its label."""
         aggregator = seen.aggregator
-        decoded = decode(aggregator.decoder_input(seen.spacing, seen.rows), self.encoding)
+        decoded = decode(aggregator.decoder_input(seen.spacing, seen.rows), self.encoding, self.calibration.levels)
         labels = aggregator.on_input_grid(decoded.labels)
+        confidence = aggregator.confidence_of(labels)
+        results = tuple(
+            replace(result, confidence=result.confidence * confidence.get(result.value, 0.0))
+            for result in decoded.label_results
+        )
         return Prediction(
-            replace(decoded, labels=labels),
-            aggregator.confidence_of(labels),
+            replace(decoded, labels=labels, label_results=results),
+            confidence,
             seen.network_seconds,
             aggregator.with_interpolated(decoded.labels, labels),
         )

@@ -13,6 +13,7 @@ from autospine.core.files import write_json
 from autospine.core.serial import to_plain
 from autospine.core.tables import DISCLAIMER
 from autospine.core.version import __version__
+from autospine.inference.levels.numbering import LevelEvidence
 from autospine.inference.predictor import Prediction
 from autospine.labels.conversion import scheme_entries
 from autospine.labels.schemes import LabelScheme
@@ -31,7 +32,7 @@ class LabelReport:
     anatomy: str  # key such as "vertebra:1"
     name: str  # such as "L5", under the stated assumption
     level: int | None  # ordinal from the lowest lumbar vertebra, or None
-    confidence: float  # probability of its level (ordered labels) or of its class, 0 to 1
+    confidence: float  # calibrated probability of its class, times that of its level (ordered labels), 0 to 1
     flags: tuple[str, ...]  # "ambiguous", "cut by the field of view", "neighbour missing"
     centroid_mm: tuple[float, float, float]  # position in the scanner's LPS frame
     volume_ml: float  # volume of the label
@@ -57,6 +58,7 @@ class Segmentation:
     # What was segmented but has no integer in the scheme: reports with the value 0.
     not_in_mask: tuple[LabelReport, ...] = ()
     not_seen: tuple[str, ...] = ()  # what the model's training was not shown, as far as its card says so
+    level_evidence: LevelEvidence | None = None  # that the levels were decided by; None where none were
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -157,7 +157,8 @@ def train(request: TrainRequest, recipe: Recipe | None = None, plan: Plan | None
 
 
 def _held_out_report(trainer: Trainer, job: TrainingJob, subset: Subset) -> str:
-    evaluation = score_cases(trainer, job.work, job.folder, job.device, subset)
+    calibrates = not job.fold.eval_subset.cases  # nothing else was held out
+    evaluation = score_cases(trainer, job.work, job.folder, job.device, subset, calibrates)
     table = as_text(MethodComparison((evaluation,)))
     return f"\n\n{job.folder.name} on the {len(subset.cases)} held-out cases:\n{table}"
 

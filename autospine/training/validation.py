@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from autospine import volumes
+from autospine.core.files import remove
 from autospine.core.workspace import SourceCase, WorkFolder
 from autospine.evaluation.case import CaseScore, evaluate_case
 from autospine.evaluation.cohort import SEQUENCE, SOURCE, Evaluation, complete, strata
@@ -20,7 +21,7 @@ from autospine.evaluation.methods import MethodComparison
 from autospine.evaluation.report.text import save
 from autospine.evaluation.structures import score_case
 from autospine.fingerprint.fingerprint import Fingerprint
-from autospine.inference.model import find_models
+from autospine.inference.model import find_models, save_calibration
 from autospine.inference.predict import output_scheme, segment
 from autospine.inference.predictor import Predictor
 from autospine.inference.run import mask_suffix
@@ -31,6 +32,14 @@ from autospine.overlay.draw import draw_overlay
 from autospine.planning.splits import Subset
 from autospine.preprocessing.run import read_annotation
 from autospine.training import distributed
+from autospine.training.calibration import (
+    ClassSample,
+    LevelSample,
+    class_sample,
+    fit_calibration,
+    level_sample,
+    reference_ids,
+)
 from autospine.training.job import TrainingJob
 from autospine.training.trainer import Trainer
 
@@ -43,13 +52,18 @@ def validate(trainer: Trainer, job: TrainingJob) -> Evaluation | None:
     """Predict and score the fold's test cases, or its validation cases; None where there are none.
 
     Masks and pictures lie beside the model in test/ or validation/, with summary.json, cases.csv and summary.md.
+    The model's confidences are calibrated on whole validation cases.
     """
-    if not job.fold.eval_subset.cases or not distributed.is_main():
+    subset = job.fold.eval_subset
+    if not subset.cases or not distributed.is_main():
         return None
-    return score_cases(trainer, job.work, job.folder, job.device, job.fold.eval_subset)
+    calibrates = subset.name == "validation" and subset.slices is None
+    return score_cases(trainer, job.work, job.folder, job.device, subset, calibrates)
 
 
-def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.device, subset: Subset) -> Evaluation:
+def score_cases(
+    trainer: Trainer, work: Path, model_folder: Path, device: torch.device, subset: Subset, calibrates: bool = False
+) -> Evaluation:
     """Predict whole cases with a trained model and score them.
 
     Args:
@@ -58,6 +72,7 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
         model_folder: The model's; the masks go to a folder in it, named like the subset.
         device: Where.
         subset: The cases. Of a subset of slices, each of its slices is scored as an image of its own, and no other.
+        calibrates: Whether they calibrate the model's confidences from now on; those of this call are as before.
     """
     folder = model_folder / subset.name
     if trainer.left_out:
@@ -67,11 +82,17 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
     predictor = Predictor(models, device)
     sources = WorkFolder(work).load_sources()
     scores: list[CaseScore] = []
+    classes: list[ClassSample] = []
+    levels: list[LevelSample | None] = []
     for case_id in tqdm(subset.cases, desc=subset.name, unit="case", disable=None, leave=False):
         source = sources[case_id]
         channels = [volumes.read_image(path) for path in source.images]
         mask = read_annotation(source.mask, source.source, trainer.plan)
-        segmentation = segment(channels, predictor)
+        stored = folder / f"{case_id}.npy" if calibrates else None
+        segmentation = segment(channels, predictor, probabilities=stored)
+        if stored is not None:
+            classes.append(class_sample_of(stored, mask.array, trainer, source))
+            remove(stored)
         segmentation.save(folder / f"{case_id}{mask_suffix(Path(source.mask))}", folder / f"{case_id}.json")
         picture = folder / f"{case_id}.png"
         predicted, scheme, remarks = segmentation.mask, segmentation.scheme, segmentation.remarks
@@ -87,13 +108,23 @@ def score_cases(trainer: Trainer, work: Path, model_folder: Path, device: torch.
                 known = {Anatomy.parse(label.anatomy): label.confidence for label in segmentation.labels}
                 score = evaluate_case(name, pair)
                 score = replace(score, ambiguous=segmentation.ambiguous, confidences=known)
+                levels.append(level_sample(segmentation.level_evidence, score))
             else:  # a slice has no instances
                 score = CaseScore(name, tuple(score_case(pair)))
             scores.append(score)
     evaluation = evaluation_of(scores, trainer, work)
     save(MethodComparison((evaluation,)), folder)
     trainer.write_tables(folder, subset, work)
+    if calibrates:
+        told = [sample for sample in levels if sample is not None]
+        save_calibration(models, fit_calibration(classes, told, model_folder.name))
     return evaluation
+
+
+def class_sample_of(stored: Path, mask: np.ndarray, trainer: Trainer, source: SourceCase) -> ClassSample:
+    """Take what `stored` class probabilities say of a case with a `(slices, rows, columns)` mask."""
+    ids = reference_ids(mask, trainer, source.mask, source.source)
+    return class_sample(np.load(stored, mmap_mode="r"), ids, trainer.encoding, source.source)
 
 
 def reference_of(trainer: Trainer, mask: np.ndarray, source: SourceCase) -> tuple[np.ndarray, LabelScheme]:

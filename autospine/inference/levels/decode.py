@@ -18,7 +18,7 @@ from autospine.inference.levels.conflicts import (
 )
 from autospine.inference.levels.evidence import discs_below, lean, reach_of_discs
 from autospine.inference.levels.instances import Instance, OffsetVotes, find_instances
-from autospine.inference.levels.numbering import Numbering, number, number_between
+from autospine.inference.levels.numbering import LevelEvidence, Numbering, number, number_between
 from autospine.inference.levels.parts import voxels_by_instance, without_strays
 from autospine.inference.levels.sacrum import SACRUM, Sacrum, find_sacrum
 from autospine.inference.levels.spine import (
@@ -65,10 +65,10 @@ class DecoderInput:
 
 @dataclass(frozen=True)
 class LabelResult:
-    """One label of a decoded case."""
+    """One ordered label of a decoded case."""
 
     value: int  # in the plan's scheme
-    confidence: float  # probability of its level (ordered labels) or class, 0 to 1
+    confidence: float  # calibrated probability of its level, in a `Prediction` times that of its class, 0 to 1
     flags: tuple[str, ...]  # "ambiguous", "cut by the field of view", "neighbour missing"
 
 
@@ -79,6 +79,7 @@ class Decoded:
     labels: np.ndarray  # canonical array of the plan's grid, in the data set's own labels
     label_results: tuple[LabelResult, ...]  # one per ordered label, lowest first
     ambiguous: str  # why the numbering is uncertain; empty if it is not
+    evidence: LevelEvidence | None = None  # that the levels were decided by; None without any
 
 
 def with_doubt(decoded: Decoded, reason: str) -> Decoded:
@@ -94,8 +95,14 @@ def with_doubt(decoded: Decoded, reason: str) -> Decoded:
     return replace(decoded, label_results=results, ambiguous="; ".join(filter(None, (decoded.ambiguous, reason))))
 
 
-def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:
-    """Number the ordered classes and paint every class with its label."""
+def decode(outputs: DecoderInput, encoding: Encoding, temperature: float = 1.0) -> Decoded:
+    """Number the ordered classes and paint every class with its label.
+
+    Args:
+        outputs: Of the network.
+        encoding: Of the outputs.
+        temperature: Of the votes on levels, for the confidence.
+    """
     labels = _paint_plain(outputs.semantic, encoding)
     distance_mm = encoding.intervertebral_distance_mm
     ordered = [k for k, kind in enumerate(encoding.classes, start=1) if kind.ordered]
@@ -115,18 +122,18 @@ def decode(outputs: DecoderInput, encoding: Encoding) -> Decoded:
     if not is_disc:
         spine, sacrum = find_sacrum(labels, encoding, spine, outputs.spacing, distance_mm)
     discs = [disc for k in ordered if k != primary for disc in near[k]]
-    numbering = _number(spine, discs, votes[primary], outputs, encoding, sacrum, is_disc)
+    numbering = _number(spine, discs, votes[primary], outputs, encoding, sacrum, is_disc, temperature)
     around, levels = (spine, numbering.levels) if sacrum is None else _with_sacrum(sacrum, spine, numbering.levels)
     numbered = {k: list(zip(near[k], number_between(near[k], around, levels), strict=True)) for k in ordered}
     numbered[primary] = list(zip(spine, numbering.levels, strict=True))
     results: list[LabelResult] = []
-    for k, instance, level, voxels in _painted(outputs, encoding, votes, instances, numbered):
+    for k, level, voxels in _painted(outputs, encoding, votes, instances, numbered):
         value = encoding.value_at(k, level)
         if value is not None and len(voxels):  # else the data set does not label this level
             labels[tuple(voxels.T)] = value
             flags = _flags(voxels, level, outputs, numbering)
-            results.append(LabelResult(value, numbering.confidence * instance.weight, flags))
-    return Decoded(labels, _one_per_value(results), numbering.ambiguous)
+            results.append(LabelResult(value, numbering.confidence, flags))
+    return Decoded(labels, _one_per_value(results), numbering.ambiguous, numbering.evidence)
 
 
 def _number(
@@ -137,6 +144,7 @@ def _number(
     encoding: Encoding,
     sacrum: Sacrum | None,
     of_discs: bool,
+    temperature: float,
 ) -> Numbering:
     """Number a sequence of vertebrae, or of discs, and collect what speaks against the numbering.
 
@@ -148,7 +156,7 @@ def _number(
     evidence = discs_below(known, reach)
     if not of_discs:
         evidence = evidence * lean(spine, known, first_level)
-    numbering = number(spine, first_level, margin_mm, distance_mm, sacrum, evidence)
+    numbering = number(spine, first_level, margin_mm, distance_mm, sacrum, evidence, temperature)
     learns_sacrum = first_level == 1 and any(kind.name == SACRUM for kind in encoding.classes)
     doubts = [
         numbering.ambiguous,
@@ -158,7 +166,7 @@ def _number(
     ]
     if sacrum is None:
         remainder = remainder_below(votes, spine, outputs.spacing, distance_mm)
-        expected = learns_sacrum and not of_discs and numbering.confidence < SURE
+        expected = learns_sacrum and not of_discs and numbering.evidence.probabilities().max() < SURE
         doubts += [no_sacrum_below(expected, margin_mm / distance_mm), disc_below(reach), vertebra_below(remainder)]
     doubts = [doubt for doubt in doubts if doubt]
     confidence = min(numbering.confidence, CONFLICTING if doubts else 1.0)
@@ -186,8 +194,8 @@ def _painted(
     votes: Mapping[int, OffsetVotes],
     instances: Mapping[int, list[Instance]],
     numbered: Mapping[int, list[tuple[Instance, int]]],
-) -> Iterator[tuple[int, Instance, int, np.ndarray]]:
-    """Yield class, instance, level and `(N, 3)` voxels of all that has a level; parts have those of their instance.
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield class, level and `(N, 3)` voxels of all that has a level; parts have those of their instance.
 
     Args:
         outputs: Of the network.
@@ -200,7 +208,7 @@ def _painted(
     for k, kind in enumerate(encoding.classes, start=1):
         if kind.ordered:
             for instance, level in numbered[k]:
-                yield k, instance, level, without_fragments(votes[k].voxels[instance.members])
+                yield k, level, without_fragments(votes[k].voxels[instance.members])
         elif kind.levels:
             whole, axes = wholes[kind.part_of], encoding.offset_axes
             part_votes = outputs.votes_of(k, axes)
@@ -209,7 +217,7 @@ def _painted(
             for instance, part in zip(instances[whole], parts, strict=True):
                 if id(instance) in levels and len(part):
                     strayless = without_strays(part, votes[whole].voxels[instance.members])
-                    yield k, instance, levels[id(instance)], strayless
+                    yield k, levels[id(instance)], strayless
 
 
 def without_partial_instances(spine: list[Instance], votes: OffsetVotes, outputs: DecoderInput) -> list[Instance]:
@@ -236,9 +244,9 @@ def _flags(voxels: np.ndarray, level: int, outputs: DecoderInput, numbering: Num
 
 
 def _one_per_value(results: list[LabelResult]) -> tuple[LabelResult, ...]:
-    """Keep the most confident result of each label, which several components of one disc share."""
-    best: dict[int, LabelResult] = {}
+    """Keep one result of each label, with the flags of all components of a disc that share it."""
+    kept: dict[int, LabelResult] = {}
     for result in results:
-        if result.value not in best or result.confidence > best[result.value].confidence:
-            best[result.value] = result
-    return tuple(best[value] for value in sorted(best))
+        flags = kept[result.value].flags if result.value in kept else ()
+        kept[result.value] = replace(result, flags=tuple(dict.fromkeys((*flags, *result.flags))))
+    return tuple(kept[value] for value in sorted(kept))

@@ -24,11 +24,30 @@ TEMPERATURE = 0.5  # of the mean score: the instances of one sequence count as 1
 
 
 @dataclass(frozen=True)
+class LevelEvidence:
+    """What tells the level of the lowest instance; entries as `start_scores` returns them."""
+
+    scores: np.ndarray  # `(K + 1,)` mean log-probability by the network
+    below: np.ndarray  # `(K + 1,)` likelihood of what the image shows below
+
+    def probabilities(self, temperature: float = 1.0) -> np.ndarray:
+        """Return the probability of each entry, `(K + 1,)`, with the network's votes at `TEMPERATURE` times this."""
+        product = start_probabilities(self.scores, TEMPERATURE * temperature) * self.below
+        return product / product.sum()
+
+    @property
+    def start(self) -> int:
+        """Return the entry that is decided for, whatever the calibration."""
+        return int(self.probabilities().argmax())
+
+
+@dataclass(frozen=True)
 class Numbering:
     """Levels of one vertebra sequence."""
 
     levels: tuple[int, ...]  # level of each instance, lowest first
-    confidence: float  # of the levels, 0 to 1
+    confidence: float  # of the levels, calibrated, 0 to 1
+    evidence: LevelEvidence  # that they were decided by
     # Why it is ambiguous, since another numbering is nearly as good or the image ends too close below to tell; empty if
     # it is not.
     ambiguous: str
@@ -91,6 +110,7 @@ def number(
     intervertebral_distance_mm: float,
     sacrum: Sacrum | None = None,
     evidence: np.ndarray | None = None,
+    temperature: float = 1.0,
 ) -> Numbering:
     """Number one vertebra sequence.
 
@@ -105,6 +125,7 @@ def number(
         sacrum: Below the lowest instance, if it was segmented.
         evidence: `(K + 1,)` further likelihood of the lowest instance's level, such as `evidence.lean`; the sacrum
             outweighs it.
+        temperature: Of the network's votes, for the confidence alone; it makes no numbering less ambiguous.
     """
     steps = count_steps(np.array([instance.centroid for instance in instances]), intervertebral_distance_mm)
     weights = np.array([instance.weight for instance in instances])
@@ -115,25 +136,24 @@ def number(
     else:
         below = room_below(known, margin_mm / intervertebral_distance_mm)
         below = below if evidence is None else below * evidence
-    probabilities = start_probabilities(start_scores(log_probabilities, weights, steps)) * below
-    probabilities = probabilities / probabilities.sum()
-    start = int(probabilities.argmax())
+    level_evidence = LevelEvidence(start_scores(log_probabilities, weights, steps), below)
+    probabilities, start = level_evidence.probabilities(), level_evidence.start
     levels = tuple(int(step) + start - 1 + first_level for step in steps)
-    confidence = float(probabilities[start])
+    confidence = float(level_evidence.probabilities(temperature)[start])
     skipped = set(range(levels[0], levels[-1] + 1)) - set(levels)
     conflict = bool(below[start] < CONFLICT * below.max())
     ambiguous = ""
     if sacrum is None and margin_mm < TRUNCATED_MARGIN * intervertebral_distance_mm:
         ambiguous = "the image ends right below the lowest instance, so nothing shows which level it is"
         confidence = min(confidence, 0.5)
-    elif confidence < MIN_CONFIDENCE:
+    elif min(confidence, probabilities[start]) < MIN_CONFIDENCE:
         other = int(np.argsort(probabilities)[-2]) - 1 + first_level
         ambiguous = f"the lowest could also be level {other}"
     elif sacrum is not None:
         ambiguous = _doubt_by_sacrum(sacrum, levels[0], conflict)
     if sacrum is not None and not conflict:
         skipped |= set(range(1, levels[0]))
-    return Numbering(levels, confidence, ambiguous, tuple(sorted(skipped)))
+    return Numbering(levels, confidence, level_evidence, ambiguous, tuple(sorted(skipped)))
 
 
 def _doubt_by_sacrum(sacrum: Sacrum, lowest: int, conflict: bool) -> str:

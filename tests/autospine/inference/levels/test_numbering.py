@@ -117,3 +117,26 @@ def test_pieces_of_a_disc_get_one_level() -> None:
     vertebrae = instances(column([35.0] * 2), [1, 2, 3])
     pieces = [Instance(np.arange(3), np.array([20, 282.0, c]), np.zeros(7), 1.0) for c in (45.0, 75.0)]
     assert number_between(pieces, vertebrae, (1, 2, 3)) == (2, 2)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 4.0])
+def test_a_calibration_changes_the_confidence_alone(temperature: float) -> None:
+    """The levels that are decided without it keep the probability that it gives them."""
+    made = instances(column([35.0] * 3), [1, 2, 3, 4], sure=0.6)
+    plain, found = (number(made, 1, 90.0, DISTANCE_ROWS, temperature=value) for value in (1.0, temperature))
+    assert found.levels == plain.levels == (1, 2, 3, 4)
+    assert found.evidence.start == 1
+    assert found.confidence == found.evidence.probabilities(temperature)[1]
+    scores, below = found.evidence.scores, found.evidence.below
+    weights = np.exp(scores / (0.5 * temperature)) * below
+    assert found.confidence == pytest.approx(weights[1] / weights.sum())
+    assert (temperature < 1) == (found.confidence > plain.confidence)
+
+
+def test_a_calibration_may_flag_a_numbering_and_never_clears_one() -> None:
+    sure = instances(column([35.0] * 3), [1, 2, 3, 4], sure=0.6)
+    assert number(sure, 1, 90.0, DISTANCE_ROWS).ambiguous == ""
+    assert number(sure, 1, 90.0, DISTANCE_ROWS, temperature=50.0).ambiguous.startswith("the lowest could also be")
+    unsure = instances(column([35.0] * 3), [1, 2, 3, 4], sure=1 / 7)
+    assert number(unsure, 1, 90.0, DISTANCE_ROWS).ambiguous
+    assert number(unsure, 1, 90.0, DISTANCE_ROWS, temperature=0.01).ambiguous
