@@ -183,7 +183,7 @@ def test_predicted_parts_are_scored_as_what_the_data_set_calls_them(
         def __init__(self, *_: object) -> None:
             self.models = ()
 
-    def answer(channels: list, _: Right) -> Segmentation:
+    def answer(channels: list, _: Right, probabilities: None) -> Segmentation:
         volume = channels[0].with_array(mask)
         return Segmentation(volume, plan.scheme, (), "", (), ("right",), ("background",), 0.0)
 
