@@ -88,7 +88,8 @@ def class_sample(stored: np.ndarray, ids: np.ndarray, encoding: Encoding, source
     """
     possible = encoding.members().T  # (classes, train ids)
     background = encoding.background_of(source)
-    counted = (argmax_and_max(stored)[0] > 0) & possible.any(axis=0)[ids]
+    annotated = np.asarray(possible.any(axis=0))  # (train ids,)
+    counted = (argmax_and_max(stored)[0] > 0) & annotated[ids]
     if encoding.stops_early(source):
         shown = (ids != background) & (ids != encoding.ignore_index)
         top = int(shown.any(axis=(0, 2)).argmax())  # 0 where nothing is shown
