@@ -51,13 +51,13 @@ def of(model: Model, calibration: Calibration) -> Predictor:
 
 
 def test_confidences_are_calibrated_and_masks_stay(tmp_path: Path, bright) -> None:
-    """The mean tempered probability of the voxels of the label, by exactly those that were stored."""
-    image = spine_image(spine_mask())[None] / 8
+    """The mean tempered probability of the voxels of the label, by those that were stored (as float16, so T is small)."""
+    image = spine_image(spine_mask())[None]
     model, stored = bright(tmp_path / "model"), tmp_path / "stored.npy"
     raw = of(model, Calibration()).predict(image, SPACING, stored)
     inside = raw.decoded.labels == 100
     probabilities = np.load(stored)[:, inside].astype(float)
-    for temperature in (0.5, 8.0):
+    for temperature in (0.5, 2.0):
         found = of(model, Calibration(temperature)).predict(image, SPACING)
         np.testing.assert_array_equal(found.decoded.labels, raw.decoded.labels)
         expected = tempered(probabilities, temperature).max(axis=0).mean()
