@@ -51,7 +51,7 @@ def of(model: Model, calibration: Calibration) -> Predictor:
 
 
 def test_confidences_are_calibrated_and_masks_stay(tmp_path: Path, bright) -> None:
-    """The mean tempered probability of the voxels of the label, by those that were stored (as float16, so T is small)."""
+    """The mean tempered probability of the voxels of the label, by those that were stored (as float16)."""
     image = spine_image(spine_mask())[None]
     model, stored = bright(tmp_path / "model"), tmp_path / "stored.npy"
     raw = of(model, Calibration()).predict(image, SPACING, stored)
