@@ -18,6 +18,8 @@ from autospine.preprocessing.storage import LabelRecord
 
 VOLUME_TOLERANCE, DISTANCE_TOLERANCE = 2.0, 1.5  # as factors: patients differ more than a small data set shows
 VERTEBRAE = {Kind.VERTEBRA, Kind.PARTIAL_VERTEBRA, Kind.BODY}
+# How much of these a scan shows depends on how far its slices reach to the sides, and down.
+BESIDE = {Kind.POSTERIOR_ELEMENTS, Kind.LAMINA, Kind.FORAMEN, Kind.SACRUM}
 Spacing = tuple[float, float, float]
 
 
@@ -56,7 +58,8 @@ def implausible(
 def _volumes(
     shown: Sequence[LabelRecord], rows: int, spacing: Spacing, scheme: LabelScheme, group: LabelRanges
 ) -> Iterator[str]:
-    whole = [record for record in shown if record.low[1] > 0 and record.high[1] < rows - 1]
+    measured = [record for record in shown if scheme.anatomies[record.value].kind not in BESIDE]
+    whole = [record for record in measured if record.low[1] > 0 and record.high[1] < rows - 1]
     ml = {scheme.anatomies[record.value].name: record.voxels * float(np.prod(spacing)) / 1000 for record in whole}
     yield from _outside("volume of", ml, "ml", group.volume_ml, VOLUME_TOLERANCE)
 

@@ -148,7 +148,7 @@ def _number(
 ) -> Numbering:
     """Number a sequence of vertebrae, or of discs, and collect what speaks against the numbering.
 
-    What lies below the lowest vertebra counts only where no sacrum does, and a sequence of discs leans in another way.
+    Discs below the lowest vertebra count only where no sacrum does, and a sequence of discs leans in another way.
     """
     known, first_level, distance_mm = len(encoding.levels), encoding.levels[0], encoding.intervertebral_distance_mm
     margin_mm = outputs.visible_rows[1] * outputs.spacing[1] - spine[0].centroid[1]
@@ -164,10 +164,10 @@ def _number(
         unsure_lowest(spine),
         disagreeing_levels(spine, np.array(numbering.levels) - first_level),
     ]
+    doubts.append(vertebra_below(remainder_below(votes, spine, outputs.spacing, distance_mm)))
     if sacrum is None:
-        remainder = remainder_below(votes, spine, outputs.spacing, distance_mm)
         expected = learns_sacrum and not of_discs and numbering.evidence.probabilities().max() < SURE
-        doubts += [no_sacrum_below(expected, margin_mm / distance_mm), disc_below(reach), vertebra_below(remainder)]
+        doubts += [no_sacrum_below(expected, margin_mm / distance_mm), disc_below(reach)]
     doubts = [doubt for doubt in doubts if doubt]
     confidence = min(numbering.confidence, CONFLICTING if doubts else 1.0)
     return replace(numbering, ambiguous="; ".join(doubts), confidence=confidence)

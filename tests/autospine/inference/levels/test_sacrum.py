@@ -86,6 +86,19 @@ def test_a_missing_l5_is_seen_by_the_gap_above_the_sacrum(rows: int, doubt: floa
     assert decoded(spine.without(SACRUM), doubt=1.0).ambiguous  # room alone settles nothing
 
 
+def test_an_l5_that_is_mostly_taken_for_sacrum_is_never_silent() -> None:
+    spine = draw(5, sacrum=WHOLE)
+    outputs = decoder_input_of(spine, ENCODING)
+    l5 = spine.labels[tuple(outputs.voxels.T)] == 1
+    taken = l5 & (np.arange(len(l5)) % 10 >= 3)
+    semantic = outputs.semantic.copy()
+    semantic[tuple(outputs.voxels[taken].T)] = 1 + [kind.name for kind in ENCODING.classes].index("sacrum")
+    rest = {name: getattr(outputs, name)[~taken] for name in ("voxels", "offsets", "levels", "weights")}
+    result = decode(replace(outputs, semantic=semantic, **rest), ENCODING)
+    assert lower_levels(result.labels)[0] in (1, 2)
+    assert "below the lowest instance lies a part of what may be another vertebra" in result.ambiguous
+
+
 def test_the_image_ends_in_the_sacrum() -> None:
     """Too little of the sacrum to count on it leaves the levels ambiguous, half of S1 settles them."""
     spine = draw(5, sacrum=S1)
