@@ -7,7 +7,8 @@ import pytest
 
 from tests.paths import ROOT
 
-HELPERS = ("figures", "mutators", "unseen_cases", "unseen_runs", "unseen_slices")
+# What other benchmarks import.
+HELPERS = ("attacks", "figures", "mutators", "unseen_cases", "unseen_runs", "unseen_slices")
 NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in HELPERS)
 
 

@@ -48,6 +48,7 @@ PLURALS = {
 }
 MOST_CASES = 30  # more than that and only the worst are shown
 WORST = 10
+LEVELS = {True: "wrong", False: "right", None: "not found"}  # by `CaseScore.levels_wrong`
 FOOTER = f"Names assume five lumbar vertebrae. {DISCLAIMER}"
 EXPLANATION = (
     "Means over cases. A structure in only one of both masks scores 0, its distances are the image's "
@@ -314,8 +315,7 @@ def flag_lines(evaluation: Evaluation) -> Iterator[tuple[str, list[str]]]:
     flagged = [case for case in evaluation.cases if case.ambiguous]
     if not flagged:
         return
-    outcomes = {True: "wrong", False: "right", None: "not found"}
-    lines = [f"{case.id} ({case.ambiguous}): levels {outcomes[case.levels_wrong]}" for case in flagged]
+    lines = [f"{case.id} ({case.ambiguous}): levels {LEVELS[case.levels_wrong]}" for case in flagged]
     counts = {outcome: len(ids) for outcome, ids in evaluation.flags.items()}
     lines.append(
         f"levels are wrong in {counts[True, True]} of {counts[True, True] + counts[True, False]} flagged cases, and in "

@@ -8,7 +8,7 @@ from autospine.core.tables import counted
 from autospine.evaluation.case import CaseScore
 from autospine.evaluation.cohort import Evaluation
 from autospine.evaluation.instance_counts import InstanceMatch
-from autospine.evaluation.report.tables import plural
+from autospine.evaluation.report.tables import LEVELS, plural
 from autospine.evaluation.structures import Presence
 from autospine.labels.anatomy import Anatomy
 
@@ -45,7 +45,7 @@ def outcome(match: InstanceMatch) -> str:
 def errors(case: CaseScore) -> Iterator[str]:
     """Return what went wrong with the instances and structures of a case, a line each."""
     if case.ambiguous:
-        yield f"levels flagged as ambiguous: {case.ambiguous}"
+        yield f"levels {LEVELS[case.levels_wrong]}, flagged as ambiguous: {case.ambiguous}"
     named: set[Anatomy | None] = set()
     for score in case.instances:
         shift = score.level_shift or 0

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ INK, FAINT, GRID = "#1d2430", "#5b6675", "#e6eaee"
 WIDTH = 10.0  # inches
 MOST_POINTS = 60  # of a structure; of more cases only those beyond the whiskers are drawn
 MOST_SHAPES = 1500  # of a plot; more of them become one picture
-LETTERS = 110  # that fit below a plot side by side
+LETTERS = 130  # that fit below a plot side by side
 UPWARDS = ("dice", "nsd")  # share an axis from 0 to 1
 LIMITS = 1.96  # standard deviations: 95 % of a normal distribution
 SETTINGS: dict[Any, Any] = {
@@ -104,9 +105,11 @@ def box_plots(methods: Sequence[Evaluation], metric: str) -> str:
 
 
 def _name_columns(axes: Axes, names: Sequence[str]) -> None:
-    """Write names level where there is room, else slanting."""
-    if sum(len(name) + 1 for name in names) <= LETTERS:
-        axes.set_xticks(range(len(names)), names)
+    """Write names level, a word below the other, where neighbours have room, else slanting."""
+    words = [name.split() for name in names]
+    widths = [max(map(len, name), default=0) for name in words]
+    if all((left + right) / 2 + 1 <= LETTERS / len(names) for left, right in pairwise(widths)):
+        axes.set_xticks(range(len(names)), ["\n".join(name) for name in words])
     else:
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
 

@@ -4,12 +4,14 @@ import base64
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from autospine.evaluation.methods import MethodComparison
@@ -17,7 +19,7 @@ from autospine.evaluation.report.html import pictures
 from autospine.evaluation.report.html.levels import errors, level_counts
 from autospine.evaluation.report.html.page import as_page
 from autospine.evaluation.report.html.pictures import draw_case
-from autospine.evaluation.report.html.plots import agreements, bland_altman, box_plots, level_bars
+from autospine.evaluation.report.html.plots import _name_columns, agreements, bland_altman, box_plots, level_bars
 from autospine.evaluation.report.tables import tables
 from autospine.evaluation.run import EvaluateRequest, evaluate
 
@@ -164,6 +166,20 @@ def test_faults_in_words(comparison: MethodComparison) -> None:
     assert lines["1_t1"] == lines["1_t2"] == []
     assert lines["3_t2"] == ["L4: false negative"]
     assert lines["4_t2"] == ["L5: false negative", "L4: false negative", "L3: false negative", "L2: false negative"]
+
+
+def test_a_flag_stands_beside_the_pictures_with_what_became_of_the_levels(comparison: MethodComparison) -> None:
+    case = replace(comparison.first.cases[0], ambiguous="the image ends there")
+    assert list(errors(case)) == ["levels right, flagged as ambiguous: the image ends there"]
+
+
+def test_names_of_columns_never_overlap() -> None:
+    axes = Figure().subplots()
+    names = ["L5", "L5/S1", "spinal canal", "all vertebrae", "all discs"]
+    for count, slant, last in ((8, 0, "all\ndiscs"), (30, 40, "all discs")):
+        _name_columns(axes, ["L1"] * count + names)
+        label = axes.get_xticklabels()[-1]
+        assert (label.get_rotation(), label.get_text()) == (slant, last)
 
 
 def test_agreement_of_volumes(comparison: MethodComparison) -> None:
