@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from autospine.core.errors import UserError
+from autospine.core.files import FULL_DISK
 
 log = logging.getLogger(__name__)
 Argument = TypeVar("Argument")
@@ -40,12 +41,15 @@ class Boundary:
             return self.line(case, error)
 
     def line(self, case: str, error: Exception) -> UserError:
-        """Write down an unexpected error's trace, and return the line that says where it is.
+        """Write down an unexpected error's trace, and return the line that says where it is; a full disk needs none.
 
         Args:
             case: Whose turn it was.
             error: What was raised.
         """
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            where = "the disk of the output or of temporary files is full"
+            return UserError(str(error.filename or case), where, "free some space and run the command again")
         trace = "".join(traceback.format_exception(error))
         log.debug("%s", trace)
         message = " ".join(str(error).split())[:LONGEST]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,3 +61,12 @@ def test_a_folder_that_takes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     error = Boundary("divide").line("a", ValueError("x" * 1000))
     assert str(error).endswith("xxx); --debug shows its full trace")
     assert len(str(error)) < 300
+
+
+def test_a_full_disk_is_said_without_a_trace(tmp_path: Path) -> None:
+    boundary = Boundary("divide", tmp_path)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    hint = "the disk of the output or of temporary files is full; free some space and run the command again"
+    assert str(boundary.line("a", full)) == f"a: {hint}"
+    assert str(boundary.line("a", OSError(*full.args, "events"))) == f"events: {hint}"
+    assert list(tmp_path.iterdir()) == []
