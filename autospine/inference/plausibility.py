@@ -48,9 +48,10 @@ def implausible(
     vertebrae = {value for value in learnt if scheme.anatomies[value].kind in VERTEBRAE}
     if vertebrae and not vertebrae & set(labels):
         sentences.append("no vertebra was found")
+    one_slice = len({index for record in labels.values() for index in (record.low[0], record.high[0])}) == 1
     for group in ranges:
         shown = [labels[value] for value in group.values if value in labels]
-        sentences += _volumes(shown, rows, spacing, scheme, group)
+        sentences += [] if one_slice else _volumes(shown, rows, spacing, scheme, group)
         sentences += _distances(shown, spacing, scheme, group)
     return tuple(sentences)
 

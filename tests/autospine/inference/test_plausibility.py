@@ -58,9 +58,16 @@ def test_how_much_is_seen_of_posterior_elements_says_nothing() -> None:
     parts = get_scheme("parts")
     ranges = (LabelRanges((301, 302), (10.0, 20.0), None), LabelRanges((401, 402), (10.0, 20.0), None))
     mask = np.zeros(SHAPE, np.uint16)
-    mask[2, 20:22, 20:22], mask[2, 40:42, 20:22] = 301, 401
+    mask[2:4, 20:22, 20:22], mask[2:4, 40:42, 20:22] = 301, 401
     (sentence,) = implausible(describe_labels(mask), SHAPE[1], SPACING, parts, (301, 401), ranges)
     assert "L5 body" in sentence and "posterior" not in sentence
+
+
+def test_a_single_slice_has_no_volumes(ranges: tuple[LabelRanges, ...]) -> None:
+    whole = spine_mask()
+    middle = np.zeros_like(whole)
+    middle[whole.shape[0] // 2] = whole[whole.shape[0] // 2]
+    assert found_in(middle, ranges) == ()
 
 
 def test_small_vertebrae(ranges: tuple[LabelRanges, ...]) -> None:
