@@ -146,7 +146,12 @@ def fit_calibration(classes: Sequence[ClassSample], levels: Sequence[LevelSample
     """Fit both temperatures, each 1 where fewer than three cases tell it, and say so."""
     classes = [sample for sample in classes if sample.probabilities.size]
     if len(classes) < FEWEST:
-        log.info("%s: %d held-out cases are too few to calibrate confidences, %d would do", fold, len(classes), FEWEST)
+        log.info(
+            "%s: %d segmented held-out cases are too few to calibrate confidences, %d would do",
+            fold,
+            len(classes),
+            FEWEST,
+        )
         return Calibration()
     found = Calibration(
         fit_class_temperature(classes),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from autospine.inference.model import find_models, save_calibration
 from autospine.inference.predict import output_scheme, segment
 from autospine.inference.predictor import Predictor
 from autospine.inference.run import mask_suffix
+from autospine.inference.segmentation import Segmentation
 from autospine.labels.anatomy import Anatomy
 from autospine.labels.conversion import conversion
 from autospine.labels.schemes import LabelScheme
@@ -42,6 +43,7 @@ from autospine.training.calibration import (
 )
 from autospine.training.job import TrainingJob
 from autospine.training.trainer import Trainer
+from autospine.volumes import Volume
 
 log = logging.getLogger(__name__)
 
@@ -79,46 +81,75 @@ def score_cases(
         names = ", ".join(anatomy.name for anatomy in trainer.left_out.values())
         log.info("%s has no place for %s: neither learnt nor scored", trainer.label_scheme.name, names)
     models = find_models([model_folder])
-    predictor = Predictor(models, device)
+    scorer = CaseScorer(trainer, Predictor(models, device), subset, folder, calibrates)
     sources = WorkFolder(work).load_sources()
-    scores: list[CaseScore] = []
-    classes: list[ClassSample] = []
-    levels: list[LevelSample | None] = []
-    for case_id in tqdm(subset.cases, desc=subset.name, unit="case", disable=None, leave=False):
-        source = sources[case_id]
-        channels = [volumes.read_image(path) for path in source.images]
-        mask = read_annotation(source.mask, source.source, trainer.plan)
-        stored = folder / f"{case_id}.npy" if calibrates else None
-        segmentation = segment(channels, predictor, probabilities=stored)
-        if stored is not None:
-            classes.append(class_sample_of(stored, mask.array, trainer, source))
-            remove(stored)
-        segmentation.save(folder / f"{case_id}{mask_suffix(Path(source.mask))}", folder / f"{case_id}.json")
-        picture = folder / f"{case_id}.png"
-        predicted, scheme, remarks = segmentation.mask, segmentation.scheme, segmentation.remarks
-        draw_overlay(channels[0].array, predicted, mask.spacing, scheme, picture, case_id, remarks)
-        annotated, reference_scheme = reference_of(trainer, mask.array, source)
-        if source.source:
-            change = conversion(scheme, reference_scheme)  # what the data set does not annotate is not scored
-            predicted, scheme = change.apply(predicted, case_id), change.target
-        for name, images in images_of(case_id, subset, trainer.plan.view_axis):
-            schemes = scheme, reference_scheme
-            pair = MaskPair(predicted[images], annotated[images], mask.spacing, schemes, (name, source.mask))
-            if subset.slices is None:
-                known = {Anatomy.parse(label.anatomy): label.confidence for label in segmentation.labels}
-                score = evaluate_case(name, pair)
-                score = replace(score, ambiguous=segmentation.ambiguous, confidences=known)
-                levels.append(level_sample(segmentation.level_evidence, score))
-            else:  # a slice has no instances
-                score = CaseScore(name, tuple(score_case(pair)))
-            scores.append(score)
-    evaluation = evaluation_of(scores, trainer, work)
+    cases = [
+        scorer(case_id, sources[case_id])
+        for case_id in tqdm(subset.cases, desc=subset.name, unit="case", disable=None, leave=False)
+    ]
+    evaluation = evaluation_of([score for case in cases for score in case.scores], trainer, work)
     save(MethodComparison((evaluation,)), folder)
     trainer.write_tables(folder, subset, work)
     if calibrates:
-        told = [sample for sample in levels if sample is not None]
-        save_calibration(models, fit_calibration(classes, told, model_folder.name))
+        classes = [case.classes for case in cases if case.classes is not None]
+        levels = [case.levels for case in cases if case.levels is not None]
+        save_calibration(models, fit_calibration(classes, levels, model_folder.name))
     return evaluation
+
+
+@dataclass(frozen=True)
+class ScoredCase:
+    """What one case tells: its scores, and samples for the calibration where they are wanted."""
+
+    scores: tuple[CaseScore, ...]  # one, or one of each slice
+    classes: ClassSample | None
+    levels: LevelSample | None
+
+
+@dataclass(frozen=True)
+class CaseScorer:
+    """Predicts, draws and scores cases of one subset; masks and pictures go to a folder."""
+
+    trainer: Trainer
+    predictor: Predictor
+    subset: Subset
+    folder: Path
+    calibrates: bool  # whether samples for the calibration are taken
+
+    def __call__(self, case_id: str, source: SourceCase) -> ScoredCase:
+        """Predict one case and score it."""
+        channels = [volumes.read_image(path) for path in source.images]
+        mask = read_annotation(source.mask, source.source, self.trainer.plan)
+        stored = self.folder / f"{case_id}.npy" if self.calibrates else None
+        segmentation = segment(channels, self.predictor, probabilities=stored)
+        classes = None
+        if stored is not None:
+            classes = class_sample_of(stored, mask.array, self.trainer, source)
+            remove(stored)
+        segmentation.save(self.folder / f"{case_id}{mask_suffix(Path(source.mask))}", self.folder / f"{case_id}.json")
+        picture, scheme = self.folder / f"{case_id}.png", segmentation.scheme
+        draw_overlay(channels[0].array, segmentation.mask, mask.spacing, scheme, picture, case_id, segmentation.remarks)
+        scores = tuple(self._scores(case_id, source, mask, segmentation))
+        whole = self.subset.slices is None
+        return ScoredCase(scores, classes, level_sample(segmentation.level_evidence, scores[0]) if whole else None)
+
+    def _scores(
+        self, case_id: str, source: SourceCase, mask: Volume, segmentation: Segmentation
+    ) -> Iterator[CaseScore]:
+        """Yield the score of the case, or of each of its slices in the subset."""
+        annotated, reference_scheme = reference_of(self.trainer, mask.array, source)
+        predicted, scheme = segmentation.mask, segmentation.scheme
+        if source.source:
+            change = conversion(scheme, reference_scheme)  # what the data set does not annotate is not scored
+            predicted, scheme = change.apply(predicted, case_id), change.target
+        known = {Anatomy.parse(label.anatomy): label.confidence for label in segmentation.labels}
+        for name, images in images_of(case_id, self.subset, self.trainer.plan.view_axis):
+            schemes = scheme, reference_scheme
+            pair = MaskPair(predicted[images], annotated[images], mask.spacing, schemes, (name, source.mask))
+            if self.subset.slices is None:
+                yield replace(evaluate_case(name, pair), ambiguous=segmentation.ambiguous, confidences=known)
+            else:  # a slice has no instances
+                yield CaseScore(name, tuple(score_case(pair)))
 
 
 def class_sample_of(stored: Path, mask: np.ndarray, trainer: Trainer, source: SourceCase) -> ClassSample:

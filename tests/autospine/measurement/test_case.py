@@ -223,6 +223,8 @@ def test_nothing_to_measure_is_refused() -> None:
     labels = np.where(Blocks().labels() == 100, 100, 0).astype(np.uint8)
     with pytest.raises(UserError, match="shows neither vertebrae nor discs by the scheme spider"):
         measure_volume("case", as_volume(labels, (4.0, 1.0, 1.0)), SPIDER)
+    with pytest.raises(UserError, match="holds no label to measure; look at its scan"):
+        measure_volume("case", as_volume(np.zeros((3, 40, 40), np.uint8), (4.0, 1.0, 1.0)), SPIDER)
 
 
 def test_thick_voxels_leave_figures_empty_with_their_uncertainty() -> None:
