@@ -120,9 +120,7 @@ def find_shapes(
 def _check_anatomies(mask: np.ndarray, scheme: LabelScheme, where: str) -> None:
     present = present_labels(mask, where)
     if not any(present):
-        raise UserError(
-            where, "holds no label to measure", "look at its scan, or segment it again"
-        )
+        raise UserError(where, "holds no label to measure", "look at its scan, or segment it again")
     check_labels(present, scheme, where)
     shown = {scheme.anatomies[value] for value in present if value in scheme.anatomies}
     if not any(anatomy.kind in (*VERTEBRAL, Kind.DISC) for anatomy in shown):

@@ -130,9 +130,7 @@ def test_two_cases_are_too_few(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     empty = ClassSample(np.zeros((2, 0)), np.zeros((2, 0), bool))
     assert fit_calibration([voxels(0.9, 3, 4)] * 2 + [empty], levels(0.9, 3, 3), "fold_0") == Calibration()
-    assert caplog.messages == [
-        "fold_0: 2 segmented held-out cases are too few to calibrate confidences, 3 would do"
-    ]
+    assert caplog.messages == ["fold_0: 2 segmented held-out cases are too few to calibrate confidences, 3 would do"]
     found = fit_calibration([voxels(0.9, 3, 4)] * 3, levels(0.9, 1, 2), "fold_0")
     assert (found.classes, found.levels, found.cases) == (pytest.approx(2.0, rel=0.01), 1.0, 3)
 
